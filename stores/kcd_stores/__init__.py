@@ -1,0 +1,39 @@
+"""Stores for cached teacher knowledge, usable without the pipeline and without torch."""
+
+from kcd_stores.description import Difference, differences
+from kcd_stores.encodings import ENCODINGS, Encoding, encoding_by_name
+from kcd_stores.errors import (
+    CorruptStoreError,
+    IncompleteStoreError,
+    StoreError,
+    StoreMismatchError,
+    StoreUsageError,
+)
+from kcd_stores.knowledge import KnowledgeStore, is_vacant
+from kcd_stores.layout import Layout, choose_layout
+from kcd_stores.plans import NO_PARTNER, Plan, PlanStore, keep_all
+from kcd_stores.streaming import ViewStream
+from kcd_stores.values import ValueStore
+
+__all__ = [
+    "ENCODINGS",
+    "NO_PARTNER",
+    "CorruptStoreError",
+    "Difference",
+    "Encoding",
+    "IncompleteStoreError",
+    "KnowledgeStore",
+    "Layout",
+    "Plan",
+    "PlanStore",
+    "StoreError",
+    "StoreMismatchError",
+    "StoreUsageError",
+    "ValueStore",
+    "ViewStream",
+    "choose_layout",
+    "differences",
+    "encoding_by_name",
+    "is_vacant",
+    "keep_all",
+]

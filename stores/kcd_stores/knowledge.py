@@ -1,0 +1,324 @@
+"""The knowledge store: a teacher's logits for every view of every sample, written once and read by many runs.
+
+On disk it is a plain zarr (format 3) group:
+
+    zarr.json            attributes: format, what it was made from, how it is cut
+    logits   [V, N, C]   the encoding's dtype, NaN where never written; one shard per (view, block)
+    complete [V, B]      uint8: 1 once the block's logits are durable
+    seconds  [V, B]      float64: what the block cost to make, NaN before; a measurement, so the only part that
+                         differs between two extractions of the same knowledge
+
+Letters: V views, N samples, C classes, B blocks in a view.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.storage import LocalStore
+
+from kcd_stores.description import differences, listed
+from kcd_stores.encodings import Encoding, encoding_by_name
+from kcd_stores.errors import (
+    CorruptStoreError,
+    IncompleteStoreError,
+    StoreMismatchError,
+    StoreUsageError,
+)
+from kcd_stores.layout import Layout
+
+FORMAT = 1
+KIND = "knowledge"
+
+
+class KnowledgeStore:
+    """One knowledge store, opened; made by `create` or `open`, never by hand.
+
+    Attributes
+    ----------
+    path
+        Where it lies.
+    layout
+        Its sizes and how it is cut.
+    encoding
+        How its logits are laid down.
+    made_from
+        What it was made from: data set, augmentation, teacher, software.
+    """
+
+    def __init__(self, path: Path, group: zarr.Group) -> None:
+        attributes: dict[str, Any] = dict(group.attrs)
+        self.path = path
+        self.layout = Layout(**attributes["layout"])
+        self.encoding: Encoding = encoding_by_name(attributes["encoding"])
+        self.made_from: dict[str, Any] = attributes["made_from"]
+        self._group = group
+        self._logits = _array(path, group, "logits")
+        self._complete = _array(path, group, "complete")
+        self._seconds = _array(path, group, "seconds")
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        layout: Layout,
+        encoding: Encoding,
+        made_from: Mapping[str, Any],
+        overwrite: bool = False,
+    ) -> "KnowledgeStore":
+        """Make an empty store at `path`; `overwrite` removes the store that lies there.
+
+        Raises
+        ------
+        StoreUsageError
+            If something lies at `path` and is not to be, or cannot be, overwritten.
+        """
+        if not is_vacant(path):
+            _refuse_foreign_folder(path)
+            if not overwrite:
+                raise StoreUsageError(f"a store lies at {path} already; open it, or overwrite it on purpose")
+        attributes = {
+            "format": FORMAT,
+            "kind": KIND,
+            "encoding": encoding.name,
+            "layout": vars(layout),
+            "made_from": dict(made_from),
+        }
+        group = zarr.create_group(_local(path), zarr_format=3, overwrite=overwrite, attributes=attributes)
+        _require_arrays(group, layout, encoding)
+        return cls(path, group)
+
+    @classmethod
+    def open(cls, path: Path, *, writable: bool = False) -> "KnowledgeStore":
+        """Open the store at `path`, for reading unless `writable`.
+
+        A writable store is first tidied of what a killed writer left: metadata not yet written is, and
+        temporary files are removed.
+
+        Raises
+        ------
+        StoreUsageError
+            If nothing lies there, or what lies there is not a knowledge store of this format.
+        """
+        if is_vacant(path):
+            raise StoreUsageError(
+                f"there is no knowledge store at {path}. Make it with `kcd-pipeline extract-teacher CONFIG`, "
+                f"or set store.path to where it is."
+            )
+        try:
+            group = zarr.open_group(_local(path, read_only=not writable), mode="r+" if writable else "r")
+        except (FileNotFoundError, ValueError) as error:
+            raise StoreUsageError(
+                f"{path} is not a knowledge store: no readable zarr group lies there ({error}). "
+                f"Set store.path to a folder that `kcd-pipeline extract-teacher` made, or to a new one."
+            ) from error
+        attributes: dict[str, Any] = dict(group.attrs)
+        if attributes.get("kind") != KIND or attributes.get("format") != FORMAT:
+            raise StoreUsageError(
+                f"{path} is not a knowledge store that can be read here: found kind "
+                f"{attributes.get('kind')!r} of format {attributes.get('format')!r}, expected kind "
+                f"{KIND!r} of format {FORMAT}. Extract it anew with `--overwrite`, or use another store.path."
+            )
+        if writable:
+            for partial in path.rglob("*.partial"):  # a write that never came to its rename
+                partial.unlink()
+            _require_arrays(group, Layout(**attributes["layout"]), encoding_by_name(attributes["encoding"]))
+        return cls(path, group)
+
+    @property
+    def identity(self) -> str:
+        """Twelve hex digits that two stores share only if they hold the same knowledge in the same encoding."""
+        facts = {"made_from": self.made_from, "encoding": self.encoding.name}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+
+    # --- writing -----------------------------------------------------------------------------------------
+
+    def write_block(self, view: int, block: int, logits: NDArray[np.float32], *, seconds: float) -> None:
+        """Write `logits[n, C]` float32, the rows of one block, then record the block complete.
+
+        Raises
+        ------
+        ValueError
+            If the shape is not the block's, or a logit is not finite or does not fit the encoding.
+        """
+        rows = self.layout.rows(block)
+        expected = (len(rows), self.layout.classes)
+        if logits.shape != expected:
+            raise ValueError(f"block ({view}, {block}) takes logits of shape {expected}, got {logits.shape}")
+        if not np.isfinite(logits).all():
+            raise ValueError(f"block ({view}, {block}) holds a logit that is not finite")
+        self._logits[view, rows.start : rows.stop, :] = self.encoding.encode(logits)
+        _make_durable(self.path / "logits" / "c" / str(view) / str(block) / "0")
+        self._seconds[view, block] = seconds
+        self._complete[view, block] = 1
+
+    # --- reading -----------------------------------------------------------------------------------------
+
+    def complete(self) -> NDArray[np.bool_]:
+        """Which blocks are recorded complete, `[V, B]`, as of now."""
+        return np.asarray(np.asarray(self._complete[:]) == 1)
+
+    def seconds(self) -> float:
+        """What the complete blocks cost to make, in seconds."""
+        return float(np.asarray(self._seconds[:])[self.complete()].sum())
+
+    def require_views(self, views: int) -> None:
+        """Check that views `0 .. views-1` are there and complete.
+
+        Raises
+        ------
+        IncompleteStoreError
+            If one is not, saying how much is missing.
+        """
+        if views > self.layout.views:
+            raise StoreMismatchError(
+                f"the store at {self.path} has {self.layout.views} views, but {views} are asked for. "
+                f"Set store.views to {self.layout.views} or fewer, or extract a store of {views}."
+            )
+        complete = self.complete()[:views]
+        if not complete.all():
+            raise IncompleteStoreError(
+                f"the store at {self.path} is not finished: {int(complete.sum())} of {complete.size} blocks are "
+                f"complete. Run the same `kcd-pipeline extract-teacher` again: it makes only what is missing."
+            )
+
+    def require_made_from(self, expected: Mapping[str, Any]) -> None:
+        """Check what the store was made from against `expected`, over the keys that `expected` names.
+
+        Raises
+        ------
+        StoreMismatchError
+            Naming both sides of each difference.
+        """
+        found = differences(self.made_from | {"encoding": self.encoding.name}, expected)
+        if found:
+            raise StoreMismatchError(
+                f"the store at {self.path} was made from something else than this config describes:\n"
+                f"{listed(found)}\n"
+                f"Point store.path at the store that belongs to this config, change the config to what the store "
+                f"holds, or extract it anew with `kcd-pipeline extract-teacher CONFIG --overwrite`."
+            )
+
+    def read_view(self, view: int) -> NDArray[Any]:
+        """All rows of one view, `[N, C]`, in the encoding's floating dtype.
+
+        Raises
+        ------
+        IncompleteStoreError
+            If a block of the view was never recorded complete.
+        CorruptStoreError
+            If data that is recorded complete is missing, fails its checksum or is not finite.
+        """
+        return self.read_rows(view, 0, self.layout.samples)
+
+    def read_rows(self, view: int, start: int, stop: int) -> NDArray[Any]:
+        """Rows `[start, stop)` of one view, `[stop - start, C]`; raises as `read_view` does."""
+        if not (0 <= view < self.layout.views and 0 <= start < stop <= self.layout.samples):
+            raise IndexError(f"rows {start}:{stop} of view {view} in a store of {self.layout}")
+        blocks = range(start // self.layout.block_rows, (stop - 1) // self.layout.block_rows + 1)
+        complete = np.asarray(self._complete[view, blocks.start : blocks.stop]) == 1
+        if not complete.all():
+            raise IncompleteStoreError(
+                f"view {view}, block {blocks[int(np.argmin(complete))]} of the store at {self.path} was never "
+                f"recorded complete. Run the same `kcd-pipeline extract-teacher` again to finish it."
+            )
+        try:
+            rows = np.asarray(self._logits[view, start:stop, :])
+        except (ValueError, RuntimeError, OSError) as error:
+            raise self._corrupt(view, blocks, str(error)) from error
+        finite = np.isfinite(rows).all(axis=1)
+        if not finite.all():
+            bad = start + int(np.argmin(finite))
+            where = range(bad // self.layout.block_rows, bad // self.layout.block_rows + 1)
+            raise self._corrupt(view, where, f"the row of sample {bad} is missing or not finite")
+        return rows
+
+    def _corrupt(self, view: int, blocks: range, reason: str) -> CorruptStoreError:
+        files = f"logits/c/{view}/{blocks.start}/0"
+        if len(blocks) > 1:
+            files += f" to logits/c/{view}/{blocks.stop - 1}/0"
+        return CorruptStoreError(
+            f"the store at {self.path} is damaged in {files}: {reason}. The data is recorded complete but cannot be "
+            f"read back, so nothing that uses this view can be trusted. Restore the file from a copy, or extract "
+            f"the store anew with `kcd-pipeline extract-teacher CONFIG --overwrite`."
+        )
+
+    def bytes_on_disk(self) -> int:
+        """Size of all its files, in bytes."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+    def files(self) -> int:
+        """How many files it is."""
+        return sum(1 for file in self.path.rglob("*") if file.is_file())
+
+
+def _local(path: Path, *, read_only: bool = False) -> LocalStore:
+    return LocalStore(path, read_only=read_only)
+
+
+def _array(path: Path, group: zarr.Group, name: str) -> zarr.Array[Any]:
+    array = group.get(name)
+    if not isinstance(array, zarr.Array):
+        raise IncompleteStoreError(
+            f"the store at {path} has no array '{name}': it was interrupted while it was being made. "
+            f"Run the same `kcd-pipeline extract-teacher` again to finish it."
+        )
+    return array
+
+
+def _require_arrays(group: zarr.Group, layout: Layout, encoding: Encoding) -> None:
+    """Make the arrays that are not there yet; the same call always makes the same metadata."""
+    if "logits" not in group:
+        group.create_array(
+            "logits",
+            shape=(layout.views, layout.samples, layout.classes),
+            dtype=encoding.dtype,
+            shards=(1, layout.block_rows, layout.classes),
+            chunks=(1, layout.chunk_rows, layout.classes),
+            compressors=encoding.compressors(),
+            fill_value=float("nan"),
+            dimension_names=("view", "sample", "class"),
+        )
+    ledger: dict[str, Any] = {"shape": (layout.views, layout.blocks), "chunks": (1, layout.blocks), "compressors": None}
+    if "complete" not in group:
+        group.create_array("complete", dtype="uint8", fill_value=0, dimension_names=("view", "block"), **ledger)
+    if "seconds" not in group:
+        group.create_array(
+            "seconds", dtype="float64", fill_value=float("nan"), dimension_names=("view", "block"), **ledger
+        )
+
+
+def is_vacant(path: Path) -> bool:
+    """Nothing lies at `path`: no folder, or one that holds at most what a killed writer never renamed."""
+    if path.is_dir():
+        return all(entry.suffix == ".partial" for entry in path.iterdir())
+    return not path.exists()
+
+
+def _refuse_foreign_folder(path: Path) -> None:
+    """Never replace what is not a knowledge store: a typo in a path must not cost anybody their data."""
+    try:
+        kind = zarr.open_group(_local(path, read_only=True), mode="r").attrs.get("kind")
+    except (FileNotFoundError, ValueError, NotADirectoryError):
+        kind = None
+    if kind != KIND:
+        raise StoreUsageError(
+            f"{path} exists and is not a knowledge store, so it is left alone. Set store.path to a new folder."
+        )
+
+
+def _make_durable(file: Path) -> None:
+    """Flush `file` and its folder entry to the disk, so that no record of it can outlive it."""
+    for target in (file, file.parent):
+        descriptor = os.open(target, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,74 @@
+"""Which rows form a block, a shard and a chunk: decided once from the sizes, then written into the store."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+CHUNK_BYTES = 512 * 1024  # one inner chunk: large enough to decompress fast, small enough to read alone
+SHARD_BYTES = 256 * 1024 * 1024  # one block in memory while it is made and written
+BLOCKS_PER_VIEW = 32  # files stay in the tens per view, and an interruption loses a few percent of a view
+SMALLEST_BLOCK = 256  # rows; below this a block is mostly overhead
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How `logits[V, N, C]` is cut: one block = one shard = rows `[b * block_rows, ...)` of one view.
+
+    A block is the unit of work, of durability and of completeness; it has one writer. A chunk is the unit of
+    compression and checksum inside it.
+    """
+
+    views: int
+    samples: int
+    classes: int
+    block_rows: int
+    chunk_rows: int
+
+    def __post_init__(self) -> None:
+        for name in ("views", "samples", "classes", "block_rows", "chunk_rows"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.block_rows % self.chunk_rows:
+            raise ValueError(f"a block of {self.block_rows} rows is not whole chunks of {self.chunk_rows}")
+
+    @property
+    def blocks(self) -> int:
+        """Blocks in one view."""
+        return -(-self.samples // self.block_rows)
+
+    def rows(self, block: int) -> range:
+        """Sample indices of `block`."""
+        if not 0 <= block < self.blocks:
+            raise IndexError(f"block {block} of {self.blocks}")
+        start = block * self.block_rows
+        return range(start, min(start + self.block_rows, self.samples))
+
+    def all_blocks(self) -> Iterator[tuple[int, int]]:
+        """Every (view, block), view by view: the order in which they are made."""
+        return ((view, block) for view in range(self.views) for block in range(self.blocks))
+
+
+def power_of_two_below(number: float) -> int:
+    """The largest power of two that is <= `number`, at least 1."""
+    return 1 << max(int(number).bit_length() - 1, 0)
+
+
+def choose_layout(*, views: int, samples: int, classes: int, itemsize: int, block_rows: int | None = None) -> Layout:
+    """The layout for a store of `views` x `samples` x `classes` elements of `itemsize` bytes.
+
+    Rows per block and per chunk are powers of two, so that chunks always divide blocks; `block_rows`, when
+    given, is taken as it is and one block's chunks are fitted to it.
+    """
+    row_bytes = classes * itemsize
+    if block_rows is None:
+        wanted = max(samples / BLOCKS_PER_VIEW, SMALLEST_BLOCK)
+        block_rows = power_of_two_below(min(wanted, max(SHARD_BYTES / row_bytes, 1)))
+    chunk_rows = power_of_two_below(max(CHUNK_BYTES / row_bytes, 1))
+    while block_rows % chunk_rows:
+        chunk_rows //= 2
+    return Layout(
+        views=views,
+        samples=samples,
+        classes=classes,
+        block_rows=block_rows,
+        chunk_rows=min(chunk_rows, block_rows),
+    )

@@ -1,0 +1,83 @@
+"""What a student thinks of each sample, epoch by epoch: the run's own zarr group, one row an epoch.
+
+    value     [E, N]   float64: V(i), running mean of the prediction entropy on sample i, in nats;
+                       NaN where sample i was never visited
+    frequency [E, N]   int32: F(i), how often sample i was trained on; -1 where the epoch was not run
+
+Row e is the state after epoch e and is written once, so a resumed run finds the state of whichever epoch it
+goes on from. Letters: E epochs, N samples.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.storage import LocalStore
+
+from kcd_stores.errors import IncompleteStoreError, StoreUsageError
+
+CHUNK = 1 << 20  # samples a chunk
+
+
+class ValueStore:
+    """Values and frequencies of one run."""
+
+    def __init__(self, path: Path, group: zarr.Group) -> None:
+        self.path = path
+        self._value: zarr.Array[Any] = group["value"]  # type: ignore[assignment]  # zarr types a member as array or group
+        self._frequency: zarr.Array[Any] = group["frequency"]  # type: ignore[assignment]  # as above
+        self.epochs, self.samples = self._value.shape
+
+    @classmethod
+    def create(cls, path: Path, *, epochs: int, samples: int) -> "ValueStore":
+        """Make an empty one at `path`, replacing what a run that never finished an epoch left there."""
+        group = zarr.create_group(LocalStore(path), zarr_format=3, overwrite=True, attributes={"kind": "values"})
+        shape, chunks, names = (epochs, samples), (1, min(samples, CHUNK)), ("epoch", "sample")
+        group.create_array(
+            "value",
+            shape=shape,
+            chunks=chunks,
+            dtype="float64",
+            fill_value=float("nan"),
+            dimension_names=names,
+        )
+        group.create_array("frequency", shape=shape, chunks=chunks, dtype="int32", fill_value=-1, dimension_names=names)
+        return cls(path, group)
+
+    @classmethod
+    def open(cls, path: Path) -> "ValueStore":
+        """Open the values of a run for reading and for its further epochs.
+
+        Raises
+        ------
+        StoreUsageError
+            If there are none at `path`.
+        """
+        try:
+            return cls(path, zarr.open_group(LocalStore(path), mode="r+"))
+        except (FileNotFoundError, KeyError) as error:
+            raise StoreUsageError(f"there are no values of a run at {path} ({error})") from error
+
+    def write(self, epoch: int, value: NDArray[np.float64], frequency: NDArray[np.int32]) -> None:
+        """Write `value[N]` and `frequency[N]` as they stand after `epoch`."""
+        self._value[epoch] = value
+        self._frequency[epoch] = frequency
+
+    def read(self, epoch: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """`value[N]` float64 and `frequency[N]` int32 after `epoch`.
+
+        Raises
+        ------
+        IncompleteStoreError
+            If that epoch was never written.
+        """
+        frequency = np.asarray(self._frequency[epoch])
+        if frequency.min() < 0:
+            raise IncompleteStoreError(f"the values of epoch {epoch} were never written to {self.path}")
+        return np.asarray(self._value[epoch]), frequency
+
+    def arrays(self) -> "tuple[zarr.Array[Any], zarr.Array[Any]]":
+        """The arrays `value[E, N]` and `frequency[E, N]` themselves, for lazy readers such as dask."""
+        return self._value, self._frequency
