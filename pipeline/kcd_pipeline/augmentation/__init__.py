@@ -1,0 +1,35 @@
+"""Replayable augmentation: view v of sample i is a pure function of (seed, i, v), and of nothing else."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from kcd_pipeline.augmentation.crop_flip import CropFlip
+from kcd_pipeline.augmentation.philox import permutation
+from kcd_pipeline.augmentation.protocol import Augmentation
+from kcd_pipeline.augmentation.resized_crop_flip import ResizedCropFlip
+from kcd_pipeline.augmentation.views import Views
+from kcd_pipeline.config import AugmentationConfig
+
+__all__ = ["Augmentation", "Identity", "Views", "build_augmentation", "permutation"]
+
+
+class Identity:
+    """Every view is the image itself."""
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "none"}
+
+    def __call__(self, images: Tensor, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
+        return images
+
+
+def build_augmentation(config: AugmentationConfig) -> Augmentation:
+    """The augmentation that a recipe names."""
+    if config.name == "none":
+        return Identity()
+    if config.name == "crop-flip":
+        return CropFlip(seed=config.seed, padding=config.padding, padding_mode=config.padding_mode, flip=config.flip)
+    return ResizedCropFlip(seed=config.seed, scale=config.scale, ratio=config.ratio, flip=config.flip)

@@ -1,0 +1,142 @@
+"""From the name of a recipe or a YAML file, and `--set key=value`, to a validated `Config`."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from kcd_pipeline.config.schema import Config
+from kcd_pipeline.errors import UserError
+
+SUFFIXES = (".yaml", ".yml")
+
+
+def recipes_folder() -> Path:
+    """Where the shipped recipes are: inside the installed package, else `configs/` of the checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parents[1] / "configs"
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes, such as `digits` or `cifar100/resnet32x4-resnet8x4`."""
+    folder = recipes_folder()
+    return sorted(str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.yaml"))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the closest of `known`, or nothing when none is close."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def find_recipe(name: str) -> Path:
+    """The YAML file that CONFIG names.
+
+    Raises
+    ------
+    UserError
+        If it is neither a file nor a shipped recipe.
+    """
+    path = Path(name)
+    if path.suffix in SUFFIXES:
+        if path.is_file():
+            return path
+        raise UserError(f"there is no config file {path} (in {Path.cwd()})")
+    shipped = recipes_folder() / f"{name}.yaml"
+    if shipped.is_file():
+        return shipped
+    names = recipe_names()
+    raise UserError(
+        f"'{name}' is neither a YAML file nor a shipped recipe{nearest(name, names)}. "
+        f"Give a path that ends in .yaml, or one of: {', '.join(names)}"
+    )
+
+
+def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
+    """The config that CONFIG names, with each `section.key=value` of `overrides` put over it.
+
+    Raises
+    ------
+    UserError
+        If the file is not YAML of the right shape, a key is unknown or a value is out of bounds.
+    """
+    path = find_recipe(name)
+    tree = _read_yaml(path)
+    for override in overrides:
+        _put(tree, override)
+    return parse_config(tree, source=str(path))
+
+
+def parse_config(tree: Mapping[str, Any], *, source: str) -> Config:
+    """Validate plain data as a `Config`; `source` is named in errors."""
+    _refuse_unknown(tree, Config, "", source)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(_explain(error, source)) from error
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise UserError(f"{path} must hold sections such as `data:` and `teacher:`, found {type(tree).__name__}")
+    return tree
+
+
+def _put(tree: dict[str, Any], override: str) -> None:
+    """Set one `section.key=value` in `tree`; the value is read as YAML."""
+    key, equals, text = override.partition("=")
+    names = key.strip().split(".")
+    if not equals or not all(names):
+        raise UserError(f"--set takes section.key=value, found '{override}'; for example --set distill.epochs=30")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {key}: '{text}' is not a YAML value: {error}") from error
+    for name in names[:-1]:
+        child = tree.setdefault(name, {})
+        if not isinstance(child, dict):
+            raise UserError(f"--set {key}: '{name}' is a value, not a section")
+        tree = child
+    tree[names[-1]] = value
+
+
+def _refuse_unknown(tree: Mapping[str, Any], model: type[BaseModel], prefix: str, source: str) -> None:
+    known = model.model_fields
+    for key, value in tree.items():
+        if key not in known:
+            where = f"section '{prefix[:-1]}'" if prefix else "the top level"
+            raise UserError(
+                f"{source}: there is no key '{prefix}{key}'{nearest(str(key), known)} ({where} has: {', '.join(known)})"
+            )
+        section = known[key].annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            if not isinstance(value, Mapping):
+                raise UserError(f"{source}: '{prefix}{key}' is a section of keys, found {value!r}")
+            _refuse_unknown(value, section, f"{prefix}{key}.", source)
+
+
+def _explain(error: ValidationError, source: str) -> str:
+    """Pydantic's findings, one sentence each, in our words."""
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        found = item.get("input")
+        if item["type"] == "missing":
+            lines.append(f"{key} is missing: set it in the file or with --set {key}=...")
+        elif item["type"] == "literal_error":
+            expected = item["ctx"]["expected"]
+            choices = [choice.strip(" '") for choice in expected.replace(" or ", ",").split(",")]
+            lines.append(f"{key}: found {found!r}, expected one of {', '.join(choices)}{nearest(str(found), choices)}")
+        elif item["type"] == "value_error":
+            lines.append(f"{key}: {item['msg'].removeprefix('Value error, ')}")
+        else:
+            lines.append(f"{key}: found {found!r}; {item['msg'][0].lower()}{item['msg'][1:]}")
+    return f"{source}: " + "; ".join(lines)

@@ -1,0 +1,181 @@
+"""What a recipe may say: every section and key, with its default, its bounds and what it means."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+METHODS = ("none", "kd", "kcd")
+
+
+class Section(BaseModel):
+    """Base of every section: immutable, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DataConfig(Section):
+    """The images."""
+
+    name: Literal["digits", "fashion-mnist", "cifar10", "cifar100", "imagefolder"] = Field(description="which data set")
+    root: Path = Field(default=Path("data"), description="the folder that holds it; digits needs none")
+    download: bool = Field(default=False, description="fetch it into root when it is not there (torchvision sets)")
+    image_size: Count | None = Field(
+        default=None, description="imagefolder: scale and centre-crop to this many pixels a side"
+    )
+    limit_per_class: Count | None = Field(
+        default=None, description="take only the first so many training images of each class, for trials"
+    )
+
+
+class AugmentationConfig(Section):
+    """The views of a sample: each is a pure function of (seed, sample, view)."""
+
+    name: Literal["none", "crop-flip", "resized-crop-flip"] = Field(
+        default="crop-flip", description="which family of views"
+    )
+    seed: Seed = Field(default=0, description="of the views, apart from the run's seed: students share a store")
+    padding: Annotated[int, Field(ge=0)] = Field(default=4, description="crop-flip: pixels added on each side")
+    padding_mode: Literal["zeros", "reflect"] = Field(default="zeros", description="crop-flip: what they hold")
+    flip: bool = Field(default=True, description="mirror left to right with probability one half")
+    scale: tuple[Fraction, Fraction] = Field(
+        default=(0.5, 1.0), description="resized-crop-flip: area of the crop, as a fraction of the image"
+    )
+    ratio: tuple[Positive, Positive] = Field(
+        default=(0.75, 4 / 3), description="resized-crop-flip: width over height of the crop"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "AugmentationConfig":
+        for name in ("scale", "ratio"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} must run from small to large, got [{low}, {high}]")
+        return self
+
+
+class OptimisationConfig(Section):
+    """SGD with momentum, as teacher and students are trained alike."""
+
+    epochs: Count = Field(default=240, description="passes over the training set")
+    batch_size: Count = Field(default=64, description="samples a step")
+    lr: Positive = Field(default=0.05, description="learning rate before any decay")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.9, description="of SGD")
+    nesterov: bool = Field(default=False, description="Nesterov's form of momentum")
+    weight_decay: NonNegative = Field(default=5e-4, description="of SGD, on all parameters")
+    schedule: Literal["milestones", "cosine"] = Field(default="milestones", description="how lr decays")
+    milestones: tuple[Count, ...] | None = Field(
+        default=None,
+        description="epochs at which lr is multiplied by gamma; 5/8, 3/4, 7/8 of epochs if not given",
+    )
+    gamma: Fraction = Field(default=0.1, description="factor at each milestone")
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "OptimisationConfig":
+        if self.milestones is not None and list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must ascend, got {list(self.milestones)}")
+        return self
+
+
+class TeacherConfig(OptimisationConfig):
+    """The teacher: which model, where its weights are, how `train-teacher` trains it."""
+
+    model: str = Field(description="architecture, by name")
+    weights: Path = Field(description="safetensors file that train-teacher writes and extract-teacher reads")
+
+
+class StoreConfig(Section):
+    """The knowledge store."""
+
+    path: Path = Field(description="folder of the zarr store")
+    views: Count = Field(default=8, description="V: augmentation draws of each sample that are stored")
+    encoding: Literal["float32", "float16"] = Field(default="float16", description="how logits are laid down")
+    batch_size: Count = Field(default=256, description="images a teacher forward pass, while extracting")
+    block_rows: Count | None = Field(default=None, description="rows a block (= a shard); chosen from N if not given")
+
+
+class StudentConfig(Section):
+    """The student."""
+
+    model: str = Field(description="architecture, by name")
+
+
+class DistillConfig(OptimisationConfig):
+    """How a student is trained: loss = ce_weight * CE + kd_weight * T^2 * KL(teacher || student)."""
+
+    method: Literal["none", "kd", "kcd"] = Field(
+        default="kcd", description="none: labels only; kd: all knowledge, always; kcd: condensed as it goes"
+    )
+    temperature: Positive = Field(default=4.0, description="T of the soft targets")
+    ce_weight: NonNegative = Field(default=0.1, description="of the labels' cross-entropy (none: always 1)")
+    kd_weight: NonNegative = Field(default=0.9, description="of the stored knowledge (none: always 0)")
+
+
+class CondenseConfig(Section):
+    """Knowledge condensation: OGVE ranks, VAKS keeps, drops and perturbs."""
+
+    interval: Count = Field(default=40, description="epochs a stage; a condensation opens every stage but the first")
+    keep_ratio: Fraction = Field(default=0.7, description="fraction of samples kept at the end of the schedule")
+    alpha: Annotated[float, Field(ge=-10, le=10)] = Field(
+        default=0.03, description="cost awareness: score = V * F^alpha (eq. 13)"
+    )
+    epsilon_max: NonNegative = Field(default=0.3, description="strength of the blend at the bottom of K1L (eq. 15)")
+    schedule: Literal["linear", "released"] = Field(
+        default="linear",
+        description="linear: the last stage keeps keep_ratio; released: as the authors' code does",
+    )
+    dropped: Literal["new", "all"] = Field(
+        default="new", description="which dropped samples are blended in: newly dropped ones, or all of K0"
+    )
+    space: Literal["logits", "probabilities"] = Field(
+        default="logits", description="where: z1 + eps*z0, or (p1 + eps*p0) / (1 + eps) at the temperature"
+    )
+
+
+class RunConfig(Section):
+    """Where a student's run goes, and on what it runs."""
+
+    dir: Path = Field(
+        default=Path("runs/{student}-{method}-seed{seed}"),
+        description="folder of the run; {student}, {method} and {seed} are filled in",
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="auto: a GPU where there is one")
+    precision: Literal["float32", "fp16", "bf16"] = Field(default="float32", description="of training arithmetic")
+    threads: Count | None = Field(default=None, description="CPU threads; torch's own choice if not given")
+
+
+class Config(Section):
+    """A recipe."""
+
+    seed: Seed = Field(default=0, description="of initial weights and of the order of samples")
+    data: DataConfig
+    augmentation: AugmentationConfig = AugmentationConfig()
+    teacher: TeacherConfig
+    store: StoreConfig
+    student: StudentConfig
+    distill: DistillConfig = DistillConfig()
+    condense: CondenseConfig = CondenseConfig()
+    run: RunConfig = RunConfig()
+
+    @property
+    def run_dir(self) -> Path:
+        """`run.dir` with its placeholders filled in."""
+        text = str(self.run.dir)
+        for name, value in (
+            ("{student}", self.student.model),
+            ("{method}", self.distill.method),
+            ("{seed}", str(self.seed)),
+        ):
+            text = text.replace(name, value)
+        return Path(text)
+
+    def plain(self) -> dict[str, Any]:
+        """As plain JSON and YAML types, every default spelled out."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,62 @@
+"""Fashion-MNIST from its four IDX files, plain or gzipped: torchvision's folder, Debian's, or any other."""
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision.datasets import FashionMNIST
+
+from kcd_pipeline.data.dataset import Split
+from kcd_pipeline.errors import UserError
+
+CLASSES = tuple(FashionMNIST.classes)
+PLACES = (".", "FashionMNIST/raw")  # below root: Debian's layout, torchvision's
+UINT8 = 8  # the IDX type code of unsigned bytes
+
+
+def load(root: Path, *, download: bool) -> tuple[Split, Split, tuple[str, ...]]:
+    """Training (60,000) and test (10,000) split, images uint8 [N, 1, 28, 28].
+
+    Raises
+    ------
+    UserError
+        If the files are not there, or not what they should be.
+    """
+    if download and _find(root, "train-images-idx3-ubyte") is None:
+        FashionMNIST(str(root), download=True)
+    return _split(root, "train"), _split(root, "t10k"), CLASSES
+
+
+def _split(root: Path, prefix: str) -> Split:
+    images, labels = _read(root, f"{prefix}-images-idx3-ubyte"), _read(root, f"{prefix}-labels-idx1-ubyte")
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        raise UserError(f"{root}: {prefix} images {images.shape} and labels {labels.shape} do not belong together")
+    return Split(images=torch.from_numpy(images[:, None].copy()), labels=torch.from_numpy(labels.astype(np.int64)))
+
+
+def _find(root: Path, name: str) -> Path | None:
+    candidates = (root / place / (name + suffix) for place in PLACES for suffix in ("", ".gz"))
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _read(root: Path, name: str) -> np.ndarray:
+    """One IDX file of unsigned bytes: two zero bytes, type, rank, big-endian sizes, data."""
+    file = _find(root, name)
+    if file is None:
+        raise UserError(
+            f"fashion-mnist is not in {root}: no {name} (or .gz) there or in {root}/FashionMNIST/raw. "
+            f"Set data.root to the folder that holds it (after `apt-get install dataset-fashion-mnist`: "
+            f"/usr/share/datasets/fashion-mnist), or let torchvision fetch it with --set data.download=true"
+        )
+    try:
+        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{file} is damaged: {error}. Fetch it again.") from error
+    rank = content[3] if len(content) > 4 else 0
+    sizes = np.frombuffer(content, ">u4", count=rank, offset=4) if len(content) >= 4 + 4 * rank else np.empty(0)
+    data = content[4 + 4 * rank :]
+    if content[:2] != b"\0\0" or rank == 0 or content[2] != UINT8 or len(data) != int(np.prod(sizes)):
+        raise UserError(f"{file} is not an IDX file of bytes, or is cut short. Fetch it again.")
+    return np.frombuffer(data, np.uint8).reshape(sizes.astype(int))
