@@ -1,0 +1,169 @@
+"""The command line. Commands import what they need when they run: torch takes seconds, `--help` must not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kcd_pipeline import __version__
+from kcd_pipeline.cli.boundary import Grouped
+from kcd_pipeline.config import load_config, recipe_names
+from kcd_pipeline.config.schema import METHODS
+from kcd_pipeline.progress import human_bytes, human_seconds
+
+HEADINGS = {
+    "Stage 1, offline: a teacher and its knowledge": ["train-teacher", "extract-teacher"],
+    "Stage 2, online: students": ["distill", "report"],
+    "Look around": ["inspect", "demo"],
+}
+
+
+@click.group(
+    cls=Grouped,
+    headings=HEADINGS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="CONFIG is a YAML file, or the name of a shipped recipe: "
+    + ", ".join(recipe_names())
+    + '. Shell completion: eval "$(_KCD_PIPELINE_COMPLETE=bash_source kcd-pipeline)"; also zsh_source, fish_source.',
+)
+@click.version_option(__version__, prog_name="kcd-pipeline")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Distil image classifiers from cached teacher knowledge.
+
+    Extract a teacher's knowledge once; train many students from the store, condensing it as they learn.
+    """
+
+
+def complete_recipe(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Shell completion of CONFIG: shipped recipes, and files."""
+    from click.shell_completion import CompletionItem
+
+    names = [CompletionItem(name) for name in recipe_names() if name.startswith(incomplete)]
+    return names or [CompletionItem(incomplete, type="file")]
+
+
+def takes_config(command: Callable[..., None]) -> Callable[..., None]:
+    """CONFIG and --set, as every command that reads a recipe has them."""
+    command = click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override section.key=value; any number of times.",
+    )(command)
+    return click.argument("config", shell_complete=complete_recipe)(command)
+
+
+@main.command("train-teacher", short_help="Train the teacher of a recipe.")
+@takes_config
+@click.option("--overwrite", is_flag=True, help="Start anew, replacing weights and training that are there.")
+def train_teacher_command(config: str, overrides: tuple[str, ...], overwrite: bool) -> None:
+    """Train the teacher of CONFIG and write its weights (safetensors, with its accuracy in the header).
+
+    Called again, it goes on from the last whole epoch, or says that the teacher is there.
+    """
+    settings = load_config(config, overrides)
+    from kcd_pipeline.teacher import train_teacher
+
+    trained = train_teacher(settings, overwrite=overwrite)
+    state = "was trained already" if trained.already else f"trained in {trained.seconds:.0f} s"
+    click.echo(
+        f"Teacher {settings.teacher.model}: {trained.test_accuracy:.2%} on the test set, {state}. "
+        f"Weights: {trained.weights}"
+    )
+
+
+@main.command("extract-teacher", short_help="Write the teacher's knowledge into a store.")
+@takes_config
+@click.option("--overwrite", is_flag=True, help="Start anew, replacing the store that is there.")
+@click.option("--dry-run", is_flag=True, help="Say what it would cost, from a short measured trial; write nothing.")
+def extract_teacher_command(config: str, overrides: tuple[str, ...], overwrite: bool, dry_run: bool) -> None:
+    """Run the teacher of CONFIG over every view of every sample and write its logits into the knowledge store.
+
+    Called again, it makes what is missing, or says that the store is complete.
+    """
+    settings = load_config(config, overrides)
+    from kcd_pipeline.extraction import estimate, extract_teacher
+
+    if dry_run:
+        cost = estimate(settings)
+        click.echo(
+            f"{cost.rows:,} rows ({settings.store.views} views), about {human_bytes(cost.bytes)} in {cost.files:,} "
+            f"files, about {human_seconds(cost.seconds)}; from a trial of {cost.trial_rows:,} rows. Nothing was "
+            f"written to {settings.store.path}."
+        )
+        return
+    done = extract_teacher(settings, overwrite=overwrite)
+    store = done.store
+    rows = settings.store.views * store.layout.samples
+    if not done.blocks_made:
+        click.echo(
+            f"The store at {store.path} is complete: {rows:,} rows in {done.blocks_found} blocks; nothing to do."
+        )
+        return
+    click.echo(
+        f"Store {store.path}: {rows:,} rows ({settings.store.views} views of {store.layout.samples:,} samples), "
+        f"{human_bytes(store.bytes_on_disk())}, {store.seconds():.0f} s of teacher, "
+        f"{done.blocks_made} blocks made and {done.blocks_found} found."
+    )
+
+
+@main.command("distill", short_help="Train a student from the store.")
+@takes_config
+@click.option("--method", type=click.Choice(METHODS), help="Override distill.method.")
+@click.option("--resume", is_flag=True, help="Go on with the run in run.dir from its last whole epoch.")
+@click.option("--overwrite", is_flag=True, help="Start anew, replacing the run of the same config in run.dir.")
+def distill_command(config: str, overrides: tuple[str, ...], method: str | None, resume: bool, overwrite: bool) -> None:
+    """Train one student of CONFIG from the knowledge store, into its own run folder.
+
+    none learns from labels only, kd from all stored knowledge, kcd condenses it as it goes.
+    """
+    if resume and overwrite:
+        raise click.UsageError("--resume goes on and --overwrite starts anew: give one of them")
+    if method is not None:
+        overrides = (*overrides, f"distill.method={method}")
+    settings = load_config(config, overrides)
+    from kcd_pipeline.distillation import distill
+
+    run = distill(settings, resume=resume, overwrite=overwrite)
+    summary = run.summary
+    state = "The run was finished already" if run.already else f"{summary['seconds']:.0f} s"
+    click.echo(
+        f"{summary['student']} by {summary['method']}: {summary['test_accuracy']:.2%} on the test set after "
+        f"{summary['epochs']} epochs, {summary['rows_trained']:,} knowledge rows. {state}. Run: {run.folder.path}"
+    )
+
+
+@main.command("report", short_help="Compare runs: table, HTML page, JSON.")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a self-contained page with plots.")
+@click.option("--json", "as_json", is_flag=True, help='Print {"runs": [...]} for machines, instead of the table.')
+def report_command(runs: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
+    """Lay student runs side by side: accuracy, cost, what was kept, and what the store saved."""
+    from kcd_pipeline.report import report
+
+    report(list(runs), html=html, as_json=as_json)
+
+
+@main.command("inspect", short_help="What a store or a run holds.")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def inspect_command(path: Path, as_json: bool) -> None:
+    """Say what lies at PATH, a knowledge store or a run: shape, encoding, bytes, completeness, what it is made from."""
+    from kcd_pipeline.report.inspect import inspect
+
+    inspect(path, as_json=as_json)
+
+
+@main.command("demo", short_help="All of the above on real digits, in minutes.")
+@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default=Path("kcd-demo"))
+def demo_command(folder: Path) -> None:
+    """Teacher, store, three students and a report on scikit-learn's digit images, into DIR (default: kcd-demo).
+
+    Called again, it goes on from where it was stopped.
+    """
+    from kcd_pipeline.demo import demo
+
+    demo(folder)

@@ -1,0 +1,8 @@
+"""Knowledge condensation: OGVE values and ranks, VAKS keeps, drops and perturbs. Pure of models and loops."""
+
+from kcd_pipeline.condensation.condense import condense
+from kcd_pipeline.condensation.ogve import new_values, update_values
+from kcd_pipeline.condensation.schedule import stage_count, stage_of
+from kcd_pipeline.condensation.taught import TaughtRows
+
+__all__ = ["TaughtRows", "condense", "new_values", "stage_count", "stage_of", "update_values"]

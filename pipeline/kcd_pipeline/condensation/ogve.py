@@ -1,0 +1,51 @@
+"""OGVE: what a sample is worth to the student, from the entropy of its own predictions.
+
+Online Global Value Estimation, Knowledge Condensation Distillation (ECCV 2022), section 3.2. Letters: N samples.
+"""
+
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from numpy.typing import NDArray
+
+
+def new_values(samples: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Values (NaN: never visited) and frequencies (0) before any training, `[N]` each."""
+    return np.full(samples, np.nan), np.zeros(samples, dtype=np.int32)
+
+
+def update_values(
+    value: NDArray[np.float64],
+    frequency: NDArray[np.int32],
+    index: NDArray[np.int64],
+    entropy: NDArray[np.float32],
+) -> None:
+    """Record one visit of each sample of `index[n]` with its `entropy[n]` (nats), in place (eq. 12).
+
+    `F += 1`, then `V <- (F - 1) / F * V + H / F`: the running mean of H, in float64.
+
+    Raises
+    ------
+    ValueError
+        If an entropy is not finite: the student has diverged, and no ranking could be trusted.
+    """
+    if not np.isfinite(entropy).all():
+        bad = int(index[int(np.argmin(np.isfinite(entropy)))])
+        raise ValueError(f"the student's prediction on sample {bad} is not finite")
+    frequency[index] += 1
+    visits = frequency[index].astype(np.float64)
+    before = np.where(visits == 1, 0.0, value[index])
+    value[index] = (visits - 1) / visits * before + entropy / visits
+
+
+def scores(value: da.Array, frequency: da.Array, alpha: float) -> da.Array:
+    """`V * F^alpha` (eq. 13), lazily: `[N]` float64; samples never visited score -inf and so rank last."""
+
+    def score(v: NDArray[np.float64], f: NDArray[np.int32]) -> NDArray[np.float64]:
+        visited = f > 0
+        raised = np.power(np.where(visited, f, 1).astype(np.float64), alpha)
+        return np.where(visited, v * raised, -np.inf)
+
+    result: Any = da.map_blocks(score, value, frequency, dtype=np.float64)
+    return result

@@ -1,0 +1,121 @@
+"""Stage 2: one student from one knowledge store, into one run folder."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from kcd_pipeline.augmentation import Augmentation, build_augmentation
+from kcd_pipeline.config import Config
+from kcd_pipeline.data import Dataset, load_dataset
+from kcd_pipeline.distillation.curriculum import StudentCurriculum
+from kcd_pipeline.models import build_model
+from kcd_pipeline.models.weights import parameter_count
+from kcd_pipeline.provenance import expected_origin, software
+from kcd_pipeline.training.device import seeded
+from kcd_pipeline.training.folder import RunFolder
+from kcd_pipeline.training.session import run_epochs
+from kcd_pipeline.training.trainer import Trainer
+from kcd_stores import KnowledgeStore, PlanStore, is_vacant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """A finished run: its folder, its summary, and whether it had been finished before this call."""
+
+    folder: RunFolder
+    summary: dict[str, Any]
+    already: bool
+
+
+def distill(config: Config, *, resume: bool = False, overwrite: bool = False) -> Distillation:
+    """Train the student of a recipe, or go on with it.
+
+    Raises
+    ------
+    UserError, StoreUsageError
+        If data or store are missing or do not match, or the run folder is not this run's.
+    FailedError
+        If training diverges.
+    """
+    folder = RunFolder(config.run_dir)
+    dataset = load_dataset(config.data)
+    augmentation = build_augmentation(config.augmentation)
+    store = open_matching_store(config, dataset, augmentation)
+    model = _new_student(config, dataset)  # refuses a name it does not know before the folder is claimed
+    folder.claim(config.plain(), resume=resume, overwrite=overwrite)
+    if folder.finished:
+        return Distillation(folder=folder, summary=folder.read_summary(), already=True)
+    trainer = Trainer(model, dataset, augmentation, optimisation=config.distill, run=config.run, seed=config.seed)
+    taught_by = None if config.distill.method == "none" else store
+    curriculum = StudentCurriculum(config, folder, taught_by, len(dataset.train))
+    try:
+        best = run_epochs(
+            folder,
+            trainer,
+            curriculum,
+            epochs=config.distill.epochs,
+            name=config.distill.method,
+            facts={"model": config.student.model, "classes": list(dataset.classes)},
+        )
+    finally:
+        curriculum.close()
+    summary = _summary(config, folder, dataset, store, best) | {"parameters": parameter_count(trainer.model)}
+    folder.write_summary(summary)
+    return Distillation(folder=folder, summary=summary, already=False)
+
+
+def open_matching_store(config: Config, dataset: Dataset, augmentation: Augmentation) -> KnowledgeStore | None:
+    """The store of a recipe, checked against it; None where there is none and `none` needs none.
+
+    Raises
+    ------
+    StoreUsageError
+        If it is needed and missing or unfinished, or it was made from something else.
+    """
+    labels_only = config.distill.method == "none"
+    if labels_only and is_vacant(config.store.path):
+        return None
+    store = KnowledgeStore.open(config.store.path)
+    store.require_made_from(expected_origin(config, dataset, augmentation))
+    if not labels_only:
+        store.require_views(config.store.views)
+    return store
+
+
+def _new_student(config: Config, dataset: Dataset) -> Any:
+    seeded(config.seed)
+    return build_model(config.student.model, channels=dataset.channels, classes=len(dataset.classes))
+
+
+def _summary(
+    config: Config, folder: RunFolder, dataset: Dataset, store: KnowledgeStore | None, best: float
+) -> dict[str, Any]:
+    metrics = folder.read_metrics()
+    return {
+        "method": config.distill.method,
+        "student": config.student.model,
+        "seed": config.seed,
+        "epochs": config.distill.epochs,
+        "test_accuracy": metrics[-1]["test_accuracy"],
+        "best_test_accuracy": best,
+        "rows_trained": sum(line["rows"] for line in metrics),
+        "samples_trained": sum(line["samples"] for line in metrics),
+        "kept_fraction": [plan.kept_fraction for plan in PlanStore(folder.plans).read_all()],
+        "seconds": sum(line["seconds"] for line in metrics),
+        "dataset": {"name": dataset.name, "test_fingerprint": dataset.test.fingerprint(dataset.classes)},
+        "store": None if store is None else store_facts(store),
+        "software": software(),
+    }
+
+
+def store_facts(store: KnowledgeStore) -> dict[str, Any]:
+    """What a run remembers of the store that it was taught from, so that a report needs only the run."""
+    return {
+        "path": str(store.path),
+        "identity": store.identity,
+        "made_from": store.made_from,
+        "encoding": store.encoding.name,
+        "views": store.layout.views,
+        "rows": store.layout.views * store.layout.samples,
+        "bytes": store.bytes_on_disk(),
+        "seconds": store.seconds(),
+    }

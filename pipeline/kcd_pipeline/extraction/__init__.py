@@ -1,0 +1,6 @@
+"""Stage 1, offline: from a teacher to a knowledge store."""
+
+from kcd_pipeline.extraction.estimate import Estimate, estimate
+from kcd_pipeline.extraction.extract import Extraction, extract_teacher
+
+__all__ = ["Estimate", "Extraction", "estimate", "extract_teacher"]

@@ -1,0 +1,70 @@
+"""What an extraction would cost, from a short trial of the real thing."""
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from kcd_pipeline.config import Config
+from kcd_pipeline.extraction.extract import Extractor
+from kcd_stores import KnowledgeStore, choose_layout, encoding_by_name
+
+TRIAL_SECONDS = 3.0
+TRIAL_BATCHES = 2  # at least, after one to warm up
+LEDGER_FILES = 4  # zarr.json of the group and of its three arrays
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Rows, bytes on disk, files and seconds of a whole extraction; bytes and seconds from a trial of `trial_rows`."""
+
+    rows: int
+    bytes: int
+    files: int
+    seconds: float
+    trial_rows: int
+
+
+def estimate(config: Config) -> Estimate:
+    """Run the teacher for a few seconds, write what it said to a scratch store, and scale both up."""
+    extractor = Extractor(config)
+    layout = extractor.layout()
+    batch = config.store.batch_size
+    extractor.logits(0, range(min(batch, layout.samples)))
+    done, elapsed = 0, 0.0
+    while elapsed < TRIAL_SECONDS or done < TRIAL_BATCHES * batch:
+        start = done % layout.samples
+        rows = range(start, min(start + batch, layout.samples))
+        started = time.perf_counter()
+        extractor.logits(0, rows)
+        elapsed += time.perf_counter() - started
+        done += len(rows)
+    rows_in_all = layout.views * layout.samples
+    return Estimate(
+        rows=rows_in_all,
+        bytes=round(_bytes_per_row(extractor, min(layout.block_rows, 2 * batch, layout.samples)) * rows_in_all),
+        files=layout.views * (layout.blocks + 2) + LEDGER_FILES,
+        seconds=elapsed / done * rows_in_all,
+        trial_rows=done,
+    )
+
+
+def _bytes_per_row(extractor: Extractor, rows: int) -> float:
+    """Bytes that a real block of `rows` takes on disk, a row."""
+    config = extractor.config
+    layout = choose_layout(
+        views=1,
+        samples=rows,
+        classes=len(extractor.dataset.classes),
+        itemsize=encoding_by_name(config.store.encoding).dtype.itemsize,
+        block_rows=rows,
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        store = KnowledgeStore.create(
+            Path(scratch) / "trial.zarr",
+            layout=layout,
+            encoding=encoding_by_name(config.store.encoding),
+            made_from={},
+        )
+        store.write_block(0, 0, extractor.logits(0, range(rows)), seconds=0.0)
+        return (store.path / "logits" / "c" / "0" / "0" / "0").stat().st_size / rows

@@ -1,0 +1,188 @@
+"""Stage 1: the teacher's logits for every view of every sample, block by block, into a knowledge store."""
+
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from kcd_pipeline.augmentation import Augmentation, Identity, Views, build_augmentation
+from kcd_pipeline.config import Config
+from kcd_pipeline.data import Dataset, load_dataset
+from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.models.weights import parameter_count
+from kcd_pipeline.progress import progress_bar, say
+from kcd_pipeline.provenance import expected_origin, software
+from kcd_pipeline.teacher import load_teacher
+from kcd_pipeline.training.device import for_inference
+from kcd_pipeline.training.trainer import evaluate
+from kcd_stores import KnowledgeStore, Layout, choose_layout, encoding_by_name, is_vacant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extraction:
+    """What a call of `extract_teacher` did."""
+
+    store: KnowledgeStore
+    blocks_made: int
+    blocks_found: int
+
+
+class Extractor:
+    """The teacher over the views of a training set: ready to make any block."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.dataset: Dataset = load_dataset(config.data)
+        self.augmentation: Augmentation = build_augmentation(config.augmentation)
+        self.model: nn.Module = load_teacher(config, self.dataset)
+        self.model, self._device = for_inference(self.model, config.run)
+        look: dict[str, Any] = {"mean": self.dataset.mean, "std": self.dataset.std, "device": self._device}
+        self._views = Views(self.dataset.train.images, self.augmentation, **look)
+        self._test = Views(self.dataset.test.images, Identity(), **look)
+
+    def layout(self) -> Layout:
+        """The layout of a new store of this recipe."""
+        return choose_layout(
+            views=self.config.store.views,
+            samples=len(self.dataset.train),
+            classes=len(self.dataset.classes),
+            itemsize=encoding_by_name(self.config.store.encoding).dtype.itemsize,
+            block_rows=self.config.store.block_rows,
+        )
+
+    def origin(self) -> dict[str, Any]:
+        """What a store made here is made from, short of the teacher's accuracy."""
+        origin = expected_origin(self.config, self.dataset, self.augmentation)
+        del origin["encoding"]  # a fact of the store, which it records by itself
+        origin["teacher"]["parameters"] = parameter_count(self.model)
+        return origin | {
+            "forward": {"batch_size": self.config.store.batch_size, "device": self._device.type},
+            "software": software(),
+        }
+
+    def test_accuracy(self) -> float:
+        """Top-1 accuracy of the teacher on the test split, 0..1."""
+        return evaluate(self.model, self._test, self.dataset.test.labels.to(self._device))
+
+    @torch.inference_mode()
+    def logits(
+        self, view: int, rows: range, on_batch: Callable[[int], None] = lambda size: None
+    ) -> NDArray[np.float32]:
+        """The teacher's logits `[n, C]` float32 for samples `rows` as their `view`.
+
+        Batches start at the first of `rows` and have the recipe's size, so the same block is always made by the
+        same arithmetic, whatever was made before it.
+
+        Raises
+        ------
+        FailedError
+            If a logit is not finite, naming the sample.
+        """
+        batch_size = self.config.store.batch_size
+        parts = []
+        for start in range(rows.start, rows.stop, batch_size):
+            index = np.arange(start, min(start + batch_size, rows.stop))
+            try:
+                images = self._views.batch(index, view)
+            except ValueError as error:
+                raise UserError(f"the augmentation does not fit the data: {error}") from error
+            parts.append(self.model(images).float().cpu().numpy())
+            on_batch(len(index))
+        logits = np.concatenate(parts)
+        if not np.isfinite(logits).all():
+            row, column = np.argwhere(~np.isfinite(logits))[0]
+            sample = rows.start + int(row)
+            raise FailedError(
+                f"the teacher's logit for class '{self.dataset.classes[column]}' of sample {sample} "
+                f"('{self.dataset.classes[int(self.dataset.train.labels[sample])]}'), view {view}, is "
+                f"{logits[row, column]}. The block was not written; blocks before it are safe. Check "
+                f"{self.config.teacher.weights}: its training may have diverged."
+            )
+        return logits
+
+
+def extract_teacher(config: Config, *, overwrite: bool = False) -> Extraction:
+    """Make the knowledge store of a recipe, or what of it is missing.
+
+    Raises
+    ------
+    UserError, StoreUsageError
+        If data or weights are missing, the disk is too small, or a store of something else lies there.
+    FailedError
+        If a logit is not finite.
+    """
+    extractor = Extractor(config)
+    store = _open_or_create(extractor, overwrite=overwrite)
+    complete = store.complete()
+    wanted = [(view, block) for view, block in store.layout.all_blocks() if view < config.store.views]
+    missing = [(view, block) for view, block in wanted if not complete[view, block]]
+    if missing:
+        if len(missing) < len(wanted):
+            say(f"going on: {len(wanted) - len(missing)} of {len(wanted)} blocks are complete")
+        _make_blocks(extractor, store, missing)
+    return Extraction(store=store, blocks_made=len(missing), blocks_found=len(wanted) - len(missing))
+
+
+def _make_blocks(extractor: Extractor, store: KnowledgeStore, missing: list[tuple[int, int]]) -> None:
+    """Make `missing` blocks in order: one is written in the background while the next is computed."""
+    total = sum(len(store.layout.rows(block)) for _, block in missing)
+    writing: Future[None] | None = None
+    with ThreadPoolExecutor(max_workers=1) as writer, progress_bar() as bar:
+        task = bar.add_task("extracting", total=total, note="", unit="rows")
+        for view, block in missing:
+            started = time.perf_counter()
+            bar.update(task, note=f"view {view + 1}/{store.layout.views}")
+            logits = extractor.logits(view, store.layout.rows(block), lambda size: bar.advance(task, size))
+            if writing is not None:
+                writing.result()
+            seconds = time.perf_counter() - started
+            writing = writer.submit(_write, store, view, block, logits, seconds)
+        if writing is not None:
+            writing.result()
+
+
+def _write(store: KnowledgeStore, view: int, block: int, logits: NDArray[np.float32], seconds: float) -> None:
+    try:
+        store.write_block(view, block, logits, seconds=seconds)
+    except ValueError as error:
+        raise FailedError(f"view {view}, block {block} could not be written to {store.path}: {error}") from error
+
+
+def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeStore:
+    config = extractor.config
+    path = config.store.path
+    origin = extractor.origin()
+    if is_vacant(path) or overwrite:
+        layout = extractor.layout()
+        encoding = encoding_by_name(config.store.encoding)
+        _require_space(path, layout.views * layout.samples * layout.classes * encoding.dtype.itemsize)
+        origin["teacher"]["test_accuracy"] = extractor.test_accuracy()
+        return KnowledgeStore.create(path, layout=layout, encoding=encoding, made_from=origin, overwrite=overwrite)
+    store = KnowledgeStore.open(path, writable=True)
+    store.require_made_from(origin | {"encoding": config.store.encoding})
+    if config.store.views > store.layout.views:
+        raise UserError(
+            f"the store at {path} was laid out for {store.layout.views} views, but store.views is "
+            f"{config.store.views}. Set store.views to {store.layout.views} or fewer, store.path to a new folder, "
+            f"or give --overwrite to extract it anew."
+        )
+    return store
+
+
+def _require_space(path: Path, needed: int) -> None:
+    """Refuse a store that cannot fit, before the teacher has run for it."""
+    place = next(parent for parent in path.absolute().parents if parent.exists())
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise UserError(
+            f"the store needs up to {needed:,} bytes, but {place} has {free:,} free. Free some, set store.path to "
+            f"another disk, or store fewer views or a smaller store.encoding."
+        )

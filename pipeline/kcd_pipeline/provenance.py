@@ -1,0 +1,43 @@
+"""What a knowledge store of a recipe is made from: written by extraction, demanded by distillation."""
+
+import platform
+from typing import Any
+
+import numpy
+import torch
+import torchvision
+import zarr
+
+from kcd_pipeline import __version__
+from kcd_pipeline.augmentation import Augmentation
+from kcd_pipeline.config import Config
+from kcd_pipeline.data import Dataset
+from kcd_pipeline.teacher import teacher_hash
+
+
+def expected_origin(config: Config, dataset: Dataset, augmentation: Augmentation) -> dict[str, Any]:
+    """What any store of this recipe must have been made from.
+
+    The teacher's weights are compared where they are at hand; a student needs none.
+    """
+    teacher = {"model": config.teacher.model}
+    if config.teacher.weights.is_file():
+        teacher["weights_sha256"] = teacher_hash(config.teacher.weights)
+    return {
+        "dataset": dataset.description,
+        "augmentation": augmentation.describe(),
+        "teacher": teacher,
+        "encoding": config.store.encoding,
+    }
+
+
+def software() -> dict[str, str]:
+    """Versions that a row's last bits may depend on."""
+    return {
+        "kcd-pipeline": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "numpy": numpy.__version__,
+        "zarr": zarr.__version__,
+    }

@@ -1,0 +1,153 @@
+"""The teacher: trained from a recipe, or loaded from the weights that a recipe names."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from kcd_pipeline.augmentation import build_augmentation
+from kcd_pipeline.config import Config
+from kcd_pipeline.data import Dataset, load_dataset
+from kcd_pipeline.errors import UserError
+from kcd_pipeline.models import build_model
+from kcd_pipeline.models.weights import fill_model, load_weights, parameter_count, save_weights, weights_hash
+from kcd_pipeline.training.device import seeded
+from kcd_pipeline.training.folder import RunFolder
+from kcd_pipeline.training.session import Lesson, run_epochs
+from kcd_pipeline.training.trainer import EpochResult, Trainer, labels_only
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedTeacher:
+    """What `train_teacher` made, or found made: its weights, test accuracy (0..1) and seconds of training."""
+
+    weights: Path
+    test_accuracy: float
+    seconds: float
+    already: bool
+
+
+class LabelsOnly:
+    """The curriculum of a teacher: all samples, every epoch a new view, labels only."""
+
+    def __init__(self, samples: int) -> None:
+        self._all = np.arange(samples)
+
+    def start(self, epoch: int) -> None:
+        pass
+
+    def lesson(self, epoch: int) -> Lesson:
+        return Lesson(view=epoch, kept=self._all, objective=labels_only, knowledge_rows=0)
+
+    def learnt(self, epoch: int, result: EpochResult) -> None:
+        pass
+
+
+def training_folder(weights: Path) -> RunFolder:
+    """Where checkpoints and metrics of a teacher's training lie: beside its weights."""
+    return RunFolder(weights.with_name(f"{weights.stem}.training"))
+
+
+def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
+    """Train the teacher of a recipe and write its weights, going on from where an earlier call was stopped.
+
+    The result is the model after the last epoch, not the best one seen: the test set chooses nothing.
+
+    Raises
+    ------
+    UserError
+        If weights lie there that this recipe did not train, or training under another config is under way.
+    """
+    weights = config.teacher.weights
+    folder = training_folder(weights)
+    if weights.exists() and not folder.exists and not overwrite:
+        raise UserError(
+            f"{weights} exists, and was not trained here ({folder.path} is not there). Use it as it is, set "
+            f"teacher.weights to another file, or give --overwrite to replace it."
+        )
+    folder.claim(_relevant(config), resume=folder.exists and not overwrite, overwrite=overwrite)
+    if folder.finished and weights.exists():
+        summary = folder.read_summary()
+        return TrainedTeacher(
+            weights=weights, test_accuracy=summary["test_accuracy"], seconds=summary["seconds"], already=True
+        )
+    dataset = load_dataset(config.data)
+    seeded(config.seed)
+    model = build_model(config.teacher.model, channels=dataset.channels, classes=len(dataset.classes))
+    trainer = Trainer(
+        model,
+        dataset,
+        build_augmentation(config.augmentation),
+        optimisation=config.teacher,
+        run=config.run,
+        seed=config.seed,
+    )
+    facts = {"model": config.teacher.model, **_seen(dataset)}
+    best = run_epochs(
+        folder,
+        trainer,
+        LabelsOnly(len(dataset.train)),
+        epochs=config.teacher.epochs,
+        name="teacher",
+        facts=facts,
+    )
+    metrics = folder.read_metrics()
+    summary = {
+        "model": config.teacher.model,
+        "epochs": config.teacher.epochs,
+        "parameters": parameter_count(model),
+        "test_accuracy": metrics[-1]["test_accuracy"],
+        "best_test_accuracy": best,
+        "seconds": sum(line["seconds"] for line in metrics),
+    }
+    save_weights(weights, trainer.model, {**facts, "test_accuracy": summary["test_accuracy"]})
+    folder.write_summary(summary)
+    return TrainedTeacher(
+        weights=weights, test_accuracy=summary["test_accuracy"], seconds=summary["seconds"], already=False
+    )
+
+
+def load_teacher(config: Config, dataset: Dataset) -> nn.Module:
+    """The teacher of a recipe with its weights, on the CPU, in evaluation mode.
+
+    Raises
+    ------
+    UserError
+        If the weights are missing, of another architecture or another number of classes, or were trained on
+        images normalised in another way.
+    """
+    path = config.teacher.weights
+    state, facts = load_weights(path)
+    trained_as = facts.get("model", config.teacher.model)
+    if trained_as != config.teacher.model:
+        raise UserError(
+            f"the weights in {path} are those of a {trained_as}, but teacher.model is {config.teacher.model}. "
+            f"Set one to match the other."
+        )
+    for key, value in _seen(dataset).items():
+        if key in facts and facts[key] != value:
+            raise UserError(
+                f"the teacher in {path} was trained on another data set: {key} found {facts[key]}, expected {value} "
+                f"of {dataset.name}. Use the data it knows, or another teacher."
+            )
+    model = build_model(config.teacher.model, channels=dataset.channels, classes=len(dataset.classes))
+    fill_model(model, state, source=path, name=f"{config.teacher.model} for {len(dataset.classes)} classes")
+    return model.eval()
+
+
+def teacher_hash(path: Path) -> str:
+    """The content hash of the weights in `path`."""
+    return weights_hash(load_weights(path)[0])
+
+
+def _seen(dataset: Dataset) -> dict[str, Any]:
+    """What a teacher was trained to see and say; without it its logits mean nothing."""
+    return {"classes": list(dataset.classes), "mean": list(dataset.mean), "std": list(dataset.std)}
+
+
+def _relevant(config: Config) -> dict[str, Any]:
+    """The sections that a teacher's training depends on."""
+    plain = config.plain()
+    return {key: plain[key] for key in ("seed", "data", "augmentation", "teacher", "run")}

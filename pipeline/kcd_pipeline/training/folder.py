@@ -1,0 +1,154 @@
+"""The folder of a run: what lies where, how it is claimed, and the small files in it.
+
+config.yaml           the resolved config
+metrics.jsonl         one line an epoch
+tensorboard/          the same for TensorBoard
+values.zarr           values and frequencies after each epoch
+plans.zarr            what each stage was taught
+checkpoint/           the newest whole training state, until the run is finished
+weights.safetensors   after the last epoch
+best.safetensors      after the epoch of best test accuracy
+summary.json          written last: a run that has it is finished
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kcd_pipeline.errors import UserError
+from kcd_pipeline.files import read_json, write_json, write_whole
+from kcd_stores.description import differences, listed
+
+# where things are may change between a run and its resumption; what they are may not
+MOVABLE = {"run": {"dir", "device", "threads"}, "data": {"root", "download"}}
+
+
+class RunFolder:
+    """Paths and small files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.metrics = path / "metrics.jsonl"
+        self.summary = path / "summary.json"
+        self.tensorboard = path / "tensorboard"
+        self.values = path / "values.zarr"
+        self.plans = path / "plans.zarr"
+        self.checkpoint = path / "checkpoint"
+        self.weights = path / "weights.safetensors"
+        self.best_weights = path / "best.safetensors"
+
+    @property
+    def exists(self) -> bool:
+        """A run was begun here."""
+        return self.config.is_file()
+
+    @property
+    def finished(self) -> bool:
+        """The run that was begun here came to its end."""
+        return self.summary.is_file()
+
+    def claim(self, config: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
+        """Make the folder this run's, or refuse; nothing that is not a run of this config is ever touched.
+
+        Raises
+        ------
+        UserError
+            If the folder holds something else, a run of another config, or one that is not asked to be resumed.
+        """
+        if self.path.exists() and not self.exists:
+            foreign = [entry.name for entry in self.path.iterdir() if entry.suffix != ".partial"]
+            if foreign:
+                raise UserError(
+                    f"{self.path} exists and is not a run (it holds {foreign[0]} but no config.yaml), so it is left "
+                    f"alone. Set run.dir to a new folder."
+                )
+        if self.exists and overwrite:
+            self._clear()
+        if self.exists:
+            self._require_same(config)
+            if self.finished and not resume:
+                raise UserError(
+                    f"{self.path} holds a finished run of this config. Set run.dir to another folder, or give "
+                    f"--overwrite to replace it."
+                )
+            if not resume:
+                raise UserError(
+                    f"{self.path} holds a run of this config that is not finished ({len(self.read_metrics())} epochs "
+                    f"done). Give --resume to go on with it, or --overwrite to start anew."
+                )
+        elif resume:
+            raise UserError(f"there is no run to resume at {self.path}. Leave --resume out to start it.")
+        else:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_whole(self.config, yaml.safe_dump(dict(config), sort_keys=False))
+
+    def _require_same(self, config: Mapping[str, Any]) -> None:
+        found = differences(_fixed(self.read_config()), _fixed(config))
+        if found:
+            raise UserError(
+                f"{self.path} belongs to a run of another config:\n{listed(found)}\n"
+                f"Set run.dir to another folder, or undo the difference."
+            )
+
+    def _clear(self) -> None:
+        for entry in vars(self).values():
+            if entry != self.path and entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry != self.path:
+                entry.unlink(missing_ok=True)
+
+    def read_config(self) -> dict[str, Any]:
+        """The resolved config, as plain data.
+
+        Raises
+        ------
+        UserError
+            If the folder is not a run.
+        """
+        try:
+            tree: dict[str, Any] = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            raise UserError(f"{self.path} is not the folder of a run: no readable config.yaml ({error})") from error
+        return tree
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """One mapping an epoch, in order."""
+        if not self.metrics.is_file():
+            return []
+        lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def truncate_metrics(self, epochs: int) -> None:
+        """Keep the lines of the first `epochs` epochs: what comes after was not checkpointed."""
+        kept = [line for line in self.read_metrics() if line["epoch"] < epochs]
+        write_whole(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def append_metrics(self, line: Mapping[str, Any]) -> None:
+        """Add one epoch."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write the summary, which finishes the run, and drop the checkpoint, which nobody needs any more."""
+        write_json(self.summary, summary)
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
+
+    def read_summary(self) -> dict[str, Any]:
+        """The summary of a finished run."""
+        summary: dict[str, Any] = read_json(self.summary)
+        return summary
+
+
+def _fixed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a config that must not change while a run is under way."""
+    return {
+        section: {key: value for key, value in values.items() if key not in MOVABLE.get(section, ())}
+        if isinstance(values, Mapping)
+        else values
+        for section, values in config.items()
+    }

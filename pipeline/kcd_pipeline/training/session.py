@@ -1,0 +1,112 @@
+"""A training run from its first or next epoch to its last: checkpoints, metrics, best weights."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.tensorboard import SummaryWriter
+
+from kcd_pipeline.models.weights import save_weights
+from kcd_pipeline.progress import progress_bar, say
+from kcd_pipeline.training.checkpoint import load_checkpoint, save_checkpoint
+from kcd_pipeline.training.folder import RunFolder
+from kcd_pipeline.training.trainer import EpochResult, Objective, Trainer
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lesson:
+    """What one epoch trains on: the samples `kept[n]`, as their `view`, towards an objective."""
+
+    view: int
+    kept: NDArray[np.int64]
+    objective: Objective
+    knowledge_rows: int
+
+
+class Curriculum(Protocol):
+    """Decides each epoch's lesson and learns from how it went. Teachers, plain and condensing students have one."""
+
+    def start(self, epoch: int) -> None:
+        """Get ready to go on from `epoch`."""
+        ...
+
+    def lesson(self, epoch: int) -> Lesson:
+        """What `epoch` trains on."""
+        ...
+
+    def learnt(self, epoch: int, result: EpochResult) -> None:
+        """Take note of `epoch`, durably, before it is checkpointed."""
+        ...
+
+
+def run_epochs(
+    folder: RunFolder,
+    trainer: Trainer,
+    curriculum: Curriculum,
+    *,
+    epochs: int,
+    name: str,
+    facts: dict[str, Any],
+) -> float:
+    """Train until `epochs` are done, going on from the newest checkpoint; the best test accuracy, 0..1.
+
+    Order within an epoch: values and metrics first, then the checkpoint that makes them count. Whatever was
+    written beyond the newest checkpoint is written again, the same, by the resumed run.
+    """
+    state = load_checkpoint(trainer.accelerator, folder.checkpoint) or {"epoch": -1, "best": -1.0}
+    first, best = state["epoch"] + 1, state["best"]
+    folder.truncate_metrics(first)
+    curriculum.start(first)
+    if first:
+        say(f"{name}: going on from epoch {first + 1} of {epochs}")
+    with SummaryWriter(str(folder.tensorboard), purge_step=first) as board, progress_bar() as bar:
+        task = bar.add_task(name, total=None, note="", unit="img")
+        for epoch in range(first, epochs):
+            started = time.perf_counter()
+            lesson = curriculum.lesson(epoch)
+            bar.reset(task, total=len(lesson.kept), description=f"{name} epoch {epoch + 1}/{epochs}")
+            result = trainer.epoch(
+                epoch,
+                view=lesson.view,
+                kept=lesson.kept,
+                objective=lesson.objective,
+                on_batch=lambda size: bar.advance(task, size),
+            )
+            curriculum.learnt(epoch, result)
+            seconds = time.perf_counter() - started
+            accuracy = trainer.test_accuracy()
+            if accuracy > best:
+                best = accuracy
+                save_weights(folder.best_weights, trainer.model, {**facts, "epoch": epoch, "test_accuracy": accuracy})
+            line = {
+                "epoch": epoch,
+                "loss": result.loss,
+                "train_accuracy": result.accuracy,
+                "test_accuracy": accuracy,
+                "samples": len(result.order),
+                "rows": lesson.knowledge_rows,
+                "kept_fraction": len(result.order) / trainer.samples,
+                "seconds": seconds,
+                "rows_per_second": len(result.order) / seconds,
+            }
+            folder.append_metrics(line)
+            _to_board(board.add_scalar, line)
+            save_checkpoint(trainer.accelerator, folder.checkpoint, epoch, {"best": best})
+            left = seconds * (epochs - epoch - 1)
+            bar.update(task, note=f"test {accuracy:.2%}, loss {result.loss:.3f}, about {_clock(left)} to go")
+    save_weights(folder.weights, trainer.model, {**facts, "epoch": epochs - 1})
+    return float(best)
+
+
+def _to_board(add_scalar: Callable[[str, float, int], None], line: dict[str, Any]) -> None:
+    for key, value in line.items():
+        if key != "epoch":
+            add_scalar(key, value, line["epoch"])
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

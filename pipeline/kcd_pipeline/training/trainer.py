@@ -1,0 +1,178 @@
+"""The training loop: one epoch of one model over some samples of one view. Teachers and students share it.
+
+Letters: n samples trained in an epoch, B batch, C classes.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kcd_pipeline.augmentation import Augmentation, Identity, Views, permutation
+from kcd_pipeline.config import OptimisationConfig, RunConfig
+from kcd_pipeline.data import Dataset
+from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.losses import prediction_entropy
+from kcd_pipeline.training.device import make_accelerator
+from kcd_pipeline.training.optimisation import learning_rate, make_optimizer
+
+EVALUATION_BATCH = 512
+
+# (logits[B, C], labels[B], samples index[B]) -> the loss, a scalar
+Objective = Callable[[Tensor, Tensor, NDArray[np.int64]], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EpochResult:
+    """What one epoch left behind.
+
+    Attributes
+    ----------
+    loss, accuracy
+        Means over the samples trained, as they were predicted on the way.
+    order
+        `[n]` int64: samples in the order of training.
+    entropy
+        `[n]` float32: of the prediction on each, in nats, in the same order.
+    seconds
+        Of training alone.
+    """
+
+    loss: float
+    accuracy: float
+    order: NDArray[np.int64]
+    entropy: NDArray[np.float32]
+    seconds: float
+
+
+def labels_only(logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> Tensor:
+    """The objective that needs no knowledge: cross-entropy."""
+    return F.cross_entropy(logits, labels)
+
+
+def batches(order: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+    """`order` cut into batches; a last batch of one joins the one before, for batch norm cannot train on it."""
+    starts = list(range(0, len(order), batch_size))
+    if len(starts) > 1 and len(order) - starts[-1] == 1:
+        starts.pop()
+    return [order[a:b] for a, b in zip(starts, [*starts[1:], len(order)], strict=True)]
+
+
+class Trainer:
+    """A model, its optimizer and its data on a device."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        dataset: Dataset,
+        augmentation: Augmentation,
+        *,
+        optimisation: OptimisationConfig,
+        run: RunConfig,
+        seed: int,
+    ) -> None:
+        self.accelerator = make_accelerator(run)
+        device = self.accelerator.device
+        self._config, self._seed = optimisation, seed
+        model = model.to(memory_format=torch.channels_last)
+        self._optimizer = self.accelerator.prepare(make_optimizer(model, optimisation))
+        self._model = self.accelerator.prepare(model)
+        look = {"mean": dataset.mean, "std": dataset.std, "device": device}
+        self._train = Views(dataset.train.images, augmentation, **look)
+        self._labels = dataset.train.labels.to(device)
+        self._test = Views(dataset.test.images, Identity(), **look)
+        self._test_labels = dataset.test.labels.to(device)
+
+    @property
+    def model(self) -> nn.Module:
+        """The model itself, without what accelerate wraps around it."""
+        model: nn.Module = self.accelerator.unwrap_model(self._model)
+        return model
+
+    @property
+    def samples(self) -> int:
+        """N, the size of the training set."""
+        return len(self._train)
+
+    def epoch(
+        self,
+        epoch: int,
+        *,
+        view: int,
+        kept: NDArray[np.int64],
+        objective: Objective,
+        on_batch: Callable[[int], None] = lambda size: None,
+    ) -> EpochResult:
+        """Train once on each of the samples `kept[n]`, as their `view`, in the order of (seed, epoch).
+
+        No value is copied from the device before the epoch ends.
+
+        Raises
+        ------
+        FailedError
+            If the loss is not finite at the end of the epoch.
+        """
+        started = time.perf_counter()
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(self._config, epoch)
+        order = permutation(self._seed, epoch, kept)
+        device = self.accelerator.device
+        entropy = torch.empty(len(order), device=device)
+        loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device)
+        self._model.train()
+        done = 0
+        for index in batches(order, self._config.batch_size):
+            labels = self._labels[torch.from_numpy(index).to(device)]
+            images = self._views_batch(index, view)
+            with self.accelerator.autocast():
+                logits = self._model(images)
+            logits = logits.float()
+            loss = objective(logits, labels, index)
+            self.accelerator.backward(loss)
+            self._optimizer.step()
+            self._optimizer.zero_grad()
+            with torch.no_grad():
+                entropy[done : done + len(index)] = prediction_entropy(logits)
+                loss_sum += loss.detach() * len(index)
+                correct += (logits.argmax(dim=1) == labels).sum()
+            done += len(index)
+            on_batch(len(index))
+        loss_mean = float(loss_sum) / len(order)
+        if not np.isfinite(loss_mean):
+            raise FailedError(
+                f"the loss became {loss_mean} in epoch {epoch + 1}: training has diverged. Lower the learning rate "
+                f"(now {learning_rate(self._config, epoch):g}) and start anew; earlier checkpoints are untouched."
+            )
+        return EpochResult(
+            loss=loss_mean,
+            accuracy=float(correct) / len(order),
+            order=order,
+            entropy=entropy.cpu().numpy(),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _views_batch(self, index: NDArray[np.int64], view: int) -> Tensor:
+        try:
+            return self._train.batch(index, view)
+        except ValueError as error:
+            raise UserError(f"the augmentation does not fit the data: {error}") from error
+
+    def test_accuracy(self) -> float:
+        """Top-1 accuracy on the test split, 0..1."""
+        return evaluate(self._model, self._test, self._test_labels)
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, views: Views, labels: Tensor) -> float:
+    """Top-1 accuracy of `model` in evaluation mode, 0..1."""
+    model.eval()
+    correct = 0
+    for index in batches(np.arange(len(views)), EVALUATION_BATCH):
+        predicted = model(views.batch(index, 0)).argmax(dim=1)
+        correct += int((predicted == labels[torch.from_numpy(index).to(labels.device)]).sum())
+    return correct / len(views)
