@@ -23,7 +23,8 @@ def update_values(
 ) -> None:
     """Record one visit of each sample of `index[n]` with its `entropy[n]` (nats), in place (eq. 12).
 
-    `F += 1`, then `V <- (F - 1) / F * V + H / F`: the running mean of H, in float64.
+    `F += 1`, then `V <- (F - 1) / F * V + H / F`, the running mean of H in float64; computed as `V + (H - V) / F`,
+    which is the same and stays exact while H does not change.
 
     Raises
     ------
@@ -36,7 +37,7 @@ def update_values(
     frequency[index] += 1
     visits = frequency[index].astype(np.float64)
     before = np.where(visits == 1, 0.0, value[index])
-    value[index] = (visits - 1) / visits * before + entropy / visits
+    value[index] = before + (entropy - before) / visits
 
 
 def scores(value: da.Array, frequency: da.Array, alpha: float) -> da.Array:

@@ -1,0 +1,216 @@
+"""OGVE and VAKS on ten samples, every number worked out on paper first (design.md; KCD, eq. 7, 8, 11-15).
+
+Ten samples; the student's entropies H (nats) in the three epochs of stage 0, and what eq. 12 makes of them:
+
+    sample      0     1     2     3     4     5     6     7     8     9
+    H epoch 0  0.9   0.3   0.9   1.2   0.2   0.5   0.9   0.5   1.0   0.1
+    H epoch 1  0.7   0.3   0.7   1.0   0.2   0.3   0.7   0.3   0.8   0.1
+    H epoch 2  0.5   0.3   0.5   0.8   0.2   0.4   0.5   0.4   0.9   0.1
+    V (mean)   0.7   0.3   0.7   1.0   0.2   0.4   0.7   0.4   0.9   0.1     F = 3 for all
+
+With alpha = 1 (so that F can be followed): score = V * 3. Descending, ties by index:
+
+    rank        0     1     2     3     4     5     6     7     8     9
+    sample      3     8     0     2     6     5     7     1     4     9
+    score      3.0   2.7   2.1   2.1   2.1   1.2   1.2   0.9   0.6   0.3
+    1 - R/N    1.0   0.9   0.8   0.7   0.6   0.5   0.4   0.3   0.2   0.1
+
+Three stages of three epochs, keep_ratio 0.6, schedule linear: stage 1 keeps 1 - 0.4 * 1/2 = 0.8 -> 8 samples,
+stage 2 keeps 1 - 0.4 * 2/2 = 0.6 -> 6 samples.
+
+Stage 1: K1 = ranks 0..7 = {3 8 0 2 6 5 7 1}, K0 = {4 9}, all newly dropped.
+    K1L = the lowest 2 of K1 by rank = (7, 1); K1H = {3 8 0 2 6 5}
+    K0 by descending rank = (4, 9), so 7 <- 4 and 1 <- 9
+    eps from 0 to epsilon_max = 0.3 over two: 7 gets 0.0, 1 gets 0.3
+
+In stage 1 only the 8 kept are visited, so F = 6 for them and 3 for 4 and 9. Their H over the next three epochs:
+
+    sample      0     1     2     3     5     6     7     8
+    H, each    0.1   0.9   0.48  0.16  0.2   0.3   0.58  0.7
+    V          0.4   0.6   0.59  0.58  0.3   0.5   0.49  0.8       (mean of the two means: three visits each)
+    V * 6      2.4   3.6   3.54  3.48  1.8   3.0   2.94  4.8       and 4: 0.2 * 3 = 0.6, 9: 0.1 * 3 = 0.3
+
+    rank        0     1     2     3     4     5     6     7     8     9
+    sample      8     1     2     3     6     7     0     5     4     9
+
+Stage 2: K1 = {8 1 2 3 6 7}, K0 = {0 5 4 9}.
+    `new`: newly dropped = (0, 5); K1L = the lowest 2 of K1 = (6, 7); 6 <- 0 eps 0.0, 7 <- 5 eps 0.3
+    `all`: K0 by descending rank = (0, 5, 4, 9); K1L = the lowest 4 of K1 = (2, 3, 6, 7);
+           2 <- 0 eps 0.0, 3 <- 5 eps 0.1, 6 <- 4 eps 0.2, 7 <- 9 eps 0.3
+"""
+
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+import torch
+
+from kcd_pipeline.condensation import TaughtRows, condense, new_values, update_values
+from kcd_pipeline.condensation.ogve import scores
+from kcd_pipeline.condensation.vaks import blend
+from kcd_pipeline.config import CondenseConfig
+from kcd_stores import NO_PARTNER, Plan, ValueStore, keep_all
+
+N = 10
+STAGE_0 = [
+    [0.9, 0.3, 0.9, 1.2, 0.2, 0.5, 0.9, 0.5, 1.0, 0.1],
+    [0.7, 0.3, 0.7, 1.0, 0.2, 0.3, 0.7, 0.3, 0.8, 0.1],
+    [0.5, 0.3, 0.5, 0.8, 0.2, 0.4, 0.5, 0.4, 0.9, 0.1],
+]
+V_AFTER_STAGE_0 = [0.7, 0.3, 0.7, 1.0, 0.2, 0.4, 0.7, 0.4, 0.9, 0.1]
+
+KEPT_IN_STAGE_1 = [0, 1, 2, 3, 5, 6, 7, 8]
+H_IN_STAGE_1 = [0.1, 0.9, 0.48, 0.16, 0.2, 0.3, 0.58, 0.7]  # the same in each of its three epochs
+V_AFTER_STAGE_1 = [0.4, 0.6, 0.59, 0.58, 0.2, 0.3, 0.5, 0.49, 0.8, 0.1]
+
+CONDENSE = CondenseConfig(interval=3, keep_ratio=0.6, alpha=1.0, epsilon_max=0.3, schedule="linear", dropped="new")
+EPOCHS = 9
+
+
+@pytest.fixture
+def values(tmp_path: Path) -> ValueStore:
+    """The values of a run that saw exactly the entropies above, recorded as training records them."""
+    store = ValueStore.create(tmp_path / "values.zarr", epochs=EPOCHS, samples=N)
+    value, frequency = new_values(N)
+    visits = [(np.arange(N), entropies) for entropies in STAGE_0]
+    visits += [(np.array(KEPT_IN_STAGE_1), H_IN_STAGE_1)] * 3
+    for epoch, (index, entropies) in enumerate(visits):
+        shuffled = np.random.default_rng(epoch).permutation(len(index))  # the order of visits must not matter
+        update_values(value, frequency, index[shuffled], np.float32(entropies)[shuffled])
+        store.write(epoch, value, frequency)
+    return store
+
+
+def test_values_and_frequencies_are_those_on_paper(values: ValueStore) -> None:
+    value, frequency = values.read(2)
+    np.testing.assert_allclose(value, V_AFTER_STAGE_0, atol=1e-7)
+    assert frequency.tolist() == [3] * N
+    value, frequency = values.read(5)
+    np.testing.assert_allclose(value, V_AFTER_STAGE_1, atol=1e-7)
+    assert frequency.tolist() == [6, 6, 6, 6, 3, 6, 6, 6, 6, 3]
+
+
+def test_scores_weigh_value_by_frequency() -> None:
+    value, frequency = np.array([0.5, 0.5, np.nan]), np.array([4, 1, 0], dtype=np.int32)
+    score = scores(da.from_array(value), da.from_array(frequency), alpha=0.5).compute()
+    np.testing.assert_allclose(score, [1.0, 0.5, -np.inf])  # 0.5 * sqrt(4), 0.5 * sqrt(1), never visited: last
+
+
+def plan_on_paper(plan: Plan) -> dict[int, tuple[int, float]]:
+    """{kept sample: (partner, eps)}."""
+    return {
+        int(k): (int(p), round(float(e), 6)) for k, p, e in zip(plan.kept, plan.partner, plan.epsilon, strict=True)
+    }
+
+
+STORED = (NO_PARTNER, 0.0)
+
+
+def stage_1(values: ValueStore) -> Plan:
+    return condense(values, before=keep_all(N), stage=1, epochs=EPOCHS, config=CONDENSE)
+
+
+def test_stage_1_is_the_one_on_paper(values: ValueStore) -> None:
+    plan = stage_1(values)
+    assert plan_on_paper(plan) == {i: STORED for i in (3, 8, 0, 2, 6, 5)} | {7: (4, 0.0), 1: (9, 0.3)}
+    assert plan.epoch == 3
+    assert dict(plan.facts) == {
+        "kept": 8,
+        "taught_as_stored": 6,
+        "perturbed": 2,
+        "dropped": 2,
+        "newly_dropped": 2,
+        "came_back": 0,
+        "never_visited": 0,
+        "score_cut": pytest.approx(0.9, abs=1e-6),  # of sample 1, the last that is kept
+    }
+
+
+def test_stage_2_with_the_newly_dropped(values: ValueStore) -> None:
+    plan = condense(values, before=stage_1(values), stage=2, epochs=EPOCHS, config=CONDENSE)
+    assert plan_on_paper(plan) == {i: STORED for i in (8, 1, 2, 3)} | {6: (0, 0.0), 7: (5, 0.3)}
+    assert plan.facts["newly_dropped"] == 2
+    assert plan.facts["dropped"] == 4
+
+
+def test_stage_2_with_all_that_is_dropped(values: ValueStore) -> None:
+    config = CONDENSE.model_copy(update={"dropped": "all"})
+    plan = condense(values, before=stage_1(values), stage=2, epochs=EPOCHS, config=config)
+    assert plan_on_paper(plan) == {
+        8: STORED,
+        1: STORED,
+        2: (0, 0.0),
+        3: (5, 0.1),
+        6: (4, 0.2),
+        7: (9, 0.3),
+    }
+
+
+def test_a_dropped_sample_comes_back_when_its_rank_allows(values: ValueStore) -> None:
+    """Stage 1 made to have dropped sample 8, the most valuable of all: ranking is over all samples."""
+    others = np.array([0, 1, 2, 3, 4, 5, 6, 7])
+    before = Plan(
+        stage=1,
+        epoch=3,
+        samples=N,
+        kept=others,
+        partner=np.full(8, NO_PARTNER),
+        epsilon=np.zeros(8, dtype=np.float32),
+    )
+    plan = condense(values, before=before, stage=2, epochs=EPOCHS, config=CONDENSE)
+    assert 8 in plan.kept
+    assert plan.facts["came_back"] == 1
+    assert plan.facts["newly_dropped"] == 3  # 0, 5 and 4; 9 was dropped before
+    assert plan_on_paper(plan) == {i: STORED for i in (8, 1, 2)} | {3: (0, 0.0), 6: (5, 0.15), 7: (4, 0.3)}
+
+
+def test_fewer_kept_than_dropped_perturbs_all_that_is_kept(values: ValueStore) -> None:
+    """keep_ratio 0.2: stage 2 keeps (8, 1) of ten; of the eight dropped only the two most valuable are used."""
+    config = CONDENSE.model_copy(update={"keep_ratio": 0.2, "dropped": "all"})
+    plan = condense(values, before=keep_all(N), stage=2, epochs=EPOCHS, config=config)
+    assert plan_on_paper(plan) == {8: (2, 0.0), 1: (3, 0.3)}
+
+
+# Three classes; stored rows of samples 1 (taught) and 9 (its partner, eps 0.3) as logits:
+#     z1 = (2, 0, 0), z0 = (0, 1, -1)    ->    z1 + 0.3 z0 = (2, 0.3, -0.3)
+# As probabilities at T = 1 with p1 = (0.5, 0.3, 0.2), p0 = (0.1, 0.1, 0.8), eps = 0.25:
+#     (p1 + 0.25 p0) / 1.25 = (0.525, 0.325, 0.4) / 1.25 = (0.42, 0.26, 0.32)
+def test_a_row_perturbed_in_logit_space() -> None:
+    plan = Plan(
+        stage=1,
+        epoch=1,
+        samples=3,
+        kept=np.array([0, 1]),
+        partner=np.array([NO_PARTNER, 2]),
+        epsilon=np.float32([0, 0.3]),
+    )
+    rows = np.float16([[5, 6, 7], [2, 0, 0], [0, 1, -1]])
+    taught = TaughtRows(plan, space="logits", temperature=4.0)
+    batch = taught.batch(rows, np.array([1, 0]))
+    np.testing.assert_allclose(batch, [[2, 0.3, -0.3], [5, 6, 7]], atol=1e-6)
+    assert batch.dtype == torch.float32
+    again = taught.batch(rows, np.array([1, 0]))
+    assert torch.equal(batch, again), "a blend must never act on a row blended before"
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_a_row_perturbed_in_probability_space(temperature: float) -> None:
+    first = temperature * torch.log(torch.tensor([[0.5, 0.3, 0.2]]))
+    second = temperature * torch.log(torch.tensor([[0.1, 0.1, 0.8]]))
+    blended = blend(first, second, torch.tensor([0.25]), space="probabilities", temperature=temperature)
+    np.testing.assert_allclose(torch.softmax(blended / temperature, dim=1), [[0.42, 0.26, 0.32]], atol=1e-6)
+
+
+def test_eps_zero_leaves_the_distribution_as_stored_in_either_space() -> None:
+    first, second = torch.tensor([[3.0, -1.0, 0.5]]), torch.tensor([[-60.0, 60.0, 0.0]])
+    for space in ("logits", "probabilities"):
+        blended = blend(first, second, torch.zeros(1), space=space, temperature=4.0)
+        torch.testing.assert_close(torch.softmax(blended / 4, 1), torch.softmax(first / 4, 1))
+
+
+def test_a_diverged_student_is_refused_with_the_sample_named() -> None:
+    value, frequency = new_values(3)
+    with pytest.raises(ValueError, match="sample 2 is not finite"):
+        update_values(value, frequency, np.array([0, 2]), np.float32([0.1, np.nan]))
+    assert frequency.tolist() == [0, 0, 0], "nothing is recorded of a batch that is refused"

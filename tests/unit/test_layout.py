@@ -1,0 +1,47 @@
+"""How a store is cut, for real sizes."""
+
+import pytest
+
+from kcd_stores import Layout, choose_layout
+
+SIZES = [
+    # N, C, bytes an element: digits, CIFAR-100 twice, ImageNet, 100M images of 20,000 classes
+    (1_437, 10, 2),
+    (50_000, 100, 2),
+    (50_000, 100, 4),
+    (1_281_167, 1_000, 2),
+    (100_000_000, 20_000, 2),
+]
+
+
+@pytest.mark.parametrize(("samples", "classes", "itemsize"), SIZES)
+def test_blocks_cover_every_sample_once(samples: int, classes: int, itemsize: int) -> None:
+    layout = choose_layout(views=1, samples=samples, classes=classes, itemsize=itemsize)
+    edges = [layout.rows(block) for block in (0, layout.blocks - 1)]
+    assert edges[0].start == 0
+    assert edges[1].stop == samples
+    assert (layout.blocks - 1) * layout.block_rows < samples <= layout.blocks * layout.block_rows
+
+
+@pytest.mark.parametrize(("samples", "classes", "itemsize"), SIZES)
+def test_chunks_divide_blocks_and_have_a_sensible_size(samples: int, classes: int, itemsize: int) -> None:
+    layout = choose_layout(views=1, samples=samples, classes=classes, itemsize=itemsize)
+    assert layout.block_rows % layout.chunk_rows == 0
+    assert layout.chunk_rows * classes * itemsize <= 512 * 1024
+    assert layout.block_rows * classes * itemsize <= 256 * 1024 * 1024
+
+
+def test_files_stay_in_the_tens_a_view_at_imagenet_size() -> None:
+    assert 16 <= choose_layout(views=1, samples=1_281_167, classes=1_000, itemsize=2).blocks < 100
+
+
+def test_a_block_size_of_ones_own_is_kept() -> None:
+    layout = choose_layout(views=1, samples=1000, classes=10, itemsize=4, block_rows=96)
+    assert layout.block_rows == 96
+    assert 96 % layout.chunk_rows == 0
+
+
+@pytest.mark.parametrize("change", [{"views": 0}, {"block_rows": 0}, {"chunk_rows": 3}])
+def test_a_layout_that_cannot_be_is_refused(change: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"at least 1|not whole chunks"):
+        Layout(**({"views": 1, "samples": 8, "classes": 2, "block_rows": 4, "chunk_rows": 2} | change))

@@ -1,0 +1,96 @@
+"""A run's own stores: values by epoch, plans by stage."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from kcd_stores import IncompleteStoreError, Plan, PlanStore, StoreUsageError, ValueStore, keep_all
+
+
+def test_values_read_back_by_epoch(tmp_path: Path) -> None:
+    store = ValueStore.create(tmp_path / "values.zarr", epochs=2, samples=3)
+    value, frequency = np.array([0.1, np.nan, 2.0]), np.array([3, 0, 1], dtype=np.int32)
+    store.write(0, value, frequency)
+    again, visits = ValueStore.open(tmp_path / "values.zarr").read(0)
+    np.testing.assert_array_equal(again, value)
+    np.testing.assert_array_equal(visits, frequency)
+    with pytest.raises(IncompleteStoreError, match="epoch 1"):
+        store.read(1)
+
+
+def test_values_are_plain_zarr(tmp_path: Path) -> None:
+    ValueStore.create(tmp_path / "values.zarr", epochs=2, samples=3).write(1, np.arange(3.0), np.ones(3, np.int32))
+    plain = zarr.open(str(tmp_path / "values.zarr"), mode="r")
+    assert plain["value"][1].tolist() == [0.0, 1.0, 2.0]
+    assert np.isnan(plain["value"][0]).all()
+
+
+def test_no_values_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreUsageError, match="no values of a run"):
+        ValueStore.open(tmp_path / "nowhere")
+
+
+def plan(**change: Any) -> Plan:
+    """Samples 0, 2, 3 of 5 kept; 3 blended with the dropped 4 at 0.2."""
+    fields: dict[str, Any] = {
+        "stage": 1,
+        "epoch": 4,
+        "samples": 5,
+        "kept": np.array([0, 2, 3]),
+        "partner": np.array([-1, -1, 4]),
+        "epsilon": np.float32([0, 0, 0.2]),
+        "facts": {"kept": 3, "score_cut": 0.5},
+    }
+    return Plan(**(fields | change))
+
+
+def test_plans_read_back_by_stage(tmp_path: Path) -> None:
+    store = PlanStore(tmp_path / "plans.zarr")
+    store.write(keep_all(5))
+    store.write(plan())
+    assert store.stages() == [0, 1]
+    again = store.read(1)
+    assert (again.stage, again.epoch, again.samples) == (1, 4, 5)
+    assert again.kept.tolist() == [0, 2, 3]
+    assert again.partner.tolist() == [-1, -1, 4]
+    np.testing.assert_array_equal(again.epsilon, np.float32([0, 0, 0.2]))
+    assert again.facts == {"kept": 3, "score_cut": 0.5}
+    assert again.low.tolist() == [False, False, True]
+    assert again.kept_fraction == 0.6
+
+
+def test_a_plan_written_again_replaces_itself(tmp_path: Path) -> None:
+    store = PlanStore(tmp_path / "plans.zarr")
+    store.write(plan())
+    store.write(plan(epsilon=np.float32([0, 0, 0.1])))
+    assert store.read(1).epsilon[2] == np.float32(0.1)
+
+
+def test_a_plan_whose_attributes_were_never_written_is_not_there(tmp_path: Path) -> None:
+    store = PlanStore(tmp_path / "plans.zarr")
+    store.write(keep_all(5))
+    zarr.open_group(str(tmp_path / "plans.zarr"), mode="a").create_group("stage-001")
+    assert store.stages() == [0]
+    with pytest.raises(StoreUsageError, match="stage 1"):
+        store.read(1)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"kept": np.array([0, 3, 2])}, "ascending"),
+        ({"kept": np.array([0, 2, 5])}, "ascending indices below 5"),
+        ({"kept": np.array([0, 2])}, "arrays differ"),
+        ({"partner": np.array([-1, -1, 2])}, "must be a dropped sample"),
+        ({"partner": np.array([-1, 4, 4]), "epsilon": np.float32([0, 0.1, 0.2])}, "at most one"),
+        ({"partner": np.array([-1, -1, 5])}, "indices below 5"),
+        ({"epsilon": np.float32([0.1, 0, 0.2])}, "0 where nothing is blended"),
+        ({"epsilon": np.float32([0, 0, -0.2])}, "never negative"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        plan(**change)
