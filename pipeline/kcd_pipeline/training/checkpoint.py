@@ -23,6 +23,10 @@ def save_checkpoint(accelerator: Any, folder: Path, epoch: int, state: dict[str,
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     _flush(folder)
+    _remove_others(folder, final)
+
+
+def _remove_others(folder: Path, final: Path) -> None:
     for other in folder.iterdir():
         if other != final:
             shutil.rmtree(other)

@@ -1,0 +1,302 @@
+"""Real processes, killed with SIGKILL at random and at the worst moments: nothing is lost, nothing differs.
+
+Children come from a fork server that has torch loaded, so that each starts in a fraction of a second.
+"""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from kcd_pipeline.config import Config, load_config
+from kcd_pipeline.distillation import distill
+from kcd_pipeline.extraction import extract_teacher
+from kcd_pipeline.teacher import train_teacher
+from kcd_pipeline.training.folder import RunFolder
+from kcd_stores import KnowledgeStore, PlanStore, ValueStore
+
+PRELOADED = ["kcd_pipeline.distillation", "kcd_pipeline.extraction", "sklearn.datasets", "tensorboard"]
+EPOCHS = 6
+
+
+def settings(folder: Path, **more: Any) -> Config:
+    """A small but whole recipe on real digits: three stages, two views of which epochs take turns."""
+    chosen = {
+        "data.limit_per_class": 30,
+        "teacher.model": "resnet8",
+        "teacher.weights": folder.parent / "teacher.safetensors",
+        "teacher.epochs": 3,
+        "store.path": folder.parent / "shared.zarr",
+        "store.views": 4,
+        "store.batch_size": 64,
+        "store.block_rows": 64,
+        "distill.epochs": EPOCHS,
+        "condense.interval": 2,
+        "run.dir": folder,
+        "run.threads": 1,
+    } | {key.replace("__", "."): value for key, value in more.items()}
+    return load_config("digits", [f"{key}={value}" for key, value in chosen.items()])
+
+
+@pytest.fixture(scope="module")
+def context() -> Any:
+    made = multiprocessing.get_context("forkserver")
+    made.set_forkserver_preload(PRELOADED)
+    return made
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained teacher and a whole store."""
+    folder = tmp_path_factory.mktemp("killed")
+    config = settings(folder / "run")
+    train_teacher(config)
+    extract_teacher(config)
+    return folder
+
+
+def start(context: Any, function: Callable[..., None], *args: Any) -> BaseProcess:
+    process: BaseProcess = context.Process(target=function, args=args)
+    process.start()
+    return process
+
+
+def kill(process: BaseProcess) -> None:
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def content(folder: Path, *, without: str = "") -> dict[str, bytes]:
+    """Every file below `folder`, by its relative name."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    named = {str(file.relative_to(folder)): file for file in files}
+    return {name: file.read_bytes() for name, file in named.items() if not (without and name.startswith(without))}
+
+
+# --- extraction ---------------------------------------------------------------------------------------------
+
+
+def extract(config: Config, ready: Path) -> None:
+    ready.touch()
+    extract_teacher(config)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(context: Any, home: Path) -> tuple[dict[str, bytes], float]:
+    """The bytes of a store whose extraction nothing disturbed, and how many seconds it took in a child."""
+    config = settings(home / "run", store__path=home / "undisturbed.zarr", store__views=24)
+    started = wait_until_ready(context, config, home / "undisturbed.ready")
+    started[0].join(120)
+    assert started[0].exitcode == 0
+    return content(config.store.path, without="seconds/"), time.perf_counter() - started[1]
+
+
+def wait_until_ready(context: Any, config: Config, ready: Path) -> tuple[BaseProcess, float]:
+    process = start(context, extract, config, ready)
+    while not ready.exists():
+        time.sleep(0.001)
+    return process, time.perf_counter()
+
+
+@pytest.mark.parametrize("moment", range(10))
+def test_extraction_killed_at_a_random_moment_and_finished_has_the_same_bytes(
+    context: Any, home: Path, undisturbed: tuple[dict[str, bytes], float], moment: int
+) -> None:
+    expected, seconds = undisturbed
+    config = settings(home / "run", store__path=home / f"killed-{moment}.zarr", store__views=24)
+    # one moment in each tenth of the whole, at random within it
+    delay = seconds * (moment + random.Random(moment).random()) / 10
+    process, _ = wait_until_ready(context, config, home / f"killed-{moment}.ready")
+    process.join(delay)
+    if process.is_alive():
+        kill(process)
+    extract_teacher(config)
+    assert content(config.store.path, without="seconds/") == expected
+    assert np.isfinite(zarr.open(str(config.store.path), mode="r")["seconds"][:]).all()
+
+
+def test_the_next_call_makes_only_what_is_missing(context: Any, home: Path) -> None:
+    config = settings(home / "run", store__path=home / "again.zarr")
+    first = extract_teacher(config)
+    assert (first.blocks_made, first.blocks_found) == (4 * 5, 0)  # 4 views of 300 samples in blocks of 64
+    zarr.open(str(config.store.path), mode="r+")["complete"][2, 3] = 0
+    before = content(config.store.path, without="seconds/")
+    second = extract_teacher(config)
+    assert (second.blocks_made, second.blocks_found) == (1, 19)
+    assert content(config.store.path, without="seconds/") == before | {
+        "complete/c/2/0": bytes([1, 1, 1, 1, 1])
+    }
+    assert extract_teacher(config).blocks_made == 0
+
+
+# --- distillation -------------------------------------------------------------------------------------------
+
+
+def run_facts(folder: Path) -> dict[str, Any]:
+    """All that a run's training decided: weights, values, plans, metrics without their timings."""
+    run = RunFolder(folder)
+    values = ValueStore.open(run.values)
+    timings = {"seconds", "rows_per_second"}
+    return {
+        "weights": run.weights.read_bytes(),
+        "best": run.best_weights.read_bytes(),
+        "values": [[array.tobytes() for array in values.read(epoch)] for epoch in range(EPOCHS)],
+        "plans": [
+            (plan.kept.tolist(), plan.partner.tolist(), plan.epsilon.tolist(), plan.facts)
+            for plan in PlanStore(run.plans).read_all()
+        ],
+        "metrics": [{k: v for k, v in line.items() if k not in timings} for line in run.read_metrics()],
+        "kept": run.read_summary()["kept_fraction"],
+    }
+
+
+@pytest.fixture(scope="module")
+def never_stopped(home: Path) -> dict[str, Any]:
+    config = settings(home / "never-stopped")
+    distill(config)
+    facts = run_facts(config.run_dir)
+    assert [len(plan[0]) for plan in facts["plans"]] == [300, 255, 210]  # 100, 85 and 70 percent
+    assert len(facts["metrics"]) == EPOCHS
+    return facts
+
+
+def train(config: Config) -> None:
+    distill(config)
+
+
+@pytest.mark.parametrize("epoch", range(1, EPOCHS))
+def test_a_run_killed_after_any_epoch_and_resumed_is_the_run_never_stopped(
+    context: Any, home: Path, never_stopped: dict[str, Any], epoch: int
+) -> None:
+    config = settings(home / f"killed-after-{epoch}")
+    folder = RunFolder(config.run_dir)
+    process = start(context, train, config)
+    while process.is_alive() and len(folder.read_metrics()) < epoch:
+        time.sleep(0.001)
+    if process.is_alive():
+        kill(process)
+    distill(config, resume=True)
+    assert run_facts(config.run_dir) == never_stopped
+
+
+def train_and_die(config: Config, where: str, occasion: int) -> None:
+    """Train until the `occasion`-th time that the function `where` is about to be called, and die there."""
+    import kcd_pipeline.distillation.curriculum as curriculum
+    import kcd_pipeline.training.checkpoint as checkpoint
+    import kcd_pipeline.training.session as session
+
+    owners: dict[str, tuple[Any, str]] = {
+        "values are written": (ValueStore, "write"),
+        "a plan is written": (PlanStore, "write"),
+        "the ranking is made": (curriculum, "condense"),
+        "metrics are written": (RunFolder, "append_metrics"),
+        "best weights are written": (session, "save_weights"),
+        "a checkpoint is begun": (session, "save_checkpoint"),
+        "a checkpoint is renamed": (Path, "rename"),
+        "older checkpoints are removed": (checkpoint, "_remove_others"),
+        "the summary is written": (RunFolder, "write_summary"),
+    }
+    owner, name = owners[where]
+    original, calls = getattr(owner, name), 0
+
+    def dying(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == occasion:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*args, **kwargs)
+
+    setattr(owner, name, dying)
+    distill(config)
+
+
+@pytest.mark.parametrize(
+    ("where", "occasion"),
+    [
+        ("values are written", 1),
+        ("values are written", 4),
+        ("a plan is written", 1),
+        ("a plan is written", 3),
+        ("the ranking is made", 1),
+        ("metrics are written", 3),
+        ("best weights are written", 2),
+        ("a checkpoint is begun", 1),
+        ("a checkpoint is begun", 4),
+        ("a checkpoint is renamed", 3),
+        ("older checkpoints are removed", 3),
+        ("the summary is written", 1),
+    ],
+)
+def test_a_run_killed_at_the_worst_moment_and_resumed_is_the_run_never_stopped(
+    context: Any, home: Path, never_stopped: dict[str, Any], where: str, occasion: int
+) -> None:
+    config = settings(home / f"killed-when {where} {occasion}")
+    process = start(context, train_and_die, config, where, occasion)
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    distill(config, resume=True)
+    assert run_facts(config.run_dir) == never_stopped
+
+
+def test_a_teacher_killed_and_trained_on_is_the_teacher_never_stopped(context: Any, home: Path) -> None:
+    config = settings(home / "run", teacher__weights=home / "killed-teacher.safetensors")
+    folder = RunFolder(home / "killed-teacher.training")
+    process = start(context, train_teacher, config)
+    while process.is_alive() and len(folder.read_metrics()) < 1:
+        time.sleep(0.001)
+    if process.is_alive():
+        kill(process)
+    trained = train_teacher(config)
+    assert not trained.already
+    assert trained.weights.read_bytes() == (home / "teacher.safetensors").read_bytes()
+    assert train_teacher(config).already
+
+
+# --- Ctrl-C -------------------------------------------------------------------------------------------------
+
+
+def interrupted_cli(arguments: list[str]) -> None:
+    from kcd_pipeline.cli import main
+
+    main(arguments, prog_name="kcd-pipeline")
+
+
+def test_ctrl_c_ends_with_a_line_and_loses_nothing(context: Any, home: Path, never_stopped: dict[str, Any]) -> None:
+    config = settings(home / "interrupted")
+    folder = RunFolder(config.run_dir)
+    plain = home / "interrupted.yaml"
+    plain.write_text(_yaml(config))
+    process = start(context, interrupted_cli, ["distill", str(plain)])
+    while process.is_alive() and len(folder.read_metrics()) < 2:
+        time.sleep(0.001)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    assert process.exitcode == 130
+    distill(config, resume=True)
+    assert run_facts(config.run_dir) == never_stopped
+
+
+def _yaml(config: Config) -> str:
+    import yaml
+
+    return yaml.safe_dump(config.plain())
+
+
+def test_two_processes_extracting_the_same_rows_write_the_same_bytes(home: Path) -> None:
+    """What makes finishing safe: a block depends on nothing but its place."""
+    one = settings(home / "run", store__path=home / "one.zarr", store__views=2)
+    extract_teacher(one)
+    whole = KnowledgeStore.open(home / "shared.zarr")
+    np.testing.assert_array_equal(KnowledgeStore.open(home / "one.zarr").read_view(1), whole.read_view(1))
