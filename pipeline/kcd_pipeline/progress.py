@@ -49,6 +49,12 @@ def say(message: str) -> None:
     console.print(message, highlight=False, markup=False, soft_wrap=True)
 
 
+def log_line(message: str) -> None:
+    """A line of progress where there is no terminal to draw a bar on, such as a log file."""
+    if not console.is_terminal:
+        say(message)
+
+
 def human_bytes(size: float) -> str:
     """Such as `12.3 MB`."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -17,6 +17,7 @@ from kcd_pipeline.training.device import seeded
 from kcd_pipeline.training.folder import RunFolder
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import EpochResult, Trainer, labels_only
+from kcd_stores import one_writer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +61,13 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
     UserError
         If weights lie there that this recipe did not train, or training under another config is under way.
     """
+    folder = training_folder(config.teacher.weights)
+    with one_writer(folder.path):
+        return _train(config, folder, overwrite=overwrite)
+
+
+def _train(config: Config, folder: RunFolder, *, overwrite: bool) -> TrainedTeacher:
     weights = config.teacher.weights
-    folder = training_folder(weights)
     if weights.exists() and not folder.exists and not overwrite:
         raise UserError(
             f"{weights} exists, and was not trained here ({folder.path} is not there). Use it as it is, set "

@@ -11,6 +11,7 @@ from kcd_stores.errors import (
 )
 from kcd_stores.knowledge import KnowledgeStore, is_vacant
 from kcd_stores.layout import Layout, choose_layout
+from kcd_stores.lock import one_writer
 from kcd_stores.plans import NO_PARTNER, Plan, PlanStore, keep_all
 from kcd_stores.streaming import ViewStream
 from kcd_stores.values import ValueStore
@@ -36,4 +37,5 @@ __all__ = [
     "encoding_by_name",
     "is_vacant",
     "keep_all",
+    "one_writer",
 ]

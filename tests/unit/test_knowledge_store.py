@@ -16,6 +16,7 @@ from kcd_stores import (
     StoreMismatchError,
     StoreUsageError,
     encoding_by_name,
+    one_writer,
 )
 
 LAYOUT = Layout(views=2, samples=10, classes=3, block_rows=4, chunk_rows=2)
@@ -204,3 +205,27 @@ def test_a_store_killed_while_it_was_created_is_finished_by_the_next_writer(tmp_
 def test_importing_the_stores_loads_no_torch() -> None:
     code = "import sys, kcd_stores; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+HOLD = """
+import sys, pathlib
+from kcd_stores import one_writer
+with one_writer(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_writer_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "store.zarr"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(StoreUsageError, match="another process is writing"), one_writer(path):
+        pass
+    holder.kill()  # the lock dies with its holder
+    holder.wait()
+    with one_writer(path):
+        assert not path.exists()

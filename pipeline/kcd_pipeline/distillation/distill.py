@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from kcd_pipeline.augmentation import Augmentation, build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
@@ -14,7 +16,7 @@ from kcd_pipeline.training.device import seeded
 from kcd_pipeline.training.folder import RunFolder
 from kcd_pipeline.training.session import run_epochs
 from kcd_pipeline.training.trainer import Trainer
-from kcd_stores import KnowledgeStore, PlanStore, is_vacant
+from kcd_stores import KnowledgeStore, PlanStore, is_vacant, one_writer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,21 @@ def distill(config: Config, *, resume: bool = False, overwrite: bool = False) ->
     augmentation = build_augmentation(config.augmentation)
     store = open_matching_store(config, dataset, augmentation)
     model = _new_student(config, dataset)  # refuses a name it does not know before the folder is claimed
+    with one_writer(folder.path):
+        return _distill(config, folder, dataset, augmentation, store, model, resume=resume, overwrite=overwrite)
+
+
+def _distill(
+    config: Config,
+    folder: RunFolder,
+    dataset: Dataset,
+    augmentation: Augmentation,
+    store: KnowledgeStore | None,
+    model: nn.Module,
+    *,
+    resume: bool,
+    overwrite: bool,
+) -> Distillation:
     folder.claim(config.plain(), resume=resume, overwrite=overwrite)
     if folder.finished:
         return Distillation(folder=folder, summary=folder.read_summary(), already=True)
@@ -81,7 +98,7 @@ def open_matching_store(config: Config, dataset: Dataset, augmentation: Augmenta
     return store
 
 
-def _new_student(config: Config, dataset: Dataset) -> Any:
+def _new_student(config: Config, dataset: Dataset) -> nn.Module:
     seeded(config.seed)
     return build_model(config.student.model, channels=dataset.channels, classes=len(dataset.classes))
 

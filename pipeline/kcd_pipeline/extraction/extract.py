@@ -18,12 +18,12 @@ from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.models.weights import parameter_count
-from kcd_pipeline.progress import progress_bar, say
+from kcd_pipeline.progress import human_seconds, log_line, progress_bar, say
 from kcd_pipeline.provenance import expected_origin, software
 from kcd_pipeline.teacher import load_teacher
 from kcd_pipeline.training.device import for_inference
 from kcd_pipeline.training.trainer import evaluate
-from kcd_stores import KnowledgeStore, Layout, choose_layout, encoding_by_name, is_vacant
+from kcd_stores import KnowledgeStore, Layout, choose_layout, encoding_by_name, is_vacant, one_writer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +120,12 @@ def extract_teacher(config: Config, *, overwrite: bool = False) -> Extraction:
         If a logit is not finite.
     """
     extractor = Extractor(config)
+    with one_writer(config.store.path):
+        return _extract(extractor, overwrite=overwrite)
+
+
+def _extract(extractor: Extractor, *, overwrite: bool) -> Extraction:
+    config = extractor.config
     store = _open_or_create(extractor, overwrite=overwrite)
     complete = store.complete()
     wanted = [(view, block) for view, block in store.layout.all_blocks() if view < config.store.views]
@@ -135,6 +141,7 @@ def _make_blocks(extractor: Extractor, store: KnowledgeStore, missing: list[tupl
     """Make `missing` blocks in order: one is written in the background while the next is computed."""
     total = sum(len(store.layout.rows(block)) for _, block in missing)
     writing: Future[None] | None = None
+    made, began = 0, time.perf_counter()
     with ThreadPoolExecutor(max_workers=1) as writer, progress_bar() as bar:
         task = bar.add_task("extracting", total=total, note="", unit="rows")
         for view, block in missing:
@@ -144,6 +151,11 @@ def _make_blocks(extractor: Extractor, store: KnowledgeStore, missing: list[tupl
             if writing is not None:
                 writing.result()
             seconds = time.perf_counter() - started
+            made += len(logits)
+            if block == store.layout.blocks - 1 and made < total:
+                rate = made / (time.perf_counter() - began)
+                left = human_seconds((total - made) / rate)
+                log_line(f"view {view + 1}/{store.layout.views} done: {rate:,.0f} rows/s, {left} to go")
             writing = writer.submit(_write, store, view, block, logits, seconds)
         if writing is not None:
             writing.result()

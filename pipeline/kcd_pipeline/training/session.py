@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from kcd_pipeline.models.weights import save_weights
-from kcd_pipeline.progress import progress_bar, say
+from kcd_pipeline.progress import human_seconds, log_line, progress_bar, say
 from kcd_pipeline.training.checkpoint import load_checkpoint, save_checkpoint
 from kcd_pipeline.training.folder import RunFolder
 from kcd_pipeline.training.trainer import EpochResult, Objective, Trainer
@@ -95,8 +95,10 @@ def run_epochs(
             folder.append_metrics(line)
             _to_board(board.add_scalar, line)
             save_checkpoint(trainer.accelerator, folder.checkpoint, epoch, {"best": best})
-            left = seconds * (epochs - epoch - 1)
-            bar.update(task, note=f"test {accuracy:.2%}, loss {result.loss:.3f}, about {_clock(left)} to go")
+            done = f"test {accuracy:.2%}, loss {result.loss:.3f}"
+            left = human_seconds((time.perf_counter() - started) * (epochs - epoch - 1))
+            bar.update(task, note=f"{done}, about {left} to go")
+            log_line(f"{name} epoch {epoch + 1}/{epochs}: {done}, {line['rows_per_second']:,.0f} img/s, {left} to go")
     save_weights(folder.weights, trainer.model, {**facts, "epoch": epochs - 1})
     return float(best)
 
@@ -105,8 +107,3 @@ def _to_board(add_scalar: Callable[[str, float, int], None], line: dict[str, Any
     for key, value in line.items():
         if key != "epoch":
             add_scalar(key, value, line["epoch"])
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

@@ -1,0 +1,64 @@
+"""Every key of a recipe as Markdown, from the schema: `python -m kcd_pipeline.config.reference > docs/config.md`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from kcd_pipeline.config.schema import Config
+
+HEAD = """# Every key of a recipe
+
+Made from the schema by `python -m kcd_pipeline.config.reference`. Any of them can be set on the command line:
+`--set section.key=value`. Relative paths are relative to the folder where the command runs.
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    parts = [HEAD, *_table("(top level)", "", Config, "A recipe.")]
+    for name, field in Config.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            parts += _table(f"`{name}`", f"{name}.", field.annotation, field.annotation.__doc__ or "")
+    return "\n".join(parts)
+
+
+def _table(title: str, prefix: str, section: type[BaseModel], purpose: str) -> Iterator[str]:
+    yield f"\n## {title}\n\n{purpose}\n\n| key | default | takes | meaning |\n| --- | --- | --- | --- |"
+    schema = section.model_json_schema()["properties"]
+    for name, field in section.model_fields.items():
+        if not field.description:  # a section, which has a table of its own
+            continue
+        default = "required" if field.default is PydanticUndefined else f"`{_plain(field.default)}`"
+        yield f"| `{prefix}{name}` | {default} | {_takes(schema[name])} | {field.description} |"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(_plain(item) for item in value)}]"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return value.as_posix() if isinstance(value, Path) else str(value)
+
+
+def _takes(schema: dict[str, Any]) -> str:
+    """What a value may be, in words."""
+    if "anyOf" in schema:
+        return " or ".join(_takes(option) for option in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{choice}`" for choice in schema["enum"])
+    if schema.get("type") == "array":
+        items = schema.get("prefixItems") or [schema["items"]]
+        return f"list of {len(items) if 'prefixItems' in schema else 'any number of'} × {_takes(items[0])}"
+    kind = schema.get("format", schema.get("type", "any"))
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {schema[name]:.4g}" for name, sign in signs.items() if name in schema]
+    return " ".join([kind, ", ".join(bounds)]).strip()
+
+
+if __name__ == "__main__":
+    print(reference())
