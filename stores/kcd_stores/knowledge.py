@@ -134,7 +134,10 @@ class KnowledgeStore:
 
     @property
     def identity(self) -> str:
-        """Twelve hex digits that two stores share only if they hold the same knowledge in the same encoding."""
+        """Twelve hex digits that two stores share only if a row of both is the same knowledge in the same encoding.
+
+        The number of views does not count: a store that grows stays the store that it is.
+        """
         facts = {"made_from": self.made_from, "encoding": self.encoding.name}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -164,6 +167,11 @@ class KnowledgeStore:
     def complete(self) -> NDArray[np.bool_]:
         """Which blocks are recorded complete, `[V, B]`, as of now."""
         return np.asarray(np.asarray(self._complete[:]) == 1)
+
+    def complete_rows(self) -> int:
+        """How many rows lie in complete blocks."""
+        sizes = np.array([len(self.layout.rows(block)) for block in range(self.layout.blocks)])
+        return int((self.complete() * sizes).sum())
 
     def seconds(self) -> float:
         """What the complete blocks cost to make, in seconds."""

@@ -47,8 +47,8 @@ class ValueStore:
         return cls(path, group)
 
     @classmethod
-    def open(cls, path: Path) -> "ValueStore":
-        """Open the values of a run for reading and for its further epochs.
+    def open(cls, path: Path, *, writable: bool = False) -> "ValueStore":
+        """Open the values of a run, for reading unless `writable`.
 
         Raises
         ------
@@ -56,7 +56,8 @@ class ValueStore:
             If there are none at `path`.
         """
         try:
-            return cls(path, zarr.open_group(LocalStore(path), mode="r+"))
+            store = LocalStore(path, read_only=not writable)
+            return cls(path, zarr.open_group(store, mode="r+" if writable else "r"))
         except (FileNotFoundError, KeyError) as error:
             raise StoreUsageError(f"there are no values of a run at {path} ({error})") from error
 

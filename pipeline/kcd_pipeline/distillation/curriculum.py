@@ -31,7 +31,7 @@ class StudentCurriculum:
     def start(self, epoch: int) -> None:
         """Restore values and plan as they stood before `epoch`, and begin to read ahead."""
         if epoch:
-            self._values = ValueStore.open(self._values_path)
+            self._values = ValueStore.open(self._values_path, writable=True)
             self._value, self._frequency = self._values.read(epoch - 1)
             self._plan = self._plans.read(self._stage(epoch - 1))
         else:

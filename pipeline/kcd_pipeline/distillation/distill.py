@@ -132,7 +132,7 @@ def store_facts(store: KnowledgeStore) -> dict[str, Any]:
         "made_from": store.made_from,
         "encoding": store.encoding.name,
         "views": store.layout.views,
-        "rows": store.layout.views * store.layout.samples,
+        "rows": store.complete_rows(),
         "bytes": store.bytes_on_disk(),
         "seconds": store.seconds(),
     }

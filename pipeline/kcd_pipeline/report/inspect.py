@@ -1,0 +1,152 @@
+"""What lies at a path: a knowledge store or a run, finished or not, for people and for machines."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import zarr
+
+from kcd_pipeline.errors import UserError
+from kcd_pipeline.report.collect import read_epochs, read_settings
+from kcd_pipeline.report.described import print_run, print_store
+from kcd_pipeline.report.valued import plan_facts
+from kcd_pipeline.training.folder import RunFolder
+from kcd_stores import KnowledgeStore, PlanStore, ValueStore
+
+
+def inspect(path: Path, *, as_json: bool) -> None:
+    """Say on standard output what lies at `path`.
+
+    Raises
+    ------
+    UserError
+        If it is neither a knowledge store nor the folder of a run.
+    StoreError
+        If it is a store that cannot be read.
+    """
+    if RunFolder(path).exists:
+        facts, show = describe_run(RunFolder(path)), print_run
+    elif _kind(path) == "knowledge":
+        facts, show = describe_store(KnowledgeStore.open(path)), print_store
+    else:
+        raise UserError(_neither(path))
+    if as_json:
+        click.echo(json.dumps(facts, indent=2, allow_nan=False))
+    else:
+        show(facts)
+
+
+def _kind(path: Path) -> str | None:
+    """What the zarr group at `path` says that it is; None where there is none."""
+    if not (path / "zarr.json").is_file():
+        return None
+    try:
+        kind = zarr.open_group(path, mode="r").attrs.get("kind")
+    except (FileNotFoundError, ValueError):  # an array, or a zarr.json that is not zarr's
+        return None
+    return None if kind is None else str(kind)
+
+
+def _neither(path: Path) -> str:
+    if not path.exists():
+        return f"there is nothing at {path} (in {Path.cwd()}). Give the folder of a knowledge store or of a run."
+    if RunFolder(path.parent).exists:
+        return f"{path} is a part of the run at {path.parent}. Inspect that: `kcd-pipeline inspect {path.parent}`."
+    return (
+        f"{path} is neither a knowledge store (a folder with a zarr.json of kind 'knowledge') nor a run (a folder with "
+        f"a config.yaml). Give the folder that `kcd-pipeline extract-teacher` or `kcd-pipeline distill` made."
+    )
+
+
+def describe_store(store: KnowledgeStore) -> dict[str, Any]:
+    """A store, finished or not, as plain data; sizes in bytes, times in seconds."""
+    layout, complete = store.layout, store.complete()
+    block_rows = np.array([len(layout.rows(block)) for block in range(layout.blocks)])
+    rows = int((complete * block_rows).sum())
+    size = store.bytes_on_disk()
+    return {
+        "kind": "knowledge store",
+        "path": str(store.path),
+        "identity": store.identity,
+        "complete": bool(complete.all()),
+        "shape": [layout.views, layout.samples, layout.classes],
+        "views": layout.views,
+        "samples": layout.samples,
+        "classes": layout.classes,
+        "encoding": store.encoding.name,
+        "rows": layout.views * layout.samples,
+        "rows_complete": rows,
+        "blocks": {
+            "complete": int(complete.sum()),
+            "total": int(complete.size),
+            "rows_each": layout.block_rows,
+            "complete_by_view": [int(view.sum()) for view in complete],
+            "total_by_view": layout.blocks,
+        },
+        "bytes": size,
+        "bytes_per_row": size / rows if rows else None,
+        "files": store.files(),
+        "seconds": store.seconds(),
+        "made_from": store.made_from,
+    }
+
+
+def describe_run(folder: RunFolder) -> dict[str, Any]:
+    """A run, finished or not, of a student or of a teacher, as plain data; accuracies 0..1, times in seconds."""
+    config, metrics = read_settings(folder), read_epochs(folder)
+    of_student = "student" in config
+    part = config["distill" if of_student else "teacher"]
+    accuracies = [line["test_accuracy"] for line in metrics]
+    files = sorted(file for file in folder.path.rglob("*") if file.is_file())
+    facts = {
+        "kind": "run" if of_student else "training of a teacher",
+        "path": str(folder.path),
+        "finished": folder.finished,
+        "epochs_done": len(metrics),
+        "epochs": part["epochs"],
+        "method": part.get("method"),
+        "model": config["student"]["model"] if of_student else part["model"],
+        "seed": config["seed"],
+        "dataset": config["data"]["name"],
+        "test_accuracy": accuracies[-1] if accuracies else None,
+        "best_test_accuracy": max(accuracies, default=None),
+        "rows_trained": sum(line["rows"] for line in metrics),
+        "samples_trained": sum(line["samples"] for line in metrics),
+        "seconds": sum(line["seconds"] for line in metrics),
+        "files": len(files),
+        "bytes": sum(file.stat().st_size for file in files),
+        "holds": sorted(entry.name for entry in folder.path.iterdir()),
+        "config": config,
+    }
+    return facts | (_student_facts(folder, config, len(metrics)) if of_student else {})
+
+
+def _student_facts(folder: RunFolder, config: Mapping[str, Any], epochs: int) -> dict[str, Any]:
+    remembered = folder.read_summary().get("store") if folder.finished else None
+    return {
+        "store": config["store"]["path"],
+        "store_identity": remembered["identity"] if remembered else None,
+        "plans": [plan_facts(plan) for plan in PlanStore(folder.plans).read_all()],
+        "values": _value_facts(folder, epochs),
+    }
+
+
+def _value_facts(folder: RunFolder, epochs: int) -> dict[str, Any] | None:
+    """Of the values after the newest epoch, in nats; None before the first epoch is done."""
+    if epochs == 0 or not folder.values.is_dir():
+        return None
+    value, frequency = ValueStore.open(folder.values).read(epochs - 1)
+    visited = value[~np.isnan(value)]
+    some = len(visited) > 0
+    return {
+        "after_epoch": epochs,
+        "samples": len(value),
+        "never_visited": len(value) - len(visited),
+        "mean": float(visited.mean()) if some else None,
+        "median": float(np.median(visited)) if some else None,
+        "largest": float(visited.max()) if some else None,
+        "visits": {"least": int(frequency.min()), "most": int(frequency.max())},
+    }

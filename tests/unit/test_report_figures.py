@@ -1,0 +1,93 @@
+"""Inline SVG: nothing shared between figures, nothing loaded, the same bytes for the same runs."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from kcd_pipeline.report import figures
+from kcd_pipeline.report.collect import RunRecord
+from kcd_pipeline.report.groups import Group
+from kcd_pipeline.report.valued import StageValues
+
+
+def group(label: str, *, method: str, epochs: int = 8, seeds: int = 1) -> Group:
+    summary = {
+        "method": method,
+        "student": "resnet8",
+        "seed": 0,
+        "epochs": epochs,
+        "test_accuracy": 0.9,
+        "best_test_accuracy": 0.9,
+        "rows_trained": 0 if method == "none" else 10 * epochs,
+        "samples_trained": 10 * epochs,
+        "kept_fraction": [1.0],
+        "seconds": 1.0,
+        "dataset": {"test_fingerprint": "t"},
+        "store": None,
+    }
+    metrics = [
+        {"test_accuracy": 0.5 + 0.01 * epoch, "rows": 10, "samples": 10, "kept_fraction": 1 - 0.1 * (epoch // 4)}
+        for epoch in range(epochs)
+    ]
+    run = RunRecord(label=label, path=Path(label), config={}, summary=summary, metrics=metrics)
+    return Group(label=label, runs=(run,) * seeds)
+
+
+GROUPS = [group("kcd resnet8", method="kcd", seeds=2), group("none $resnet8$ <b>", method="none")]
+STAGES = [
+    [
+        StageValues(
+            stage=stage, epochs=(1, 4), visited=10, never_visited=0, mean=0.2, quantiles=(0.1, 0.2, 0.3, 0.4, 0.5)
+        )
+        for stage in range(2)
+    ]
+] * 2
+
+
+def all_figures() -> list[str]:
+    return [
+        figures.accuracy_by_epoch(GROUPS, 0.99),
+        figures.accuracy_by_rows(GROUPS, None),
+        figures.kept_by_stage(GROUPS),
+        figures.values_by_stage(GROUPS, STAGES),
+    ]
+
+
+def test_figures_are_whole_share_no_id_and_load_nothing() -> None:
+    ids: list[str] = []
+    for svg in all_figures():
+        root = ElementTree.fromstring(svg)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        own = re.findall(r'\bid="([^"]+)"', svg)
+        used = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', svg)
+        assert used
+        assert {one or other for one, other in used} <= set(own)
+        assert "http" not in re.sub(r'xmlns(:xlink)?="[^"]+"', "", svg)
+        assert "<style" not in svg
+        ids += own
+    assert len(ids) == len(set(ids))
+
+
+def test_the_same_runs_give_the_same_bytes() -> None:
+    assert all_figures() == all_figures()
+
+
+def test_the_same_student_and_method_share_a_colour_and_differ_in_dashes() -> None:
+    looks = figures.looks([*GROUPS, group("kcd resnet8 (lr=0.1)", method="kcd")])
+    assert looks[0].colour == looks[2].colour != looks[1].colour
+    assert looks[0].dash != looks[2].dash
+
+
+@pytest.mark.parametrize("number", [1, 30])
+def test_one_run_or_many(number: int) -> None:
+    many = [group(f"kcd resnet8 (lr={index})", method="kcd", epochs=1) for index in range(number)]
+    svg = figures.accuracy_by_epoch(many, None)
+    height = float(re.findall(r'viewBox="0 0 [\d.]+ ([\d.]+)"', svg)[0])
+    assert height >= 72 * (3.4 + 0.21 * number / 5)  # the legend's lines make room for themselves
+
+
+def test_more_kinds_than_colours_still_look_different() -> None:
+    many = [group(f"{method} resnet8", method=method) for method in map(str, range(len(figures.COLOURS) + 1))]
+    assert len({(look.colour, look.dash) for look in figures.looks(many)}) == len(many)

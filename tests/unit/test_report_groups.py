@@ -1,0 +1,200 @@
+"""Which runs are one experiment, their mean and spread, and the warnings that are due: worked out by hand."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kcd_pipeline.errors import UserError
+from kcd_pipeline.report.collect import RunRecord
+from kcd_pipeline.report.comparison import compare
+from kcd_pipeline.report.groups import differing_settings, seed_groups, spread
+from kcd_pipeline.report.origins import find_stores, store_warnings
+from kcd_pipeline.report.origins import test_set_warnings as warnings_of_test_sets
+
+STORE: dict[str, Any] = {
+    "path": "a.zarr",
+    "identity": "aaaaaaaaaaaa",
+    "encoding": "float16",
+    "views": 2,
+    "rows": 20,
+    "bytes": 100,
+    "seconds": 4.0,
+    "made_from": {
+        "dataset": {"name": "digits", "fingerprint": "d" * 64},
+        "augmentation": {"name": "crop-flip", "padding": 1},
+        "teacher": {"model": "resnet20", "weights_sha256": "1" * 64},
+    },
+}
+OTHER_TEACHER = STORE | {
+    "path": "b.zarr",
+    "identity": "bbbbbbbbbbbb",
+    "made_from": STORE["made_from"] | {"teacher": {"model": "resnet32", "weights_sha256": "2" * 64}},
+}
+OTHER_DATA = STORE | {
+    "path": "c.zarr",
+    "identity": "cccccccccccc",
+    "made_from": STORE["made_from"] | {"dataset": {"name": "digits", "fingerprint": "e" * 64}},
+}
+
+
+def run(label: str, accuracy: float = 0.9, **changes: Any) -> RunRecord:
+    """A run of two epochs on ten samples; `changes` go into its config (dotted with __), summary or store."""
+    method = changes.get("method", "kd")
+    config: dict[str, Any] = {
+        "seed": changes.get("seed", 0),
+        "data": {"name": "digits", "root": changes.get("root", "data")},
+        "store": {"path": "a.zarr", "views": 2},
+        "student": {"model": changes.get("student", "resnet8")},
+        "distill": {"method": method, "lr": changes.get("lr", 0.05)},
+        "run": {
+            "dir": label,
+            "device": changes.get("device", "auto"),
+            "precision": changes.get("precision", "float32"),
+        },
+    }
+    summary = {
+        "method": method,
+        "student": changes.get("student", "resnet8"),
+        "seed": changes.get("seed", 0),
+        "epochs": 2,
+        "test_accuracy": accuracy,
+        "best_test_accuracy": changes.get("best", accuracy),
+        "rows_trained": 0 if method == "none" else 20,
+        "samples_trained": 20,
+        "kept_fraction": [1.0],
+        "seconds": 3.0,
+        "dataset": {"name": "digits", "test_fingerprint": changes.get("test_set", "t" * 64)},
+        "store": changes.get("store", STORE),
+    }
+    return RunRecord(label=label, path=Path(label), config=config, summary=summary, metrics=[{}, {}])
+
+
+def test_sample_standard_deviation() -> None:
+    assert spread([0.2, 0.4, 0.9]) == pytest.approx(0.13**0.5)  # mean 0.5; (0.09 + 0.01 + 0.16) / (3 - 1)
+    assert spread([0.5]) is None
+
+
+def test_seeds_of_one_experiment_are_one_group() -> None:
+    runs = [run("b", 0.94, seed=1, best=0.97), run("a", 0.90, seed=0, best=0.91), run("n", 0.8, method="none")]
+    (group, alone), warnings = seed_groups(runs)
+    assert [member.label for member in group.runs] == ["a", "b"]
+    assert (group.label, alone.label) == ("kd resnet8", "none resnet8")
+    assert group.mean == pytest.approx(0.92)
+    assert group.deviation == pytest.approx(0.02 * 2**0.5)  # two values 0.04 apart
+    assert group.mean_best == pytest.approx(0.94)
+    assert alone.deviation is None
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    "moved", [{"device": "cuda"}, {"root": "/elsewhere"}, {"store": STORE | {"path": "copy.zarr"}}]
+)
+def test_where_things_lie_does_not_separate_seeds(moved: dict[str, Any]) -> None:
+    groups, _ = seed_groups([run("a", seed=0), run("b", seed=1, **moved)])
+    assert len(groups) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"lr": 0.1}, "lr=0.1"),
+        ({"precision": "bf16"}, "precision=bf16"),
+        ({"store": OTHER_TEACHER}, "store bbbbbb"),
+        ({"store": STORE | {"views": 4}}, "4 views"),
+        ({"test_set": "u" * 64}, "test set uuuuuu"),
+        ({"student": "resnet20"}, "kd resnet20"),
+    ],
+)
+def test_what_an_experiment_is_does_separate(change: dict[str, Any], told: str) -> None:
+    groups, _ = seed_groups([run("a", seed=0), run("b", seed=1, **change)])
+    assert len(groups) == 2
+    assert told in groups[1].label
+    assert groups[0].label != groups[1].label
+
+
+def test_the_same_seed_twice_is_told_and_counted_once() -> None:
+    (group,), (warning,) = seed_groups([run("a", 0.9), run("again", 0.5), run("b", 0.8, seed=1)])
+    assert [member.label for member in group.runs] == ["a", "b"]
+    assert "a and again" in warning
+    assert "seed 0" in warning
+
+
+def best(*runs: RunRecord) -> list[str]:
+    return [group.first.label for group in compare(runs).best]
+
+
+def test_best_mean_is_marked_only_where_it_can_be_told() -> None:
+    assert best(run("a", 0.90), run("b", 0.95, lr=0.1)) == ["b"]
+    assert best(run("a", 0.95), run("b", 0.95, lr=0.1), run("c", 0.9, lr=0.2)) == ["a", "b"]
+    assert best(run("a", 0.9), run("b", 0.9, lr=0.1)) == []
+    assert best(run("a", 0.9), run("b", 0.95, test_set="u" * 64)) == []
+    assert best(run("a", 0.9)) == []
+
+
+def test_the_last_epoch_counts_not_the_best_one() -> None:
+    assert best(run("peak", 0.90, best=0.99), run("end", 0.95, best=0.96, lr=0.1)) == ["end"]
+
+
+def test_settings_that_differ_name_each_value_and_its_runs() -> None:
+    settings = differing_settings([run("a"), run("b", lr=0.1), run("c", lr=0.1, seed=3)])
+    assert {setting.key: setting.values for setting in settings} == {
+        "seed": ((0, ("a", "b")), (3, ("c",))),
+        "distill.lr": ((0.05, ("a",)), (0.1, ("b", "c"))),
+    }
+
+
+def test_different_stores_are_warned_of_by_what_differs() -> None:
+    (warning,) = store_warnings(find_stores([run("a"), run("b", store=OTHER_TEACHER)]))
+    assert "teacher.model (store A: resnet20; store B: resnet32)" in warning
+    assert "teacher.weights_sha256 (store A: 111111111111; store B: 222222222222)" in warning
+    assert "dataset" not in warning
+    assert "(a.zarr; a)" in warning
+    assert "(b.zarr; b)" in warning
+
+
+def test_a_fact_that_only_one_store_has_is_a_difference_too() -> None:
+    bare = STORE | {"identity": "bare", "made_from": {**STORE["made_from"], "augmentation": {"name": "crop-flip"}}}
+    for runs in ([run("a"), run("b", store=bare)], [run("b", store=bare), run("a")]):
+        (warning,) = store_warnings(find_stores(runs))
+        assert "augmentation.padding (store " in warning
+        assert "(nothing)" in warning
+
+
+def test_views_and_encoding_make_a_store_another() -> None:
+    (views,) = store_warnings(find_stores([run("a"), run("b", store=STORE | {"views": 4})]))
+    assert "views (store A: 2; store B: 4)" in views
+    (encoding,) = store_warnings(
+        find_stores([run("a"), run("b", store=STORE | {"encoding": "float32", "identity": "e"})])
+    )
+    assert "encoding (store A: float16; store B: float32)" in encoding
+
+
+def test_the_same_knowledge_extracted_twice_is_paid_twice_but_not_warned_of() -> None:
+    stores = find_stores([run("a"), run("b", store=STORE | {"seconds": 8.0}), run("c")])
+    assert [store.economics.share for store in stores] == [2.0, 8.0]
+    assert store_warnings(stores) == []
+
+
+def test_a_run_from_labels_alone_is_warned_of_only_for_what_reaches_it() -> None:
+    labels_only = {"method": "none"}
+    assert store_warnings(find_stores([run("a"), run("n", store=OTHER_TEACHER, **labels_only)])) == []
+    (warning,) = store_warnings(find_stores([run("a"), run("n", store=OTHER_DATA, **labels_only)]))
+    assert "dataset.fingerprint" in warning
+    assert store_warnings(find_stores([run("a"), run("n", store=None, **labels_only)])) == []
+
+
+def test_different_test_sets_are_warned_of() -> None:
+    assert warnings_of_test_sets([run("a"), run("b")]) == []
+    (warning,) = warnings_of_test_sets([run("a"), run("n", method="none", store=None, test_set="u" * 64)])
+    assert "2 different test sets" in warning
+    assert "uuuuuuuuuuuu (n)" in warning
+
+
+def test_a_folder_changed_after_its_run_is_refused() -> None:
+    whole = run("a")
+    with pytest.raises(UserError, match="holds 1 epochs, but the summary beside it speaks of 2"):
+        RunRecord(label="a", path=whole.path, config=whole.config, summary=whole.summary, metrics=[{}])
+    cut = {key: value for key, value in whole.summary.items() if key != "store"}
+    with pytest.raises(UserError, match="no store"):
+        RunRecord(label="a", path=whole.path, config=whole.config, summary=cut, metrics=[{}, {}])
