@@ -51,8 +51,8 @@ def find_recipe(name: str) -> Path:
         return shipped
     names = recipe_names()
     raise UserError(
-        f"'{name}' is neither a YAML file nor a shipped recipe{nearest(name, names)}. "
-        f"Give a path that ends in .yaml, or one of: {', '.join(names)}"
+        f"'{name}' is neither a YAML file nor a shipped recipe{nearest(name, names)} "
+        f"(give a path that ends in .yaml, or one of: {', '.join(names)})"
     )
 
 
@@ -65,10 +65,11 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
         If the file is not YAML of the right shape, a key is unknown or a value is out of bounds.
     """
     path = find_recipe(name)
-    tree = _read_yaml(path)
+    tree, source = _read_yaml(path), str(path)
     for override in overrides:
         _put(tree, override)
-    return parse_config(tree, source=str(path))
+        source = f"{path} with --set"
+    return parse_config(tree, source=source)
 
 
 def parse_config(tree: Mapping[str, Any], *, source: str) -> Config:
@@ -80,9 +81,20 @@ def parse_config(tree: Mapping[str, Any], *, source: str) -> Config:
         raise UserError(_explain(error, source)) from error
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """PyYAML's safe loader, which would take the last of two equal keys, refusing them as YAML itself does."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for place, key in enumerate(keys):
+            if key.value in [earlier.value for earlier in keys[:place]]:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key.value}' is there twice", key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(tree, dict):

@@ -1,5 +1,6 @@
 """What a recipe may say: every section and key, with its default, its bounds and what it means."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 METHODS = ("none", "kd", "kcd")
+PLACEHOLDERS = ("{student}", "{method}", "{seed}")  # of run.dir
 
 
 class Section(BaseModel):
@@ -150,6 +152,13 @@ class RunConfig(Section):
     precision: Literal["float32", "fp16", "bf16"] = Field(default="float32", description="of training arithmetic")
     threads: Count | None = Field(default=None, description="CPU threads; torch's own choice if not given")
 
+    @model_validator(mode="after")
+    def _known_placeholders(self) -> "RunConfig":
+        unknown = [name for name in re.findall(r"{.*?}", str(self.dir)) if name not in PLACEHOLDERS]
+        if unknown:
+            raise ValueError(f"dir holds {unknown[0]}, but what is filled in is {', '.join(PLACEHOLDERS)}")
+        return self
+
 
 class Config(Section):
     """A recipe."""
@@ -168,11 +177,7 @@ class Config(Section):
     def run_dir(self) -> Path:
         """`run.dir` with its placeholders filled in."""
         text = str(self.run.dir)
-        for name, value in (
-            ("{student}", self.student.model),
-            ("{method}", self.distill.method),
-            ("{seed}", str(self.seed)),
-        ):
+        for name, value in zip(PLACEHOLDERS, (self.student.model, self.distill.method, str(self.seed)), strict=True):
             text = text.replace(name, value)
         return Path(text)
 

@@ -1,12 +1,13 @@
 """CIFAR-10 and CIFAR-100 by torchvision."""
 
 from pathlib import Path
+from urllib.error import URLError
 
 import torch
 from torchvision import datasets
 
 from kcd_pipeline.data.dataset import Split
-from kcd_pipeline.errors import UserError
+from kcd_pipeline.errors import FailedError, UserError
 
 SETS = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
 
@@ -24,6 +25,8 @@ def load(name: str, root: Path, *, download: bool) -> tuple[Split, Split, tuple[
     ------
     UserError
         If torchvision does not find the data set whole in `root`.
+    FailedError
+        If it cannot be fetched.
     """
     try:
         train, test = (SETS[name](str(root), train=part, download=download) for part in (True, False))
@@ -31,6 +34,11 @@ def load(name: str, root: Path, *, download: bool) -> tuple[Split, Split, tuple[
         raise UserError(
             f"{name} is not (whole) in {root}: torchvision says '{error}'. Set data.root to the folder that holds "
             f"its extracted archive, or fetch it with --set data.download=true"
+        ) from error
+    except URLError as error:
+        raise FailedError(
+            f"{name} could not be fetched into {root}: {error}. Try again, or set data.root to the folder that holds "
+            f"its extracted archive, without data.download."
         ) from error
     return _split(train), _split(test), tuple(train.classes)
 

@@ -3,13 +3,14 @@
 import gzip
 import zlib
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import torch
 from torchvision.datasets import FashionMNIST
 
 from kcd_pipeline.data.dataset import Split
-from kcd_pipeline.errors import UserError
+from kcd_pipeline.errors import FailedError, UserError
 
 CLASSES = tuple(FashionMNIST.classes)
 PLACES = (".", "FashionMNIST/raw")  # below root: Debian's layout, torchvision's
@@ -23,16 +24,32 @@ def load(root: Path, *, download: bool) -> tuple[Split, Split, tuple[str, ...]]:
     ------
     UserError
         If the files are not there, or not what they should be.
+    FailedError
+        If they cannot be fetched.
     """
     if download and _find(root, "train-images-idx3-ubyte") is None:
-        FashionMNIST(str(root), download=True)
+        _fetch(root)
     return _split(root, "train"), _split(root, "t10k"), CLASSES
+
+
+def _fetch(root: Path) -> None:
+    try:
+        FashionMNIST(str(root), download=True)
+    except (RuntimeError, URLError) as error:
+        raise FailedError(
+            f"fashion-mnist could not be fetched into {root}: {error}. Try again, or set data.root to the folder that "
+            f"holds it, without data.download."
+        ) from error
 
 
 def _split(root: Path, prefix: str) -> Split:
     images, labels = _read(root, f"{prefix}-images-idx3-ubyte"), _read(root, f"{prefix}-labels-idx1-ubyte")
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise UserError(f"{root}: {prefix} images {images.shape} and labels {labels.shape} do not belong together")
+    if (labels >= len(CLASSES)).any():
+        raise UserError(
+            f"{root}: {prefix} labels go up to {labels.max()}, but there are {len(CLASSES)} classes (0 to 9)"
+        )
     return Split(images=torch.from_numpy(images[:, None].copy()), labels=torch.from_numpy(labels.astype(np.int64)))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
@@ -13,6 +13,7 @@ from kcd_pipeline.data.dataset import Split
 from kcd_pipeline.errors import UserError
 
 TEST_NAMES = ("test", "val")
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises of damaged files
 
 
 def load(root: Path, *, image_size: int | None) -> tuple[Split, Split, tuple[str, ...]]:
@@ -65,7 +66,7 @@ def _pixels(path: Path, image_size: int | None) -> np.ndarray:
     try:
         with Image.open(path) as file:
             image = file.convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path} cannot be read as an image: {error}. Mend or remove the file.") from error
     if image_size is not None:
         image = v2.functional.center_crop(v2.functional.resize(image, [image_size]), [image_size, image_size])

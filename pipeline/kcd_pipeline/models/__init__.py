@@ -28,4 +28,4 @@ def build_model(name: str, *, channels: int, classes: int) -> nn.Module:
         if name in family.VARIANTS:
             return family.build(name, channels=channels, classes=classes)
     names = model_names()
-    raise UserError(f"there is no model '{name}'{nearest(name, names)} There are: {', '.join(names)}")
+    raise UserError(f"there is no model '{name}'{nearest(name, names)} (there are: {', '.join(names)})")

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -21,6 +23,8 @@ def save_weights(path: Path, model: nn.Module, facts: Mapping[str, Any]) -> None
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     partial = path.with_name(f"{path.name}.partial")
     save_file(tensors, partial, metadata={"kcd": json.dumps(facts)})
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
     partial.replace(path)
 
 
@@ -39,8 +43,8 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         )
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            return {name: file.get_tensor(name) for name in file.offset_keys()}, json.loads(metadata.get("kcd", "{}"))
+            metadata, names = file.metadata() or {}, list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, json.loads(metadata.get("kcd", "{}"))
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a readable safetensors file: {error}") from error
 
@@ -81,9 +85,10 @@ def weights_hash(state: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, dtypes, shapes and bytes of a state dict: the same whatever file it came from."""
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
-        array = tensor.detach().cpu().contiguous().numpy()
-        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.tobytes())
+        dtype, shape = str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)
+        digest.update(f"{name} {dtype} {shape}\n".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)  # bytes of any dtype: numpy knows no bfloat16
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
