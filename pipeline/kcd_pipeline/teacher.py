@@ -62,26 +62,10 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
         If weights lie there that this recipe did not train, or training under another config is under way.
     """
     folder = training_folder(config.teacher.weights)
-    with one_writer(folder.path):
-        return _train(config, folder, overwrite=overwrite)
-
-
-def _train(config: Config, folder: RunFolder, *, overwrite: bool) -> TrainedTeacher:
-    weights = config.teacher.weights
-    if weights.exists() and not folder.exists and not overwrite:
-        raise UserError(
-            f"{weights} exists, and was not trained here ({folder.path} is not there). Use it as it is, set "
-            f"teacher.weights to another file, or give --overwrite to replace it."
-        )
-    folder.claim(_relevant(config), resume=folder.exists and not overwrite, overwrite=overwrite)
-    if folder.finished and weights.exists():
-        summary = folder.read_summary()
-        return TrainedTeacher(
-            weights=weights, test_accuracy=summary["test_accuracy"], seconds=summary["seconds"], already=True
-        )
     dataset = load_dataset(config.data)
     seeded(config.seed)
     model = build_model(config.teacher.model, channels=dataset.channels, classes=len(dataset.classes))
+    # before the folder is claimed or cleared: a device that is not there must cost nothing
     trainer = Trainer(
         model,
         dataset,
@@ -90,6 +74,24 @@ def _train(config: Config, folder: RunFolder, *, overwrite: bool) -> TrainedTeac
         run=config.run,
         seed=config.seed,
     )
+    with one_writer(folder.path):
+        return _train(config, folder, dataset, trainer, overwrite=overwrite)
+
+
+def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer, *, overwrite: bool) -> TrainedTeacher:
+    weights = config.teacher.weights
+    if weights.exists() and not folder.exists and not overwrite:
+        raise UserError(
+            f"{weights} exists, and was not trained here ({folder.path} is not there). Use it as it is, set "
+            f"teacher.weights to another file, or give --overwrite to replace it."
+        )
+    origin = {"dataset": dataset.description["fingerprint"]}
+    folder.claim(_relevant(config), origin, resume=folder.exists and not overwrite, overwrite=overwrite)
+    if folder.finished and weights.exists():
+        summary = folder.read_summary()
+        return TrainedTeacher(
+            weights=weights, test_accuracy=summary["test_accuracy"], seconds=summary["seconds"], already=True
+        )
     facts = {"model": config.teacher.model, **_seen(dataset)}
     best = run_epochs(
         folder,
@@ -103,7 +105,7 @@ def _train(config: Config, folder: RunFolder, *, overwrite: bool) -> TrainedTeac
     summary = {
         "model": config.teacher.model,
         "epochs": config.teacher.epochs,
-        "parameters": parameter_count(model),
+        "parameters": parameter_count(trainer.model),
         "test_accuracy": metrics[-1]["test_accuracy"],
         "best_test_accuracy": best,
         "seconds": sum(line["seconds"] for line in metrics),

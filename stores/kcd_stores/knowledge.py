@@ -107,6 +107,8 @@ class KnowledgeStore:
         StoreUsageError
             If nothing lies there, or what lies there is not a knowledge store of this format.
         """
+        if path.is_file():
+            raise StoreUsageError(f"{path} is a file, not a knowledge store. Set store.path to a folder.")
         if is_vacant(path):
             raise StoreUsageError(
                 f"there is no knowledge store at {path}. Make it with `kcd-pipeline extract-teacher CONFIG`, "
@@ -312,6 +314,8 @@ def is_vacant(path: Path) -> bool:
 
 def _refuse_foreign_folder(path: Path) -> None:
     """Never replace what is not a knowledge store: a typo in a path must not cost anybody their data."""
+    if path.is_file():
+        raise StoreUsageError(f"{path} is a file, not a knowledge store: it is left alone. Set store.path to a folder.")
     try:
         kind = zarr.open_group(_local(path, read_only=True), mode="r").attrs.get("kind")
     except (FileNotFoundError, ValueError, NotADirectoryError):

@@ -66,6 +66,7 @@ def test_every_file_that_is_promised_is_there(folder: Path) -> None:
     }
     assert {entry.name for entry in (folder / "resnet8-kcd").iterdir()} == {
         "config.yaml",
+        "origin.json",
         "metrics.jsonl",
         "tensorboard",
         "values.zarr",

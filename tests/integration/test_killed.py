@@ -134,9 +134,7 @@ def test_the_next_call_makes_only_what_is_missing(context: Any, home: Path) -> N
     before = content(config.store.path, without="seconds/")
     second = extract_teacher(config)
     assert (second.blocks_made, second.blocks_found) == (1, 19)
-    assert content(config.store.path, without="seconds/") == before | {
-        "complete/c/2/0": bytes([1, 1, 1, 1, 1])
-    }
+    assert content(config.store.path, without="seconds/") == before | {"complete/c/2/0": bytes([1, 1, 1, 1, 1])}
     assert extract_teacher(config).blocks_made == 0
 
 

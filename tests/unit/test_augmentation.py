@@ -35,9 +35,7 @@ def test_crop_flip_is_pad_crop_and_mirror(photographs: torch.Tensor, mode: str, 
     index = np.arange(len(photographs))
     views = augmentation(photographs, index, 3)
     padding_mode = {"zeros": "constant", "reflect": "reflect"}[mode]
-    for image, view, (top, left, mirrored) in zip(
-        photographs, views, augmentation.parameters(index, 3).T, strict=True
-    ):
+    for image, view, (top, left, mirrored) in zip(photographs, views, augmentation.parameters(index, 3).T, strict=True):
         expected = tvf.pad(image, [4], padding_mode=padding_mode)[:, top : top + SIZE, left : left + SIZE]
         assert torch.equal(view, expected.flip(-1) if mirrored else expected)
 

@@ -99,9 +99,7 @@ def test_scores_weigh_value_by_frequency() -> None:
 
 def plan_on_paper(plan: Plan) -> dict[int, tuple[int, float]]:
     """{kept sample: (partner, eps)}."""
-    return {
-        int(k): (int(p), round(float(e), 6)) for k, p, e in zip(plan.kept, plan.partner, plan.epsilon, strict=True)
-    }
+    return {int(k): (int(p), round(float(e), 6)) for k, p, e in zip(plan.kept, plan.partner, plan.epsilon, strict=True)}
 
 
 STORED = (NO_PARTNER, 0.0)

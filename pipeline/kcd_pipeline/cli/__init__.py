@@ -114,7 +114,7 @@ def extract_teacher_command(config: str, overrides: tuple[str, ...], overwrite: 
 @takes_config
 @click.option("--method", type=click.Choice(METHODS), help="Override distill.method.")
 @click.option("--resume", is_flag=True, help="Go on with the run in run.dir from its last whole epoch.")
-@click.option("--overwrite", is_flag=True, help="Start anew, replacing the run of the same config in run.dir.")
+@click.option("--overwrite", is_flag=True, help="Start anew, replacing the run in run.dir, whatever its config.")
 def distill_command(config: str, overrides: tuple[str, ...], method: str | None, resume: bool, overwrite: bool) -> None:
     """Train one student of CONFIG from the knowledge store, into its own run folder.
 

@@ -12,6 +12,7 @@ from kcd_pipeline.config.schema import Config
 from kcd_pipeline.errors import UserError
 
 SUFFIXES = (".yaml", ".yml")
+SECTIONS = set(Config.model_fields) - {"seed"}
 
 
 def recipes_folder() -> Path:
@@ -142,7 +143,8 @@ def _explain(error: ValidationError, source: str) -> str:
         key = ".".join(str(part) for part in item["loc"])
         found = item.get("input")
         if item["type"] == "missing":
-            lines.append(f"{key} is missing: set it in the file or with --set {key}=...")
+            how = "add the section to the file" if key in SECTIONS else f"set it in the file or with --set {key}=..."
+            lines.append(f"{key} is missing: {how}")
         elif item["type"] == "literal_error":
             expected = item["ctx"]["expected"]
             choices = [choice.strip(" '") for choice in expected.replace(" or ", ",").split(",")]

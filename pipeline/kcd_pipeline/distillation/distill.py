@@ -42,42 +42,40 @@ def distill(config: Config, *, resume: bool = False, overwrite: bool = False) ->
     dataset = load_dataset(config.data)
     augmentation = build_augmentation(config.augmentation)
     store = open_matching_store(config, dataset, augmentation)
-    model = _new_student(config, dataset)  # refuses a name it does not know before the folder is claimed
-    with one_writer(folder.path):
-        return _distill(config, folder, dataset, augmentation, store, model, resume=resume, overwrite=overwrite)
-
-
-def _distill(
-    config: Config,
-    folder: RunFolder,
-    dataset: Dataset,
-    augmentation: Augmentation,
-    store: KnowledgeStore | None,
-    model: nn.Module,
-    *,
-    resume: bool,
-    overwrite: bool,
-) -> Distillation:
-    folder.claim(config.plain(), resume=resume, overwrite=overwrite)
-    if folder.finished:
-        return Distillation(folder=folder, summary=folder.read_summary(), already=True)
-    trainer = Trainer(model, dataset, augmentation, optimisation=config.distill, run=config.run, seed=config.seed)
     taught_by = None if config.distill.method == "none" else store
-    curriculum = StudentCurriculum(config, folder, taught_by, len(dataset.train))
+    # before the folder is claimed or cleared: a model or a device that is not there must cost nothing
+    trainer = Trainer(
+        _new_student(config, dataset),
+        dataset,
+        augmentation,
+        optimisation=config.distill,
+        run=config.run,
+        seed=config.seed,
+    )
+    origin = {"dataset": dataset.description["fingerprint"], "store": taught_by and taught_by.identity}
+    with one_writer(folder.path):
+        folder.claim(config.plain(), origin, resume=resume, overwrite=overwrite)
+        if folder.finished:
+            return Distillation(folder=folder, summary=folder.read_summary(), already=True)
+        best = _train(config, folder, trainer, StudentCurriculum(config, folder, taught_by, len(dataset.train)))
+        summary = _summary(config, folder, dataset, store, best) | {"parameters": parameter_count(trainer.model)}
+        folder.write_summary(summary)
+    return Distillation(folder=folder, summary=summary, already=False)
+
+
+def _train(config: Config, folder: RunFolder, trainer: Trainer, curriculum: StudentCurriculum) -> float:
+    """Run all epochs; the best test accuracy, 0..1."""
     try:
-        best = run_epochs(
+        return run_epochs(
             folder,
             trainer,
             curriculum,
             epochs=config.distill.epochs,
             name=config.distill.method,
-            facts={"model": config.student.model, "classes": list(dataset.classes)},
+            facts={"model": config.student.model},
         )
     finally:
         curriculum.close()
-    summary = _summary(config, folder, dataset, store, best) | {"parameters": parameter_count(trainer.model)}
-    folder.write_summary(summary)
-    return Distillation(folder=folder, summary=summary, already=False)
 
 
 def open_matching_store(config: Config, dataset: Dataset, augmentation: Augmentation) -> KnowledgeStore | None:

@@ -173,6 +173,9 @@ def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeStore:
     path = config.store.path
     origin = extractor.origin()
     if is_vacant(path) or overwrite:
+        if not is_vacant(path):
+            # a teacher that fails at once, or an augmentation that does not fit, must not cost the store that is there
+            extractor.logits(0, range(min(config.store.batch_size, len(extractor.dataset.train))))
         layout = extractor.layout()
         encoding = encoding_by_name(config.store.encoding)
         _require_space(path, layout.views * layout.samples * layout.classes * encoding.dtype.itemsize)

@@ -1,6 +1,7 @@
 """The folder of a run: what lies where, how it is claimed, and the small files in it.
 
 config.yaml           the resolved config
+origin.json           the data set and the store that the run was begun on, by content
 metrics.jsonl         one line an epoch
 tensorboard/          the same for TensorBoard
 values.zarr           values and frequencies after each epoch
@@ -24,7 +25,12 @@ from kcd_pipeline.files import read_json, write_json, write_whole
 from kcd_stores.description import differences, listed
 
 # where things are may change between a run and its resumption; what they are may not
-MOVABLE = {"run": {"dir", "device", "threads"}, "data": {"root", "download"}}
+MOVABLE = {
+    "run": {"dir", "device", "threads"},
+    "data": {"root", "download"},
+    "store": {"path"},
+    "teacher": {"weights"},
+}
 
 
 class RunFolder:
@@ -33,6 +39,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.yaml"
+        self.origin = path / "origin.json"
         self.metrics = path / "metrics.jsonl"
         self.summary = path / "summary.json"
         self.tensorboard = path / "tensorboard"
@@ -52,16 +59,29 @@ class RunFolder:
         """The run that was begun here came to its end."""
         return self.summary.is_file()
 
-    def claim(self, config: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
-        """Make the folder this run's, or refuse; nothing that is not a run of this config is ever touched.
+    def claim(self, config: Mapping[str, Any], origin: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
+        """Make the folder this run's, or refuse; what is not a run is never touched.
+
+        Parameters
+        ----------
+        config
+            The resolved config, as plain data.
+        origin
+            Content hashes of what the run is begun on; a run is not resumed on anything else, wherever it lies.
+        resume
+            A run of this config that is there is gone on with.
+        overwrite
+            Any run that is there is removed.
 
         Raises
         ------
         UserError
-            If the folder holds something else, a run of another config, or one that is not asked to be resumed.
+            If the folder holds something else, a run of another config or on other content, or one that is not
+            asked to be resumed.
         """
         if self.path.exists() and not self.exists:
-            foreign = [entry.name for entry in self.path.iterdir() if entry.suffix != ".partial"]
+            left = {self.origin.name}  # by a run that was killed before its config was written
+            foreign = [e.name for e in self.path.iterdir() if e.suffix != ".partial" and e.name not in left]
             if foreign:
                 raise UserError(
                     f"{self.path} exists and is not a run (it holds {foreign[0]} but no config.yaml), so it is left "
@@ -70,7 +90,7 @@ class RunFolder:
         if self.exists and overwrite:
             self._clear()
         if self.exists:
-            self._require_same(config)
+            self._require_same(config, origin)
             if self.finished and not resume:
                 raise UserError(
                     f"{self.path} holds a finished run of this config. Set run.dir to another folder, or give "
@@ -85,10 +105,12 @@ class RunFolder:
             raise UserError(f"there is no run to resume at {self.path}. Leave --resume out to start it.")
         else:
             self.path.mkdir(parents=True, exist_ok=True)
+            write_json(self.origin, dict(origin))
             write_whole(self.config, yaml.safe_dump(dict(config), sort_keys=False))
 
-    def _require_same(self, config: Mapping[str, Any]) -> None:
+    def _require_same(self, config: Mapping[str, Any], origin: Mapping[str, Any]) -> None:
         found = differences(_fixed(self.read_config()), _fixed(config))
+        found += differences(self.read_origin(), origin)
         if found:
             raise UserError(
                 f"{self.path} belongs to a run of another config:\n{listed(found)}\n"
@@ -96,10 +118,13 @@ class RunFolder:
             )
 
     def _clear(self) -> None:
-        for entry in vars(self).values():
-            if entry != self.path and entry.is_dir():
+        """Remove the run; what makes it a run goes last, so that an interrupted call can be made again."""
+        finished, begun = [self.summary], [self.origin, self.config]
+        rest = [entry for entry in vars(self).values() if entry not in (self.path, *finished, *begun)]
+        for entry in finished + rest + begun:
+            if entry.is_dir():
                 shutil.rmtree(entry)
-            elif entry != self.path:
+            else:
                 entry.unlink(missing_ok=True)
 
     def read_config(self) -> dict[str, Any]:
@@ -115,6 +140,23 @@ class RunFolder:
         except (OSError, yaml.YAMLError) as error:
             raise UserError(f"{self.path} is not the folder of a run: no readable config.yaml ({error})") from error
         return tree
+
+    def read_origin(self) -> dict[str, Any]:
+        """Content hashes of what the run was begun on.
+
+        Raises
+        ------
+        UserError
+            If they cannot be read.
+        """
+        try:
+            origin: dict[str, Any] = read_json(self.origin)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{self.path} does not say what it was begun on: no readable origin.json ({error}). It cannot be gone "
+                f"on with; give --overwrite to start it anew."
+            ) from error
+        return origin
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """One mapping an epoch, in order."""
