@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 
-def write_whole(path: Path, content: str) -> None:
-    """Write text to a temporary name, flush it to disk, then rename it to `path`."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write text (as UTF-8) or bytes to a temporary name, flush it to disk, then rename it to `path`."""
     partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(content)
+    with partial.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

@@ -27,4 +27,8 @@ def one_writer(path: Path) -> Iterator[None]:
                 f"another process is writing {path} at this moment. Let it finish, or stop it; what it has completed "
                 f"is kept, and the same command goes on from there."
             ) from None
-        yield
+        try:
+            yield
+        except OSError as error:
+            error.filename = error.filename or str(path)  # a full disk says nothing of what was being written
+            raise

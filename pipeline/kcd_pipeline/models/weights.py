@@ -2,17 +2,17 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.files import write_whole
 
 LISTED = 4  # parameters named in a message before "and n more"
 
@@ -21,11 +21,7 @@ def save_weights(path: Path, model: nn.Module, facts: Mapping[str, Any]) -> None
     """Write the state dict of `model`, with `facts` as JSON in the file's header; whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    partial = path.with_name(f"{path.name}.partial")
-    save_file(tensors, partial, metadata={"kcd": json.dumps(facts)})
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_whole(path, save(tensors, metadata={"kcd": json.dumps(facts)}))
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
