@@ -10,7 +10,7 @@ import zarr
 
 from kcd_pipeline import __version__
 from kcd_pipeline.augmentation import Augmentation
-from kcd_pipeline.config import Config
+from kcd_pipeline.config import Config, StoreConfig
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.teacher import teacher_hash
 
@@ -27,8 +27,16 @@ def expected_origin(config: Config, dataset: Dataset, augmentation: Augmentation
         "dataset": dataset.description,
         "augmentation": augmentation.describe(),
         "teacher": teacher,
-        "encoding": config.store.encoding,
+        "encoding": {"name": config.store.encoding, **encoding_settings(config.store)},
     }
+
+
+def encoding_settings(config: StoreConfig) -> dict[str, Any]:
+    """The settings of the recipe's encoding, as far as the recipe gives them: int8's range may come from a trial."""
+    if config.encoding == "int8" and config.int8_range is not None:
+        return {"low": config.int8_range[0], "high": config.int8_range[1]}
+    own = {"bitround": {"keep_bits": config.keep_bits}, "topk": {"k": config.top_k}, "sample": {"draws": config.draws}}
+    return own.get(config.encoding, {})
 
 
 def software() -> dict[str, str]:

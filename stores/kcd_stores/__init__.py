@@ -1,7 +1,7 @@
 """Stores for cached teacher knowledge, usable without the pipeline and without torch."""
 
 from kcd_stores.description import Difference, differences
-from kcd_stores.encodings import ENCODINGS, Encoding, encoding_by_name
+from kcd_stores.encodings import ENCODINGS, Encoding, make_encoding, row_bytes, widened_range
 from kcd_stores.errors import (
     CorruptStoreError,
     IncompleteStoreError,
@@ -34,8 +34,10 @@ __all__ = [
     "ViewStream",
     "choose_layout",
     "differences",
-    "encoding_by_name",
     "is_vacant",
     "keep_all",
+    "make_encoding",
     "one_writer",
+    "row_bytes",
+    "widened_range",
 ]

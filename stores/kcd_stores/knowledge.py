@@ -3,7 +3,8 @@
 On disk it is a plain zarr (format 3) group:
 
     zarr.json            attributes: format, what it was made from, how it is cut
-    logits   [V, N, C]   the encoding's dtype, NaN where never written; one shard per (view, block)
+    logits   [V, N, C]   NaN where never written; one shard per (view, block); the encodings `topk` and `sample`
+                         have other arrays in its place, described in kcd_stores.encodings.sparse
     complete [V, B]      uint8: 1 once the block's logits are durable
     seconds  [V, B]      float64: what the block cost to make, NaN before; a measurement, so the only part that
                          differs between two extractions of the same knowledge
@@ -21,10 +22,11 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec
 from zarr.storage import LocalStore
 
 from kcd_stores.description import differences, listed
-from kcd_stores.encodings import Encoding, encoding_by_name
+from kcd_stores.encodings import ArraySpec, Encoding, make_encoding
 from kcd_stores.errors import (
     CorruptStoreError,
     IncompleteStoreError,
@@ -56,10 +58,10 @@ class KnowledgeStore:
         attributes: dict[str, Any] = dict(group.attrs)
         self.path = path
         self.layout = Layout(**attributes["layout"])
-        self.encoding: Encoding = encoding_by_name(attributes["encoding"])
+        self.encoding: Encoding = make_encoding(**attributes["encoding"])
         self.made_from: dict[str, Any] = attributes["made_from"]
         self._group = group
-        self._logits = _array(path, group, "logits")
+        self._parts = {spec.name: _array(path, group, spec.name) for spec in self.encoding.arrays(self.layout.classes)}
         self._complete = _array(path, group, "complete")
         self._seconds = _array(path, group, "seconds")
 
@@ -87,7 +89,7 @@ class KnowledgeStore:
         attributes = {
             "format": FORMAT,
             "kind": KIND,
-            "encoding": encoding.name,
+            "encoding": {"name": encoding.name, **encoding.settings()},
             "layout": vars(layout),
             "made_from": dict(made_from),
         }
@@ -131,7 +133,7 @@ class KnowledgeStore:
         if writable:
             for partial in path.rglob("*.partial"):  # a write that never came to its rename
                 partial.unlink()
-            _require_arrays(group, Layout(**attributes["layout"]), encoding_by_name(attributes["encoding"]))
+            _require_arrays(group, Layout(**attributes["layout"]), make_encoding(**attributes["encoding"]))
         return cls(path, group)
 
     @property
@@ -140,8 +142,18 @@ class KnowledgeStore:
 
         The number of views does not count: a store that grows stays the store that it is.
         """
-        facts = {"made_from": self.made_from, "encoding": self.encoding.name}
+        facts = {"made_from": self.made_from, "encoding": self.describe_encoding()}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+
+    def describe_encoding(self) -> dict[str, Any]:
+        """Name and settings of the encoding, as the store's attributes hold them."""
+        return {"name": self.encoding.name, **self.encoding.settings()}
+
+    @property
+    def encoding_label(self) -> str:
+        """The encoding and its settings for people, such as `float16` or `topk(k=8)`."""
+        settings = ", ".join(f"{key}={value}" for key, value in self.encoding.settings().items())
+        return f"{self.encoding.name}({settings})" if settings else self.encoding.name
 
     # --- writing -----------------------------------------------------------------------------------------
 
@@ -159,10 +171,30 @@ class KnowledgeStore:
             raise ValueError(f"block ({view}, {block}) takes logits of shape {expected}, got {logits.shape}")
         if not np.isfinite(logits).all():
             raise ValueError(f"block ({view}, {block}) holds a logit that is not finite")
-        self._logits[view, rows.start : rows.stop, :] = self.encoding.encode(logits)
-        _make_durable(self.path / "logits" / "c" / str(view) / str(block) / "0")
+        parts = self.encoding.encode(logits, view=view, first=rows.start)
+        for name, part in parts.items():
+            self._parts[name][view, rows.start : rows.stop] = part
+            _make_durable(self.path / name / "c" / _chunk_key(self._parts[name], view, block))
         self._seconds[view, block] = seconds
         self._complete[view, block] = 1
+
+    def grow(self, views: int) -> "KnowledgeStore":
+        """Lay the store out for more views; what is there stays untouched, and readers of it are not disturbed.
+
+        Only metadata is written: the arrays' shapes first, then the layout that makes them count, so that a grower
+        that is killed in between is simply made to grow again.
+
+        Raises
+        ------
+        ValueError
+            If that is not more views than there are.
+        """
+        if views <= self.layout.views:
+            raise ValueError(f"a store of {self.layout.views} views cannot grow to {views}")
+        for array in (*self._parts.values(), self._complete, self._seconds):
+            array.resize((views, *array.shape[1:]))
+        self._group.attrs["layout"] = {**vars(self.layout), "views": views}
+        return KnowledgeStore.open(self.path, writable=True)
 
     # --- reading -----------------------------------------------------------------------------------------
 
@@ -190,7 +222,7 @@ class KnowledgeStore:
         if views > self.layout.views:
             raise StoreMismatchError(
                 f"the store at {self.path} has {self.layout.views} views, but {views} are asked for. "
-                f"Set store.views to {self.layout.views} or fewer, or extract a store of {views}."
+                f"Set store.views to {self.layout.views} or fewer, or let `kcd-pipeline extract-teacher` add views."
             )
         complete = self.complete()[:views]
         if not complete.all():
@@ -207,7 +239,7 @@ class KnowledgeStore:
         StoreMismatchError
             Naming both sides of each difference.
         """
-        found = differences(self.made_from | {"encoding": self.encoding.name}, expected)
+        found = differences(self.made_from | {"encoding": self.describe_encoding()}, expected)
         if found:
             raise StoreMismatchError(
                 f"the store at {self.path} was made from something else than this config describes:\n"
@@ -217,7 +249,7 @@ class KnowledgeStore:
             )
 
     def read_view(self, view: int) -> NDArray[Any]:
-        """All rows of one view, `[N, C]`, in the encoding's floating dtype.
+        """All rows of one view, decoded: `[N, C]` in a floating dtype.
 
         Raises
         ------
@@ -239,26 +271,38 @@ class KnowledgeStore:
                 f"view {view}, block {blocks[int(np.argmin(complete))]} of the store at {self.path} was never "
                 f"recorded complete. Run the same `kcd-pipeline extract-teacher` again to finish it."
             )
-        try:
-            rows = np.asarray(self._logits[view, start:stop, :])
-        except (ValueError, RuntimeError, OSError) as error:
-            raise self._corrupt(view, blocks, str(error)) from error
-        finite = np.isfinite(rows).all(axis=1)
-        if not finite.all():
-            bad = start + int(np.argmin(finite))
-            where = range(bad // self.layout.block_rows, bad // self.layout.block_rows + 1)
-            raise self._corrupt(view, where, f"the row of sample {bad} is missing or not finite")
-        return rows
+        parts = {name: self._read_part(name, view, start, stop) for name in self._parts}
+        return self.encoding.decode(parts, self.layout.classes)
 
-    def _corrupt(self, view: int, blocks: range, reason: str) -> CorruptStoreError:
-        files = f"logits/c/{view}/{blocks.start}/0"
+    def _read_part(self, name: str, view: int, start: int, stop: int) -> NDArray[Any]:
+        """Elements of one array, all of them data: finite, or class ids that exist."""
+        blocks = range(start // self.layout.block_rows, (stop - 1) // self.layout.block_rows + 1)
+        try:
+            part = np.asarray(self._parts[name][view, start:stop])
+        except (ValueError, RuntimeError, OSError) as error:
+            raise self._corrupt(name, view, blocks, str(error)) from error
+        good = np.isfinite(part) if part.dtype.kind == "f" else part < self.layout.classes
+        whole = good.reshape(len(part), -1).all(axis=1)
+        if not whole.all():
+            bad = start + int(np.argmin(whole))
+            where = range(bad // self.layout.block_rows, bad // self.layout.block_rows + 1)
+            raise self._corrupt(name, view, where, f"the row of sample {bad} is missing or not what can be data")
+        return part
+
+    def _corrupt(self, name: str, view: int, blocks: range, reason: str) -> CorruptStoreError:
+        files = f"{name}/c/{_chunk_key(self._parts[name], view, blocks.start)}"
         if len(blocks) > 1:
-            files += f" to logits/c/{view}/{blocks.stop - 1}/0"
+            files += f" to {name}/c/{_chunk_key(self._parts[name], view, blocks.stop - 1)}"
         return CorruptStoreError(
             f"the store at {self.path} is damaged in {files}: {reason}. The data is recorded complete but cannot be "
             f"read back, so nothing that uses this view can be trusted. Restore the file from a copy, or extract "
             f"the store anew with `kcd-pipeline extract-teacher CONFIG --overwrite`."
         )
+
+    def knowledge_bytes(self) -> int:
+        """Size of the shards that hold knowledge, in bytes."""
+        shards = (file for name in self._parts for file in (self.path / name / "c").rglob("*") if file.is_file())
+        return sum(file.stat().st_size for file in shards)
 
     def bytes_on_disk(self) -> int:
         """Size of all its files, in bytes."""
@@ -283,26 +327,42 @@ def _array(path: Path, group: zarr.Group, name: str) -> zarr.Array[Any]:
     return array
 
 
+def _chunk_key(array: "zarr.Array[Any]", view: int, block: int) -> str:
+    """The path below `c/` of one shard: views and blocks are cut, what lies behind them is not."""
+    return "/".join([str(view), str(block), *["0"] * (array.ndim - 2)])
+
+
 def _require_arrays(group: zarr.Group, layout: Layout, encoding: Encoding) -> None:
     """Make the arrays that are not there yet; the same call always makes the same metadata."""
-    if "logits" not in group:
-        group.create_array(
-            "logits",
-            shape=(layout.views, layout.samples, layout.classes),
-            dtype=encoding.dtype,
-            shards=(1, layout.block_rows, layout.classes),
-            chunks=(1, layout.chunk_rows, layout.classes),
-            compressors=encoding.compressors(),
-            fill_value=float("nan"),
-            dimension_names=("view", "sample", "class"),
-        )
-    ledger: dict[str, Any] = {"shape": (layout.views, layout.blocks), "chunks": (1, layout.blocks), "compressors": None}
+    for spec in encoding.arrays(layout.classes):
+        if spec.name not in group:
+            _create_array(group, layout, spec)
+    ledger: dict[str, Any] = {
+        "shape": (layout.views, layout.blocks),
+        "chunks": (1, layout.blocks),
+        "compressors": [Crc32cCodec()],
+    }
     if "complete" not in group:
         group.create_array("complete", dtype="uint8", fill_value=0, dimension_names=("view", "block"), **ledger)
     if "seconds" not in group:
         group.create_array(
             "seconds", dtype="float64", fill_value=float("nan"), dimension_names=("view", "block"), **ledger
         )
+
+
+def _create_array(group: zarr.Group, layout: Layout, spec: ArraySpec) -> None:
+    behind = {0: (), 1: ("class" if spec.width == (layout.classes,) else "slot",)}[len(spec.width)]
+    group.create_array(
+        spec.name,
+        shape=(layout.views, layout.samples, *spec.width),
+        dtype=spec.dtype,
+        shards=(1, layout.block_rows, *spec.width),
+        chunks=(1, layout.chunk_rows, *spec.width),
+        filters=list(spec.filters),
+        compressors=spec.compressors(),
+        fill_value=spec.fill,
+        dimension_names=("view", "sample", *behind),
+    )
 
 
 def is_vacant(path: Path) -> bool:

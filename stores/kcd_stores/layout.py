@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 CHUNK_BYTES = 512 * 1024  # one inner chunk: large enough to decompress fast, small enough to read alone
-SHARD_BYTES = 256 * 1024 * 1024  # one block in memory while it is made and written
+BLOCK_BYTES = 256 * 1024 * 1024  # of float32 logits: one block in memory while it is made and written
 BLOCKS_PER_VIEW = 32  # files stay in the tens per view, and an interruption loses a few percent of a view
 SMALLEST_BLOCK = 256  # rows; below this a block is mostly overhead
 
@@ -52,23 +52,17 @@ def power_of_two_below(number: float) -> int:
     return 1 << max(int(number).bit_length() - 1, 0)
 
 
-def choose_layout(*, views: int, samples: int, classes: int, itemsize: int, block_rows: int | None = None) -> Layout:
-    """The layout for a store of `views` x `samples` x `classes` elements of `itemsize` bytes.
+def choose_layout(*, views: int, samples: int, classes: int, row_bytes: int, block_rows: int | None = None) -> Layout:
+    """The layout for a store of `views` x `samples` rows of `classes` logits that take `row_bytes` each when encoded.
 
-    Rows per block and per chunk are powers of two, so that chunks always divide blocks; `block_rows`, when
-    given, is taken as it is and one block's chunks are fitted to it.
+    Rows a block and a chunk are powers of two, so that chunks always divide blocks. A block is a 32nd of a view, as
+    long as its logits, which are float32 while they are made, stay within 256 MiB; a chunk holds up to 512 KiB of
+    encoded rows. `block_rows`, when given, is taken as it is, and chunks are fitted to it.
     """
-    row_bytes = classes * itemsize
     if block_rows is None:
         wanted = max(samples / BLOCKS_PER_VIEW, SMALLEST_BLOCK)
-        block_rows = power_of_two_below(min(wanted, max(SHARD_BYTES / row_bytes, 1)))
+        block_rows = power_of_two_below(min(wanted, max(BLOCK_BYTES / (4 * classes), 1)))
     chunk_rows = power_of_two_below(max(CHUNK_BYTES / row_bytes, 1))
     while block_rows % chunk_rows:
         chunk_rows //= 2
-    return Layout(
-        views=views,
-        samples=samples,
-        classes=classes,
-        block_rows=block_rows,
-        chunk_rows=min(chunk_rows, block_rows),
-    )
+    return Layout(views=views, samples=samples, classes=classes, block_rows=block_rows, chunk_rows=chunk_rows)

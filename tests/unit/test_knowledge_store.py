@@ -15,7 +15,7 @@ from kcd_stores import (
     Layout,
     StoreMismatchError,
     StoreUsageError,
-    encoding_by_name,
+    make_encoding,
     one_writer,
 )
 
@@ -31,7 +31,7 @@ def logits_of(view: int, block: int) -> np.ndarray:
 
 
 def create(path: Path, encoding: str = "float32") -> KnowledgeStore:
-    return KnowledgeStore.create(path, layout=LAYOUT, encoding=encoding_by_name(encoding), made_from=ORIGIN)
+    return KnowledgeStore.create(path, layout=LAYOUT, encoding=make_encoding(encoding), made_from=ORIGIN)
 
 
 def fill(store: KnowledgeStore) -> KnowledgeStore:
@@ -63,7 +63,7 @@ def test_it_describes_itself(tmp_path: Path) -> None:
     assert store.layout == LAYOUT
     assert store.encoding.name == "float16"
     assert store.made_from == ORIGIN
-    store.require_made_from({"dataset": {"name": "digits"}, "encoding": "float16"})
+    store.require_made_from({"dataset": {"name": "digits"}, "encoding": {"name": "float16"}})
 
 
 def test_a_mismatch_names_both_sides_of_every_difference(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_store_is_not_replaced_unless_on_purpose(tmp_path: Path) -> None:
     with pytest.raises(StoreUsageError, match="already"):
         create(tmp_path / "store.zarr")
     fresh = KnowledgeStore.create(
-        tmp_path / "store.zarr", layout=LAYOUT, encoding=encoding_by_name("float32"), made_from={}, overwrite=True
+        tmp_path / "store.zarr", layout=LAYOUT, encoding=make_encoding("float32"), made_from={}, overwrite=True
     )
     assert not fresh.complete().any()
 
@@ -173,7 +173,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, overwrite: boo
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(StoreUsageError, match="left alone"):
         KnowledgeStore.create(
-            tmp_path, layout=LAYOUT, encoding=encoding_by_name("float32"), made_from={}, overwrite=overwrite
+            tmp_path, layout=LAYOUT, encoding=make_encoding("float32"), made_from={}, overwrite=overwrite
         )
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 

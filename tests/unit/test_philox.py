@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kcd_pipeline.augmentation.philox import below, draws, permutation, philox, uniform
+from kcd_stores.philox import below, draws, permutation, philox, uniform
 
 # philox4x32-10 known-answer vectors of the Random123 distribution (kat_vectors): counter, key, result
 KNOWN_ANSWERS = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kcd_stores import CorruptStoreError, KnowledgeStore, Layout, ViewStream, encoding_by_name
+from kcd_stores import CorruptStoreError, KnowledgeStore, Layout, ViewStream, make_encoding
 
 LAYOUT = Layout(views=4, samples=6, classes=2, block_rows=4, chunk_rows=4)
 
@@ -16,7 +16,7 @@ LAYOUT = Layout(views=4, samples=6, classes=2, block_rows=4, chunk_rows=4)
 def store(tmp_path: Path) -> KnowledgeStore:
     """Every logit of view v is v."""
     made = KnowledgeStore.create(
-        tmp_path / "store.zarr", layout=LAYOUT, encoding=encoding_by_name("float16"), made_from={}
+        tmp_path / "store.zarr", layout=LAYOUT, encoding=make_encoding("float16"), made_from={}
     )
     for view, block in LAYOUT.all_blocks():
         rows = np.full((len(LAYOUT.rows(block)), 2), view, dtype=np.float32)

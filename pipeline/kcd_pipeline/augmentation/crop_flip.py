@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from kcd_pipeline.augmentation.philox import below, draws
+from kcd_stores.philox import below, draws
 
 
 @dataclass(frozen=True, kw_only=True)

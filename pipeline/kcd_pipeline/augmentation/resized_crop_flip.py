@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from kcd_pipeline.augmentation.philox import below, draws, uniform
+from kcd_stores.philox import below, draws, uniform
 
 ATTEMPTS = 10  # boxes tried before the fallback, as torchvision does
 FRACTION_BITS = 11  # of a pixel; two weights and a byte together stay below 2**31

@@ -98,7 +98,15 @@ class StoreConfig(Section):
 
     path: Path = Field(description="folder of the zarr store")
     views: Count = Field(default=8, description="V: augmentation draws of each sample that are stored")
-    encoding: Literal["float32", "float16"] = Field(default="float16", description="how logits are laid down")
+    encoding: Literal["float32", "float16", "bitround", "int8", "topk", "sample"] = Field(
+        default="float16", description="how logits are laid down; docs/encodings.md compares them"
+    )
+    keep_bits: Annotated[int, Field(ge=1, le=23)] = Field(default=7, description="bitround: bits of mantissa kept")
+    int8_range: tuple[float, float] | None = Field(
+        default=None, description="int8: the lowest and highest logit that can be held; from a trial if not given"
+    )
+    top_k: Count = Field(default=8, description="topk: classes kept a row")
+    draws: Count = Field(default=50, description="sample: classes drawn a row")
     batch_size: Count = Field(default=256, description="images a teacher forward pass, while extracting")
     block_rows: Count | None = Field(default=None, description="rows a block (= a shard); chosen from N if not given")
 

@@ -128,7 +128,7 @@ def store_facts(store: KnowledgeStore) -> dict[str, Any]:
         "path": str(store.path),
         "identity": store.identity,
         "made_from": store.made_from,
-        "encoding": store.encoding.name,
+        "encoding": store.encoding_label,
         "views": store.layout.views,
         "rows": store.complete_rows(),
         "bytes": store.bytes_on_disk(),

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from kcd_pipeline.config import Config
 from kcd_pipeline.extraction.extract import Extractor
-from kcd_stores import KnowledgeStore, choose_layout, encoding_by_name
+from kcd_stores import KnowledgeStore, choose_layout, row_bytes
 
 TRIAL_SECONDS = 3.0
 TRIAL_BATCHES = 2  # at least, after one to warm up
-LEDGER_FILES = 4  # zarr.json of the group and of its three arrays
+LEDGERS = 2  # arrays beside the knowledge: `complete` and `seconds`, a file a view each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +40,11 @@ def estimate(config: Config) -> Estimate:
         elapsed += time.perf_counter() - started
         done += len(rows)
     rows_in_all = layout.views * layout.samples
+    arrays = len(extractor.encoding.arrays(layout.classes))
     return Estimate(
         rows=rows_in_all,
         bytes=round(_bytes_per_row(extractor, min(layout.block_rows, 2 * batch, layout.samples)) * rows_in_all),
-        files=layout.views * (layout.blocks + 2) + LEDGER_FILES,
+        files=layout.views * (layout.blocks * arrays + LEDGERS) + 1 + arrays + LEDGERS,
         seconds=elapsed / done * rows_in_all,
         trial_rows=done,
     )
@@ -51,20 +52,19 @@ def estimate(config: Config) -> Estimate:
 
 def _bytes_per_row(extractor: Extractor, rows: int) -> float:
     """Bytes that a real block of `rows` takes on disk, a row."""
-    config = extractor.config
     layout = choose_layout(
         views=1,
         samples=rows,
         classes=len(extractor.dataset.classes),
-        itemsize=encoding_by_name(config.store.encoding).dtype.itemsize,
+        row_bytes=row_bytes(extractor.encoding, len(extractor.dataset.classes)),
         block_rows=rows,
     )
     with tempfile.TemporaryDirectory() as scratch:
         store = KnowledgeStore.create(
             Path(scratch) / "trial.zarr",
             layout=layout,
-            encoding=encoding_by_name(config.store.encoding),
+            encoding=extractor.encoding,
             made_from={},
         )
         store.write_block(0, 0, extractor.logits(0, range(rows)), seconds=0.0)
-        return (store.path / "logits" / "c" / "0" / "0" / "0").stat().st_size / rows
+        return store.knowledge_bytes() / rows

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,23 @@ from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.models.weights import parameter_count
 from kcd_pipeline.progress import human_seconds, log_line, progress_bar, say
-from kcd_pipeline.provenance import expected_origin, software
+from kcd_pipeline.provenance import encoding_settings, expected_origin, software
 from kcd_pipeline.teacher import load_teacher
 from kcd_pipeline.training.device import for_inference
 from kcd_pipeline.training.trainer import evaluate
-from kcd_stores import KnowledgeStore, Layout, choose_layout, encoding_by_name, is_vacant, one_writer
+from kcd_stores import (
+    Encoding,
+    KnowledgeStore,
+    Layout,
+    choose_layout,
+    is_vacant,
+    make_encoding,
+    one_writer,
+    row_bytes,
+    widened_range,
+)
+
+TRIAL_ROWS = 8192  # from which int8's range is taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +61,41 @@ class Extractor:
         self._views = Views(self.dataset.train.images, self.augmentation, **look)
         self._test = Views(self.dataset.test.images, Identity(), **look)
 
+    @cached_property
+    def encoding(self) -> Encoding:
+        """The encoding of a new store of this recipe; int8's range, if the recipe leaves it open, from a trial.
+
+        Raises
+        ------
+        UserError
+            If its settings do not fit the data set.
+        """
+        name, settings = self.config.store.encoding, encoding_settings(self.config.store)
+        if name == "int8" and not settings:
+            settings["low"], settings["high"] = widened_range(self._trial())
+        encoding = make_encoding(name, **settings)
+        try:
+            encoding.arrays(len(self.dataset.classes))
+        except ValueError as error:
+            raise UserError(f"store.encoding {name} does not fit {self.dataset.name}: {error}") from error
+        return encoding
+
+    def _trial(self) -> NDArray[np.float32]:
+        """Logits of about TRIAL_ROWS samples, spread over the data set and over all views."""
+        samples, views = len(self.dataset.train), self.config.store.views
+        size = -(-min(TRIAL_ROWS, samples) // views)
+        starts = (view * max(samples - size, 0) // max(views - 1, 1) for view in range(views))
+        return np.concatenate(
+            [self.logits(view, range(start, min(start + size, samples))) for view, start in enumerate(starts)]
+        )
+
     def layout(self) -> Layout:
         """The layout of a new store of this recipe."""
         return choose_layout(
             views=self.config.store.views,
             samples=len(self.dataset.train),
             classes=len(self.dataset.classes),
-            itemsize=encoding_by_name(self.config.store.encoding).dtype.itemsize,
+            row_bytes=row_bytes(self.encoding, len(self.dataset.classes)),
             block_rows=self.config.store.block_rows,
         )
 
@@ -177,18 +218,18 @@ def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeStore:
             # a teacher that fails at once, or an augmentation that does not fit, must not cost the store that is there
             extractor.logits(0, range(min(config.store.batch_size, len(extractor.dataset.train))))
         layout = extractor.layout()
-        encoding = encoding_by_name(config.store.encoding)
-        _require_space(path, layout.views * layout.samples * layout.classes * encoding.dtype.itemsize)
+        encoding = extractor.encoding
+        _require_space(path, layout.views * layout.samples * row_bytes(encoding, layout.classes))
         origin["teacher"]["test_accuracy"] = extractor.test_accuracy()
         return KnowledgeStore.create(path, layout=layout, encoding=encoding, made_from=origin, overwrite=overwrite)
     store = KnowledgeStore.open(path, writable=True)
-    store.require_made_from(origin | {"encoding": config.store.encoding})
+    wanted = {"name": config.store.encoding, **encoding_settings(config.store)}
+    store.require_made_from(origin | {"encoding": wanted})
     if config.store.views > store.layout.views:
-        raise UserError(
-            f"the store at {path} was laid out for {store.layout.views} views, but store.views is "
-            f"{config.store.views}. Set store.views to {store.layout.views} or fewer, store.path to a new folder, "
-            f"or give --overwrite to extract it anew."
-        )
+        say(f"growing the store from {store.layout.views} to {config.store.views} views")
+        more = (config.store.views - store.layout.views) * store.layout.samples
+        _require_space(path, more * row_bytes(store.encoding, store.layout.classes))
+        return store.grow(config.store.views)
     return store
 
 

@@ -76,7 +76,7 @@ def describe_store(store: KnowledgeStore) -> dict[str, Any]:
         "views": layout.views,
         "samples": layout.samples,
         "classes": layout.classes,
-        "encoding": store.encoding.name,
+        "encoding": store.encoding_label,
         "rows": layout.views * layout.samples,
         "rows_complete": rows,
         "blocks": {

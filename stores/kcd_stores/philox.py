@@ -16,6 +16,7 @@ WORD = np.uint64(32)
 # what a draw is for: the last counter word, so that no two uses ever share a draw
 VIEW_STREAM = 0  # to 99: parameters of a view, several draws each
 ORDER_STREAM = 100  # order of samples in an epoch
+SAMPLE_STREAM = 200  # and up: classes that the encoding `sample` draws, several draws each
 
 
 def philox(key: int, counter: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]) -> NDArray[np.uint32]:

@@ -1,0 +1,217 @@
+"""Every encoding against what it promises: bounds on its error, proper distributions, and real zarr arrays."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from scipy import special
+
+from kcd_stores import CorruptStoreError, KnowledgeStore, StoreUsageError, choose_layout, make_encoding, row_bytes
+from kcd_stores.encodings import ENCODINGS, widened_range
+
+C = 100
+ROWS = 300
+
+
+def peaked(rows: int = ROWS, classes: int = C, seed: int = 0) -> np.ndarray:
+    """Logits as a teacher has them on its own training set: noise, and one class far above it."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 2, (rows, classes))
+    logits[np.arange(rows), random.integers(0, classes, rows)] += random.uniform(8, 22, rows)
+    return logits.astype(np.float32)
+
+
+SETTINGS: dict[str, dict[str, Any]] = {"int8": {"low": -20.0, "high": 40.0}, "topk": {"k": 8}}
+
+
+def store_of(path: Path, logits: np.ndarray, name: str, **settings: Any) -> KnowledgeStore:
+    """A store of one view of `logits`, in several blocks and chunks, the last ones not full."""
+    encoding = make_encoding(name, **(settings or SETTINGS.get(name, {})))
+    rows, classes = logits.shape
+    layout = choose_layout(
+        views=2, samples=rows, classes=classes, row_bytes=row_bytes(encoding, classes), block_rows=128
+    )
+    store = KnowledgeStore.create(path, layout=layout, encoding=encoding, made_from={})
+    for block in range(layout.blocks):
+        part = layout.rows(block)
+        store.write_block(0, block, logits[part.start : part.stop], seconds=0)
+    return store
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_a_view_reads_the_same_whole_in_part_and_reopened(tmp_path: Path, name: str) -> None:
+    store = store_of(tmp_path / "s", peaked(), name)
+    whole = store.read_view(0)
+    assert whole.shape == (ROWS, C)
+    assert np.isfinite(whole).all()
+    again = KnowledgeStore.open(tmp_path / "s")
+    np.testing.assert_array_equal(again.read_rows(0, 100, 270), whole[100:270])
+    assert again.describe_encoding() == store.describe_encoding()
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [
+        ("float32", lambda z: np.zeros_like(z)),
+        ("float16", lambda z: np.maximum(np.abs(z) * 2.0**-11, 2.0**-25)),
+        ("bitround", lambda z: np.abs(z) * 2.0**-8),  # 7 bits are kept
+        ("int8", lambda z: np.full_like(z, 60 / 510 * 1.0001)),  # half of one of 255 steps from -20 to 40
+    ],
+)
+def test_dense_encodings_read_as_logits_by_zarr_alone_within_their_error(tmp_path: Path, name: str, bound: Any) -> None:
+    logits = peaked()
+    store_of(tmp_path / "s", logits, name)
+    plain = np.asarray(zarr.open(str(tmp_path / "s"), mode="r")["logits"][0])
+    assert (np.abs(plain.astype(np.float64) - logits) <= bound(logits)).all()
+
+
+@pytest.mark.parametrize("name", ["float16", "bitround", "int8", "topk"])
+def test_the_softened_distribution_is_kept(tmp_path: Path, name: str) -> None:
+    logits = peaked()
+    decoded = store_of(tmp_path / "s", logits, name).read_view(0)
+    teacher, stored = (
+        special.log_softmax(logits / 4, axis=1),
+        special.log_softmax(decoded.astype(np.float64) / 4, axis=1),
+    )
+    divergence = (np.exp(teacher) * (teacher - stored)).sum(axis=1).mean()
+    assert divergence < {"float16": 1e-6, "bitround": 1e-5, "int8": 1e-3, "topk": 0.2}[name]
+    assert (decoded.argmax(1) == logits.argmax(1)).mean() > 0.99
+
+
+# --- top-k --------------------------------------------------------------------------------------------------
+
+
+def test_topk_keeps_the_largest_and_the_mass_of_the_rest_by_hand() -> None:
+    """p = (0.6, 0.2, 0.1, 0.1): the two largest stay, the rest has mass 0.2, shared evenly: 0.1 each."""
+    logits = np.log(np.float32([[0.1, 0.6, 0.1, 0.2]]))
+    encoding = make_encoding("topk", k=2)
+    parts = encoding.encode(logits, view=0, first=0)
+    assert parts["classes"].tolist() == [[1, 3]]
+    assert parts["rest"] == pytest.approx(np.log(0.2), abs=1e-6)
+    np.testing.assert_allclose(np.exp(encoding.decode(parts, 4)), [[0.1, 0.6, 0.1, 0.2]], rtol=1e-3)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0, 20.0])
+def test_topk_decodes_to_a_proper_distribution_with_the_teachers_tail(temperature: float) -> None:
+    logits = peaked()
+    encoding = make_encoding("topk", k=8)
+    decoded = encoding.decode(encoding.encode(logits, view=0, first=0), C)
+    p = special.softmax(decoded / temperature, axis=1)
+    assert (p > 0).all()
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
+    top = np.argsort(-logits, axis=1)[:, :8]
+    tail = special.softmax(logits.astype(np.float64), axis=1)
+    np.put_along_axis(tail, top, 0, axis=1)
+    stored = special.softmax(decoded.astype(np.float64), axis=1)
+    np.put_along_axis(stored, top, 0, axis=1)
+    np.testing.assert_allclose(stored.sum(axis=1), tail.sum(axis=1), rtol=0.03)  # float16 of the largest: 2**-11 * 22
+
+
+def test_topk_of_a_teacher_that_is_certain_to_one_in_ten_million_has_no_negative_tail() -> None:
+    """p = 1 - 1e-7: `1 - sum(top-k)` in float16 would be 0 or negative; from log-sum-exp the tail is 1e-7."""
+    logits = np.zeros((1, C), dtype=np.float32)
+    logits[0, 7] = np.log((1 - 1e-7) / (1e-7 / 99))  # softmax: 1 - 1e-7 for class 7, 1e-7 / 99 for the others
+    encoding = make_encoding("topk", k=8)
+    decoded = encoding.decode(encoding.encode(logits, view=0, first=0), C)
+    p = special.softmax(decoded.astype(np.float64), axis=1)[0]
+    assert (p > 0).all()
+    assert np.delete(p, 7).sum() == pytest.approx(1e-7, rel=0.02)
+
+
+@pytest.mark.parametrize(("classes", "dtype"), [(10, "uint8"), (255, "uint8"), (256, "uint16"), (40_000, "uint16")])
+def test_class_ids_take_the_smallest_integer_that_fits(classes: int, dtype: str) -> None:
+    (_, ids, _) = make_encoding("topk", k=2).arrays(classes)
+    assert ids.dtype == dtype
+    logits = np.zeros((1, classes), dtype=np.float32)
+    logits[0, -1] = 5
+    parts = make_encoding("topk", k=2).encode(logits, view=0, first=0)
+    assert parts["classes"].tolist() == [[classes - 1, 0]]
+    assert ids.fill >= classes, "what was never written is no class"
+
+
+# --- sampling -----------------------------------------------------------------------------------------------
+
+
+def test_samples_expectation_is_the_teachers_distribution() -> None:
+    """20,000 independent draws of the same row: every class within 4.5 standard errors of its probability."""
+    p = np.array([0.5, 0.3, 0.15, 0.04, 0.01])
+    logits = np.repeat(np.log(p)[None], 400, axis=0).astype(np.float32)
+    encoding = make_encoding("sample", draws=50)
+    decoded = encoding.decode(encoding.encode(logits, view=3, first=10), 5)
+    estimate = special.softmax(decoded.astype(np.float64), axis=1)
+    np.testing.assert_allclose(estimate.sum(axis=1), 1)
+    standard_error = np.sqrt(p * (1 - p) / (400 * 50))
+    assert (np.abs(estimate.mean(axis=0) - p) < 4.5 * standard_error).all()
+    counts = estimate * 50
+    np.testing.assert_allclose(counts, np.round(counts), atol=1e-4)  # whole numbers of draws
+
+
+def test_a_sample_depends_on_sample_and_view_and_on_nothing_else() -> None:
+    logits, encoding = np.repeat(peaked(1, 30) / 4, 40, axis=0), make_encoding("sample", draws=20)
+    whole = encoding.encode(logits, view=1, first=0)["classes"]
+    np.testing.assert_array_equal(whole[25:], encoding.encode(logits[25:], view=1, first=25)["classes"])
+    assert (whole != encoding.encode(logits, view=2, first=0)["classes"]).any()
+    assert len(np.unique(whole, axis=0)) > 20
+
+
+# --- what is refused ----------------------------------------------------------------------------------------
+
+
+def test_int8_clips_nothing() -> None:
+    with pytest.raises(ValueError, match=r"logit 41 \(row 1, class 0\) is outside -20 to 40.*nothing is clipped"):
+        make_encoding("int8", low=-20.0, high=40.0).encode(np.float32([[0, 1], [41, 0]]), view=0, first=0)
+
+
+def test_int8s_range_has_room_beyond_what_was_seen() -> None:
+    assert widened_range(np.float32([-5, 15, 0])) == (-15.0, 25.0)
+    assert widened_range(np.float32([2, 2])) == (1.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "reason"),
+    [
+        ("topk", {"k": 10}, "1 to 9 of 10"),
+        ("sample", {"draws": 0}, "at least one"),
+        ("bitround", {"keep_bits": 24}, "1 to 23"),
+        ("int8", {"low": 1.0, "high": 1.0}, "low < high"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(name: str, settings: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        make_encoding(name, **settings).arrays(10)
+
+
+def test_unknown_names_and_settings_are_refused() -> None:
+    with pytest.raises(StoreUsageError, match="no encoding 'zip'; there are: float32"):
+        make_encoding("zip")
+    with pytest.raises(StoreUsageError, match="topk cannot have the settings"):
+        make_encoding("topk", size=3)
+
+
+@pytest.mark.parametrize("name", ["topk", "sample", "int8"])
+def test_a_shard_that_is_gone_is_missed_in_every_array(tmp_path: Path, name: str) -> None:
+    store = store_of(tmp_path / "s", peaked(), name)
+    for spec in store.encoding.arrays(C):
+        (shard,) = (
+            (store.path / spec.name / "c" / "0" / "1").rglob("0")
+            if spec.width
+            else [store.path / spec.name / "c" / "0" / "1"]
+        )
+        data = shard.read_bytes()
+        shard.unlink()
+        with pytest.raises(CorruptStoreError, match=f"{spec.name}/c/0/1"):
+            store.read_view(0)
+        shard.write_bytes(data)
+    store.read_view(0)
+
+
+# --- size ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "most"), [("float16", 200), ("int8", 100), ("topk", 40), ("sample", 50)])
+def test_bytes_a_row_of_a_hundred_classes(tmp_path: Path, name: str, most: int) -> None:
+    rows = 4096
+    store = store_of(tmp_path / "s", peaked(rows), name)
+    assert store.knowledge_bytes() / rows <= most
