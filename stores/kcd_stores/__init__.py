@@ -15,6 +15,7 @@ from kcd_stores.lock import one_writer
 from kcd_stores.plans import NO_PARTNER, Plan, PlanStore, keep_all
 from kcd_stores.streaming import ViewStream
 from kcd_stores.values import ValueStore
+from kcd_stores.verify import Verdict, verify_store
 
 __all__ = [
     "ENCODINGS",
@@ -31,6 +32,7 @@ __all__ = [
     "StoreMismatchError",
     "StoreUsageError",
     "ValueStore",
+    "Verdict",
     "ViewStream",
     "choose_layout",
     "differences",
@@ -39,5 +41,6 @@ __all__ = [
     "make_encoding",
     "one_writer",
     "row_bytes",
+    "verify_store",
     "widened_range",
 ]

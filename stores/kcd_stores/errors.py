@@ -18,4 +18,14 @@ class IncompleteStoreError(StoreUsageError):
 
 
 class CorruptStoreError(StoreError):
-    """Data that is recorded complete is missing, unreadable or not finite."""
+    """Data that is recorded complete is missing, unreadable or not finite.
+
+    Attributes
+    ----------
+    what
+        The file or files and what is wrong with them, without the advice of the whole message.
+    """
+
+    def __init__(self, message: str, *, what: str) -> None:
+        super().__init__(message)
+        self.what = what

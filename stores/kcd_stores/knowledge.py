@@ -281,9 +281,9 @@ class KnowledgeStore:
             part = np.asarray(self._parts[name][view, start:stop])
         except (ValueError, RuntimeError, OSError) as error:
             raise self._corrupt(name, view, blocks, str(error)) from error
-        good = np.isfinite(part) if part.dtype.kind == "f" else part < self.layout.classes
-        whole = good.reshape(len(part), -1).all(axis=1)
-        if not whole.all():
+        if not _all_finite(part) if part.dtype.kind == "f" else part.max() >= self.layout.classes:
+            good = np.isfinite(part) if part.dtype.kind == "f" else part < self.layout.classes
+            whole = good.reshape(len(part), -1).all(axis=1)
             bad = start + int(np.argmin(whole))
             where = range(bad // self.layout.block_rows, bad // self.layout.block_rows + 1)
             raise self._corrupt(name, view, where, f"the row of sample {bad} is missing or not what can be data")
@@ -296,13 +296,33 @@ class KnowledgeStore:
         return CorruptStoreError(
             f"the store at {self.path} is damaged in {files}: {reason}. The data is recorded complete but cannot be "
             f"read back, so nothing that uses this view can be trusted. Restore the file from a copy, or extract "
-            f"the store anew with `kcd-pipeline extract-teacher CONFIG --overwrite`."
+            f"the store anew with `kcd-pipeline extract-teacher CONFIG --overwrite`.",
+            what=f"{files}: {reason}",
         )
 
     def knowledge_bytes(self) -> int:
         """Size of the shards that hold knowledge, in bytes."""
         shards = (file for name in self._parts for file in (self.path / name / "c").rglob("*") if file.is_file())
         return sum(file.stat().st_size for file in shards)
+
+    def inconsistencies(self) -> list[str]:
+        """Where arrays are not what the attributes say of them, a sentence each."""
+        layout, found = self.layout, []
+        for spec in self.encoding.arrays(layout.classes):
+            array = self._parts[spec.name]
+            expected = {
+                "shape": (layout.views, layout.samples, *spec.width),
+                "shards": (1, layout.block_rows, *spec.width),
+                "chunks": (1, layout.chunk_rows, *spec.width),
+                "dtype": spec.dtype,
+            }
+            for name, value in expected.items():
+                if getattr(array, name) != value:
+                    found.append(f"{spec.name} has {name} {getattr(array, name)}, expected {value}")
+        for array in (self._complete, self._seconds):
+            if array.shape != (layout.views, layout.blocks):
+                found.append(f"{array.name} has shape {array.shape}, expected {(layout.views, layout.blocks)}")
+        return found
 
     def bytes_on_disk(self) -> int:
         """Size of all its files, in bytes."""
@@ -325,6 +345,13 @@ def _array(path: Path, group: zarr.Group, name: str) -> zarr.Array[Any]:
             f"Run the same `kcd-pipeline extract-teacher` again to finish it."
         )
     return array
+
+
+def _all_finite(part: NDArray[Any]) -> bool:
+    """Whether all is finite; float16 by its exponent bits, for numpy converts each before it looks."""
+    if part.dtype == np.float16:
+        return bool((part.view(np.uint16) & 0x7C00).max() < 0x7C00)
+    return bool(np.isfinite(part).all())
 
 
 def _chunk_key(array: "zarr.Array[Any]", view: int, block: int) -> str:

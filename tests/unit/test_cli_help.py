@@ -17,9 +17,10 @@ from kcd_pipeline.config import recipe_names
 OPTIONS = {
     "train-teacher": ["CONFIG", "--set", "--overwrite"],
     "extract-teacher": ["CONFIG", "--set", "--overwrite", "--dry-run"],
-    "distill": ["CONFIG", "--set", "--method", "[none|kd|kcd]", "--resume", "--overwrite"],
+    "distill": ["CONFIG", "--set", "--method", "[none|kd|kcd]", "--no-check", "--resume", "--overwrite"],
     "report": ["RUNS...", "--html", "--json"],
     "inspect": ["PATH", "--json"],
+    "verify": ["STORE", "--teacher", "--set", "--rows"],
     "demo": ["[DIR]"],
 }
 
@@ -57,6 +58,7 @@ def test_the_list_of_commands_stands_under_headings_in_the_order_of_work() -> No
         "  report ",
         "Look around:",
         "  inspect ",
+        "  verify ",
         "  demo ",
     ]
     places = [text.index(landmark) for landmark in landmarks]

@@ -12,10 +12,11 @@ from kcd_pipeline.config import load_config, recipe_names
 from kcd_pipeline.config.schema import METHODS
 from kcd_pipeline.progress import human_bytes, human_seconds
 
+CHECKED_ROWS = 64  # before training: a moment even for a large teacher
 HEADINGS = {
     "Stage 1, offline: a teacher and its knowledge": ["train-teacher", "extract-teacher"],
     "Stage 2, online: students": ["distill", "report"],
-    "Look around": ["inspect", "demo"],
+    "Look around": ["inspect", "verify", "demo"],
 }
 
 
@@ -113,12 +114,18 @@ def extract_teacher_command(config: str, overrides: tuple[str, ...], overwrite: 
 @main.command("distill", short_help="Train a student from the store.")
 @takes_config
 @click.option("--method", type=click.Choice(METHODS), help="Override distill.method.")
+@click.option("--no-check", is_flag=True, help="Do not compare a few stored rows with the teacher first.")
 @click.option("--resume", is_flag=True, help="Go on with the run in run.dir from its last whole epoch.")
 @click.option("--overwrite", is_flag=True, help="Start anew, replacing the run in run.dir, whatever its config.")
-def distill_command(config: str, overrides: tuple[str, ...], method: str | None, resume: bool, overwrite: bool) -> None:
+def distill_command(
+    config: str, overrides: tuple[str, ...], method: str | None, resume: bool, overwrite: bool, no_check: bool
+) -> None:
     """Train one student of CONFIG from the knowledge store, into its own run folder.
 
     none learns from labels only, kd from all stored knowledge, kcd condenses it as it goes.
+
+    Where the teacher's weights are at hand, a few rows are made again first: a store that has drifted apart from data
+    or augmentation is refused before anything is trained on it.
     """
     if resume and overwrite:
         raise click.UsageError("--resume goes on and --overwrite starts anew: give one of them")
@@ -127,6 +134,10 @@ def distill_command(config: str, overrides: tuple[str, ...], method: str | None,
     settings = load_config(config, overrides)
     from kcd_pipeline.distillation import distill
 
+    if not no_check and settings.distill.method != "none" and settings.teacher.weights.is_file():
+        from kcd_pipeline.check import compare_with_teacher
+
+        compare_with_teacher(settings, rows=CHECKED_ROWS)
     run = distill(settings, resume=resume, overwrite=overwrite)
     summary = run.summary
     state = "The run was finished already" if run.already else f"{summary['seconds']:.0f} s"
@@ -155,6 +166,22 @@ def inspect_command(path: Path, as_json: bool) -> None:
     from kcd_pipeline.report.inspect import inspect
 
     inspect(path, as_json=as_json)
+
+
+@main.command("verify", short_help="Whether a store is whole and undamaged.")
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--teacher", "config", metavar="CONFIG", help="Also make random rows again with the teacher of CONFIG.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value of CONFIG.")
+@click.option("--rows", type=click.IntRange(min=1), default=256, show_default=True, help="Rows made with --teacher.")
+def verify_command(store: Path, config: str | None, overrides: tuple[str, ...], rows: int) -> None:
+    """Read all of STORE: completeness, every checksum, every value, and whether its attributes agree with its arrays.
+
+    Exit code 1 if it is damaged, 2 if it is only not finished.
+    """
+    from kcd_pipeline.verification import verify
+
+    settings = None if config is None else load_config(config, (*overrides, f"store.path={store}"))
+    click.echo(verify(store, settings, rows=rows))
 
 
 @main.command("demo", short_help="All of the above on real digits, in minutes.")

@@ -51,9 +51,9 @@ class Extraction:
 class Extractor:
     """The teacher over the views of a training set: ready to make any block."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, dataset: Dataset | None = None) -> None:
         self.config = config
-        self.dataset: Dataset = load_dataset(config.data)
+        self.dataset: Dataset = dataset or load_dataset(config.data)
         self.augmentation: Augmentation = build_augmentation(config.augmentation)
         self.model: nn.Module = load_teacher(config, self.dataset)
         self.model, self._device = for_inference(self.model, config.run)

@@ -1,0 +1,71 @@
+"""Whether a store is what it says: attributes, completeness, every checksum, every value."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from kcd_stores.errors import CorruptStoreError
+from kcd_stores.knowledge import KnowledgeStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What `verify_store` found.
+
+    Attributes
+    ----------
+    rows
+        Rows read back and found sound.
+    missing
+        (view, block) that were never recorded complete.
+    damage
+        What is wrong, a sentence each.
+    """
+
+    rows: int
+    missing: list[tuple[int, int]] = field(default_factory=list)
+    damage: list[str] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        """Whole and undamaged."""
+        return not self.missing and not self.damage
+
+
+def verify_store(path: Path, on_rows: Callable[[int], None] = lambda rows: None) -> Verdict:
+    """Read all of a store: every shard of every array, so every checksum, and every value that a reader could get.
+
+    Parameters
+    ----------
+    on_rows
+        Called with the number of rows of each block that was dealt with.
+
+    Raises
+    ------
+    StoreUsageError
+        If what lies at `path` is not a knowledge store.
+    """
+    store = KnowledgeStore.open(path)
+    damage = [f"attributes: {problem}" for problem in store.inconsistencies()]
+    try:
+        complete = store.complete()
+        store.seconds()
+    except (ValueError, RuntimeError, OSError) as error:
+        return Verdict(rows=0, damage=[*damage, f"the record of complete blocks cannot be read: {error}"])
+    rows, missing = 0, []
+    for view, block in store.layout.all_blocks():
+        span = store.layout.rows(block)
+        if not complete[view, block]:
+            missing.append((view, block))
+        else:
+            try:
+                decoded = store.read_rows(view, span.start, span.stop)
+                rows += len(decoded)
+                if not np.isfinite(decoded).all():
+                    damage.append(f"view {view}, block {block}: decodes to logits that are not finite")
+            except CorruptStoreError as error:
+                damage.append(f"view {view}, block {block}: {error.what}")
+        on_rows(len(span))
+    return Verdict(rows=rows, missing=missing, damage=damage)
