@@ -1,0 +1,174 @@
+"""What the store costs and saves, as ratios measured side by side in one run; one line of JSON each.
+
+    python tests/benchmarks/ratios.py CIFAR10_IMAGE_FOLDER [IMAGES_PER_CLASS]
+
+CIFAR10_IMAGE_FOLDER holds train/ and test/ folders of photographs. Alternatives take turns, and the fastest of their
+turns counts, so that whatever else the machine does falls on both.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kcd_pipeline.augmentation import Views, build_augmentation
+from kcd_pipeline.config import Config, load_config
+from kcd_pipeline.data import load_dataset
+from kcd_pipeline.distillation import distill
+from kcd_pipeline.extraction import extract_teacher
+from kcd_pipeline.extraction.extract import Extractor
+from kcd_pipeline.losses import kd_loss
+from kcd_pipeline.models import build_model
+from kcd_pipeline.models.weights import save_weights
+from kcd_pipeline.training.folder import RunFolder
+from kcd_pipeline.training.trainer import Trainer
+from kcd_stores import KnowledgeStore, choose_layout, make_encoding, row_bytes
+from kcd_stores.philox import permutation
+
+TURNS = 3
+
+
+def seconds(action: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def say(name: str, ratio: float, bound: str, **facts: Any) -> None:
+    rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in facts.items()}
+    print(json.dumps({"benchmark": name, "ratio": round(ratio, 4), "wanted": bound, **rounded}), flush=True)
+
+
+def settings(folder: Path, images: Path, per_class: int, **more: Any) -> Config:
+    chosen = {
+        "data.root": images,
+        "data.limit_per_class": per_class,
+        "teacher.weights": folder / "resnet20.safetensors",
+        "store.path": folder / "store.zarr",
+        "store.views": 2,
+        "distill.epochs": 2,
+        "run.dir": folder / "run",
+    } | {key.replace("__", "."): value for key, value in more.items()}
+    return load_config("cifar10/imagefolder-resnet20-resnet8", [f"{key}={value}" for key, value in chosen.items()])
+
+
+def extraction(config: Config) -> None:
+    """Extraction from start to finish of its blocks / the teacher alone over the same, already augmented batches."""
+    extractor = Extractor(config)
+    samples, batch = len(extractor.dataset.train), config.store.batch_size
+    starts = range(0, samples, batch)
+    augmented = [
+        extractor._views.batch(np.arange(start, min(start + batch, samples)), view)
+        for view in range(config.store.views)
+        for start in starts
+    ]
+
+    def forward() -> None:
+        with torch.inference_mode():
+            for images in augmented:
+                extractor.model(images)
+
+    bare, whole = [], []
+    for _ in range(TURNS):
+        bare.append(seconds(forward))
+        whole.append(extract_teacher(config, overwrite=True).store.seconds())
+    rows = samples * config.store.views
+    say("extraction / bare forward", min(bare) / min(whole), ">= 0.93", rows_per_second=rows / min(whole))
+
+
+def epoch_seconds(config: Config) -> float:
+    """The faster of the run's epochs."""
+    distill(config, overwrite=True)
+    return min(line["seconds"] for line in RunFolder(config.run_dir).read_metrics())
+
+
+def streaming(folder: Path, images: Path, per_class: int) -> float:
+    """An epoch of `kd`, rows streamed / an epoch of `none`; seconds of the former."""
+    found: dict[str, list[float]] = {"none": [], "kd": []}
+    for _ in range(TURNS):
+        for method, times in found.items():
+            times.append(epoch_seconds(settings(folder, images, per_class, distill__method=method)))
+    none, kd = min(found["none"]), min(found["kd"])
+    say("kd epoch from the store / labels-only epoch", kd / none, "<= 1.04", kd_seconds=kd, none_seconds=none)
+    return kd
+
+
+def live_teacher(config: Config, stored_seconds: float) -> None:
+    """An epoch of `kd` from the store / the same with a resnet32x4 teacher asked at each step."""
+    dataset = load_dataset(config.data)
+    augmentation = build_augmentation(config.augmentation)
+    torch.manual_seed(0)
+    build = {"channels": dataset.channels, "classes": len(dataset.classes)}
+    teacher = build_model("resnet32x4", **build).to(memory_format=torch.channels_last).eval()
+    trainer = Trainer(
+        build_model("resnet8", **build), dataset, augmentation, optimisation=config.distill, run=config.run, seed=0
+    )
+    views = Views(
+        dataset.train.images, augmentation, mean=dataset.mean, std=dataset.std, device=trainer.accelerator.device
+    )
+
+    def objective(logits: torch.Tensor, labels: torch.Tensor, index: np.ndarray) -> torch.Tensor:
+        with torch.inference_mode():
+            targets = teacher(views.batch(index, 0))
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        return config.distill.ce_weight * loss + config.distill.kd_weight * kd_loss(logits, targets.clone(), 4.0)
+
+    everything = np.arange(len(dataset.train))
+    live = seconds(lambda: trainer.epoch(0, view=0, kept=everything, objective=objective))
+    say("kd epoch from the store / with a live resnet32x4", stored_seconds / live, "<= 0.15", live_seconds=live)
+
+
+def reading(folder: Path, rows: int = 1_000_000, classes: int = 100) -> None:
+    """A million rows of float16: a view read whole, and an epoch of it in fully shuffled order, against memory."""
+    encoding = make_encoding("float16")
+    layout = choose_layout(views=1, samples=rows, classes=classes, row_bytes=row_bytes(encoding, classes))
+    store = KnowledgeStore.create(folder / "million.zarr", layout=layout, encoding=encoding, made_from={})
+    random = np.random.default_rng(0)
+    for block in range(layout.blocks):
+        logits = random.normal(0, 4, (len(layout.rows(block)), classes)).astype(np.float32)
+        store.write_block(0, block, logits, seconds=0)
+    order = permutation(0, 0, np.arange(rows))
+    batches = np.array_split(order, rows // 256)
+    memory = store.read_view(0)
+
+    def epoch_from_disk() -> None:
+        view = store.read_view(0)
+        for batch in batches:
+            view[batch]
+
+    disk, take, read, copy = [], [], [], []
+    for _ in range(TURNS):
+        disk.append(seconds(epoch_from_disk))
+        take.append(seconds(lambda: np.take(memory, order, axis=0)))
+        read.append(seconds(lambda: store.read_view(0)))
+        copy.append(seconds(memory.copy))
+    say("shuffled epoch from disk / numpy take", min(take) / min(disk), ">= 0.3", rows_per_second=rows / min(disk))
+    say(
+        "reading a view / copying it",
+        min(copy) / min(read),
+        ">= 0.2",
+        gigabytes_per_second=memory.nbytes / min(read) / 1e9,
+    )
+
+
+def main() -> None:
+    images, per_class = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 200
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config = settings(folder, images, per_class)
+        torch.manual_seed(0)
+        save_weights(config.teacher.weights, build_model("resnet20", channels=3, classes=10), {})
+        extraction(config)
+        stored = streaming(folder, images, per_class)
+        live_teacher(config, stored)
+        reading(folder)
+
+
+if __name__ == "__main__":
+    main()
