@@ -108,6 +108,7 @@ def undisturbed(context: Any, home: Path) -> tuple[dict[str, bytes], float]:
 def wait_until_ready(context: Any, config: Config, ready: Path) -> tuple[BaseProcess, float]:
     process = start(context, extract, config, ready)
     while not ready.exists():
+        assert process.is_alive(), f"the child died before it began, with {process.exitcode}"
         time.sleep(0.001)
     return process, time.perf_counter()
 
