@@ -114,16 +114,14 @@ class KnowledgeStore:
             If nothing lies there, or what lies there is not a knowledge store of this format.
         """
         location = Location.of(where)
-        if location.is_file():
-            raise StoreUsageError(f"{location} is a file, not a knowledge store. Set store.path to a folder.")
-        if location.is_vacant():
-            raise StoreUsageError(
-                f"there is no knowledge store at {location}. Make it with `kcd-pipeline extract-teacher CONFIG`, "
-                f"or set store.path to where it is."
-            )
+        if location.is_local:  # elsewhere it would be requests that tell nothing new when all is well
+            _require_something(location)
         try:
-            group = zarr.open_group(location.zarr_store(read_only=not writable), mode="r+" if writable else "r")
+            group = zarr.open_group(
+                location.zarr_store(read_only=not writable), mode="r+" if writable else "r", zarr_format=3
+            )
         except (FileNotFoundError, ValueError) as error:
+            _require_something(location)
             raise StoreUsageError(
                 f"{location} is not a knowledge store: no readable zarr group lies there ({error}). "
                 f"Set store.path to a folder that `kcd-pipeline extract-teacher` made, or to a new one."
@@ -398,6 +396,16 @@ def _create_array(group: zarr.Group, layout: Layout, spec: ArraySpec) -> None:
 def is_vacant(where: Where) -> bool:
     """Nothing lies at `where`: no folder, or one that holds at most what a killed writer never renamed."""
     return Location.of(where).is_vacant()
+
+
+def _require_something(location: Location) -> None:
+    if location.is_file():
+        raise StoreUsageError(f"{location} is a file, not a knowledge store. Set store.path to a folder.")
+    if location.is_vacant():
+        raise StoreUsageError(
+            f"there is no knowledge store at {location}. Make it with `kcd-pipeline extract-teacher CONFIG`, "
+            f"or set store.path to where it is."
+        )
 
 
 def _refuse_foreign(location: Location) -> None:

@@ -120,7 +120,7 @@ class Location:
     def is_vacant(self) -> bool:
         """Nothing lies there, or at most a folder of what a killed writer never renamed."""
         if self.url is not None:
-            return next(iter(remote.sizes_below(self._client, self.url, None)), None) is None and not self.is_file()
+            return not remote.holds_any(self._client, self.url) and not self.is_file()
         if self.path.is_dir():
             return all(entry.suffix == ".partial" for entry in self.path.iterdir())
         return not self.path.exists()
@@ -128,7 +128,7 @@ class Location:
     def sizes(self, below: str = "") -> list[int]:
         """Bytes of every file or object of the store, or of those below one of its names."""
         if self.url is not None:
-            return list(remote.sizes_below(self._client, self.url, below or None))
+            return [size for _, size in remote.listed(self._client, self.url, below)]
         return [file.stat().st_size for file in (self.path / below).rglob("*") if file.is_file()]
 
     def free(self) -> tuple[Path, int] | None:

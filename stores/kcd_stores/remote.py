@@ -5,13 +5,15 @@ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_SKIP_SIGNATURE 
 GOOGLE_ and AZURE_ ones likewise. KCD_STORE_PATIENCE is ours: for how many seconds a failing request is tried again.
 """
 
+import asyncio
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
@@ -31,6 +33,8 @@ SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "memory")
 PATIENCE = 20.0  # seconds
 PATIENCE_VARIABLE = "KCD_STORE_PATIENCE"
 MULTIPART_CONCURRENCY = 2  # 5 MiB parts of one shard under way at once: each must get through within the read timeout
+
+T = TypeVar("T")
 
 NO_CREDENTIALS = ("/latest/api/token", "/latest/meta-data/", "computeMetadata", "TokenRequest", "token request")
 
@@ -141,7 +145,7 @@ def in_words(url: str) -> Iterator[None]:
 
 
 def _explained(url: str, error: Exception) -> StoreError:
-    text, kind = str(error), type(error).__name__
+    text = str(error)
     bucket, endpoint = url.split("/")[2], _endpoint(url) or "the default endpoint (no AWS_ENDPOINT_URL is set)"
     if not url.startswith("s3"):
         endpoint = "its service"
@@ -156,10 +160,11 @@ def _explained(url: str, error: Exception) -> StoreError:
             f"(and AWS_SESSION_TOKEN where they are temporary), or AWS_SKIP_SIGNATURE=true to read a public bucket; "
             f"for gs:// and az:// their own variables. Then run the same command again."
         )
-    if kind in ("PermissionDeniedError", "UnauthenticatedError"):
+    if re.match(r"(3|4(?!29))\d\d", _reason(text)) or "redirect" in text:
         return StoreUsageError(
-            f"{url} cannot be used: {endpoint} refused access ({_reason(text)}). Check AWS_ACCESS_KEY_ID, "
-            f"AWS_SECRET_ACCESS_KEY and AWS_REGION, and that they may list, read and write there."
+            f"{url} cannot be used: {endpoint} refused the request ({_reason(text)}). Check AWS_ACCESS_KEY_ID, "
+            f"AWS_SECRET_ACCESS_KEY and AWS_REGION, and that they may list, read and write there; then run the same "
+            f"command again."
         )
     return StoreError(
         f"{url} cannot be used at this moment: {endpoint} failed or could not be reached, and requests were tried "
@@ -197,66 +202,98 @@ class RemoteStore(ZarrObjectStore):
         return self._url
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        if byte_range is None:
+            data = await asyncio.to_thread(fetch, self.store, self._url, key)
+            return None if data is None else prototype.buffer.from_bytes(data)
         with in_words(self._url):
             return await super().get(key, prototype, byte_range)
 
     async def exists(self, key: str) -> bool:
-        with in_words(self._url):
-            return await super().exists(key)
+        return await asyncio.to_thread(size_of, self.store, self._url, key) is not None
 
     async def set(self, key: str, value: Buffer) -> None:
-        with in_words(self._url):
-            await super().set(key, value)
+        self._check_writable()
+        await asyncio.to_thread(send, self.store, self._url, key, value.to_bytes())
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
-        with in_words(self._url):
-            await super().set_if_not_exists(key, value)
+        if not await self.exists(key):  # a conditional put is beyond some servers
+            await self.set(key, value)
 
     async def delete(self, key: str) -> None:
-        with in_words(self._url):
-            await super().delete(key)
+        self._check_writable()
+        await asyncio.to_thread(remove, self.store, self._url, [key])
 
     async def delete_dir(self, prefix: str) -> None:
-        with in_words(self._url):
-            await super().delete_dir(prefix)
+        self._check_writable()
+        found = await asyncio.to_thread(listed, self.store, self._url, prefix)
+        await asyncio.to_thread(remove, self.store, self._url, [name for name, _ in found])
 
 
 def fetch(client: "Client", url: str, key: str) -> bytes | None:
-    """One whole object by one request; None where there is none."""
+    """One whole object by one request; None where there is none, be it for want of a bucket."""
     import obstore
 
-    with in_words(url):
-        try:
-            return bytes(obstore.get(client, key).bytes())
-        except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
-                raise
-            return None
+    try:
+        return _persistently(url, lambda: bytes(obstore.get(client, key).bytes()))
+    except FileNotFoundError:
+        return None
 
 
-def send(client: "Client", url: str, key: str, data: Any) -> None:
+def send(client: "Client", url: str, key: str, data: bytes) -> None:
     """One whole object, durable when this returns; above 5 MiB in parts, that appear together or not at all."""
     import obstore
 
+    _persistently(url, lambda: obstore.put(client, key, data, max_concurrency=MULTIPART_CONCURRENCY))
+
+
+def _persistently(url: str, request: Callable[[], T]) -> T:
+    """What `request` returns; one whose answer broke off, which the client itself does not ask for again, is repeated.
+
+    Raises as `in_words` does.
+    """
+    from obstore.exceptions import BaseError
+
+    until, pause = time.monotonic() + patience(), 0.1
     with in_words(url):
-        obstore.put(client, key, data, max_concurrency=MULTIPART_CONCURRENCY)
+        while True:
+            try:
+                return request()
+            except BaseError as error:
+                if "kind: Interrupted" not in str(error) or time.monotonic() + pause > until:
+                    raise
+                time.sleep(pause)
+                pause = min(2 * pause, 2.0)
 
 
 def size_of(client: "Client", url: str, key: str) -> int | None:
     """Bytes of one object; None where there is none."""
     import obstore
 
-    with in_words(url):
-        try:
-            return int(obstore.head(client, key)["size"])
-        except FileNotFoundError:
-            return None
+    try:
+        return _persistently(url, lambda: int(obstore.head(client, key)["size"]))
+    except FileNotFoundError:
+        return None
 
 
-def sizes_below(client: "Client", url: str, prefix: str | None) -> Iterator[int]:
-    """Bytes of every object below `prefix`, by one request a thousand, made as they are asked for."""
+def listed(client: "Client", url: str, prefix: str = "") -> list[tuple[str, int]]:
+    """Name and bytes of every object below `prefix`, by one request a thousand."""
     import obstore
 
-    with in_words(url):
-        for batch in obstore.list(client, prefix):
-            yield from (int(item["size"]) for item in batch)
+    return _persistently(
+        url, lambda: [(item["path"], item["size"]) for batch in obstore.list(client, prefix or None) for item in batch]
+    )
+
+
+def holds_any(client: "Client", url: str) -> bool:
+    """There is an object below the root of the client; one request."""
+    import obstore
+
+    return _persistently(url, lambda: len(next(iter(obstore.list(client)), [])) > 0)
+
+
+def remove(client: "Client", url: str, keys: list[str]) -> None:
+    """Remove objects, many by one request where the service can; those that are gone already are no error."""
+    import obstore
+
+    with suppress(FileNotFoundError):
+        _persistently(url, lambda: obstore.delete(client, keys))
