@@ -230,7 +230,7 @@ class RemoteStore(ZarrObjectStore):
 
 
 def fetch(client: "Client", url: str, key: str) -> bytes | None:
-    """One whole object by one request; None where there is none, be it for want of a bucket."""
+    """One whole object by one request; None where there is none."""
     import obstore
 
     try:

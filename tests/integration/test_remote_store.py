@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -153,7 +155,7 @@ def opened(moto_port: int) -> Iterator[Gateway]:
         patch.setenv("AWS_CONFIG_FILE", os.devnull)
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         patch.setenv("KCD_STORE_PATIENCE", "30")  # a slow machine is no lost server
-        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
+        bucket().create_bucket(Bucket=BUCKET)
         yield gateway
     gateway.shutdown()
     gateway.server_close()
@@ -177,9 +179,15 @@ def url(request: pytest.FixtureRequest) -> str:
     return f"s3://{BUCKET}/some stores/{request.node.name}#1%20?/s.zarr"
 
 
+@cache
+def bucket() -> Any:
+    """A client of another make, made once, for it takes half a second."""
+    return boto3.client("s3")
+
+
 def objects(prefix: str) -> dict[str, bytes]:
     """What the bucket holds below `prefix`, by key."""
-    client = boto3.client("s3")
+    client = bucket()
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
     keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
     return {key: client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
@@ -274,7 +282,7 @@ def test_records_that_another_writer_lost_are_put_back(gateway: Gateway, url: st
     one = KnowledgeStore.create(url, encoding=make_encoding("float16"), **FACTS)
     two = KnowledgeStore.open(url, writable=True)
     one.write_block(0, 0, logits_of(0, 0), seconds=1.0)
-    client, key = boto3.client("s3"), url.removeprefix(f"s3://{BUCKET}/") + "/complete/c/0/0"
+    client, key = bucket(), url.removeprefix(f"s3://{BUCKET}/") + "/complete/c/0/0"
     before = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
     two.write_block(0, 1, logits_of(0, 1), seconds=1.0)
     assert KnowledgeStore.open(url).complete()[0].tolist() == [True, True, False]
@@ -283,6 +291,23 @@ def test_records_that_another_writer_lost_are_put_back(gateway: Gateway, url: st
         KnowledgeStore.open(url).read_rows(0, 64, 128)
     two.settle()
     assert KnowledgeStore.open(url).complete()[0].tolist() == [True, True, False]
+
+
+def test_two_that_write_everything_at_once_lose_nothing(gateway: Gateway, url: str) -> None:
+    KnowledgeStore.create(url, encoding=make_encoding("float16"), **FACTS)
+
+    def write_all(_: int) -> None:
+        store = KnowledgeStore.open(url, writable=True)
+        for view, block in LAYOUT.all_blocks():
+            store.write_block(view, block, logits_of(view, block), seconds=1.0)
+        store.settle()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write_all, range(2)))
+    store = KnowledgeStore.open(url)
+    assert store.complete().all()
+    expected = np.concatenate([logits_of(1, block) for block in range(LAYOUT.blocks)]).astype(np.float16)
+    np.testing.assert_array_equal(store.read_view(1), expected)
 
 
 def test_a_record_is_not_put_back_without_its_data(gateway: Gateway, url: str) -> None:
@@ -462,7 +487,7 @@ def test_credentials_that_are_missing(
 @pytest.mark.parametrize("key", ["s.zarr", "s.zarr/thesis.tex", "s.zarr/zarr.json"])
 def test_a_key_that_holds_something_else_is_left_alone(gateway: Gateway, key: str, overwrite: bool) -> None:
     prefix = f"other-{overwrite}-{key.replace('/', '-')}"
-    boto3.client("s3").put_object(Bucket=BUCKET, Key=f"{prefix}/{key}", Body=b"years of work")
+    bucket().put_object(Bucket=BUCKET, Key=f"{prefix}/{key}", Body=b"years of work")
     with pytest.raises(StoreUsageError, match="not a knowledge store"):
         KnowledgeStore.create(
             f"s3://{BUCKET}/{prefix}/s.zarr", encoding=make_encoding("float16"), overwrite=overwrite, **FACTS
@@ -473,14 +498,14 @@ def test_a_key_that_holds_something_else_is_left_alone(gateway: Gateway, key: st
 
 
 def test_extraction_leaves_something_else_alone(gateway: Gateway, commands: Commands) -> None:
-    boto3.client("s3").put_object(Bucket=BUCKET, Key="phd/thesis.tex", Body=b"years of work")
+    bucket().put_object(Bucket=BUCKET, Key="phd/thesis.tex", Body=b"years of work")
     code, said = commands("extract-teacher", "--overwrite", store=f"s3://{BUCKET}/phd")
     assert (code, "not a knowledge store, so it is left alone" in said) == (2, True), said
     assert objects("phd") == {"phd/thesis.tex": b"years of work"}
 
 
 def test_a_neighbour_is_not_part_of_a_store(gateway: Gateway, url: str) -> None:
-    boto3.client("s3").put_object(Bucket=BUCKET, Key=url.removeprefix(f"s3://{BUCKET}/") + "-2/x", Body=b"1")
+    bucket().put_object(Bucket=BUCKET, Key=url.removeprefix(f"s3://{BUCKET}/") + "-2/x", Body=b"1")
     filled(url)
     KnowledgeStore.create(url, encoding=make_encoding("float16"), overwrite=True, **FACTS)
     assert len(objects(url.removeprefix(f"s3://{BUCKET}/") + "-2")) == 1
