@@ -59,7 +59,7 @@ def compare_with_teacher(config: Config, *, rows: int, seed: int = 0) -> Compari
     )
     if found.mean > tolerance:
         raise FailedError(
-            f"the store at {store.path} does not say what its teacher says: over {found.rows} rows made again, the "
+            f"the store at {store.location} does not say what its teacher says: over {found.rows} rows made again, the "
             f"softened distributions differ by {found.mean:.2g} on the mean (total variation; at most "
             f"{tolerance:g} is arithmetic). Data, augmentation or libraries have changed since it was extracted: "
             f"extract it anew with --overwrite, or go back to what it was made with (`kcd-pipeline inspect` says what)."

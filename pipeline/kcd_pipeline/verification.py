@@ -1,7 +1,5 @@
 """`kcd-pipeline verify`: a store read whole, and compared with its teacher."""
 
-from pathlib import Path
-
 from kcd_pipeline.check import compare_with_teacher
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError
@@ -11,7 +9,7 @@ from kcd_stores import IncompleteStoreError, KnowledgeStore, Verdict, verify_sto
 LISTED = 8  # damaged blocks named before "and n more"
 
 
-def verify(path: Path, teacher: Config | None, *, rows: int) -> str:
+def verify(path: str, teacher: Config | None, *, rows: int) -> str:
     """What to say of a sound store.
 
     Raises
@@ -36,7 +34,7 @@ def verify(path: Path, teacher: Config | None, *, rows: int) -> str:
     )
 
 
-def _refuse(path: Path, verdict: Verdict) -> None:
+def _refuse(path: str, verdict: Verdict) -> None:
     if verdict.damage:
         listed = "\n".join(f"  {damage}" for damage in verdict.damage[:LISTED])
         more = f"\n  and {len(verdict.damage) - LISTED} more" if len(verdict.damage) > LISTED else ""

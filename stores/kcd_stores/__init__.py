@@ -11,6 +11,7 @@ from kcd_stores.errors import (
 )
 from kcd_stores.knowledge import KnowledgeStore, is_vacant
 from kcd_stores.layout import Layout, choose_layout
+from kcd_stores.location import Location
 from kcd_stores.lock import one_writer
 from kcd_stores.plans import NO_PARTNER, Plan, PlanStore, keep_all
 from kcd_stores.streaming import ViewStream
@@ -26,6 +27,7 @@ __all__ = [
     "IncompleteStoreError",
     "KnowledgeStore",
     "Layout",
+    "Location",
     "Plan",
     "PlanStore",
     "StoreError",

@@ -14,7 +14,6 @@ Letters: V views, N samples, C classes, B blocks in a view.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,17 +22,20 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
-from zarr.storage import LocalStore
 
+from kcd_stores import transfer
 from kcd_stores.description import differences, listed
 from kcd_stores.encodings import ArraySpec, Encoding, make_encoding
 from kcd_stores.errors import (
     CorruptStoreError,
     IncompleteStoreError,
+    StoreError,
     StoreMismatchError,
     StoreUsageError,
 )
 from kcd_stores.layout import Layout
+from kcd_stores.ledger import Ledger
+from kcd_stores.location import Location, Where
 
 FORMAT = 1
 KIND = "knowledge"
@@ -44,8 +46,8 @@ class KnowledgeStore:
 
     Attributes
     ----------
-    path
-        Where it lies.
+    location
+        Where it lies: a folder, or a prefix in an object store.
     layout
         Its sizes and how it is cut.
     encoding
@@ -54,38 +56,40 @@ class KnowledgeStore:
         What it was made from: data set, augmentation, teacher, software.
     """
 
-    def __init__(self, path: Path, group: zarr.Group) -> None:
+    def __init__(self, location: Location, group: zarr.Group) -> None:
         attributes: dict[str, Any] = dict(group.attrs)
-        self.path = path
+        self.location = location
         self.layout = Layout(**attributes["layout"])
         self.encoding: Encoding = make_encoding(**attributes["encoding"])
         self.made_from: dict[str, Any] = attributes["made_from"]
         self._group = group
-        self._parts = {spec.name: _array(path, group, spec.name) for spec in self.encoding.arrays(self.layout.classes)}
-        self._complete = _array(path, group, "complete")
-        self._seconds = _array(path, group, "seconds")
+        names = [spec.name for spec in self.encoding.arrays(self.layout.classes)]
+        self._parts = {name: _array(location, group, name) for name in names}
+        self._ledger_arrays = (_array(location, group, "complete"), _array(location, group, "seconds"))
+        self._ledger = Ledger(location, *self._ledger_arrays, list(self._parts.values()))
 
     @classmethod
     def create(
         cls,
-        path: Path,
+        where: Where,
         *,
         layout: Layout,
         encoding: Encoding,
         made_from: Mapping[str, Any],
         overwrite: bool = False,
     ) -> "KnowledgeStore":
-        """Make an empty store at `path`; `overwrite` removes the store that lies there.
+        """Make an empty store at `where`; `overwrite` removes the store that lies there.
 
         Raises
         ------
         StoreUsageError
-            If something lies at `path` and is not to be, or cannot be, overwritten.
+            If something lies at `where` and is not to be, or cannot be, overwritten.
         """
-        if not is_vacant(path):
-            _refuse_foreign_folder(path)
+        location = Location.of(where)
+        if not location.is_vacant():
+            _refuse_foreign(location)
             if not overwrite:
-                raise StoreUsageError(f"a store lies at {path} already; open it, or overwrite it on purpose")
+                raise StoreUsageError(f"a store lies at {location} already; open it, or overwrite it on purpose")
         attributes = {
             "format": FORMAT,
             "kind": KIND,
@@ -93,13 +97,13 @@ class KnowledgeStore:
             "layout": vars(layout),
             "made_from": dict(made_from),
         }
-        group = zarr.create_group(_local(path), zarr_format=3, overwrite=overwrite, attributes=attributes)
+        group = zarr.create_group(location.zarr_store(), zarr_format=3, overwrite=overwrite, attributes=attributes)
         _require_arrays(group, layout, encoding)
-        return cls(path, group)
+        return cls(location, group)
 
     @classmethod
-    def open(cls, path: Path, *, writable: bool = False) -> "KnowledgeStore":
-        """Open the store at `path`, for reading unless `writable`.
+    def open(cls, where: Where, *, writable: bool = False) -> "KnowledgeStore":
+        """Open the store at `where`, for reading unless `writable`.
 
         A writable store is first tidied of what a killed writer left: metadata not yet written is, and
         temporary files are removed.
@@ -109,32 +113,35 @@ class KnowledgeStore:
         StoreUsageError
             If nothing lies there, or what lies there is not a knowledge store of this format.
         """
-        if path.is_file():
-            raise StoreUsageError(f"{path} is a file, not a knowledge store. Set store.path to a folder.")
-        if is_vacant(path):
-            raise StoreUsageError(
-                f"there is no knowledge store at {path}. Make it with `kcd-pipeline extract-teacher CONFIG`, "
-                f"or set store.path to where it is."
-            )
+        location = Location.of(where)
+        if location.is_local:  # elsewhere it would be requests that tell nothing new when all is well
+            _require_something(location)
         try:
-            group = zarr.open_group(_local(path, read_only=not writable), mode="r+" if writable else "r")
+            group = zarr.open_group(
+                location.zarr_store(read_only=not writable), mode="r+" if writable else "r", zarr_format=3
+            )
         except (FileNotFoundError, ValueError) as error:
+            _require_something(location)
             raise StoreUsageError(
-                f"{path} is not a knowledge store: no readable zarr group lies there ({error}). "
+                f"{location} is not a knowledge store: no readable zarr group lies there ({error}). "
                 f"Set store.path to a folder that `kcd-pipeline extract-teacher` made, or to a new one."
             ) from error
         attributes: dict[str, Any] = dict(group.attrs)
         if attributes.get("kind") != KIND or attributes.get("format") != FORMAT:
             raise StoreUsageError(
-                f"{path} is not a knowledge store that can be read here: found kind "
+                f"{location} is not a knowledge store that can be read here: found kind "
                 f"{attributes.get('kind')!r} of format {attributes.get('format')!r}, expected kind "
                 f"{KIND!r} of format {FORMAT}. Extract it anew with `--overwrite`, or use another store.path."
             )
         if writable:
-            for partial in path.rglob("*.partial"):  # a write that never came to its rename
-                partial.unlink()
+            location.remove_partials()
             _require_arrays(group, Layout(**attributes["layout"]), make_encoding(**attributes["encoding"]))
-        return cls(path, group)
+        return cls(location, group)
+
+    @property
+    def path(self) -> Path:
+        """The folder of a local store; StoreUsageError of a remote one."""
+        return self.location.path
 
     @property
     def identity(self) -> str:
@@ -172,11 +179,33 @@ class KnowledgeStore:
         if not np.isfinite(logits).all():
             raise ValueError(f"block ({view}, {block}) holds a logit that is not finite")
         parts = self.encoding.encode(logits, view=view, first=rows.start)
+        self._require_unreplaced()
         for name, part in parts.items():
-            self._parts[name][view, rows.start : rows.stop] = part
-            _make_durable(self.path / name / "c" / _chunk_key(self._parts[name], view, block))
-        self._seconds[view, block] = seconds
-        self._complete[view, block] = 1
+            array = self._parts[name]
+            if self.location.is_local:
+                array[view, rows.start : rows.stop] = part
+                self.location.make_durable(transfer.object_name(array, view, block))
+            else:
+                transfer.write(self.location, array, view, rows.start, part)
+        self._require_unreplaced()
+        self._ledger.record(view, block, seconds=seconds)
+
+    def settle(self) -> None:
+        """End writing: see that what was written here is still recorded, where others may have been writing too."""
+        self._ledger.settle()
+
+    def _require_unreplaced(self) -> None:
+        """See that a remote store, which no lock protects, is still the one that was opened."""
+        if self.location.is_local:
+            return
+        (found,) = self.location.fetch(["zarr.json"])
+        now: dict[str, Any] = {} if found is None else json.loads(found).get("attributes", {})
+        if _unchanging(now) != _unchanging(dict(self._group.attrs)):
+            raise StoreError(
+                f"the store at {self.location} was replaced or removed by another process while this one was writing "
+                f"to it, so this one stops. Let one process at a time write a remote store; when the other is done, "
+                f"run the same command again: it says whether the store is the one that it asks for."
+            )
 
     def grow(self, views: int) -> "KnowledgeStore":
         """Lay the store out for more views; what is there stays untouched, and readers of it are not disturbed.
@@ -191,16 +220,16 @@ class KnowledgeStore:
         """
         if views <= self.layout.views:
             raise ValueError(f"a store of {self.layout.views} views cannot grow to {views}")
-        for array in (*self._parts.values(), self._complete, self._seconds):
+        for array in (*self._parts.values(), *self._ledger_arrays):
             array.resize((views, *array.shape[1:]))
         self._group.attrs["layout"] = {**vars(self.layout), "views": views}
-        return KnowledgeStore.open(self.path, writable=True)
+        return KnowledgeStore.open(self.location, writable=True)
 
     # --- reading -----------------------------------------------------------------------------------------
 
     def complete(self) -> NDArray[np.bool_]:
         """Which blocks are recorded complete, `[V, B]`, as of now."""
-        return np.asarray(np.asarray(self._complete[:]) == 1)
+        return self._ledger.complete()
 
     def complete_rows(self) -> int:
         """How many rows lie in complete blocks."""
@@ -209,7 +238,7 @@ class KnowledgeStore:
 
     def seconds(self) -> float:
         """What the complete blocks cost to make, in seconds."""
-        return float(np.asarray(self._seconds[:])[self.complete()].sum())
+        return self._ledger.seconds()
 
     def require_views(self, views: int) -> None:
         """Check that views `0 .. views-1` are there and complete.
@@ -221,13 +250,13 @@ class KnowledgeStore:
         """
         if views > self.layout.views:
             raise StoreMismatchError(
-                f"the store at {self.path} has {self.layout.views} views, but {views} are asked for. "
+                f"the store at {self.location} has {self.layout.views} views, but {views} are asked for. "
                 f"Set store.views to {self.layout.views} or fewer, or let `kcd-pipeline extract-teacher` add views."
             )
         complete = self.complete()[:views]
         if not complete.all():
             raise IncompleteStoreError(
-                f"the store at {self.path} is not finished: {int(complete.sum())} of {complete.size} blocks are "
+                f"the store at {self.location} is not finished: {int(complete.sum())} of {complete.size} blocks are "
                 f"complete. Run the same `kcd-pipeline extract-teacher` again: it makes only what is missing."
             )
 
@@ -242,7 +271,7 @@ class KnowledgeStore:
         found = differences(self.made_from | {"encoding": self.describe_encoding()}, expected)
         if found:
             raise StoreMismatchError(
-                f"the store at {self.path} was made from something else than this config describes:\n"
+                f"the store at {self.location} was made from something else than this config describes:\n"
                 f"{listed(found)}\n"
                 f"Point store.path at the store that belongs to this config, change the config to what the store "
                 f"holds, or extract it anew with `kcd-pipeline extract-teacher CONFIG --overwrite`."
@@ -265,10 +294,10 @@ class KnowledgeStore:
         if not (0 <= view < self.layout.views and 0 <= start < stop <= self.layout.samples):
             raise IndexError(f"rows {start}:{stop} of view {view} in a store of {self.layout}")
         blocks = range(start // self.layout.block_rows, (stop - 1) // self.layout.block_rows + 1)
-        complete = np.asarray(self._complete[view, blocks.start : blocks.stop]) == 1
+        complete = self._ledger.complete_in(view, blocks)
         if not complete.all():
             raise IncompleteStoreError(
-                f"view {view}, block {blocks[int(np.argmin(complete))]} of the store at {self.path} was never "
+                f"view {view}, block {blocks[int(np.argmin(complete))]} of the store at {self.location} was never "
                 f"recorded complete. Run the same `kcd-pipeline extract-teacher` again to finish it."
             )
         parts = {name: self._read_part(name, view, start, stop) for name in self._parts}
@@ -278,7 +307,10 @@ class KnowledgeStore:
         """Elements of one array, all of them data: finite, or class ids that exist."""
         blocks = range(start // self.layout.block_rows, (stop - 1) // self.layout.block_rows + 1)
         try:
-            part = np.asarray(self._parts[name][view, start:stop])
+            if self.location.is_local:
+                part = np.asarray(self._parts[name][view, start:stop])
+            else:
+                part = transfer.read(self.location, self._parts[name], view, start, stop)
         except (ValueError, RuntimeError, OSError) as error:
             raise self._corrupt(name, view, blocks, str(error)) from error
         if not _all_finite(part) if part.dtype.kind == "f" else part.max() >= self.layout.classes:
@@ -290,20 +322,19 @@ class KnowledgeStore:
         return part
 
     def _corrupt(self, name: str, view: int, blocks: range, reason: str) -> CorruptStoreError:
-        files = f"{name}/c/{_chunk_key(self._parts[name], view, blocks.start)}"
+        files = transfer.object_name(self._parts[name], view, blocks.start)
         if len(blocks) > 1:
-            files += f" to {name}/c/{_chunk_key(self._parts[name], view, blocks.stop - 1)}"
+            files += f" to {transfer.object_name(self._parts[name], view, blocks.stop - 1)}"
         return CorruptStoreError(
-            f"the store at {self.path} is damaged in {files}: {reason}. The data is recorded complete but cannot be "
-            f"read back, so nothing that uses this view can be trusted. Restore the file from a copy, or extract "
+            f"the store at {self.location} is damaged in {files}: {reason}. The data is recorded complete but cannot "
+            f"be read back, so nothing that uses this view can be trusted. Restore the file from a copy, or extract "
             f"the store anew with `kcd-pipeline extract-teacher CONFIG --overwrite`.",
             what=f"{files}: {reason}",
         )
 
     def knowledge_bytes(self) -> int:
         """Size of the shards that hold knowledge, in bytes."""
-        shards = (file for name in self._parts for file in (self.path / name / "c").rglob("*") if file.is_file())
-        return sum(file.stat().st_size for file in shards)
+        return sum(sum(self.location.sizes(f"{name}/c")) for name in self._parts)
 
     def inconsistencies(self) -> list[str]:
         """Where arrays are not what the attributes say of them, a sentence each."""
@@ -319,29 +350,31 @@ class KnowledgeStore:
             for name, value in expected.items():
                 if getattr(array, name) != value:
                     found.append(f"{spec.name} has {name} {getattr(array, name)}, expected {value}")
-        for array in (self._complete, self._seconds):
+        for array in self._ledger_arrays:
             if array.shape != (layout.views, layout.blocks):
                 found.append(f"{array.name} has shape {array.shape}, expected {(layout.views, layout.blocks)}")
         return found
 
     def bytes_on_disk(self) -> int:
-        """Size of all its files, in bytes."""
-        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+        """Size of all its files or objects, in bytes."""
+        return sum(self.location.sizes())
 
     def files(self) -> int:
-        """How many files it is."""
-        return sum(1 for file in self.path.rglob("*") if file.is_file())
+        """How many files or objects it is."""
+        return len(self.location.sizes())
 
 
-def _local(path: Path, *, read_only: bool = False) -> LocalStore:
-    return LocalStore(path, read_only=read_only)
+def _unchanging(attributes: Mapping[str, Any]) -> str:
+    """What of a store's attributes growing leaves as it is, as JSON."""
+    layout = {key: value for key, value in attributes.get("layout", {}).items() if key != "views"}
+    return json.dumps({**attributes, "layout": layout}, sort_keys=True)
 
 
-def _array(path: Path, group: zarr.Group, name: str) -> zarr.Array[Any]:
+def _array(location: Location, group: zarr.Group, name: str) -> zarr.Array[Any]:
     array = group.get(name)
     if not isinstance(array, zarr.Array):
         raise IncompleteStoreError(
-            f"the store at {path} has no array '{name}': it was interrupted while it was being made. "
+            f"the store at {location} has no array '{name}': it was interrupted while it was being made. "
             f"Run the same `kcd-pipeline extract-teacher` again to finish it."
         )
     return array
@@ -352,11 +385,6 @@ def _all_finite(part: NDArray[Any]) -> bool:
     if part.dtype == np.float16:
         return bool((part.view(np.uint16) & 0x7C00).max() < 0x7C00)
     return bool(np.isfinite(part).all())
-
-
-def _chunk_key(array: "zarr.Array[Any]", view: int, block: int) -> str:
-    """The path below `c/` of one shard: views and blocks are cut, what lies behind them is not."""
-    return "/".join([str(view), str(block), *["0"] * (array.ndim - 2)])
 
 
 def _require_arrays(group: zarr.Group, layout: Layout, encoding: Encoding) -> None:
@@ -392,32 +420,32 @@ def _create_array(group: zarr.Group, layout: Layout, spec: ArraySpec) -> None:
     )
 
 
-def is_vacant(path: Path) -> bool:
-    """Nothing lies at `path`: no folder, or one that holds at most what a killed writer never renamed."""
-    if path.is_dir():
-        return all(entry.suffix == ".partial" for entry in path.iterdir())
-    return not path.exists()
+def is_vacant(where: Where) -> bool:
+    """Nothing lies at `where`: no folder, or one that holds at most what a killed writer never renamed."""
+    return Location.of(where).is_vacant()
 
 
-def _refuse_foreign_folder(path: Path) -> None:
+def _require_something(location: Location) -> None:
+    if location.is_file():
+        raise StoreUsageError(f"{location} is a file, not a knowledge store. Set store.path to a folder.")
+    if location.is_vacant():
+        raise StoreUsageError(
+            f"there is no knowledge store at {location}. Make it with `kcd-pipeline extract-teacher CONFIG`, "
+            f"or set store.path to where it is."
+        )
+
+
+def _refuse_foreign(location: Location) -> None:
     """Never replace what is not a knowledge store: a typo in a path must not cost anybody their data."""
-    if path.is_file():
-        raise StoreUsageError(f"{path} is a file, not a knowledge store: it is left alone. Set store.path to a folder.")
+    if location.is_file():
+        raise StoreUsageError(
+            f"{location} is a file, not a knowledge store: it is left alone. Set store.path to a folder."
+        )
     try:
-        kind = zarr.open_group(_local(path, read_only=True), mode="r").attrs.get("kind")
+        kind = zarr.open_group(location.zarr_store(read_only=True), mode="r").attrs.get("kind")
     except (FileNotFoundError, ValueError, NotADirectoryError):
         kind = None
     if kind != KIND:
         raise StoreUsageError(
-            f"{path} exists and is not a knowledge store, so it is left alone. Set store.path to a new folder."
+            f"{location} exists and is not a knowledge store, so it is left alone. Set store.path to a new folder."
         )
-
-
-def _make_durable(file: Path) -> None:
-    """Flush `file` and its folder entry to the disk, so that no record of it can outlive it."""
-    for target in (file, file.parent):
-        descriptor = os.open(target, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -3,21 +3,29 @@
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from kcd_stores.errors import StoreUsageError
+from kcd_stores.location import Location, Where
 
 
 @contextmanager
-def one_writer(path: Path) -> Iterator[None]:
-    """Hold the right to write the store or run at `path`; the lock is an empty hidden file beside it.
+def one_writer(where: Where) -> Iterator[None]:
+    """Hold the right to write the store or run at `where`; the lock is an empty hidden file beside it.
+
+    For a remote store there is no lock, since none there dies with its holder: nothing is held and nobody refused.
+    Two extractions at once do the work twice and write the same bytes; kcd_stores.ledger says what can get lost
+    (records of blocks, which are then made again), and a store replaced by another process is noticed and left.
 
     Raises
     ------
     StoreUsageError
         If another process holds it.
     """
-    path = path.absolute()
+    location = Location.of(where)
+    if not location.is_local:
+        yield
+        return
+    path = location.path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / f".{path.name}.lock").open("a") as file:
         try:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from kcd_stores.errors import CorruptStoreError
 from kcd_stores.knowledge import KnowledgeStore
+from kcd_stores.location import Where
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Verdict:
         return not self.missing and not self.damage
 
 
-def verify_store(path: Path, on_rows: Callable[[int], None] = lambda rows: None) -> Verdict:
+def verify_store(where: Where, on_rows: Callable[[int], None] = lambda rows: None) -> Verdict:
     """Read all of a store: every shard of every array, so every checksum, and every value that a reader could get.
 
     Parameters
@@ -45,9 +45,9 @@ def verify_store(path: Path, on_rows: Callable[[int], None] = lambda rows: None)
     Raises
     ------
     StoreUsageError
-        If what lies at `path` is not a knowledge store.
+        If what lies at `where` is not a knowledge store.
     """
-    store = KnowledgeStore.open(path)
+    store = KnowledgeStore.open(where)
     damage = [f"attributes: {problem}" for problem in store.inconsistencies()]
     try:
         complete = store.complete()

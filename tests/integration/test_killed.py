@@ -80,8 +80,9 @@ def kill(process: BaseProcess) -> bool:
     return process.exitcode != 0
 
 
-def content(folder: Path, *, without: str = "") -> dict[str, bytes]:
+def content(folder: str | Path, *, without: str = "") -> dict[str, bytes]:
     """Every file below `folder`, by its relative name."""
+    folder = Path(folder)
     files = (file for file in sorted(folder.rglob("*")) if file.is_file())
     named = {str(file.relative_to(folder)): file for file in files}
     return {name: file.read_bytes() for name, file in named.items() if not (without and name.startswith(without))}
@@ -126,7 +127,7 @@ def test_extraction_killed_at_a_random_moment_and_finished_has_the_same_bytes(
     kill(process)
     extract_teacher(config)
     assert content(config.store.path, without="seconds/") == expected
-    assert np.isfinite(zarr.open(str(config.store.path), mode="r")["seconds"][:]).all()
+    assert np.isfinite(zarr.open(config.store.path, mode="r")["seconds"][:]).all()
 
 
 def test_the_next_call_makes_only_what_is_missing(context: Any, home: Path) -> None:
@@ -134,7 +135,7 @@ def test_the_next_call_makes_only_what_is_missing(context: Any, home: Path) -> N
     first = extract_teacher(config)
     assert (first.blocks_made, first.blocks_found) == (4 * 5, 0)  # 4 views of 300 samples in blocks of 64
     before = content(config.store.path, without="seconds/")
-    zarr.open(str(config.store.path), mode="r+")["complete"][2, 3] = 0
+    zarr.open(config.store.path, mode="r+")["complete"][2, 3] = 0
     second = extract_teacher(config)
     assert (second.blocks_made, second.blocks_found) == (1, 19)
     assert content(config.store.path, without="seconds/") == before
@@ -310,18 +311,18 @@ def test_a_grown_store_is_the_store_that_was_made_at_once(home: Path) -> None:
     extract_teacher(config)
     reader = KnowledgeStore.open(config.store.path)
     first, identity = reader.read_view(1), reader.identity
-    before = content(config.store.path / "logits" / "c")
+    before = content(Path(config.store.path, "logits", "c"))
 
     grown = extract_teacher(settings(home / "run", store__path=home / "growing.zarr"))
     assert (grown.blocks_made, grown.blocks_found) == (2 * 5, 2 * 5)
     assert grown.store.identity == identity
-    after = content(config.store.path / "logits" / "c")
+    after = content(Path(config.store.path, "logits", "c"))
     assert {name: after[name] for name in before} == before
     np.testing.assert_array_equal(reader.read_view(1), first)
     assert content(config.store.path, without="seconds/") == content(home / "shared.zarr", without="seconds/")
 
 
-def grow_and_die(path: Path) -> None:
+def grow_and_die(path: str) -> None:
     """Die when the arrays are larger and the layout does not say so yet."""
     store = KnowledgeStore.open(path, writable=True)
 

@@ -197,7 +197,7 @@ def test_bounds_are_where_they_are_said_to_be(key: str, refused: list[Any], take
         ("augmentation.flip=false", "augmentation", "flip", False),
         ("augmentation.scale=[0.2,1]", "augmentation", "scale", (0.2, 1.0)),
         ("data.limit_per_class=20", "data", "limit_per_class", 20),
-        ("store.path=/a/b=c.zarr", "store", "path", Path("/a/b=c.zarr")),
+        ("store.path=/a/b=c.zarr", "store", "path", "/a/b=c.zarr"),
         (" distill.epochs =7", "distill", "epochs", 7),
     ],
 )

@@ -101,11 +101,11 @@ def extract_teacher_command(config: str, overrides: tuple[str, ...], overwrite: 
     rows = settings.store.views * store.layout.samples
     if not done.blocks_made:
         click.echo(
-            f"The store at {store.path} is complete: {rows:,} rows in {done.blocks_found} blocks; nothing to do."
+            f"The store at {store.location} is complete: {rows:,} rows in {done.blocks_found} blocks; nothing to do."
         )
         return
     click.echo(
-        f"Store {store.path}: {rows:,} rows ({settings.store.views} views of {store.layout.samples:,} samples), "
+        f"Store {store.location}: {rows:,} rows ({settings.store.views} views of {store.layout.samples:,} samples), "
         f"{human_bytes(store.bytes_on_disk())}, {store.seconds():.0f} s of teacher, "
         f"{done.blocks_made} blocks made and {done.blocks_found} found."
     )
@@ -159,9 +159,9 @@ def report_command(runs: tuple[Path, ...], html: Path | None, as_json: bool) -> 
 
 
 @main.command("inspect", short_help="What a store or a run holds.")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-def inspect_command(path: Path, as_json: bool) -> None:
+def inspect_command(path: str, as_json: bool) -> None:
     """Say what lies at PATH, a knowledge store or a run: shape, encoding, bytes, completeness, what it is made from."""
     from kcd_pipeline.report.inspect import inspect
 
@@ -169,11 +169,11 @@ def inspect_command(path: Path, as_json: bool) -> None:
 
 
 @main.command("verify", short_help="Whether a store is whole and undamaged.")
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", type=click.Path())
 @click.option("--teacher", "config", metavar="CONFIG", help="Also make random rows again with the teacher of CONFIG.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value of CONFIG.")
 @click.option("--rows", type=click.IntRange(min=1), default=256, show_default=True, help="Rows made with --teacher.")
-def verify_command(store: Path, config: str | None, overrides: tuple[str, ...], rows: int) -> None:
+def verify_command(store: str, config: str | None, overrides: tuple[str, ...], rows: int) -> None:
     """Read all of STORE: completeness, every checksum, every value, and whether its attributes agree with its arrays.
 
     Exit code 1 if it is damaged, 2 if it is only not finished.

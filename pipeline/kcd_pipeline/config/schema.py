@@ -96,7 +96,7 @@ class TeacherConfig(OptimisationConfig):
 class StoreConfig(Section):
     """The knowledge store."""
 
-    path: Path = Field(description="folder of the zarr store")
+    path: str = Field(description="of the zarr store: a folder, or a URL such as s3://bucket/key")
     views: Count = Field(default=8, description="V: augmentation draws of each sample that are stored")
     encoding: Literal["float32", "float16", "bitround", "int8", "topk", "sample"] = Field(
         default="float16", description="how logits are laid down; docs/encodings.md compares them"

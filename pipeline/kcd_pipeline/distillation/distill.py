@@ -125,7 +125,7 @@ def _summary(
 def store_facts(store: KnowledgeStore) -> dict[str, Any]:
     """What a run remembers of the store that it was taught from, so that a report needs only the run."""
     return {
-        "path": str(store.path),
+        "path": str(store.location),
         "identity": store.identity,
         "made_from": store.made_from,
         "encoding": store.encoding_label,

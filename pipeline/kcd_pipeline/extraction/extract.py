@@ -1,12 +1,10 @@
 """Stage 1: the teacher's logits for every view of every sample, block by block, into a knowledge store."""
 
-import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,8 +26,8 @@ from kcd_stores import (
     Encoding,
     KnowledgeStore,
     Layout,
+    Location,
     choose_layout,
-    is_vacant,
     make_encoding,
     one_writer,
     row_bytes,
@@ -160,8 +158,10 @@ def extract_teacher(config: Config, *, overwrite: bool = False) -> Extraction:
     FailedError
         If a logit is not finite.
     """
+    location = Location.of(config.store.path)
+    location.is_vacant()  # a server that cannot be reached, before the teacher is loaded
     extractor = Extractor(config)
-    with one_writer(config.store.path):
+    with one_writer(location):
         return _extract(extractor, overwrite=overwrite)
 
 
@@ -200,43 +200,47 @@ def _make_blocks(extractor: Extractor, store: KnowledgeStore, missing: list[tupl
             writing = writer.submit(_write, store, view, block, logits, seconds)
         if writing is not None:
             writing.result()
+    store.settle()
 
 
 def _write(store: KnowledgeStore, view: int, block: int, logits: NDArray[np.float32], seconds: float) -> None:
     try:
         store.write_block(view, block, logits, seconds=seconds)
     except ValueError as error:
-        raise FailedError(f"view {view}, block {block} could not be written to {store.path}: {error}") from error
+        raise FailedError(f"view {view}, block {block} could not be written to {store.location}: {error}") from error
 
 
 def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeStore:
     config = extractor.config
-    path = config.store.path
+    location = Location.of(config.store.path)
     origin = extractor.origin()
-    if is_vacant(path) or overwrite:
-        if not is_vacant(path):
+    vacant = location.is_vacant()
+    if vacant or overwrite:
+        if not vacant:
             # a teacher that fails at once, or an augmentation that does not fit, must not cost the store that is there
             extractor.logits(0, range(min(config.store.batch_size, len(extractor.dataset.train))))
         layout = extractor.layout()
         encoding = extractor.encoding
-        _require_space(path, layout.views * layout.samples * row_bytes(encoding, layout.classes))
+        _require_space(location, layout.views * layout.samples * row_bytes(encoding, layout.classes))
         origin["teacher"]["test_accuracy"] = extractor.test_accuracy()
-        return KnowledgeStore.create(path, layout=layout, encoding=encoding, made_from=origin, overwrite=overwrite)
-    store = KnowledgeStore.open(path, writable=True)
+        return KnowledgeStore.create(location, layout=layout, encoding=encoding, made_from=origin, overwrite=overwrite)
+    store = KnowledgeStore.open(location, writable=True)
     wanted = {"name": config.store.encoding, **encoding_settings(config.store)}
     store.require_made_from(origin | {"encoding": wanted})
     if config.store.views > store.layout.views:
         say(f"growing the store from {store.layout.views} to {config.store.views} views")
         more = (config.store.views - store.layout.views) * store.layout.samples
-        _require_space(path, more * row_bytes(store.encoding, store.layout.classes))
+        _require_space(location, more * row_bytes(store.encoding, store.layout.classes))
         return store.grow(config.store.views)
     return store
 
 
-def _require_space(path: Path, needed: int) -> None:
+def _require_space(location: Location, needed: int) -> None:
     """Refuse a store that cannot fit, before the teacher has run for it."""
-    place = next(parent for parent in path.absolute().parents if parent.exists())
-    free = shutil.disk_usage(place).free
+    limit = location.free()
+    if limit is None:
+        return
+    place, free = limit
     if needed > free:
         raise UserError(
             f"the store needs up to {needed:,} bytes, but {place} has {free:,} free. Free some, set store.path to "

@@ -14,11 +14,11 @@ from kcd_pipeline.report.collect import read_epochs, read_settings
 from kcd_pipeline.report.described import print_run, print_store
 from kcd_pipeline.report.valued import plan_facts
 from kcd_pipeline.training.folder import RunFolder
-from kcd_stores import KnowledgeStore, PlanStore, ValueStore
+from kcd_stores import KnowledgeStore, Location, PlanStore, ValueStore
 
 
-def inspect(path: Path, *, as_json: bool) -> None:
-    """Say on standard output what lies at `path`.
+def inspect(where: str | Path, *, as_json: bool) -> None:
+    """Say on standard output what lies at `where`: a path, or the URL of a remote store.
 
     Raises
     ------
@@ -27,12 +27,13 @@ def inspect(path: Path, *, as_json: bool) -> None:
     StoreError
         If it is a store that cannot be read.
     """
-    if RunFolder(path).exists:
-        facts, show = describe_run(RunFolder(path)), print_run
-    elif _kind(path) == "knowledge":
-        facts, show = describe_store(KnowledgeStore.open(path)), print_store
+    location = Location.of(where)
+    if location.is_local and RunFolder(location.path).exists:
+        facts, show = describe_run(RunFolder(location.path)), print_run
+    elif not location.is_local or _kind(location.path) == "knowledge":
+        facts, show = describe_store(KnowledgeStore.open(location)), print_store
     else:
-        raise UserError(_neither(path))
+        raise UserError(_neither(location.path))
     if as_json:
         click.echo(json.dumps(facts, indent=2, allow_nan=False))
     else:
@@ -69,7 +70,7 @@ def describe_store(store: KnowledgeStore) -> dict[str, Any]:
     size = store.bytes_on_disk()
     return {
         "kind": "knowledge store",
-        "path": str(store.path),
+        "path": str(store.location),
         "identity": store.identity,
         "complete": bool(complete.all()),
         "shape": [layout.views, layout.samples, layout.classes],
