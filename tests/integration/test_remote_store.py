@@ -247,6 +247,15 @@ def test_a_block_is_one_put_an_array_and_its_record(gateway: Gateway, url: str) 
     assert len(gateway.requests) - len(puts) <= 4  # is it still this store, twice; the two records, before they change
 
 
+def test_a_reader_cannot_write(gateway: Gateway, url: str) -> None:
+    filled(url)
+    with pytest.raises(ValueError, match="for reading only"):
+        KnowledgeStore.open(url).write_block(0, 0, logits_of(0, 0), seconds=0)
+    gateway.clear()
+    KnowledgeStore.open(url).read_view(0)
+    assert {method for method, _ in gateway.requests} == {"GET"}
+
+
 def test_an_opening_is_few_requests(gateway: Gateway, url: str) -> None:
     filled(url)
     gateway.clear()
