@@ -33,7 +33,14 @@ def write(location: Location, array: "zarr.Array[Any]", view: int, start: int, v
     """`array[view, start:start + len(values)] = values` in a remote store, durable when this returns.
 
     The values must fill whole objects, but for the last of a view.
+
+    Raises
+    ------
+    ValueError
+        If the store was opened for reading only.
     """
+    if array.read_only:
+        raise ValueError(f"the store at {location} was opened for reading only")
     coded: dict[str, Buffer] = {}
     _in_memory(array, coded)[view, start : start + len(values)] = values
     for name, data in coded.items():

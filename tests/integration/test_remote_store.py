@@ -35,7 +35,7 @@ pytest.importorskip("obstore")
 pytest.importorskip("moto")
 
 BUCKET = "knowledge"
-PATIENCE = 1.0  # seconds, of tests in which it must run out
+PATIENCE = 0.6  # seconds, of tests in which it must run out
 LAYOUT = Layout(views=2, samples=140, classes=10, block_rows=64, chunk_rows=16)
 FACTS: dict[str, Any] = {"layout": LAYOUT, "made_from": {"dataset": "digits"}}
 
@@ -247,6 +247,15 @@ def test_a_block_is_one_put_an_array_and_its_record(gateway: Gateway, url: str) 
     assert len(gateway.requests) - len(puts) <= 4  # is it still this store, twice; the two records, before they change
 
 
+def test_a_reader_cannot_write(gateway: Gateway, url: str) -> None:
+    filled(url)
+    with pytest.raises(ValueError, match="for reading only"):
+        KnowledgeStore.open(url).write_block(0, 0, logits_of(0, 0), seconds=0)
+    gateway.clear()
+    KnowledgeStore.open(url).read_view(0)
+    assert {method for method, _ in gateway.requests} == {"GET"}
+
+
 def test_an_opening_is_few_requests(gateway: Gateway, url: str) -> None:
     filled(url)
     gateway.clear()
@@ -341,13 +350,13 @@ class Commands:
         self, command: str, *options: str, store: str | Path, run: str = "run", **more: Any
     ) -> tuple[int, str]:
         settings = {
-            "data.limit_per_class": 30,
+            "data.limit_per_class": 20,
             "teacher.model": "resnet8",
             "teacher.weights": self.folder / "teacher.safetensors",
             "teacher.epochs": 1,
             "teacher.batch_size": 256,
             "store.path": store,
-            "store.views": 3,
+            "store.views": 2,
             "store.batch_size": 64,
             "store.block_rows": 64,
             "distill.epochs": 2,
@@ -375,7 +384,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Commands:
     return made
 
 
-def same_logits(commands: Commands, url: str, views: int = 3) -> bool:
+def same_logits(commands: Commands, url: str, views: int = 2) -> bool:
     local, remote = KnowledgeStore.open(commands.folder / "local.zarr"), KnowledgeStore.open(url)
     return all(np.array_equal(local.read_view(view), remote.read_view(view)) for view in range(views))
 
@@ -386,13 +395,13 @@ def test_every_command_takes_a_url(gateway: Gateway, commands: Commands) -> None
     assert (code, f"Nothing was written to {url}" in said) == (0, True), said
     assert objects("whole/") == {}
     code, said = commands("extract-teacher", store=url)
-    assert (code, f"Store {url}: 900 rows" in said) == (0, True), said
+    assert (code, f"Store {url}: 400 rows" in said) == (0, True), said
     assert same_logits(commands, url)
     assert "nothing to do" in commands("extract-teacher", store=url)[1]
 
     code, said = commands.plain("inspect", url, "--json")
     facts = json.loads(said)
-    assert (code, facts["path"], facts["complete"], facts["rows_complete"]) == (0, url, True, 900)
+    assert (code, facts["path"], facts["complete"], facts["rows_complete"]) == (0, url, True, 400)
     assert commands.plain("inspect", url)[0] == 0
 
     for method in ("kd", "kcd"):
@@ -408,7 +417,7 @@ def test_a_store_grows_there(gateway: Gateway, commands: Commands, url: str) -> 
     assert commands("extract-teacher", store=url, store__views=1)[0] == 0
     first = objects(url.removeprefix(f"s3://{BUCKET}/") + "/logits/c/0")
     code, said = commands("extract-teacher", store=url)
-    assert (code, "10 blocks made and 5 found" in said) == (0, True), said
+    assert (code, "4 blocks made and 4 found" in said) == (0, True), said
     assert objects(url.removeprefix(f"s3://{BUCKET}/") + "/logits/c/0") == first
     assert same_logits(commands, url)
 
@@ -419,7 +428,7 @@ def test_a_server_lost_while_extracting(
     gateway: Gateway, commands: Commands, url: str, fate: str | int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def after_some_blocks(method: str, path: str) -> str | int | None:
-        return fate if gateway.count("PUT", within="/logits/c/") > 7 else None
+        return fate if gateway.count("PUT", within="/logits/c/") > 4 else None
 
     gateway.meddle = after_some_blocks
     began = time.monotonic()
@@ -432,7 +441,7 @@ def test_a_server_lost_while_extracting(
     monkeypatch.setenv("KCD_STORE_PATIENCE", "30")
     code, said = commands("extract-teacher", store=url)
     assert code == 0, said
-    assert "8 blocks made and 7 found" in said
+    assert "4 blocks made and 4 found" in said
     assert same_logits(commands, url)
 
 
