@@ -1,0 +1,51 @@
+"""Chosen rows of a view, read in pieces, so that decoding never takes much more memory than what is asked for."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcd_stores.knowledge import KnowledgeStore
+
+PIECE_BYTES = 8 * 1024 * 1024  # of decoded rows in one request: what is held beside the rows that are asked for
+
+
+def spans(read: NDArray[np.int64], strip_rows: int, piece_rows: int) -> list[tuple[int, int]]:
+    """Slices `[lo, hi)` of `read` (ascending), each of neighbouring strips of one piece: what is read in one request.
+
+    A piece is `max(piece_rows // strip_rows, 1)` strips.
+    """
+    if not len(read):
+        return []
+    strip = read // strip_rows
+    piece = strip // max(piece_rows // strip_rows, 1)
+    cuts = np.flatnonzero((np.diff(strip) > 1) | (np.diff(piece) > 0)) + 1
+    return list(zip([0, *cuts.tolist()], [*cuts.tolist(), len(read)], strict=True))
+
+
+def read_pieces(
+    store: KnowledgeStore, view: int, read: NDArray[np.int64], strip_rows: int
+) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Yield `(slice of read, rows)`: the rows of the samples `read` (ascending), piece by piece, ascending.
+
+    Only strips that hold one of them are read. Raises as `KnowledgeStore.read_view` does.
+    """
+    piece_rows = max(PIECE_BYTES // store.row_bytes, 1)
+    for lo, hi in spans(read, strip_rows, piece_rows):
+        first, stop = int(read[lo]), int(read[hi - 1]) + 1
+        rows = store.read_rows(view, first, stop)
+        neighbours = bool((np.diff(read[lo:hi]) == 1).all())
+        yield slice(lo, hi), rows if neighbours else rows[read[lo:hi] - first]
+
+
+def read_whole(store: KnowledgeStore, view: int) -> NDArray[Any]:
+    """All rows of a view, `[N, C]`; as `KnowledgeStore.read_view`, but decoded piece by piece into place."""
+    layout = store.layout
+    rows = np.empty((layout.samples, layout.classes), store.dtype)
+    chunks = max(PIECE_BYTES // (store.row_bytes * layout.chunk_rows), 1)
+    step = min(chunks * layout.chunk_rows, max(PIECE_BYTES // store.row_bytes, 1))
+    for start in range(0, layout.samples, step):
+        stop = min(start + step, layout.samples)
+        rows[start:stop] = store.read_rows(view, start, stop)
+    return rows
