@@ -1,5 +1,6 @@
 """Chosen rows of a view, read in pieces, so that decoding never takes much more memory than what is asked for."""
 
+import mmap
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,18 @@ from numpy.typing import NDArray
 
 from kcd_stores.knowledge import KnowledgeStore
 
-PIECE_BYTES = 8 * 1024 * 1024  # of decoded rows in one request: what is held beside the rows that are asked for
+PIECE_BYTES = 4 * 1024 * 1024  # of decoded rows in one request: what is held beside the rows that are asked for
+
+
+def new_rows(count: int, store: KnowledgeStore) -> NDArray[Any]:
+    """Room for `count` rows `[count, C]`, taken from the operating system, and given back to it, all at once.
+
+    The allocator of C would keep large arrays that were freed for later ones, and a peak would be a third window high.
+    """
+    size = max(count * store.row_bytes, 1)
+    return np.frombuffer(mmap.mmap(-1, size), store.dtype, count * store.layout.classes).reshape(
+        count, store.layout.classes
+    )
 
 
 def spans(read: NDArray[np.int64], strip_rows: int, piece_rows: int) -> list[tuple[int, int]]:
@@ -42,7 +54,7 @@ def read_pieces(
 def read_whole(store: KnowledgeStore, view: int) -> NDArray[Any]:
     """All rows of a view, `[N, C]`; as `KnowledgeStore.read_view`, but decoded piece by piece into place."""
     layout = store.layout
-    rows = np.empty((layout.samples, layout.classes), store.dtype)
+    rows = new_rows(layout.samples, store)
     chunks = max(PIECE_BYTES // (store.row_bytes * layout.chunk_rows), 1)
     step = min(chunks * layout.chunk_rows, max(PIECE_BYTES // store.row_bytes, 1))
     for start in range(0, layout.samples, step):

@@ -25,10 +25,10 @@ class Shelf(Protocol):
 
 
 class MemoryShelf:
-    """A plain array."""
+    """An array `rows[n, C]`, given over to be filled."""
 
-    def __init__(self, count: int, width: int, dtype: np.dtype[Any]) -> None:
-        self._rows = np.empty((count, width), dtype)
+    def __init__(self, rows: NDArray[Any]) -> None:
+        self._rows = rows
 
     def put(self, places: NDArray[np.int64], rows: NDArray[Any]) -> None:
         self._rows[places] = rows
@@ -52,9 +52,8 @@ class FileShelf:
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # lives as long as the shelf
 
     def put(self, places: NDArray[np.int64], rows: NDArray[Any]) -> None:
-        order = np.argsort(places)
         try:
-            for place, row in zip(places[order].tolist(), rows[order], strict=True):
+            for place, row in zip(places.tolist(), rows, strict=True):
                 self._file.seek(place * self._row_bytes)
                 self._file.write(row.tobytes())
         except OSError as error:

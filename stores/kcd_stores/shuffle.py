@@ -96,6 +96,6 @@ def _groups(seed: int, epoch: int, kept: NDArray[np.int64], cut: Cut) -> Iterato
 def cut_batches(order: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
     """`order` cut into batches; a last batch of one joins the one before, for batch norm cannot train on it."""
     starts = list(range(0, len(order), batch_size))
-    if len(starts) > 1 and len(order) - starts[-1] == 1:
+    if batch_size > 1 and len(starts) > 1 and len(order) - starts[-1] == 1:
         starts.pop()
     return [order[a:b] for a, b in zip(starts, [*starts[1:], len(order)], strict=True)] if starts else []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kcd_stores.epochs import Portion, Reading
 from kcd_stores.knowledge import KnowledgeStore
 from kcd_stores.memory import Streaming
-from kcd_stores.reading import read_pieces
+from kcd_stores.reading import PIECE_BYTES, new_rows, read_pieces
 from kcd_stores.shelf import FileShelf, MemoryShelf, Shelf
 from kcd_stores.shuffle import Cut, Window, plan_windows
 
@@ -45,7 +45,7 @@ class WindowReader:
         self._cut: Cut = streaming.cut
         self._batch_size, self._scratch = batch_size, scratch
         self._windows = self._plan()
-        self._before = HeldRows(np.empty(0, np.int64), np.empty((0, store.layout.classes), store.dtype))
+        self._before = HeldRows(np.empty(0, np.int64), new_rows(0, store))
         self._shelf: Shelf | None = None
         self._taken = 0
 
@@ -61,14 +61,17 @@ class WindowReader:
         partners = self._partners(window.order)
         own = np.sort(np.concatenate([window.carried, window.read]))
         held = np.union1d(own, partners) if len(partners) else own
-        rows = np.empty((len(held), self._store.layout.classes), self._store.dtype)
-        if len(partners) and self._shelf is not None:
-            rows[np.searchsorted(held, partners)] = self._shelf.take(self._taken, self._taken + len(partners))
-            self._taken += len(partners)
+        rows = new_rows(len(held), self._store)
+        if self._shelf is not None:
+            step = max(PIECE_BYTES // self._store.row_bytes, 1)
+            for start in range(0, len(partners), step):
+                part = partners[start : start + step]
+                rows[np.searchsorted(held, part)] = self._shelf.take(self._taken, self._taken + len(part))
+                self._taken += len(part)
         rows[np.searchsorted(held, window.carried)] = self._before[window.carried]
         places = np.searchsorted(held, window.read)
-        for part, piece in read_pieces(self._store, self._reading.view, window.read, self._cut.strip_rows):
-            rows[places[part]] = piece
+        for span, piece in read_pieces(self._store, self._reading.view, window.read, self._cut.strip_rows):
+            rows[places[span]] = piece
         self._before = HeldRows(held, rows)
         if window.last:
             self.close()
@@ -86,12 +89,11 @@ class WindowReader:
         wanted = np.concatenate([self._reading.kept[:0], *(self._partners(w.order) for w in self._plan())])
         if not len(wanted):
             return None
-        layout, dtype = self._store.layout, self._store.dtype
         shelf: Shelf
         if len(wanted) * self._store.row_bytes + self._streaming.held_bytes <= self._streaming.memory:
-            shelf = MemoryShelf(len(wanted), layout.classes, dtype)
+            shelf = MemoryShelf(new_rows(len(wanted), self._store))
         else:
-            shelf = FileShelf(self._scratch, layout.classes, dtype)
+            shelf = FileShelf(self._scratch, self._store.layout.classes, self._store.dtype)
         places = np.argsort(wanted)
         for part, piece in read_pieces(self._store, self._reading.view, wanted[places], self._cut.strip_rows):
             shelf.put(places[part], piece)
