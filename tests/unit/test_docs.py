@@ -51,7 +51,7 @@ def readmes_python() -> list[str]:
 
 @pytest.mark.parametrize("number", range(2), ids=["batches", "torch dataset"])
 def test_the_readmes_loops_over_a_store_run_as_they_stand(tmp_path: Path, number: int) -> None:
-    layout = Layout(views=8, samples=1438, classes=10, block_rows=256, chunk_rows=256)
+    layout = Layout(views=8, samples=1437, classes=10, block_rows=256, chunk_rows=256)
     path = tmp_path / "runs" / "digits" / "store.zarr"
     store = KnowledgeStore.create(path, layout=layout, encoding=make_encoding("float16"), made_from={})
     for view, block in layout.all_blocks():
@@ -64,5 +64,5 @@ def test_the_readmes_loops_over_a_store_run_as_they_stand(tmp_path: Path, number
     assert done.returncode == 0, done.stderr
     if number == 0:
         lines = done.stdout.splitlines()
-        assert len(lines) == 2 * 23  # 1,438 samples in batches of 64
+        assert len(lines) == 2 * 23  # 1,437 samples in batches of 64
         assert lines[0] == "0 (64,) (64, 10)"
