@@ -16,6 +16,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from kcd_stores.sizes import human_bytes
+
+__all__ = ["console", "human_bytes", "human_seconds", "log_line", "progress_bar", "say"]
+
 console = Console(stderr=True)
 
 
@@ -53,15 +57,6 @@ def log_line(message: str) -> None:
     """A line of progress where there is no terminal to draw a bar on, such as a log file."""
     if not console.is_terminal:
         say(message)
-
-
-def human_bytes(size: float) -> str:
-    """Such as `12.3 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def human_seconds(seconds: float) -> str:

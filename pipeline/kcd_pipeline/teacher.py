@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from kcd_pipeline.augmentation import build_augmentation
+from kcd_pipeline.augmentation import build_augmentation, permutation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
@@ -33,14 +33,15 @@ class TrainedTeacher:
 class LabelsOnly:
     """The curriculum of a teacher: all samples, every epoch a new view, labels only."""
 
-    def __init__(self, samples: int) -> None:
-        self._all = np.arange(samples)
+    def __init__(self, samples: int, seed: int) -> None:
+        self._all, self._seed = np.arange(samples), seed
 
     def start(self, epoch: int) -> None:
         pass
 
     def lesson(self, epoch: int) -> Lesson:
-        return Lesson(view=epoch, kept=self._all, objective=labels_only, knowledge_rows=0)
+        order = permutation(self._seed, epoch, self._all)
+        return Lesson(view=epoch, samples=len(order), parts=[(order, labels_only)], knowledge_rows=0)
 
     def learnt(self, epoch: int, result: EpochResult) -> None:
         pass
@@ -72,7 +73,6 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
         build_augmentation(config.augmentation),
         optimisation=config.teacher,
         run=config.run,
-        seed=config.seed,
     )
     with one_writer(folder.path):
         return _train(config, folder, dataset, trainer, overwrite=overwrite)
@@ -96,7 +96,7 @@ def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer
     best = run_epochs(
         folder,
         trainer,
-        LabelsOnly(len(dataset.train)),
+        LabelsOnly(len(dataset.train), config.seed),
         epochs=config.teacher.epochs,
         name="teacher",
         facts=facts,

@@ -2,6 +2,7 @@
 
 from kcd_stores.description import Difference, differences
 from kcd_stores.encodings import ENCODINGS, Encoding, make_encoding, row_bytes, widened_range
+from kcd_stores.epochs import EpochStream, Portion, Reading, Rows
 from kcd_stores.errors import (
     CorruptStoreError,
     IncompleteStoreError,
@@ -13,8 +14,10 @@ from kcd_stores.knowledge import KnowledgeStore, is_vacant
 from kcd_stores.layout import Layout, choose_layout
 from kcd_stores.location import Location
 from kcd_stores.lock import one_writer
+from kcd_stores.memory import Streaming, plan_streaming
 from kcd_stores.plans import NO_PARTNER, Plan, PlanStore, keep_all
-from kcd_stores.streaming import ViewStream
+from kcd_stores.sizes import human_bytes, parse_bytes
+from kcd_stores.streaming import ViewStream, open_stream
 from kcd_stores.values import ValueStore
 from kcd_stores.verify import Verdict, verify_store
 
@@ -24,24 +27,33 @@ __all__ = [
     "CorruptStoreError",
     "Difference",
     "Encoding",
+    "EpochStream",
     "IncompleteStoreError",
     "KnowledgeStore",
     "Layout",
     "Location",
     "Plan",
     "PlanStore",
+    "Portion",
+    "Reading",
+    "Rows",
     "StoreError",
     "StoreMismatchError",
     "StoreUsageError",
+    "Streaming",
     "ValueStore",
     "Verdict",
     "ViewStream",
     "choose_layout",
     "differences",
+    "human_bytes",
     "is_vacant",
     "keep_all",
     "make_encoding",
     "one_writer",
+    "open_stream",
+    "parse_bytes",
+    "plan_streaming",
     "row_bytes",
     "verify_store",
     "widened_range",

@@ -14,7 +14,7 @@ Letters: V views, N samples, C classes, B blocks in a view.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from kcd_stores.errors import (
 from kcd_stores.layout import Layout
 from kcd_stores.ledger import Ledger
 from kcd_stores.location import Location, Where
+from kcd_stores.sizes import DEFAULT_MEMORY
 
 FORMAT = 1
 KIND = "knowledge"
@@ -276,6 +277,51 @@ class KnowledgeStore:
                 f"Point store.path at the store that belongs to this config, change the config to what the store "
                 f"holds, or extract it anew with `kcd-pipeline extract-teacher CONFIG --overwrite`."
             )
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of decoded rows."""
+        nothing = {name: np.empty((0, *array.shape[2:]), array.dtype) for name, array in self._parts.items()}
+        return self.encoding.decode(nothing, self.layout.classes).dtype
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one decoded row in memory."""
+        return self.layout.classes * self.dtype.itemsize
+
+    def batches(
+        self,
+        *,
+        view: int,
+        batch_size: int,
+        seed: int = 0,
+        epoch: int = 0,
+        kept: NDArray[np.int64] | None = None,
+        memory: str | int = DEFAULT_MEMORY,
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+        """One epoch for a training loop of your own: `(index[B], rows[B, C])`, each sample once.
+
+        Parameters
+        ----------
+        view
+            Which view's rows; show the same view of the images.
+        seed, epoch
+            Decide the order, and nothing else does but the mode of streaming (see kcd_stores.streaming).
+        kept
+            Samples to go through, ascending; all if not given.
+        memory
+            What rows may take, in bytes or such as `512MB`.
+
+        Raises
+        ------
+        StoreUsageError
+            If `memory` does not hold even two windows, or the view is not there or not complete.
+        CorruptStoreError
+            As `read_view` does.
+        """
+        from kcd_stores.own_loop import batches  # it needs this module
+
+        return batches(self, view=view, batch_size=batch_size, seed=seed, epoch=epoch, kept=kept, memory=memory)
 
     def read_view(self, view: int) -> NDArray[Any]:
         """All rows of one view, decoded: `[N, C]` in a floating dtype.

@@ -16,6 +16,7 @@ WORD = np.uint64(32)
 # what a draw is for: the last counter word, so that no two uses ever share a draw
 VIEW_STREAM = 0  # to 99: parameters of a view, several draws each
 ORDER_STREAM = 100  # order of samples in an epoch
+STRIP_STREAM = 101  # order of strips in an epoch that is read in windows
 SAMPLE_STREAM = 200  # and up: classes that the encoding `sample` draws, several draws each
 
 
@@ -65,10 +66,10 @@ def below(words: NDArray[np.uint32], bound: ArrayLike) -> NDArray[np.int64]:
     return (scaled >> WORD).astype(np.int64)
 
 
-def permutation(seed: int, epoch: int, items: NDArray[np.int64]) -> NDArray[np.int64]:
+def permutation(seed: int, epoch: int, items: NDArray[np.int64], *, stream: int = ORDER_STREAM) -> NDArray[np.int64]:
     """`items` in the order of `epoch`: sorted by 64 random bits of each item, ties by item.
 
     Pure in (seed, epoch, items): the order of a subset is the order of the whole with the rest left out.
     """
-    words = philox(seed, (items & 0xFFFFFFFF, epoch, 0, ORDER_STREAM)).astype(np.uint64)
+    words = philox(seed, (items & 0xFFFFFFFF, epoch, 0, stream)).astype(np.uint64)
     return items[np.lexsort((items, (words[0] << WORD) | words[1]))]

@@ -1,13 +1,26 @@
-"""Views handed out in order, the next one read and decoded while the current one is being used."""
+"""A store's rows handed out epoch by epoch, the next ones read and decoded while the current ones are being used.
+
+Two modes, chosen by a memory budget (kcd_stores.memory), one interface (kcd_stores.epochs): an epoch is one or more
+`Portion`s, each some samples in the order of training with their rows at hand.
+
+whole views     one portion an epoch: at most two views are held; the order is a permutation of all kept samples
+block shuffle   a portion a window (kcd_stores.windows): two windows are held, whatever the size of the store
+"""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from numpy.typing import NDArray
 
+from kcd_stores.epochs import EpochStream, Portion, Reading
 from kcd_stores.knowledge import KnowledgeStore
+from kcd_stores.memory import Streaming
+from kcd_stores.philox import permutation
+from kcd_stores.reading import read_whole
+from kcd_stores.windows import BlockShuffle
 
 
 class ViewStream:
@@ -35,7 +48,7 @@ class ViewStream:
             self._ahead = None
         elif view != self._view:
             self._view = view
-            self._ahead = self._reader.submit(self._store.read_view, view)
+            self._ahead = self._reader.submit(read_whole, self._store, view)
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         return self
@@ -58,3 +71,33 @@ class ViewStream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class WholeViews:
+    """Epochs of one portion each: the whole view. `views` are those of the epochs to come, in order."""
+
+    def __init__(self, store: KnowledgeStore, views: Iterable[int]) -> None:
+        self._stream = ViewStream(store, views)
+
+    def read(self, now: Reading, then: Reading | None = None) -> Iterator[Portion]:
+        """As `EpochStream.read`; views are known from the start, so `then` adds nothing."""
+        rows = next(self._stream)
+        yield Portion(order=permutation(now.seed, now.epoch, now.kept), rows=rows)
+
+    def close(self) -> None:
+        """Stop reading ahead and wait for the read under way."""
+        self._stream.close()
+
+
+def open_stream(
+    store: KnowledgeStore,
+    views: Iterable[int],
+    streaming: Streaming,
+    *,
+    batch_size: int,
+    scratch: Path | None = None,
+) -> EpochStream:
+    """The stream of the mode that was planned; `views` are those of the epochs that will be read, in order."""
+    if streaming.cut is None:
+        return WholeViews(store, views)
+    return BlockShuffle(store, streaming, batch_size=batch_size, scratch=scratch)

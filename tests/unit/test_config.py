@@ -343,3 +343,19 @@ def test_a_placeholder_that_is_not_filled_in_is_refused(recipe: str) -> None:
 )
 def test_nearest_says_nothing_where_nothing_is_near(word: str, said: str) -> None:
     assert nearest(word, ["resnet8", "resnet20"]) == said
+
+
+# --- sizes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("given", "kept"), [("512MB", "512MB"), ("2 GiB", "2 GiB"), ("1000000", "1000000")])
+def test_a_memory_budget_is_a_size_as_people_write_it(recipe: str, given: str, kept: str) -> None:
+    assert load_config(recipe).store.memory == "2GB"
+    assert load_config(recipe, [f"store.memory={given}"]).store.memory == kept
+
+
+@pytest.mark.parametrize("given", ["much", "5 parsecs", "-1MB", "0", "true", "[1]", "1.5"])
+def test_a_memory_budget_that_is_no_size_is_refused_with_examples(recipe: str, given: str) -> None:
+    message = refused_override(recipe, f"store.memory={given}")
+    assert "store.memory: " in message
+    assert "512MB, 2GiB" in message

@@ -41,13 +41,15 @@ class Watched:
 
     def __init__(self, store: KnowledgeStore) -> None:
         self.store, self.read, self.threads = store, [], set()
+        self.layout, self.dtype, self.row_bytes = store.layout, store.dtype, store.row_bytes
+        self.location = store.location
         self.arrived = threading.Semaphore(0)
 
-    def read_view(self, view: int) -> np.ndarray:
+    def read_rows(self, view: int, start: int, stop: int) -> np.ndarray:
         self.read.append(view)
         self.threads.add(threading.current_thread().name)
         self.arrived.release()
-        return self.store.read_view(view)
+        return self.store.read_rows(view, start, stop)
 
 
 def test_one_view_is_read_ahead_in_the_background_and_never_two(store: KnowledgeStore) -> None:

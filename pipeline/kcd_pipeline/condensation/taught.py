@@ -1,14 +1,12 @@
 """What a stage is taught: stored rows as they stream by, the plan's perturbation applied to each batch of them."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from kcd_pipeline.condensation.vaks import blend
-from kcd_stores import NO_PARTNER, Plan
+from kcd_stores import NO_PARTNER, Plan, Rows
 
 
 class TaughtRows:
@@ -21,8 +19,8 @@ class TaughtRows:
         self._epsilon[plan.kept] = plan.epsilon
         self._space, self._temperature = space, temperature
 
-    def batch(self, rows: NDArray[Any], index: NDArray[np.int64]) -> Tensor:
-        """Logits float32 `[B, C]` of samples `index[B]` from one view's stored `rows[N, C]`."""
+    def batch(self, rows: Rows, index: NDArray[np.int64]) -> Tensor:
+        """Logits float32 `[B, C]` of samples `index[B]` from one view's stored rows, looked up by sample."""
         logits = torch.from_numpy(rows[index].astype(np.float32, copy=False))
         blended = np.flatnonzero(self._epsilon[index])
         if len(blended):

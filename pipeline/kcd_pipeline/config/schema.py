@@ -4,13 +4,26 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from kcd_stores.sizes import DEFAULT_MEMORY, parse_bytes
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def _size(value: Any) -> str:
+    """A size in bytes as it was written, once it is known to be one."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("expected a size such as 512MB, 2GiB, or bytes")
+    parse_bytes(value)
+    return str(value)
+
+
+Size = Annotated[str, BeforeValidator(_size), WithJsonSchema({"type": "string", "format": "size (512MB, 2GiB, bytes)"})]
 
 
 METHODS = ("none", "kd", "kcd")
@@ -109,6 +122,10 @@ class StoreConfig(Section):
     draws: Count = Field(default=50, description="sample: classes drawn a row")
     batch_size: Count = Field(default=256, description="images a teacher forward pass, while extracting")
     block_rows: Count | None = Field(default=None, description="rows a block (= a shard); chosen from N if not given")
+    memory: Size = Field(
+        default=DEFAULT_MEMORY,
+        description="what streamed rows may take: whole views where two fit, else a block shuffle; docs/streaming.md",
+    )
 
 
 class StudentConfig(Section):

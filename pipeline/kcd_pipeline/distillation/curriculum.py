@@ -1,17 +1,32 @@
 """A student's curriculum: the same for `none`, `kd` and `kcd`, which differ in their plans and in what is taught."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
+from kcd_pipeline.augmentation import permutation
 from kcd_pipeline.condensation import TaughtRows, condense, new_values, stage_of, update_values
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.losses import kd_loss
 from kcd_pipeline.training.folder import RunFolder
 from kcd_pipeline.training.session import Lesson
-from kcd_pipeline.training.trainer import EpochResult, Objective, labels_only
-from kcd_stores import KnowledgeStore, Plan, PlanStore, ValueStore, ViewStream, keep_all
+from kcd_pipeline.training.trainer import EpochResult, Objective, Part, labels_only
+from kcd_stores import (
+    NO_PARTNER,
+    EpochStream,
+    KnowledgeStore,
+    Plan,
+    PlanStore,
+    Reading,
+    Rows,
+    Streaming,
+    ValueStore,
+    keep_all,
+    open_stream,
+)
 
 
 class StudentCurriculum:
@@ -20,12 +35,15 @@ class StudentCurriculum:
     Values and frequencies are recorded in every epoch of every method; only `kcd` condenses by them.
     """
 
-    def __init__(self, config: Config, folder: RunFolder, store: KnowledgeStore | None, samples: int) -> None:
-        self._config, self._store, self._samples = config, store, samples
+    def __init__(
+        self, config: Config, folder: RunFolder, knowledge: tuple[KnowledgeStore, Streaming] | None, samples: int
+    ) -> None:
+        self._config, self._knowledge, self._samples = config, knowledge, samples
+        self._scratch = folder.path
         self._epochs, self._views = config.distill.epochs, config.store.views
         self._values_path = folder.values
         self._plans = PlanStore(folder.plans)
-        self._stream: ViewStream | None = None
+        self._stream: EpochStream | None = None
         self._plan = keep_all(samples)
 
     def start(self, epoch: int) -> None:
@@ -38,8 +56,14 @@ class StudentCurriculum:
             self._values = ValueStore.create(self._values_path, epochs=self._epochs, samples=self._samples)
             self._value, self._frequency = new_values(self._samples)
             self._plans.write(self._plan)
-        if self._store is not None:
-            self._stream = ViewStream(self._store, (e % self._views for e in range(epoch, self._epochs)))
+        if self._knowledge is not None:
+            self._stream = open_stream(
+                self._knowledge[0],
+                (e % self._views for e in range(epoch, self._epochs)),
+                self._knowledge[1],
+                batch_size=self._config.distill.batch_size,
+                scratch=self._scratch,
+            )
 
     def lesson(self, epoch: int) -> Lesson:
         if self._stage(epoch) != self._plan.stage:
@@ -47,8 +71,8 @@ class StudentCurriculum:
             self._plans.write(self._plan)
         return Lesson(
             view=epoch % self._views,
-            kept=self._plan.kept,
-            objective=self._objective(),
+            samples=len(self._plan.kept),
+            parts=self._parts(epoch),
             knowledge_rows=0 if self._stream is None else len(self._plan.kept),
         )
 
@@ -76,13 +100,28 @@ class StudentCurriculum:
             config=self._config.condense,
         )
 
-    def _objective(self) -> Objective:
-        """ce_weight * CE + kd_weight * T^2 * KL towards the next view's rows, or the labels alone."""
+    def _parts(self, epoch: int) -> Iterator[Part]:
+        """The epoch's samples in order, portion by portion as their knowledge streams by."""
         if self._stream is None:
-            return labels_only
-        rows = next(self._stream)
+            yield permutation(self._config.seed, epoch, self._plan.kept), labels_only
+            return
+        condense, distill = self._config.condense, self._config.distill
+        taught = TaughtRows(self._plan, space=condense.space, temperature=distill.temperature)
+        # what the next epoch reads is known ahead, unless a condensation comes first
+        same_plan = epoch + 1 < self._epochs and self._stage(epoch + 1) == self._plan.stage
+        then = self._reading(epoch + 1) if same_plan else None
+        for portion in self._stream.read(self._reading(epoch), then):
+            yield portion.order, self._objective(taught, portion.rows)
+
+    def _reading(self, epoch: int) -> Reading:
+        plan = self._plan
+        # where eps is 0 a partner is not looked up
+        partner = np.where(plan.epsilon > 0, plan.partner, NO_PARTNER) if plan.epsilon.any() else None
+        return Reading(seed=self._config.seed, epoch=epoch, view=epoch % self._views, kept=plan.kept, partner=partner)
+
+    def _objective(self, taught: TaughtRows, rows: Rows) -> Objective:
+        """ce_weight * CE + kd_weight * T^2 * KL towards what is taught of `rows`."""
         distill = self._config.distill
-        taught = TaughtRows(self._plan, space=self._config.condense.space, temperature=distill.temperature)
 
         def objective(logits: Tensor, labels: Tensor, index: np.ndarray) -> Tensor:
             targets = taught.batch(rows, index).to(logits.device, non_blocking=True)

@@ -16,7 +16,7 @@ from kcd_pipeline.training.device import seeded
 from kcd_pipeline.training.folder import RunFolder
 from kcd_pipeline.training.session import run_epochs
 from kcd_pipeline.training.trainer import Trainer
-from kcd_stores import KnowledgeStore, PlanStore, is_vacant, one_writer
+from kcd_stores import KnowledgeStore, PlanStore, Streaming, is_vacant, one_writer, parse_bytes, plan_streaming
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +50,23 @@ def distill(config: Config, *, resume: bool = False, overwrite: bool = False) ->
         augmentation,
         optimisation=config.distill,
         run=config.run,
-        seed=config.seed,
     )
-    origin = {"dataset": dataset.description["fingerprint"], "store": taught_by and taught_by.identity}
+    streaming = None if taught_by is None else _streaming(config, taught_by)
+    origin = {
+        "dataset": dataset.description["fingerprint"],
+        "store": taught_by and taught_by.identity,
+        "streaming": streaming and streaming.description,
+    }
+    knowledge = None if taught_by is None or streaming is None else (taught_by, streaming)
     with one_writer(folder.path):
         folder.claim(config.plain(), origin, resume=resume, overwrite=overwrite)
         if folder.finished:
             return Distillation(folder=folder, summary=folder.read_summary(), already=True)
-        best = _train(config, folder, trainer, StudentCurriculum(config, folder, taught_by, len(dataset.train)))
-        summary = _summary(config, folder, dataset, store, best) | {"parameters": parameter_count(trainer.model)}
+        best = _train(config, folder, trainer, StudentCurriculum(config, folder, knowledge, len(dataset.train)))
+        summary = _summary(config, folder, dataset, store, best) | {
+            "parameters": parameter_count(trainer.model),
+            "streaming": origin["streaming"],
+        }
         folder.write_summary(summary)
     return Distillation(folder=folder, summary=summary, already=False)
 
@@ -76,6 +84,15 @@ def _train(config: Config, folder: RunFolder, trainer: Trainer, curriculum: Stud
         )
     finally:
         curriculum.close()
+
+
+def _streaming(config: Config, store: KnowledgeStore) -> Streaming:
+    return plan_streaming(
+        store,
+        memory=parse_bytes(config.store.memory),
+        batch_size=config.distill.batch_size,
+        partners=config.distill.method == "kcd",
+    )
 
 
 def open_matching_store(config: Config, dataset: Dataset, augmentation: Augmentation) -> KnowledgeStore | None:

@@ -1,7 +1,7 @@
 """The folder of a run: what lies where, how it is claimed, and the small files in it.
 
 config.yaml           the resolved config
-origin.json           the data set and the store that the run was begun on, by content
+origin.json           the data set and the store that the run was begun on, by content, and the mode of streaming
 metrics.jsonl         one line an epoch
 tensorboard/          the same for TensorBoard
 values.zarr           values and frequencies after each epoch
@@ -24,11 +24,12 @@ from kcd_pipeline.errors import UserError
 from kcd_pipeline.files import read_json, write_json, write_whole
 from kcd_stores.description import differences, listed
 
-# where things are may change between a run and its resumption; what they are may not
+# where things are may change between a run and its resumption; what they are may not. A memory budget may, as long as
+# it chooses the same mode of streaming: the mode is part of origin.json, for it decides the order of samples
 MOVABLE = {
     "run": {"dir", "device", "threads"},
     "data": {"root", "download"},
-    "store": {"path"},
+    "store": {"path", "memory"},
     "teacher": {"weights"},
 }
 

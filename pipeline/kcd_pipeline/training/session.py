@@ -1,28 +1,26 @@
 """A training run from its first or next epoch to its last: checkpoints, metrics, best weights."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from kcd_pipeline.models.weights import save_weights
 from kcd_pipeline.progress import human_seconds, log_line, progress_bar, say
 from kcd_pipeline.training.checkpoint import load_checkpoint, save_checkpoint
 from kcd_pipeline.training.folder import RunFolder
-from kcd_pipeline.training.trainer import EpochResult, Objective, Trainer
+from kcd_pipeline.training.trainer import EpochResult, Part, Trainer
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lesson:
-    """What one epoch trains on: the samples `kept[n]`, as their `view`, towards an objective."""
+    """What one epoch trains on: `samples` in `parts`, as their `view`; the parts can be gone through once."""
 
     view: int
-    kept: NDArray[np.int64]
-    objective: Objective
+    samples: int
+    parts: Iterable[Part]
     knowledge_rows: int
 
 
@@ -67,12 +65,12 @@ def run_epochs(
         for epoch in range(first, epochs):
             started = time.perf_counter()
             lesson = curriculum.lesson(epoch)
-            bar.reset(task, total=len(lesson.kept), description=f"{name} epoch {epoch + 1}/{epochs}")
+            bar.reset(task, total=lesson.samples, description=f"{name} epoch {epoch + 1}/{epochs}")
             result = trainer.epoch(
                 epoch,
                 view=lesson.view,
-                kept=lesson.kept,
-                objective=lesson.objective,
+                samples=lesson.samples,
+                parts=lesson.parts,
                 on_batch=lambda size: bar.advance(task, size),
             )
             curriculum.learnt(epoch, result)

@@ -4,7 +4,7 @@ Letters: n samples trained in an epoch, B batch, C classes.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,18 +13,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kcd_pipeline.augmentation import Augmentation, Identity, Views, permutation
+from kcd_pipeline.augmentation import Augmentation, Identity, Views
 from kcd_pipeline.config import OptimisationConfig, RunConfig
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.losses import prediction_entropy
 from kcd_pipeline.training.device import make_accelerator
 from kcd_pipeline.training.optimisation import learning_rate, make_optimizer
+from kcd_stores.shuffle import cut_batches
 
 EVALUATION_BATCH = 512
 
 # (logits[B, C], labels[B], samples index[B]) -> the loss, a scalar
 Objective = Callable[[Tensor, Tensor, NDArray[np.int64]], Tensor]
+
+# some samples in the order of training, and the objective that holds as long as they are trained on
+Part = tuple[NDArray[np.int64], Objective]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,14 +59,6 @@ def labels_only(logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> Ten
     return F.cross_entropy(logits, labels)
 
 
-def batches(order: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
-    """`order` cut into batches; a last batch of one joins the one before, for batch norm cannot train on it."""
-    starts = list(range(0, len(order), batch_size))
-    if len(starts) > 1 and len(order) - starts[-1] == 1:
-        starts.pop()
-    return [order[a:b] for a, b in zip(starts, [*starts[1:], len(order)], strict=True)]
-
-
 class Trainer:
     """A model, its optimizer and its data on a device."""
 
@@ -74,11 +70,10 @@ class Trainer:
         *,
         optimisation: OptimisationConfig,
         run: RunConfig,
-        seed: int,
     ) -> None:
         self.accelerator = make_accelerator(run)
         device = self.accelerator.device
-        self._config, self._seed = optimisation, seed
+        self._config = optimisation
         model = model.to(memory_format=torch.channels_last)
         self._optimizer = self.accelerator.prepare(make_optimizer(model, optimisation))
         self._model = self.accelerator.prepare(model)
@@ -104,11 +99,11 @@ class Trainer:
         epoch: int,
         *,
         view: int,
-        kept: NDArray[np.int64],
-        objective: Objective,
+        samples: int,
+        parts: Iterable[Part],
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> EpochResult:
-        """Train once on each of the samples `kept[n]`, as their `view`, in the order of (seed, epoch).
+        """Train on the `samples` of all `parts` together, as their `view`, part after part in the order given.
 
         No value is copied from the device before the epoch ends.
 
@@ -120,29 +115,31 @@ class Trainer:
         started = time.perf_counter()
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(self._config, epoch)
-        order = permutation(self._seed, epoch, kept)
         device = self.accelerator.device
-        entropy = torch.empty(len(order), device=device)
+        trained: list[NDArray[np.int64]] = []
+        entropy = torch.empty(samples, device=device)
         loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device)
         self._model.train()
         done = 0
-        for index in batches(order, self._config.batch_size):
-            labels = self._labels[torch.from_numpy(index).to(device)]
-            images = self._views_batch(index, view)
-            with self.accelerator.autocast():
-                logits = self._model(images)
-            logits = logits.float()
-            loss = objective(logits, labels, index)
-            self.accelerator.backward(loss)
-            self._optimizer.step()
-            self._optimizer.zero_grad()
-            with torch.no_grad():
-                entropy[done : done + len(index)] = prediction_entropy(logits)
-                loss_sum += loss.detach() * len(index)
-                correct += (logits.argmax(dim=1) == labels).sum()
-            done += len(index)
-            on_batch(len(index))
-        loss_mean = float(loss_sum) / len(order)
+        for order, objective in parts:
+            for index in cut_batches(order, self._config.batch_size):
+                labels = self._labels[torch.from_numpy(index).to(device)]
+                images = self._views_batch(index, view)
+                with self.accelerator.autocast():
+                    logits = self._model(images)
+                logits = logits.float()
+                loss = objective(logits, labels, index)
+                self.accelerator.backward(loss)
+                self._optimizer.step()
+                self._optimizer.zero_grad()
+                with torch.no_grad():
+                    entropy[done : done + len(index)] = prediction_entropy(logits)
+                    loss_sum += loss.detach() * len(index)
+                    correct += (logits.argmax(dim=1) == labels).sum()
+                done += len(index)
+                on_batch(len(index))
+            trained.append(order)
+        loss_mean = float(loss_sum) / samples
         if not np.isfinite(loss_mean):
             raise FailedError(
                 f"the loss became {loss_mean} in epoch {epoch + 1}: training has diverged. Lower the learning rate "
@@ -150,8 +147,8 @@ class Trainer:
             )
         return EpochResult(
             loss=loss_mean,
-            accuracy=float(correct) / len(order),
-            order=order,
+            accuracy=float(correct) / samples,
+            order=np.concatenate(trained),
             entropy=entropy.cpu().numpy(),
             seconds=time.perf_counter() - started,
         )
@@ -172,7 +169,7 @@ def evaluate(model: nn.Module, views: Views, labels: Tensor) -> float:
     """Top-1 accuracy of `model` in evaluation mode, 0..1."""
     model.eval()
     correct = 0
-    for index in batches(np.arange(len(views)), EVALUATION_BATCH):
+    for index in cut_batches(np.arange(len(views)), EVALUATION_BATCH):
         predicted = model(views.batch(index, 0)).argmax(dim=1)
         correct += int((predicted == labels[torch.from_numpy(index).to(labels.device)]).sum())
     return correct / len(views)

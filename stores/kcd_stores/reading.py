@@ -1,0 +1,69 @@
+"""Chosen rows of a view, read in pieces, so that decoding never takes much more memory than what is asked for."""
+
+import mmap
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcd_stores.knowledge import KnowledgeStore
+
+PIECE_BYTES = 4 * 1024 * 1024  # of decoded rows in one request: what is held beside the rows that are asked for
+
+
+def new_rows(count: int, store: KnowledgeStore) -> NDArray[Any]:
+    """Room for `count` rows `[count, C]`, taken from the operating system, and given back to it, all at once.
+
+    The allocator of C would keep large arrays that were freed for later ones, and a peak would be a third window high.
+    """
+    size = max(count * store.row_bytes, 1)
+    return np.frombuffer(mmap.mmap(-1, size), store.dtype, count * store.layout.classes).reshape(
+        count, store.layout.classes
+    )
+
+
+def spans(read: NDArray[np.int64], strip_rows: int, piece_rows: int) -> list[tuple[int, int]]:
+    """Slices `[lo, hi)` of `read` (ascending), each of neighbouring strips of one piece: what is read in one request.
+
+    A piece is `max(piece_rows // strip_rows, 1)` strips.
+    """
+    if not len(read):
+        return []
+    strip = read // strip_rows
+    piece = strip // max(piece_rows // strip_rows, 1)
+    cuts = np.flatnonzero((np.diff(strip) > 1) | (np.diff(piece) > 0)) + 1
+    return list(zip([0, *cuts.tolist()], [*cuts.tolist(), len(read)], strict=True))
+
+
+def _piece_rows(store: KnowledgeStore) -> int:
+    """Rows of one request: whole chunks up to PIECE_BYTES; remotely whole shards, for whole objects are moved there."""
+    layout, fit = store.layout, max(PIECE_BYTES // store.row_bytes, 1)
+    if not store.location.is_local:
+        return max(fit // layout.block_rows, 1) * layout.block_rows
+    return max(fit // layout.chunk_rows, 1) * layout.chunk_rows if fit >= layout.chunk_rows else fit
+
+
+def read_pieces(
+    store: KnowledgeStore, view: int, read: NDArray[np.int64], strip_rows: int
+) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Yield `(slice of read, rows)`: the rows of the samples `read` (ascending), piece by piece, ascending.
+
+    Only strips that hold one of them are read. Raises as `KnowledgeStore.read_view` does.
+    """
+    for lo, hi in spans(read, strip_rows, _piece_rows(store)):
+        first, stop = int(read[lo]), int(read[hi - 1]) + 1
+        rows = store.read_rows(view, first, stop)
+        neighbours = bool((np.diff(read[lo:hi]) == 1).all())
+        yield slice(lo, hi), rows if neighbours else rows[read[lo:hi] - first]
+
+
+def read_whole(store: KnowledgeStore, view: int) -> NDArray[Any]:
+    """All rows of a view, `[N, C]`; as `KnowledgeStore.read_view`, but decoded piece by piece into place."""
+    layout = store.layout
+    rows = new_rows(layout.samples, store)
+    step = _piece_rows(store)
+    for start in range(0, layout.samples, step):
+        stop = min(start + step, layout.samples)
+        rows[start:stop] = store.read_rows(view, start, stop)
+    return rows

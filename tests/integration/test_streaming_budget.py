@@ -1,0 +1,169 @@
+"""Distillation under a budget that whole views do not fit: it finishes, resumes exactly and perturbs rightly."""
+
+import importlib.util
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from kcd_pipeline.cli import main
+from kcd_pipeline.condensation import TaughtRows
+from kcd_pipeline.config import Config, load_config
+from kcd_pipeline.distillation import distill
+from kcd_pipeline.extraction import extract_teacher
+from kcd_pipeline.teacher import train_teacher
+from kcd_pipeline.training.folder import RunFolder
+from kcd_stores import KnowledgeStore, PlanStore, Reading, ValueStore, open_stream, plan_streaming
+
+EPOCHS = 6
+BLOCKS = 9_000  # bytes: two views of 300 samples x 10 classes in float16 take 12,000, two windows and partners 5,160
+
+
+def options(folder: Path, **more: Any) -> list[str]:
+    chosen = {
+        "data.limit_per_class": 30,
+        "teacher.model": "resnet8",
+        "teacher.weights": folder.parent / "teacher.safetensors",
+        "teacher.epochs": 2,
+        "store.path": folder.parent / "store.zarr",
+        "store.views": 2,
+        "store.block_rows": 64,
+        "store.memory": BLOCKS,
+        "distill.epochs": EPOCHS,
+        "distill.batch_size": 32,
+        "condense.interval": 2,
+        "run.dir": folder,
+        "run.threads": 1,
+    } | {key.replace("__", "."): value for key, value in more.items()}
+    return [f"{key}={value}" for key, value in chosen.items()]
+
+
+def settings(folder: Path, **more: Any) -> Config:
+    return load_config("digits", options(folder, **more))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a teacher, a store, and a run in windows that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("budget")
+    config = settings(folder / "undisturbed")
+    train_teacher(config)
+    extract_teacher(config)
+    distill(config)
+    return folder
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    """All that a run's training decided."""
+    run = RunFolder(folder)
+    plans = PlanStore(run.plans).read_all()
+    return {
+        "weights": run.weights.read_bytes(),
+        "values": [[array.tobytes() for array in ValueStore.open(run.values).read(e)] for e in range(EPOCHS)],
+        "plans": [(plan.kept.tolist(), plan.partner.tolist(), plan.epsilon.tolist()) for plan in plans],
+        "losses": [line["loss"] for line in run.read_metrics()],
+    }
+
+
+def test_a_run_in_windows_finishes_and_trains_on_what_its_plans_keep(home: Path) -> None:
+    run = RunFolder(home / "undisturbed")
+    summary, metrics = run.read_summary(), run.read_metrics()
+    assert summary["streaming"] == "block shuffle (windows of 32, strips of 1; store.memory below 12.0 kB)"
+    assert summary["streaming"] == run.read_origin()["streaming"]
+    assert [line["samples"] for line in metrics] == [300, 300, 255, 255, 210, 210]
+    assert metrics[-1]["loss"] < metrics[0]["loss"]
+    frequency = ValueStore.open(run.values).read(EPOCHS - 1)[1]
+    assert frequency.sum() == sum(line["samples"] for line in metrics), "each kept sample once an epoch"
+
+
+def test_another_budget_of_the_same_mode_gives_the_same_run(home: Path) -> None:
+    config = settings(home / "other-budget", store__memory=5_400)  # partners now wait in a file
+    distill(config)
+    assert facts(config.run_dir) == facts(home / "undisturbed")
+    assert not [entry for entry in config.run_dir.iterdir() if entry.name.startswith("tmp")]
+
+
+def train(config: Config) -> None:
+    distill(config)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_killed_after_an_epoch_and_resumed_it_is_the_run_never_stopped(home: Path, epoch: int) -> None:
+    config = settings(home / f"killed-{epoch}", store__memory=5_400)
+    process = multiprocessing.get_context("spawn").Process(target=train, args=(config,))
+    process.start()
+    assert process.pid is not None
+    while process.is_alive() and len(RunFolder(config.run_dir).read_metrics()) < epoch:
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(30)
+    assert not RunFolder(config.run_dir).finished
+    distill(settings(config.run_dir), resume=True)  # under another budget of the same mode
+    assert facts(config.run_dir) == facts(home / "undisturbed")
+
+
+def test_a_budget_of_another_mode_is_no_resumption(home: Path) -> None:
+    given = ["distill", "digits", "--resume"]
+    for option in options(home / "undisturbed", store__memory="1GB"):
+        given += ["--set", option]
+    result = CliRunner().invoke(main, given)
+    assert result.exit_code == 2
+    assert "streaming: found block shuffle (windows of 32" in result.output
+    assert "expected whole views (store.memory of 12.0 kB or more)" in result.output
+
+
+def test_a_budget_for_less_than_two_windows_is_refused(home: Path) -> None:
+    given = ["distill", "digits"]
+    for option in options(home / "too-small", store__memory="1kB"):
+        given += ["--set", option]
+    result = CliRunner().invoke(main, given)
+    assert result.exit_code == 2
+    assert "store.memory is 1.0 kB, but streaming the store at" in result.output
+    assert "takes at least 5.3 kB (5280 bytes)" in result.output
+    assert not (home / "too-small").exists(), "nothing is claimed for what cannot run"
+
+
+@pytest.mark.parametrize("space", ["logits", "probabilities"])
+def test_what_is_taught_in_windows_is_what_whole_views_teach(home: Path, space: str) -> None:
+    store = KnowledgeStore.open(home / "store.zarr")
+    plan = PlanStore(RunFolder(home / "undisturbed").plans).read(2)
+    assert plan.low.sum() == 45
+    taught = TaughtRows(plan, space=space, temperature=4.0)
+    streaming = plan_streaming(store, memory=BLOCKS, batch_size=32, partners=True)
+    stream = open_stream(store, [], streaming, batch_size=32, scratch=home)
+    for view in (0, 1):
+        whole, visited = store.read_view(view), 0
+        for portion in stream.read(Reading(seed=0, epoch=view, view=view, kept=plan.kept, partner=plan.partner)):
+            index = portion.order
+            assert torch.equal(taught.batch(portion.rows, index), taught.batch(whole, index))
+            visited += len(index)
+        assert visited == 210
+    stream.close()
+
+
+def benchmark() -> ModuleType:
+    path = Path(__file__).parents[1] / "benchmarks" / "streaming_memory.py"
+    spec = importlib.util.spec_from_file_location("streaming_memory", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_peak_memory_stays_within_the_budget_and_a_constant(tmp_path: Path) -> None:
+    """The benchmark of 500,000 rows, with 120,000: two views of 240 MB each, a budget of 70 MB."""
+    module = benchmark()
+    module.make_store(tmp_path / "store.zarr", 120_000, 1000)
+    found = module.measure(tmp_path, "70MB", 0.0)
+    assert found["mode"].startswith("block shuffle (windows of 8192")
+    assert found["within"], found
+    assert np.isfinite(found["rows_per_second"])
