@@ -49,13 +49,14 @@ class FileShelf:
     def __init__(self, folder: Path | None, width: int, dtype: np.dtype[Any]) -> None:
         self._folder, self._width, self._dtype = folder, width, dtype
         self._row_bytes = width * dtype.itemsize
-        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # lives as long as the shelf
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # lives as long as the shelf
 
     def put(self, places: NDArray[np.int64], rows: NDArray[Any]) -> None:
         try:
             for place, row in zip(places.tolist(), rows, strict=True):
                 self._file.seek(place * self._row_bytes)
                 self._file.write(row.tobytes())
+            self._file.flush()
         except OSError as error:
             error.filename = error.filename or str(
                 self._folder or tempfile.gettempdir()
