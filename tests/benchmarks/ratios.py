@@ -107,7 +107,7 @@ def live_teacher(config: Config, stored_seconds: float) -> None:
     build = {"channels": dataset.channels, "classes": len(dataset.classes)}
     teacher = build_model("resnet32x4", **build).to(memory_format=torch.channels_last).eval()
     trainer = Trainer(
-        build_model("resnet8", **build), dataset, augmentation, optimisation=config.distill, run=config.run, seed=0
+        build_model("resnet8", **build), dataset, augmentation, optimisation=config.distill, run=config.run
     )
     views = Views(
         dataset.train.images, augmentation, mean=dataset.mean, std=dataset.std, device=trainer.accelerator.device
@@ -119,8 +119,8 @@ def live_teacher(config: Config, stored_seconds: float) -> None:
         loss = torch.nn.functional.cross_entropy(logits, labels)
         return config.distill.ce_weight * loss + config.distill.kd_weight * kd_loss(logits, targets.clone(), 4.0)
 
-    everything = np.arange(len(dataset.train))
-    live = seconds(lambda: trainer.epoch(0, view=0, kept=everything, objective=objective))
+    order = permutation(0, 0, np.arange(len(dataset.train)))
+    live = seconds(lambda: trainer.epoch(0, view=0, samples=len(order), parts=[(order, objective)]))
     say("kd epoch from the store / with a live resnet32x4", stored_seconds / live, "<= 0.15", live_seconds=live)
 
 
