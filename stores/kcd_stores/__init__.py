@@ -1,5 +1,6 @@
 """Stores for cached teacher knowledge, usable without the pipeline and without torch."""
 
+from kcd_stores.creation import is_vacant
 from kcd_stores.description import Difference, differences
 from kcd_stores.encodings import ENCODINGS, Encoding, make_encoding, row_bytes, widened_range
 from kcd_stores.epochs import EpochStream, Portion, Reading, Rows
@@ -10,7 +11,7 @@ from kcd_stores.errors import (
     StoreMismatchError,
     StoreUsageError,
 )
-from kcd_stores.knowledge import KnowledgeStore, is_vacant
+from kcd_stores.knowledge import KnowledgeStore
 from kcd_stores.layout import Layout, choose_layout
 from kcd_stores.location import Location
 from kcd_stores.lock import one_writer

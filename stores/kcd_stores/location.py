@@ -3,14 +3,17 @@
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 from urllib.parse import quote, unquote, urlsplit
 
+import numpy as np
+from numpy.typing import NDArray
 from zarr.abc.store import Store
 from zarr.storage import LocalStore
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 AT_ONCE = 8  # objects fetched at the same time
 
 Where = Union[str, Path, "Location"]
+Buffer = bytes | memoryview  # what numpy.frombuffer takes
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,27 @@ class Location:
             finally:
                 os.close(descriptor)
 
-    # --- whole objects of a remote store ---------------------------------------------------------------------
+    # --- what a reader does ----------------------------------------------------------------------------------
+
+    def end(self, name: str, size: int) -> Buffer:
+        """The last `size` bytes of a file or object, or all of a shorter one; FileNotFoundError if it is not there."""
+        if self.url is not None:
+            return remote.fetch_end(self._client, self.url, name, size)
+        with _opened(f"{self.folder}/{name}") as descriptor:
+            length = os.fstat(descriptor).st_size
+            return os.pread(descriptor, size, max(length - size, 0))
+
+    def read_into(self, name: str, offset: int, buffer: NDArray[np.uint8]) -> int:
+        """Fill `buffer` from one file; how many bytes there were. Local stores only."""
+        with _opened(f"{self.folder}/{name}") as descriptor:
+            return os.preadv(descriptor, [buffer.data], offset)
+
+    # --- objects of a remote store ---------------------------------------------------------------------------
+
+    def parts(self, name: str, entries: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
+        """Stretches (offset, bytes) of one object, neighbours by one request. Remote stores only."""
+        assert self.url is not None
+        return remote.fetch_parts(self._client, self.url, name, entries)
 
     def fetch(self, names: Sequence[str]) -> list[bytes | None]:
         """Whole objects, one request each, several at once; None for one that is not there. Remote stores only."""
@@ -186,6 +210,16 @@ class Location:
     def _client(self) -> "Client":
         assert self.url is not None
         return remote.connect(_quoted(self.url))
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    """A file to be read by position, which a descriptor does without a buffer of its own."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _folder(url: str) -> Path:

@@ -2,6 +2,8 @@
 
 import mmap
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,11 @@ def new_rows(count: int, store: KnowledgeStore) -> NDArray[Any]:
 
     The allocator of C would keep large arrays that were freed for later ones, and a peak would be a third window high.
     """
-    size = max(count * store.row_bytes, 1)
-    return np.frombuffer(mmap.mmap(-1, size), store.dtype, count * store.layout.classes).reshape(
-        count, store.layout.classes
-    )
+    room = mmap.mmap(-1, max(count * store.row_bytes, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # pages of 4 kB cost more to get than rows to decode
+        with suppress(OSError):  # a kernel without them
+            room.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(room, store.dtype, count * store.layout.classes).reshape(count, store.layout.classes)
 
 
 def spans(read: NDArray[np.int64], strip_rows: int, piece_rows: int) -> list[tuple[int, int]]:
@@ -58,12 +61,32 @@ def read_pieces(
         yield slice(lo, hi), rows if neighbours else rows[read[lo:hi] - first]
 
 
-def read_whole(store: KnowledgeStore, view: int) -> NDArray[Any]:
-    """All rows of a view, `[N, C]`; as `KnowledgeStore.read_view`, but decoded piece by piece into place."""
+def read_whole(store: KnowledgeStore, view: int, needed: NDArray[np.bool_] | None = None) -> NDArray[Any]:
+    """All rows of a view, `[N, C]`; as `KnowledgeStore.read_view`, in memory that is given back at once.
+
+    Where `needed[N]` says which samples matter, chunks that hold none of them are not read: their rows are NaN.
+    """
     layout = store.layout
     rows = new_rows(layout.samples, store)
-    step = _piece_rows(store)
-    for start in range(0, layout.samples, step):
-        stop = min(start + step, layout.samples)
-        rows[start:stop] = store.read_rows(view, start, stop)
+    if needed is None:
+        return store.read_rows(view, 0, layout.samples, out=rows)
+    wanted = np.logical_or.reduceat(needed, np.arange(0, layout.samples, layout.chunk_rows))
+    cuts = [0, *(np.flatnonzero(np.diff(wanted)) + 1).tolist(), len(wanted)]
+    for first, last in pairwise(cuts):
+        start, stop = first * layout.chunk_rows, min(last * layout.chunk_rows, layout.samples)
+        if wanted[first]:
+            store.read_rows(view, start, stop, out=rows[start:stop])
+        else:
+            rows[start:stop] = np.nan
     return rows
+
+
+class ViewRows:
+    """Rows `[N, C]` of a whole view, looked up by sample."""
+
+    def __init__(self, rows: NDArray[Any]) -> None:
+        self._rows = rows
+
+    def __getitem__(self, index: NDArray[np.int64], /) -> NDArray[Any]:
+        """Rows `[B, C]` of samples `index[B]`."""
+        return self._rows.take(index, axis=0)  # three times as fast as indexing

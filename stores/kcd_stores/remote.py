@@ -9,7 +9,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import lru_cache
@@ -32,6 +32,8 @@ else:
 SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "memory")
 PATIENCE = 20.0  # seconds
 PATIENCE_VARIABLE = "KCD_STORE_PATIENCE"
+AZURE = ("az:", "azure:", "abfs", "adl:")
+COALESCED = 256 * 1024  # bytes read for nothing cost less than another request
 MULTIPART_CONCURRENCY = 2  # 5 MiB parts of one shard under way at once: each must get through within the read timeout
 
 T = TypeVar("T")
@@ -237,6 +239,33 @@ def fetch(client: "Client", url: str, key: str) -> bytes | None:
         return _persistently(url, lambda: bytes(obstore.get(client, key).bytes()))
     except FileNotFoundError:
         return None
+
+
+def fetch_end(client: "Client", url: str, key: str, size: int) -> memoryview:
+    """The last `size` bytes of one object, by one request (two at Azure, which knows no suffix ranges)."""
+    import obstore
+
+    def request() -> memoryview:
+        if not url.startswith(AZURE):
+            return memoryview(obstore.get(client, key, options={"range": {"suffix": size}}).bytes())
+        length = int(obstore.head(client, key)["size"])
+        return memoryview(obstore.get_range(client, key, start=max(length - size, 0), end=length))
+
+    return _persistently(url, request)
+
+
+def fetch_parts(client: "Client", url: str, key: str, entries: Sequence[tuple[int, int]]) -> list[memoryview]:
+    """Stretches (offset, bytes) of one object; those less than COALESCED apart by one request."""
+    import obstore
+
+    starts, lengths = [offset for offset, _ in entries], [size for _, size in entries]
+    return _persistently(
+        url,
+        lambda: [
+            memoryview(part)
+            for part in obstore.get_ranges(client, key, starts=starts, lengths=lengths, coalesce=COALESCED)
+        ],
+    )
 
 
 def send(client: "Client", url: str, key: str, data: bytes) -> None:

@@ -27,7 +27,7 @@ class HeldRows:
         place = np.searchsorted(self.held, index)
         if len(index) and (place.max() >= len(self.held) or (self.held[place] != index).any()):
             raise IndexError("a row that this window does not hold was asked for")
-        return self.rows[place]
+        return self.rows.take(place, axis=0)
 
 
 class WindowReader:
