@@ -1,7 +1,9 @@
 """Chosen rows of a view, read in pieces, so that decoding never takes much more memory than what is asked for."""
 
 import mmap
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any
@@ -9,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_stores.knowledge import KnowledgeStore
-
-PIECE_BYTES = 4 * 1024 * 1024  # of decoded rows in one request: what is held beside the rows that are asked for
+from kcd_stores.knowledge import PIECE_BYTES, KnowledgeStore
+from kcd_stores.location import AT_ONCE
 
 
 def new_rows(count: int, store: KnowledgeStore) -> NDArray[Any]:
@@ -40,11 +41,9 @@ def spans(read: NDArray[np.int64], strip_rows: int, piece_rows: int) -> list[tup
 
 
 def _piece_rows(store: KnowledgeStore) -> int:
-    """Rows of one request: whole chunks up to PIECE_BYTES; remotely whole shards, for whole objects are moved there."""
-    layout, fit = store.layout, max(PIECE_BYTES // store.row_bytes, 1)
-    if not store.location.is_local:
-        return max(fit // layout.block_rows, 1) * layout.block_rows
-    return max(fit // layout.chunk_rows, 1) * layout.chunk_rows if fit >= layout.chunk_rows else fit
+    """Rows of one piece: whole chunks up to PIECE_BYTES."""
+    chunk, fit = store.layout.chunk_rows, max(PIECE_BYTES // store.row_bytes, 1)
+    return max(fit // chunk, 1) * chunk if fit >= chunk else fit
 
 
 def read_pieces(
@@ -52,13 +51,29 @@ def read_pieces(
 ) -> Iterator[tuple[slice, NDArray[Any]]]:
     """Yield `(slice of read, rows)`: the rows of the samples `read` (ascending), piece by piece, ascending.
 
-    Only strips that hold one of them are read. Raises as `KnowledgeStore.read_view` does.
+    Only strips that hold one of them are read; of a remote store several at a time, for each costs a round trip.
+    Raises as `KnowledgeStore.read_view` does.
     """
-    for lo, hi in spans(read, strip_rows, _piece_rows(store)):
+
+    def piece(span: tuple[int, int]) -> tuple[slice, NDArray[Any]]:
+        lo, hi = span
         first, stop = int(read[lo]), int(read[hi - 1]) + 1
         rows = store.read_rows(view, first, stop)
         neighbours = bool((np.diff(read[lo:hi]) == 1).all())
-        yield slice(lo, hi), rows if neighbours else rows[read[lo:hi] - first]
+        return slice(lo, hi), rows if neighbours else rows[read[lo:hi] - first]
+
+    todo = spans(read, strip_rows, _piece_rows(store))
+    if store.location.is_local:
+        yield from map(piece, todo)
+        return
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        ahead: deque[Future[tuple[slice, NDArray[Any]]]] = deque()
+        for span in todo:
+            ahead.append(pool.submit(piece, span))
+            if len(ahead) == AT_ONCE:
+                yield ahead.popleft().result()
+        for future in ahead:
+            yield future.result()
 
 
 def read_whole(store: KnowledgeStore, view: int, needed: NDArray[np.bool_] | None = None) -> NDArray[Any]:
