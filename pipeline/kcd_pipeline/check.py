@@ -16,8 +16,8 @@ from kcd_pipeline.errors import FailedError
 from kcd_pipeline.extraction.extract import Extractor
 from kcd_pipeline.provenance import expected_origin
 from kcd_stores import KnowledgeStore
+from kcd_stores.fidelity import log_softmax
 
-TEMPERATURE = 4.0  # at which distributions are compared: softened, so that confident rows count too
 # mean total variation distance that other arithmetic (device, threads, batch size) can explain
 TOLERANCE = 2e-3
 SAMPLED_TOLERANCE = 2e-2  # `sample`: a last bit may move one of the draws
@@ -78,16 +78,9 @@ def _places(store: KnowledgeStore, views: int, rows: int, seed: int) -> list[tup
 
 
 def _distances(extractor: Extractor, store: KnowledgeStore, view: int, span: range) -> NDArray[np.float64]:
-    """Total variation distance of each row of `span`, `[n]`."""
+    """Total variation distance of each row of `span`, `[n]`, softened, so that confident rows count too."""
     fresh = extractor.logits(view, span)
     parts = store.encoding.encode(fresh, view=view, first=span.start)
     again = store.encoding.decode(parts, fresh.shape[1])
     stored = store.read_rows(view, span.start, span.stop)
-    return np.abs(_soft(again) - _soft(stored)).sum(axis=1) / 2
-
-
-def _soft(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """`[n, C]`, softmax at TEMPERATURE."""
-    scaled = logits.astype(np.float64) / TEMPERATURE
-    exact = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return exact / exact.sum(axis=1, keepdims=True)
+    return np.abs(np.exp(log_softmax(again)) - np.exp(log_softmax(stored))).sum(axis=1) / 2

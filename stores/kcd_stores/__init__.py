@@ -11,6 +11,7 @@ from kcd_stores.errors import (
     StoreMismatchError,
     StoreUsageError,
 )
+from kcd_stores.fidelity import Fidelity, measure_fidelity
 from kcd_stores.knowledge import KnowledgeStore
 from kcd_stores.layout import Layout, choose_layout
 from kcd_stores.location import Location
@@ -29,6 +30,7 @@ __all__ = [
     "Difference",
     "Encoding",
     "EpochStream",
+    "Fidelity",
     "IncompleteStoreError",
     "KnowledgeStore",
     "Layout",
@@ -51,6 +53,7 @@ __all__ = [
     "is_vacant",
     "keep_all",
     "make_encoding",
+    "measure_fidelity",
     "one_writer",
     "open_stream",
     "parse_bytes",

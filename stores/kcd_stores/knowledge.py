@@ -57,6 +57,8 @@ class KnowledgeStore:
         How its logits are laid down.
     made_from
         What it was made from: data set, augmentation, teacher, software.
+    fidelity
+        What was measured of the encoding when the store was made (kcd_stores.fidelity), or None.
     bytes_read
         Bytes of files or objects that were read for rows through this object, as they are stored.
     """
@@ -67,6 +69,7 @@ class KnowledgeStore:
         self.layout = Layout(**attributes["layout"])
         self.encoding: Encoding = make_encoding(**attributes["encoding"])
         self.made_from: dict[str, Any] = attributes["made_from"]
+        self.fidelity: dict[str, Any] | None = attributes.get("fidelity")
         self._group = group
         self._specs = self.encoding.arrays(self.layout.classes)
         self._parts = {spec.name: existing_array(location, group, spec.name) for spec in self._specs}
@@ -83,9 +86,12 @@ class KnowledgeStore:
         layout: Layout,
         encoding: Encoding,
         made_from: Mapping[str, Any],
+        fidelity: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> "KnowledgeStore":
         """Make an empty store at `where`; `overwrite` removes the store that lies there.
+
+        `fidelity` is kept for people: what was measured of the encoding on some of this teacher's logits.
 
         Raises
         ------
@@ -103,6 +109,7 @@ class KnowledgeStore:
             "encoding": {"name": encoding.name, **encoding.settings()},
             "layout": vars(layout),
             "made_from": dict(made_from),
+            "fidelity": None if fidelity is None else dict(fidelity),
         }
         group = zarr.create_group(location.zarr_store(), zarr_format=3, overwrite=overwrite, attributes=attributes)
         require_arrays(group, layout, encoding)

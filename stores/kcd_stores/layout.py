@@ -9,7 +9,7 @@ from dataclasses import dataclass
 CHUNK_BYTES = 500_000
 BLOCK_BYTES = 256 * 1024 * 1024  # of float32 logits: one block in memory while it is made and written
 BLOCKS_PER_VIEW = 32  # files stay in the tens per view, and an interruption loses a few percent of a view
-SMALLEST_BLOCK = 256  # rows; below this a block is mostly overhead
+SMALLEST_BLOCK = 1024  # rows; below this a file is mostly overhead
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,17 +24,21 @@ from kcd_pipeline.training.device import for_inference
 from kcd_pipeline.training.trainer import evaluate
 from kcd_stores import (
     Encoding,
+    Fidelity,
     KnowledgeStore,
     Layout,
     Location,
     choose_layout,
     make_encoding,
+    measure_fidelity,
     one_writer,
     row_bytes,
     widened_range,
 )
 
-TRIAL_ROWS = 8192  # from which int8's range is taken
+RANGE_ROWS = 8192  # from which int8's range is taken
+FIDELITY_ROWS = 2048  # of the first view, on which a new store's encoding is measured, however many views it has
+TRIAL_SPANS = 16  # at least, for neighbours are often of one class
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +74,7 @@ class Extractor:
         """
         name, settings = self.config.store.encoding, encoding_settings(self.config.store)
         if name == "int8" and not settings:
-            settings["low"], settings["high"] = widened_range(self._trial())
+            settings["low"], settings["high"] = widened_range(self.trial(RANGE_ROWS, self.config.store.views))
         encoding = make_encoding(name, **settings)
         try:
             encoding.arrays(len(self.dataset.classes))
@@ -78,13 +82,13 @@ class Extractor:
             raise UserError(f"store.encoding {name} does not fit {self.dataset.name}: {error}") from error
         return encoding
 
-    def _trial(self) -> NDArray[np.float32]:
-        """Logits of about TRIAL_ROWS samples, spread over the data set and over all views."""
-        samples, views = len(self.dataset.train), self.config.store.views
-        size = -(-min(TRIAL_ROWS, samples) // views)
-        starts = (view * max(samples - size, 0) // max(views - 1, 1) for view in range(views))
+    def trial(self, rows: int, views: int) -> NDArray[np.float32]:
+        """Logits of about so many samples, spread over the data set and over its first `views`."""
+        samples, spans = len(self.dataset.train), max(views, TRIAL_SPANS)
+        size = -(-min(rows, samples) // spans)
+        starts = (span * max(samples - size, 0) // (spans - 1) for span in range(spans))
         return np.concatenate(
-            [self.logits(view, range(start, min(start + size, samples))) for view, start in enumerate(starts)]
+            [self.logits(n % views, range(start, min(start + size, samples))) for n, start in enumerate(starts)]
         )
 
     def layout(self) -> Layout:
@@ -223,7 +227,10 @@ def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeStore:
         encoding = extractor.encoding
         _require_space(location, layout.views * layout.samples * row_bytes(encoding, layout.classes))
         origin["teacher"]["test_accuracy"] = extractor.test_accuracy()
-        return KnowledgeStore.create(location, layout=layout, encoding=encoding, made_from=origin, overwrite=overwrite)
+        fidelity = vars(_measured(extractor, encoding))
+        return KnowledgeStore.create(
+            location, layout=layout, encoding=encoding, made_from=origin, fidelity=fidelity, overwrite=overwrite
+        )
     store = KnowledgeStore.open(location, writable=True)
     wanted = {"name": config.store.encoding, **encoding_settings(config.store)}
     store.require_made_from(origin | {"encoding": wanted})
@@ -233,6 +240,14 @@ def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeStore:
         _require_space(location, more * row_bytes(store.encoding, store.layout.classes))
         return store.grow(config.store.views)
     return store
+
+
+def _measured(extractor: Extractor, encoding: Encoding) -> Fidelity:
+    """The encoding on some of this teacher's logits, before anything is written."""
+    try:
+        return measure_fidelity(extractor.trial(FIDELITY_ROWS, 1), encoding)
+    except ValueError as error:
+        raise FailedError(f"nothing was written to {extractor.config.store.path}: {error}") from error
 
 
 def _require_space(location: Location, needed: int) -> None:
