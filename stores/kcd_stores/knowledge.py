@@ -392,7 +392,22 @@ class KnowledgeStore:
 
     def knowledge_bytes(self) -> int:
         """Size of the shards that hold knowledge, in bytes."""
+        if self.location.on_web:
+            return sum(self.location.sizes_of(self._shards()))
         return sum(sum(self.location.sizes(f"{name}/c")) for name in self._parts)
+
+    def _shards(self) -> list[str]:
+        """Names of all shards that are recorded complete."""
+        places = [(int(view), int(block)) for view, block in np.argwhere(self.complete())]
+        return [reader.name(*place) for reader in self._readers.values() for place in places]
+
+    def _sizes(self) -> list[int]:
+        """Bytes of each of its files or objects."""
+        if not self.location.on_web:
+            return self.location.sizes()
+        arrays = [*self._parts, "complete", "seconds"]
+        rows = [f"{name}/c/{view}/0" for name in arrays[-2:] for view in range(self.layout.views)]
+        return self.location.sizes_of(["zarr.json", *(f"{name}/zarr.json" for name in arrays), *rows, *self._shards()])
 
     def inconsistencies(self) -> list[str]:
         """Where arrays are not what the attributes say of them, a sentence each."""
@@ -401,8 +416,8 @@ class KnowledgeStore:
 
     def bytes_on_disk(self) -> int:
         """Size of all its files or objects, in bytes."""
-        return sum(self.location.sizes())
+        return sum(self._sizes())
 
     def files(self) -> int:
         """How many files or objects it is."""
-        return len(self.location.sizes())
+        return len(self._sizes())

@@ -50,7 +50,9 @@ class Location:
 
     @classmethod
     def of(cls, where: Where) -> "Location":
-        """`where` as a location: a path, `file:///path`, `s3://bucket/key`, `gs://...`, `az://...`, `memory://name`.
+        """`where` as a location: a path, `file:///path`, `s3://bucket/key`, `gs://...`, `az://...`, `https://host/key`.
+
+        `memory://name` is a store of this process, for trials.
 
         Raises
         ------
@@ -92,6 +94,11 @@ class Location:
         return self.folder is not None
 
     @property
+    def on_web(self) -> bool:
+        """Behind a web server, which serves objects by name: none can be put there, and none listed."""
+        return self.url is not None and self.url.startswith(remote.WEB)
+
+    @property
     def path(self) -> Path:
         """The folder of a local store.
 
@@ -108,6 +115,8 @@ class Location:
         """What zarr reads and writes through."""
         if self.url is None:
             return LocalStore(self.path, read_only=read_only)
+        if not read_only:
+            self.require_writable()
         return remote.RemoteStore(self._client, url=self.url, read_only=read_only)
 
     # --- what lies there -------------------------------------------------------------------------------------
@@ -117,20 +126,30 @@ class Location:
         if self.url is None:
             return self.path.is_file()
         parent, _, name = self.url.rpartition("/")
-        if parent.endswith(":/"):  # memory://name
+        if parent.endswith(":/") or self.on_web:  # memory://name; an address there is no folder
             return False
         return remote.size_of(remote.connect(_quoted(parent)), self.url, name) is not None
 
     def is_vacant(self) -> bool:
         """Nothing lies there, or at most a folder of what a killed writer never renamed."""
+        if self.on_web:
+            return not self.holds("zarr.json")
         if self.url is not None:
             return not remote.holds_any(self._client, self.url) and not self.is_file()
         if self.path.is_dir():
             return all(entry.suffix == ".partial" for entry in self.path.iterdir())
         return not self.path.exists()
 
+    def sizes_of(self, names: Sequence[str]) -> list[int]:
+        """Bytes of those of the objects `names` that are there. Remote stores only."""
+        assert self.url is not None
+        client, url = self._client, self.url
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            found = pool.map(lambda name: remote.size_of(client, url, name), names)
+            return [size for size in found if size is not None]
+
     def sizes(self, below: str = "") -> list[int]:
-        """Bytes of every file or object of the store, or of those below one of its names."""
+        """Bytes of every file or object of the store, or of those below one of its names; not on the web."""
         if self.url is not None:
             return [size for _, size in remote.listed(self._client, self.url, below)]
         return [file.stat().st_size for file in (self.path / below).rglob("*") if file.is_file()]
@@ -141,6 +160,14 @@ class Location:
             return None
         place = next(parent for parent in self.folder.absolute().parents if parent.exists())
         return place, shutil.disk_usage(place).free
+
+    def require_writable(self) -> None:
+        """Refuse a place that takes no store, with a StoreUsageError."""
+        if self.on_web:
+            raise StoreUsageError(
+                f"{self} lies on a web server, where stores can be read but not written. Write it to a folder or to an "
+                f"object store, and publish that. Mend store.path."
+            )
 
     # --- what a writer does ----------------------------------------------------------------------------------
 
@@ -232,4 +259,5 @@ def _folder(url: str) -> Path:
 def _quoted(url: str) -> str:
     """With every character of the key taken as it stands."""
     scheme, _, rest = url.partition("://")
-    return f"{scheme}://{quote(rest, safe='/@')}"
+    host, slash, key = rest.partition("/")
+    return f"{scheme}://{quote(host, safe='@:')}{slash}{quote(key, safe='/@')}"

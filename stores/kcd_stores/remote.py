@@ -29,7 +29,8 @@ if TYPE_CHECKING:  # an extra: loaded by those who have a remote store
 else:
     ZarrObjectStore = ObjectStore  # not generic in every zarr that is supported
 
-SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "memory")
+SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "http", "https", "memory")
+WEB = ("http:", "https:")  # read object by object: a web server takes none and lists none
 PATIENCE = 20.0  # seconds
 PATIENCE_VARIABLE = "KCD_STORE_PATIENCE"
 AZURE = ("az:", "azure:", "abfs", "adl:")
@@ -96,7 +97,7 @@ def connect(url: str) -> "Client":
         "read_timeout": timedelta(seconds=seconds / 2),
         "timeout": timedelta(hours=1),  # of a whole request: a large shard on a slow line is no failure
     }
-    if _endpoint(url).startswith("http://"):
+    if _endpoint(url).startswith("http://") or url.startswith("http:"):
         client["allow_http"] = True  # asked for in so many words
     try:
         if url.startswith("memory:"):
@@ -148,6 +149,11 @@ def in_words(url: str) -> Iterator[None]:
 
 def _explained(url: str, error: Exception) -> StoreError:
     text = str(error)
+    if url.startswith(WEB) and re.match(r"(3|4(?!29))\d\d", _reason(text)):
+        return StoreUsageError(
+            f"{url} cannot be used: the web server refused the request ({_reason(text)}). A store is read there object "
+            f"by object and in ranges of bytes, without credentials. Check the address, and that the server allows it."
+        )
     bucket, endpoint = url.split("/")[2], _endpoint(url) or "the default endpoint (no AWS_ENDPOINT_URL is set)"
     if not url.startswith("s3"):
         endpoint = "its service"

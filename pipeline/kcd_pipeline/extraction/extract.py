@@ -163,6 +163,7 @@ def extract_teacher(config: Config, *, overwrite: bool = False) -> Extraction:
         If a logit is not finite.
     """
     location = Location.of(config.store.path)
+    location.require_writable()
     location.is_vacant()  # a server that cannot be reached, before the teacher is loaded
     extractor = Extractor(config)
     with one_writer(location):
