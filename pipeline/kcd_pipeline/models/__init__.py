@@ -4,9 +4,9 @@ from torch import nn
 
 from kcd_pipeline.config import nearest
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import cifar_resnet
+from kcd_pipeline.models import cifar_resnet, mobilenetv2, resnet50, shufflenetv1, shufflenetv2, vgg, wide_resnet
 
-FAMILIES = (cifar_resnet,)
+FAMILIES = (cifar_resnet, wide_resnet, vgg, mobilenetv2, shufflenetv1, shufflenetv2, resnet50)
 
 
 def model_names() -> list[str]:
