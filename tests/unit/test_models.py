@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import build_model, cifar_resnet, model_names
+from kcd_pipeline.models import ELSEWHERE, build_model, cifar_resnet, model_names
 from kcd_pipeline.models.cifar_resnet import CifarResNet
 from kcd_pipeline.models.weights import parameter_count
 
@@ -172,7 +172,9 @@ def test_convolutions_start_as_he_et_al_have_them() -> None:
 def test_an_unknown_model_names_the_nearest_and_all_there_are(name: str, hint: str) -> None:
     with pytest.raises(UserError) as caught:
         build_model(name, channels=3, classes=10)
-    assert str(caught.value) == f"there is no model '{name}'{hint}(there are: {', '.join(model_names())})"
+    assert (
+        str(caught.value) == f"there is no model '{name}'{hint}(there are: {', '.join(model_names())}; and {ELSEWHERE})"
+    )
 
 
 def test_a_depth_that_is_no_resnet_of_this_kind_cannot_be_built() -> None:

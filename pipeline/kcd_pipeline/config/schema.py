@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
 
 from kcd_stores.sizes import DEFAULT_MEMORY, parse_bytes
 
@@ -25,6 +25,10 @@ def _size(value: Any) -> str:
 
 Size = Annotated[str, BeforeValidator(_size), WithJsonSchema({"type": "string", "format": "size (512MB, 2GiB, bytes)"})]
 
+
+ModelName = Annotated[str, Field(min_length=1)]
+MODEL = "one that `kcd-pipeline models` lists, torchvision/NAME, timm/NAME or package.module:callable"
+ARGUMENTS = "for a model from elsewhere, by name; docs/models.md"
 
 METHODS = ("none", "kd", "kcd")
 PLACEHOLDERS = ("{student}", "{method}", "{seed}")  # of run.dir
@@ -102,8 +106,12 @@ class OptimisationConfig(Section):
 class TeacherConfig(OptimisationConfig):
     """The teacher: which model, where its weights are, how `train-teacher` trains it."""
 
-    model: str = Field(description="architecture, by name")
-    weights: Path = Field(description="safetensors file that train-teacher writes and extract-teacher reads")
+    model: ModelName = Field(description=MODEL)
+    arguments: dict[str, JsonValue] = Field(default={}, description=ARGUMENTS)
+    weights: Path = Field(
+        description="file that train-teacher writes (safetensors) and extract-teacher reads (also checkpoints by "
+        "torch.save); or torchvision/DEFAULT, timm/pretrained"
+    )
 
 
 class StoreConfig(Section):
@@ -131,7 +139,8 @@ class StoreConfig(Section):
 class StudentConfig(Section):
     """The student."""
 
-    model: str = Field(description="architecture, by name")
+    model: ModelName = Field(description=MODEL)
+    arguments: dict[str, JsonValue] = Field(default={}, description=ARGUMENTS)
 
 
 class DistillConfig(OptimisationConfig):
@@ -202,7 +211,8 @@ class Config(Section):
     def run_dir(self) -> Path:
         """`run.dir` with its placeholders filled in."""
         text = str(self.run.dir)
-        for name, value in zip(PLACEHOLDERS, (self.student.model, self.distill.method, str(self.seed)), strict=True):
+        student = re.sub(r"[/:]", "-", self.student.model)  # one folder, whatever the name has in it
+        for name, value in zip(PLACEHOLDERS, (student, self.distill.method, str(self.seed)), strict=True):
             text = text.replace(name, value)
         return Path(text)
 

@@ -16,7 +16,7 @@ from kcd_pipeline.augmentation import Augmentation, Identity, Views, build_augme
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.models.weights import parameter_count
+from kcd_pipeline.models.weights import parameter_count, weights_hash
 from kcd_pipeline.progress import human_seconds, log_line, progress_bar, say
 from kcd_pipeline.provenance import encoding_settings, expected_origin, software
 from kcd_pipeline.teacher import load_teacher
@@ -101,6 +101,8 @@ class Extractor:
         """What a store made here is made from, short of the teacher's accuracy."""
         origin = expected_origin(self.config, self.dataset, self.augmentation)
         del origin["encoding"]  # a fact of the store, which it records by itself
+        if "weights_sha256" not in origin["teacher"]:  # published ones, which are no file here
+            origin["teacher"]["weights_sha256"] = weights_hash(self.model.state_dict())
         origin["teacher"]["parameters"] = parameter_count(self.model)
         return origin | {
             "forward": {"batch_size": self.config.store.batch_size, "device": self._device.type},
