@@ -114,5 +114,5 @@ def test_completion_offers_recipes_by_their_beginning(command: str) -> None:
 
     assert [value for value, _ in offered("")] == recipe_names()
     assert offered("dig") == [("digits", "plain")]
-    assert offered("cifar100/r") == [("cifar100/resnet32x4-resnet8x4", "plain")]
+    assert offered("cifar100/vgg13-v") == [("cifar100/vgg13-vgg8", "plain")]
     assert offered("./my") == [("./my", "file")]  # left to the shell
