@@ -142,12 +142,18 @@ def load_teacher(config: Config, dataset: Dataset) -> nn.Module:
         state = published_state(teacher.model, path, teacher.arguments)
     else:
         state, facts = load_weights(path)
-    for key, value in described(teacher).items() if facts else ():
-        if facts.get(key, value) != value:
-            raise UserError(
-                f"the weights in {path} are those of a teacher with {key} {facts[key]}, but teacher.{key} is {value}. "
-                f"Set one to match the other."
-            )
+    trained_as = facts.get("model", teacher.model)
+    if trained_as != teacher.model:
+        raise UserError(
+            f"the weights in {path} are those of a {trained_as}, but teacher.model is {teacher.model}. "
+            f"Set one to match the other."
+        )
+    trained_with = facts.get("arguments", {})
+    if facts and trained_with != teacher.arguments:
+        raise UserError(
+            f"the weights in {path} are those of a {trained_as} with the arguments {trained_with}, but "
+            f"teacher.arguments is {teacher.arguments}. Set one to match the other."
+        )
     for key, value in _seen(dataset).items():
         if key in facts and facts[key] != value:
             raise UserError(
