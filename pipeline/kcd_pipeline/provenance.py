@@ -4,6 +4,7 @@ import platform
 from typing import Any
 
 import numpy
+import PIL
 import torch
 import torchvision
 import zarr
@@ -47,5 +48,6 @@ def software() -> dict[str, str]:
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
         "numpy": numpy.__version__,
+        "pillow": PIL.__version__,
         "zarr": zarr.__version__,
     }

@@ -130,7 +130,12 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     [
         ("distill.method", "kcdd", "none, kd, kcd", "kcd"),
         ("store.encoding", "float61", "float32, float16, bitround, int8, topk, sample", "float16"),
-        ("data.name", "cifar-100", "digits, fashion-mnist, cifar10, cifar100, imagefolder", "cifar100"),
+        (
+            "data.name",
+            "cifar-100",
+            "digits, fashion-mnist, cifar10, cifar100, imagefolder, tiny-imagenet, imagenet",
+            "cifar100",
+        ),
         ("augmentation.padding_mode", "zero", "zeros, reflect", "zeros"),
         ("augmentation.name", "cropflip", "none, crop-flip, resized-crop-flip", "crop-flip"),
         ("distill.schedule", "cosin", "milestones, cosine", "cosine"),
