@@ -19,6 +19,7 @@ OPTIONS = {
     "extract-teacher": ["CONFIG", "--set", "--overwrite", "--dry-run"],
     "distill": ["CONFIG", "--set", "--method", "[none|kd|kcd]", "--no-check", "--resume", "--overwrite"],
     "report": ["RUNS...", "--html", "--json"],
+    "models": ["[NAME]...", "--input", "--classes", "--json"],
     "inspect": ["PATH", "--json"],
     "verify": ["STORE", "--teacher", "--set", "--rows"],
     "demo": ["[DIR]"],
@@ -57,6 +58,7 @@ def test_the_list_of_commands_stands_under_headings_in_the_order_of_work() -> No
         "  distill ",
         "  report ",
         "Look around:",
+        "  models ",
         "  inspect ",
         "  verify ",
         "  demo ",
@@ -112,5 +114,5 @@ def test_completion_offers_recipes_by_their_beginning(command: str) -> None:
 
     assert [value for value, _ in offered("")] == recipe_names()
     assert offered("dig") == [("digits", "plain")]
-    assert offered("cifar100/r") == [("cifar100/resnet32x4-resnet8x4", "plain")]
+    assert offered("cifar100/vgg13-v") == [("cifar100/vgg13-vgg8", "plain")]
     assert offered("./my") == [("./my", "file")]  # left to the shell

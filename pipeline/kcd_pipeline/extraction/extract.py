@@ -1,7 +1,7 @@
 """Stage 1: the teacher's logits for every view of every sample, block by block, into a knowledge store."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from kcd_pipeline.augmentation import Augmentation, Identity, Views, build_augmentation
+from kcd_pipeline.augmentation import Augmentation, Identity, build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.models.weights import parameter_count
+from kcd_pipeline.models.weights import parameter_count, weights_hash
 from kcd_pipeline.progress import human_seconds, log_line, progress_bar, say
 from kcd_pipeline.provenance import encoding_settings, expected_origin, software
 from kcd_pipeline.teacher import load_teacher
@@ -59,9 +59,8 @@ class Extractor:
         self.augmentation: Augmentation = build_augmentation(config.augmentation)
         self.model: nn.Module = load_teacher(config, self.dataset)
         self.model, self._device = for_inference(self.model, config.run)
-        look: dict[str, Any] = {"mean": self.dataset.mean, "std": self.dataset.std, "device": self._device}
-        self._views = Views(self.dataset.train.images, self.augmentation, **look)
-        self._test = Views(self.dataset.test.images, Identity(), **look)
+        self._views = self.dataset.train_views(self.augmentation, self._device)
+        self._test = self.dataset.test_views(Identity(), self._device)
 
     @cached_property
     def encoding(self) -> Encoding:
@@ -105,6 +104,8 @@ class Extractor:
         """What a store made here is made from, short of the teacher's accuracy."""
         origin = expected_origin(self.config, self.dataset, self.augmentation)
         del origin["encoding"]  # a fact of the store, which it records by itself
+        if "weights_sha256" not in origin["teacher"]:  # published ones, which are no file here
+            origin["teacher"]["weights_sha256"] = weights_hash(self.model.state_dict())
         origin["teacher"]["parameters"] = parameter_count(self.model)
         return origin | {
             "forward": {"batch_size": self.config.store.batch_size, "device": self._device.type},
@@ -130,13 +131,10 @@ class Extractor:
             If a logit is not finite, naming the sample.
         """
         batch_size = self.config.store.batch_size
+        starts = range(rows.start, rows.stop, batch_size)
+        cut = [np.arange(start, min(start + batch_size, rows.stop)) for start in starts]
         parts = []
-        for start in range(rows.start, rows.stop, batch_size):
-            index = np.arange(start, min(start + batch_size, rows.stop))
-            try:
-                images = self._views.batch(index, view)
-            except ValueError as error:
-                raise UserError(f"the augmentation does not fit the data: {error}") from error
+        for index, images in self._batches(cut, view):
             parts.append(self.model(images).float().cpu().numpy())
             on_batch(len(index))
         logits = np.concatenate(parts)
@@ -144,12 +142,18 @@ class Extractor:
             row, column = np.argwhere(~np.isfinite(logits))[0]
             sample = rows.start + int(row)
             raise FailedError(
-                f"the teacher's logit for class '{self.dataset.classes[column]}' of sample {sample} "
-                f"('{self.dataset.classes[int(self.dataset.train.labels[sample])]}'), view {view}, is "
+                f"the teacher's logit for class '{self.dataset.label_name(column)}' of sample {sample} "
+                f"('{self.dataset.label_name(int(self.dataset.train.labels[sample]))}'), view {view}, is "
                 f"{logits[row, column]}. The block was not written; blocks before it are safe. Check "
                 f"{self.config.teacher.weights}: its training may have diverged."
             )
         return logits
+
+    def _batches(self, cut: list[NDArray[np.int64]], view: int) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
+        try:
+            yield from self._views.batches(cut, view)
+        except ValueError as error:
+            raise UserError(f"the augmentation does not fit the data: {error}") from error
 
 
 def extract_teacher(config: Config, *, overwrite: bool = False) -> Extraction:
