@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from kcd_pipeline.config.variants import variant_words
 from kcd_stores.sizes import DEFAULT_MEMORY, parse_bytes
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -26,8 +27,13 @@ def _size(value: Any) -> str:
 Size = Annotated[str, BeforeValidator(_size), WithJsonSchema({"type": "string", "format": "size (512MB, 2GiB, bytes)"})]
 
 
+def _off(value: Any) -> Any:
+    """YAML 1.1 reads the word off as false."""
+    return "off" if value is False else value
+
+
 METHODS = ("none", "kd", "kcd")
-PLACEHOLDERS = ("{student}", "{method}", "{seed}")  # of run.dir
+PLACEHOLDERS = ("{student}", "{method}", "{variant}", "{seed}")  # of run.dir
 
 
 class Section(BaseModel):
@@ -164,14 +170,33 @@ class CondenseConfig(Section):
     space: Literal["logits", "probabilities"] = Field(
         default="logits", description="where: z1 + eps*z0, or (p1 + eps*p0) / (1 + eps) at the temperature"
     )
+    perturb: Annotated[Literal["knowledge", "pair", "off"], BeforeValidator(_off)] = Field(
+        default="knowledge",
+        description="what K1L is blended into: the knowledge, image and knowledge together, or nothing (drop only)",
+    )
+    keep: Literal["most", "least", "random"] = Field(
+        default="most", description="which samples are kept: the most valued, the least valued, or random ones"
+    )
+    value: Literal["mean", "current"] = Field(
+        default="mean", description="V: the running mean of the entropy (eq. 12), or the entropy at the latest visit"
+    )
+
+    @model_validator(mode="after")
+    def _convex(self) -> "CondenseConfig":
+        if self.perturb == "pair" and self.epsilon_max > 1:
+            raise ValueError(
+                f"perturb: pair blends (1 - eps) with eps: epsilon_max goes up to 1, got {self.epsilon_max}"
+            )
+        return self
 
 
 class RunConfig(Section):
     """Where a student's run goes, and on what it runs."""
 
     dir: Path = Field(
-        default=Path("runs/{student}-{method}-seed{seed}"),
-        description="folder of the run; {student}, {method} and {seed} are filled in",
+        default=Path("runs/{student}-{variant}-seed{seed}"),
+        description="folder of the run; {student}, {method}, {variant} (the method, with what sets it apart: "
+        "kcd-drop-only) and {seed} are filled in",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="auto: a GPU where there is one")
     precision: Literal["float32", "fp16", "bf16"] = Field(default="float32", description="of training arithmetic")
@@ -202,7 +227,9 @@ class Config(Section):
     def run_dir(self) -> Path:
         """`run.dir` with its placeholders filled in."""
         text = str(self.run.dir)
-        for name, value in zip(PLACEHOLDERS, (self.student.model, self.distill.method, str(self.seed)), strict=True):
+        method = self.distill.method
+        variant = "-".join([method, *variant_words(self.plain())]).replace(" ", "-")
+        for name, value in zip(PLACEHOLDERS, (self.student.model, method, variant, str(self.seed)), strict=True):
             text = text.replace(name, value)
         return Path(text)
 

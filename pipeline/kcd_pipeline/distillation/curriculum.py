@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kcd_pipeline.augmentation import permutation
-from kcd_pipeline.condensation import TaughtRows, condense, new_values, stage_of, update_values
+from kcd_pipeline.condensation import Perturbation, TaughtRows, condense, new_values, stage_of, update_values
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.losses import kd_loss
@@ -39,6 +39,7 @@ class StudentCurriculum:
         self, config: Config, folder: RunFolder, knowledge: tuple[KnowledgeStore, Streaming] | None, samples: int
     ) -> None:
         self._config, self._knowledge, self._samples = config, knowledge, samples
+        self._condense = config.condense
         self._scratch = folder.path
         self._epochs, self._views = config.distill.epochs, config.store.views
         self._values_path = folder.values
@@ -51,10 +52,12 @@ class StudentCurriculum:
         if epoch:
             self._values = ValueStore.open(self._values_path, writable=True)
             self._value, self._frequency = self._values.read(epoch - 1)
+            self._entropy = self._values.read_entropy(epoch - 1)
             self._plan = self._plans.read(self._stage(epoch - 1))
         else:
             self._values = ValueStore.create(self._values_path, epochs=self._epochs, samples=self._samples)
             self._value, self._frequency = new_values(self._samples)
+            self._entropy = np.full(self._samples, np.nan, dtype=np.float32)
             self._plans.write(self._plan)
         if self._knowledge is not None:
             self._stream = open_stream(
@@ -74,6 +77,7 @@ class StudentCurriculum:
             samples=len(self._plan.kept),
             parts=self._parts(epoch),
             knowledge_rows=0 if self._stream is None else len(self._plan.kept),
+            blended=Perturbation(self._plan) if self._condense.perturb == "pair" else None,
         )
 
     def learnt(self, epoch: int, result: EpochResult) -> None:
@@ -81,7 +85,8 @@ class StudentCurriculum:
             update_values(self._value, self._frequency, result.order, result.entropy)
         except ValueError as error:
             raise FailedError(f"epoch {epoch + 1}: {error}. Training has diverged; lower distill.lr.") from error
-        self._values.write(epoch, self._value, self._frequency)
+        self._entropy[result.order] = result.entropy
+        self._values.write(epoch, self._value, self._frequency, self._entropy)
 
     def close(self) -> None:
         """Stop reading ahead."""
@@ -89,7 +94,7 @@ class StudentCurriculum:
             self._stream.close()
 
     def _stage(self, epoch: int) -> int:
-        return stage_of(epoch, self._config.condense.interval) if self._config.distill.method == "kcd" else 0
+        return stage_of(epoch, self._condense.interval) if self._config.distill.method == "kcd" else 0
 
     def _condensed(self, epoch: int) -> Plan:
         return condense(
@@ -97,7 +102,8 @@ class StudentCurriculum:
             before=self._plan,
             stage=self._stage(epoch),
             epochs=self._epochs,
-            config=self._config.condense,
+            config=self._condense,
+            seed=self._config.seed,
         )
 
     def _parts(self, epoch: int) -> Iterator[Part]:
@@ -105,8 +111,8 @@ class StudentCurriculum:
         if self._stream is None:
             yield permutation(self._config.seed, epoch, self._plan.kept), labels_only
             return
-        condense, distill = self._config.condense, self._config.distill
-        taught = TaughtRows(self._plan, space=condense.space, temperature=distill.temperature)
+        space = "pair" if self._condense.perturb == "pair" else self._condense.space
+        taught = TaughtRows(self._plan, space=space, temperature=self._config.distill.temperature)
         # what the next epoch reads is known ahead, unless a condensation comes first
         same_plan = epoch + 1 < self._epochs and self._stage(epoch + 1) == self._plan.stage
         then = self._reading(epoch + 1) if same_plan else None

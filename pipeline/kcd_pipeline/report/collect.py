@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kcd_pipeline.config.variants import variant_words
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.training.folder import RunFolder
 
@@ -61,6 +62,16 @@ class RunRecord:
     @property
     def method(self) -> str:
         return str(self.summary["method"])
+
+    @property
+    def variant(self) -> tuple[str, ...]:
+        """What sets it apart from its plain method, in words."""
+        return tuple(variant_words(self.config))
+
+    @property
+    def method_in_words(self) -> str:
+        """Such as `kcd` or `kcd, drop only`."""
+        return ", ".join([self.method, *self.variant])
 
     @property
     def student(self) -> str:

@@ -60,6 +60,7 @@ def _run(run: RunRecord) -> dict[str, Any]:
         "label": run.label,
         "path": str(run.path),
         "method": run.method,
+        "variant": list(run.variant),
         "student": run.student,
         "parameters": run.summary.get("parameters"),
         "seed": run.seed,
@@ -82,6 +83,7 @@ def _group(group: Group) -> dict[str, Any]:
     return {
         "label": group.label,
         "method": group.first.method,
+        "variant": list(group.first.variant),
         "student": group.first.student,
         "runs": [run.label for run in group.runs],
         "seeds": [run.seed for run in group.runs],

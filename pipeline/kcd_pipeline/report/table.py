@@ -60,7 +60,7 @@ def run_table(comparison: Comparison, left_out: Collection[str] = ()) -> Table:
 def _cells(comparison: Comparison) -> dict[str, Callable[[RunRecord], Text]]:
     return {
         "run": lambda run: Text(run.label),
-        "method": lambda run: Text(run.method),
+        "method": lambda run: Text(run.method_in_words),
         "student": lambda run: Text(run.student),
         "seed": lambda run: Text(str(run.seed)),
         "epochs": lambda run: Text(str(run.epochs)),

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from torch.utils.tensorboard import SummaryWriter
 
+from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.models.weights import save_weights
 from kcd_pipeline.progress import human_seconds, log_line, progress_bar, say
 from kcd_pipeline.training.checkpoint import load_checkpoint, save_checkpoint
@@ -16,12 +17,16 @@ from kcd_pipeline.training.trainer import EpochResult, Part, Trainer
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lesson:
-    """What one epoch trains on: `samples` in `parts`, as their `view`; the parts can be gone through once."""
+    """What one epoch trains on: `samples` in `parts`, as their `view`; the parts can be gone through once.
+
+    `blended`, where given, says which images are blended with others of the same view.
+    """
 
     view: int
     samples: int
     parts: Iterable[Part]
     knowledge_rows: int
+    blended: Perturbation | None = None
 
 
 class Curriculum(Protocol):
@@ -71,6 +76,7 @@ def run_epochs(
                 view=lesson.view,
                 samples=lesson.samples,
                 parts=lesson.parts,
+                blended=lesson.blended,
                 on_batch=lambda size: bar.advance(task, size),
             )
             curriculum.learnt(epoch, result)

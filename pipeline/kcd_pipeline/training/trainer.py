@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kcd_pipeline.augmentation import Augmentation, Identity, Views
+from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.config import OptimisationConfig, RunConfig
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import FailedError, UserError
@@ -101,11 +102,12 @@ class Trainer:
         view: int,
         samples: int,
         parts: Iterable[Part],
+        blended: Perturbation | None = None,
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> EpochResult:
         """Train on the `samples` of all `parts` together, as their `view`, part after part in the order given.
 
-        No value is copied from the device before the epoch ends.
+        Images are blended as `blended` says. No value is copied from the device before the epoch ends.
 
         Raises
         ------
@@ -124,7 +126,7 @@ class Trainer:
         for order, objective in parts:
             for index in cut_batches(order, self._config.batch_size):
                 labels = self._labels[torch.from_numpy(index).to(device)]
-                images = self._views_batch(index, view)
+                images = self._images(index, view, blended)
                 with self.accelerator.autocast():
                     logits = self._model(images)
                 logits = logits.float()
@@ -153,11 +155,21 @@ class Trainer:
             seconds=time.perf_counter() - started,
         )
 
-    def _views_batch(self, index: NDArray[np.int64], view: int) -> Tensor:
+    def _images(self, index: NDArray[np.int64], view: int, blended: Perturbation | None) -> Tensor:
+        """Samples `index[B]` as their `view`, as `(1 - eps) * x1 + eps * x0` where they are blended: `[B, C, H, W]`.
+
+        Of normalised images: normalisation is affine, so it gives the same as blending their pixels would.
+        """
         try:
-            return self._train.batch(index, view)
+            images = self._train.batch(index, view)
+            found = None if blended is None else blended.of(index)
+            if found is not None and len(found.places):
+                places = torch.from_numpy(found.places).to(images.device)
+                epsilon = torch.from_numpy(found.epsilon).to(images.device)[:, None, None, None]
+                images[places] = torch.lerp(images[places], self._train.batch(found.partners, view), epsilon)
         except ValueError as error:
             raise UserError(f"the augmentation does not fit the data: {error}") from error
+        return images
 
     def test_accuracy(self) -> float:
         """Top-1 accuracy on the test split, 0..1."""
