@@ -183,6 +183,36 @@ def test_bounds_are_where_they_are_said_to_be(key: str, refused: list[Any], take
         assert isinstance(parse_config(with_value(value), source="own.yaml"), Config)
 
 
+# --- a section chosen by its name -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "distill.loss.name=dkdd",
+            "distill.loss.name: found 'dkdd', expected one of kd, dkd, dist; did you mean 'dkd'?",
+        ),
+        ("distill.loss.standardize=true", "no key 'distill.loss.standardize'; did you mean 'standardise'?"),
+        ("distill.loss.beta=2", "there is no key 'distill.loss.beta'"),  # kd has none
+        ("distill.loss={name: dkd, gamma: 2}", "there is no key 'distill.loss.gamma'"),
+        ("distill.loss={name: dkd, alpha: -1}", "distill.loss.alpha: found -1; "),
+        ("distill.loss={name: [dkd]}", "distill.loss.name: found \"['dkd']\", expected one of kd, dkd, dist"),
+        ("distill.loss=dkd", "'distill.loss' is a section of keys, found 'dkd'"),
+    ],
+)
+def test_a_loss_that_is_not_there_is_refused_by_its_key(recipe: str, override: str, said: str) -> None:
+    assert said in refused_override(recipe, override)
+
+
+def test_each_loss_has_parameters_of_its_own(recipe: str) -> None:
+    assert load_config(recipe).plain()["distill"]["loss"] == {"name": "kd", "standardise": False}
+    overrides = ["distill.loss.name=dist", "distill.loss.gamma=3"]
+    config = load_config(recipe, overrides)
+    assert config.plain()["distill"]["loss"] == {"name": "dist", "beta": 1.0, "gamma": 3.0}
+    assert parse_config(config.plain(), source="again") == config
+
+
 # --- --set -----------------------------------------------------------------------------------------------
 
 
@@ -342,6 +372,9 @@ def test_the_default_run_dir_keeps_methods_and_seeds_apart(recipe: str) -> None:
         (["condense.keep=least"], "resnet8-kcd-least-valued-seed0"),
         (["condense.perturb=pair"], "resnet8-kcd-pairs-seed0"),
         (["condense.keep=random", "distill.method=kd"], "resnet8-kd-seed0"),  # which does not condense
+        (["distill.loss.name=dkd", "condense.perturb=off"], "resnet8-kcd-dkd-drop-only-seed0"),
+        (["distill.loss.standardise=true", "distill.method=kd"], "resnet8-kd-standardised-seed0"),
+        (["distill.loss.name=dist", "distill.method=none"], "resnet8-none-seed0"),
     ],
 )
 def test_the_default_run_dir_keeps_ablations_apart(recipe: str, overrides: list[str], folder: str) -> None:

@@ -4,16 +4,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
+from kcd_pipeline.config.losses import KdLossConfig, LossConfig
+from kcd_pipeline.config.section import Count, Fraction, NonNegative, Positive, Section, Seed
 from kcd_pipeline.config.variants import variant_words
 from kcd_stores.sizes import DEFAULT_MEMORY, parse_bytes
-
-Fraction = Annotated[float, Field(gt=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 def _size(value: Any) -> str:
@@ -34,12 +30,6 @@ def _off(value: Any) -> Any:
 
 METHODS = ("none", "kd", "kcd")
 PLACEHOLDERS = ("{student}", "{method}", "{variant}", "{seed}")  # of run.dir
-
-
-class Section(BaseModel):
-    """Base of every section: immutable, and closed to keys that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class DataConfig(Section):
@@ -141,7 +131,7 @@ class StudentConfig(Section):
 
 
 class DistillConfig(OptimisationConfig):
-    """How a student is trained: loss = ce_weight * CE + kd_weight * T^2 * KL(teacher || student)."""
+    """How a student is trained: loss = ce_weight * CE + kd_weight * the loss that `distill.loss` names."""
 
     method: Literal["none", "kd", "kcd"] = Field(
         default="kcd", description="none: labels only; kd: all knowledge, always; kcd: condensed as it goes"
@@ -149,6 +139,7 @@ class DistillConfig(OptimisationConfig):
     temperature: Positive = Field(default=4.0, description="T of the soft targets")
     ce_weight: NonNegative = Field(default=0.1, description="of the labels' cross-entropy (none: always 1)")
     kd_weight: NonNegative = Field(default=0.9, description="of the stored knowledge (none: always 0)")
+    loss: LossConfig = KdLossConfig()
 
 
 class CondenseConfig(Section):

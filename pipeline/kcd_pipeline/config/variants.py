@@ -20,8 +20,12 @@ def variant_words(config: Mapping[str, Any]) -> list[str]:
     config
         A config as plain data; one of an older version, which lacks keys, is that of a plain method.
     """
-    if config.get("distill", {}).get("method") != "kcd":
+    distill = config.get("distill", {})
+    if distill.get("method") not in ("kd", "kcd"):
         return []
-    condense = config.get("condense", {})
-    found = (words.get(condense.get(key)) for key, words in CONDENSE_WORDS.items())
+    loss = distill.get("loss", {})
+    found = [{"dkd": "dkd", "dist": "dist"}.get(loss.get("name")), "standardised" if loss.get("standardise") else None]
+    if distill["method"] == "kcd":
+        condense = config.get("condense", {})
+        found += [words.get(condense.get(key)) for key, words in CONDENSE_WORDS.items()]
     return [word for word in found if word]

@@ -10,7 +10,7 @@ from kcd_pipeline.augmentation import permutation
 from kcd_pipeline.condensation import Perturbation, TaughtRows, condense, new_values, stage_of, update_values
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError
-from kcd_pipeline.losses import kd_loss
+from kcd_pipeline.losses import make_loss
 from kcd_pipeline.training.folder import RunFolder
 from kcd_pipeline.training.session import Lesson
 from kcd_pipeline.training.trainer import EpochResult, Objective, Part, labels_only
@@ -39,7 +39,7 @@ class StudentCurriculum:
         self, config: Config, folder: RunFolder, knowledge: tuple[KnowledgeStore, Streaming] | None, samples: int
     ) -> None:
         self._config, self._knowledge, self._samples = config, knowledge, samples
-        self._condense = config.condense
+        self._condense, self._loss = config.condense, make_loss(config.distill)
         self._scratch = folder.path
         self._epochs, self._views = config.distill.epochs, config.store.views
         self._values_path = folder.values
@@ -126,12 +126,12 @@ class StudentCurriculum:
         return Reading(seed=self._config.seed, epoch=epoch, view=epoch % self._views, kept=plan.kept, partner=partner)
 
     def _objective(self, taught: TaughtRows, rows: Rows) -> Objective:
-        """ce_weight * CE + kd_weight * T^2 * KL towards what is taught of `rows`."""
+        """ce_weight * CE + kd_weight * the chosen loss towards what is taught of `rows`."""
         distill = self._config.distill
 
         def objective(logits: Tensor, labels: Tensor, index: np.ndarray) -> Tensor:
             targets = taught.batch(rows, index).to(logits.device, non_blocking=True)
-            knowledge = kd_loss(logits, targets, distill.temperature)
+            knowledge = self._loss(logits, targets, labels)
             return distill.ce_weight * F.cross_entropy(logits, labels) + distill.kd_weight * knowledge
 
         return objective

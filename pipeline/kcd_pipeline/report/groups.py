@@ -18,6 +18,11 @@ ELSEWHERE = {f"{section}.{key}" for section, keys in MOVABLE.items() for key in 
     "store.path",
     "teacher.weights",
 }
+# Where keys begin that a method makes nothing of
+IGNORED = {
+    "none": ("condense.", "distill.loss.", "distill.temperature", "distill.ce_weight", "distill.kd_weight"),
+    "kd": ("condense.",),
+}
 MOST_SETTINGS = 3  # named in a group's label; the rest is in the table of settings
 
 
@@ -61,7 +66,7 @@ def spread(values: Sequence[float]) -> float | None:
 
 def experiment(run: RunRecord) -> dict[str, Any]:
     """The settings of a run, flat, without its seed, without where things lie and without what its method ignores."""
-    ignored = () if run.method == "kcd" else ("condense.",)
+    ignored = IGNORED.get(run.method, ())
     return {
         key: value
         for key, value in flatten(run.config).items()
