@@ -55,6 +55,8 @@ class KnowledgeStore:
         How its logits are laid down.
     made_from
         What it was made from: data set, augmentation, teacher, software.
+    bytes_read
+        Bytes of knowledge read through this object so far.
     """
 
     def __init__(self, location: Location, group: zarr.Group) -> None:
@@ -68,6 +70,7 @@ class KnowledgeStore:
         self._parts = {name: _array(location, group, name) for name in names}
         self._ledger_arrays = (_array(location, group, "complete"), _array(location, group, "seconds"))
         self._ledger = Ledger(location, *self._ledger_arrays, list(self._parts.values()))
+        self.bytes_read = 0
 
     @classmethod
     def create(

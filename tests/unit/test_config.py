@@ -389,7 +389,7 @@ def test_pairs_are_blended_convexly_so_their_strength_goes_up_to_one(recipe: str
 
 def test_a_placeholder_that_is_not_filled_in_is_refused(recipe: str) -> None:
     message = refused_override(recipe, "run.dir=runs/{teacher}")
-    assert "run: dir holds {teacher}, but what is filled in is {student}, {method}, {variant}, {seed}" in message
+    assert "run.dir: it holds {teacher}, but what is filled in is {student}, {method}, {variant}, {seed}" in message
 
 
 @pytest.mark.parametrize(

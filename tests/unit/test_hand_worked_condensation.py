@@ -123,6 +123,7 @@ def test_stage_1_is_the_one_on_paper(values: ValueStore) -> None:
         "dropped": 2,
         "newly_dropped": 2,
         "came_back": 0,
+        "overlap": 1.0,
         "never_visited": 0,
         "score_cut": pytest.approx(0.9, abs=1e-6),  # of sample 1, the last that is kept
     }
@@ -162,6 +163,7 @@ def test_a_dropped_sample_comes_back_when_its_rank_allows(values: ValueStore) ->
     plan = condense(values, before=before, stage=2, epochs=EPOCHS, config=CONDENSE)
     assert 8 in plan.kept
     assert plan.facts["came_back"] == 1
+    assert plan.facts["overlap"] == 5 / 6  # 1, 2, 3, 6 and 7 were kept before, 8 was not
     assert plan.facts["newly_dropped"] == 3  # 0, 5 and 4; 9 was dropped before
     assert plan_on_paper(plan) == dict.fromkeys((8, 1, 2), STORED) | {3: (0, 0.0), 6: (5, 0.15), 7: (4, 0.3)}
 

@@ -54,6 +54,7 @@ def condense(
             "dropped": samples - len(kept),
             "newly_dropped": len(before.kept) - stayed,
             "came_back": len(kept) - stayed,
+            "overlap": stayed / len(kept),
             "never_visited": int((da.from_zarr(values.arrays()[1])[opens - 1] == 0).sum().compute()),
             "score_cut": cut if np.isfinite(cut) else None,
         },

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from kcd_pipeline.config.losses import KdLossConfig, LossConfig
 from kcd_pipeline.config.section import Count, Fraction, NonNegative, Positive, Section, Seed
@@ -26,6 +26,13 @@ Size = Annotated[str, BeforeValidator(_size), WithJsonSchema({"type": "string", 
 def _off(value: Any) -> Any:
     """YAML 1.1 reads the word off as false."""
     return "off" if value is False else value
+
+
+def _with_known_placeholders(path: Path) -> Path:
+    unknown = [name for name in re.findall(r"{.*?}", str(path)) if name not in PLACEHOLDERS]
+    if unknown:
+        raise ValueError(f"it holds {unknown[0]}, but what is filled in is {', '.join(PLACEHOLDERS)}")
+    return path
 
 
 METHODS = ("none", "kd", "kcd")
@@ -172,6 +179,17 @@ class CondenseConfig(Section):
         default="mean", description="V: the running mean of the entropy (eq. 12), or the entropy at the latest visit"
     )
 
+    plans_from: Path | None = Field(
+        default=None,
+        description="a run whose plans are taken, stage by stage, instead of being computed; placeholders as in "
+        "run.dir",
+    )
+
+    @field_validator("plans_from")
+    @classmethod
+    def _known(cls, path: Path | None) -> Path | None:
+        return None if path is None else _with_known_placeholders(path)
+
     @model_validator(mode="after")
     def _convex(self) -> "CondenseConfig":
         if self.perturb == "pair" and self.epsilon_max > 1:
@@ -193,12 +211,10 @@ class RunConfig(Section):
     precision: Literal["float32", "fp16", "bf16"] = Field(default="float32", description="of training arithmetic")
     threads: Count | None = Field(default=None, description="CPU threads; torch's own choice if not given")
 
-    @model_validator(mode="after")
-    def _known_placeholders(self) -> "RunConfig":
-        unknown = [name for name in re.findall(r"{.*?}", str(self.dir)) if name not in PLACEHOLDERS]
-        if unknown:
-            raise ValueError(f"dir holds {unknown[0]}, but what is filled in is {', '.join(PLACEHOLDERS)}")
-        return self
+    @field_validator("dir")
+    @classmethod
+    def _known(cls, path: Path) -> Path:
+        return _with_known_placeholders(path)
 
 
 class Config(Section):
@@ -217,7 +233,15 @@ class Config(Section):
     @property
     def run_dir(self) -> Path:
         """`run.dir` with its placeholders filled in."""
-        text = str(self.run.dir)
+        return self._filled(self.run.dir)
+
+    @property
+    def plans_from(self) -> Path | None:
+        """`condense.plans_from` with its placeholders filled in."""
+        return None if self.condense.plans_from is None else self._filled(self.condense.plans_from)
+
+    def _filled(self, path: Path) -> Path:
+        text = str(path)
         method = self.distill.method
         variant = "-".join([method, *variant_words(self.plain())]).replace(" ", "-")
         for name, value in zip(PLACEHOLDERS, (self.student.model, method, variant, str(self.seed)), strict=True):

@@ -28,4 +28,5 @@ def variant_words(config: Mapping[str, Any]) -> list[str]:
     if distill["method"] == "kcd":
         condense = config.get("condense", {})
         found += [words.get(condense.get(key)) for key, words in CONDENSE_WORDS.items()]
+        found += ["given plans" if condense.get("plans_from") else None]
     return [word for word in found if word]

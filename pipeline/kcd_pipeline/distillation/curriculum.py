@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from kcd_pipeline.augmentation import permutation
 from kcd_pipeline.condensation import Perturbation, TaughtRows, condense, new_values, stage_of, update_values
 from kcd_pipeline.config import Config
+from kcd_pipeline.distillation.given import GivenPlans
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.losses import make_loss
 from kcd_pipeline.training.folder import RunFolder
@@ -32,13 +33,19 @@ from kcd_stores import (
 class StudentCurriculum:
     """Epoch e: the samples of its stage's plan, as view `e mod V`, taught by the stored rows of that view.
 
-    Values and frequencies are recorded in every epoch of every method; only `kcd` condenses by them.
+    Values and frequencies are recorded in every epoch of every method; only `kcd` condenses by them, or follows the
+    plans that are `given`.
     """
 
     def __init__(
-        self, config: Config, folder: RunFolder, knowledge: tuple[KnowledgeStore, Streaming] | None, samples: int
+        self,
+        config: Config,
+        folder: RunFolder,
+        knowledge: tuple[KnowledgeStore, Streaming] | None,
+        samples: int,
+        given: GivenPlans | None = None,
     ) -> None:
-        self._config, self._knowledge, self._samples = config, knowledge, samples
+        self._config, self._knowledge, self._samples, self._given = config, knowledge, samples, given
         self._condense, self._loss = config.condense, make_loss(config.distill)
         self._scratch = folder.path
         self._epochs, self._views = config.distill.epochs, config.store.views
@@ -46,6 +53,7 @@ class StudentCurriculum:
         self._plans = PlanStore(folder.plans)
         self._stream: EpochStream | None = None
         self._plan = keep_all(samples)
+        self._bytes_read = 0
 
     def start(self, epoch: int) -> None:
         """Restore values and plan as they stood before `epoch`, and begin to read ahead."""
@@ -80,13 +88,15 @@ class StudentCurriculum:
             blended=Perturbation(self._plan) if self._condense.perturb == "pair" else None,
         )
 
-    def learnt(self, epoch: int, result: EpochResult) -> None:
+    def learnt(self, epoch: int, result: EpochResult) -> dict[str, int]:
         try:
             update_values(self._value, self._frequency, result.order, result.entropy)
         except ValueError as error:
             raise FailedError(f"epoch {epoch + 1}: {error}. Training has diverged; lower distill.lr.") from error
         self._entropy[result.order] = result.entropy
         self._values.write(epoch, self._value, self._frequency, self._entropy)
+        before, self._bytes_read = self._bytes_read, 0 if self._knowledge is None else self._knowledge[0].bytes_read
+        return {"bytes_read": self._bytes_read - before}
 
     def close(self) -> None:
         """Stop reading ahead."""
@@ -97,6 +107,8 @@ class StudentCurriculum:
         return stage_of(epoch, self._condense.interval) if self._config.distill.method == "kcd" else 0
 
     def _condensed(self, epoch: int) -> Plan:
+        if self._given is not None:
+            return self._given.plan(self._stage(epoch))
         return condense(
             self._values,
             before=self._plan,

@@ -58,6 +58,31 @@ class Group:
         """Of the best test accuracies, 0..1."""
         return statistics.fmean(run.best_test_accuracy for run in self.runs)
 
+    @property
+    def mean_samples(self) -> float:
+        """Of the samples trained on."""
+        return statistics.fmean(run.samples_trained for run in self.runs)
+
+    @property
+    def mean_steps(self) -> float | None:
+        """Of the steps of the optimizer; None where a run did not count them."""
+        return _mean([run.cost.steps for run in self.runs])
+
+    @property
+    def mean_bytes_read(self) -> float | None:
+        """Of the bytes of the store read; None where a run did not count them."""
+        return _mean([run.cost.bytes_read for run in self.runs])
+
+    @property
+    def mean_seconds(self) -> float:
+        """Of training."""
+        return statistics.fmean(run.seconds for run in self.runs)
+
+
+def _mean(values: Sequence[int | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return statistics.fmean(there) if len(there) == len(values) else None
+
 
 def spread(values: Sequence[float]) -> float | None:
     """Sample standard deviation (n - 1); None below two values."""

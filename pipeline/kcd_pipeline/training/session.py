@@ -1,7 +1,7 @@
 """A training run from its first or next epoch to its last: checkpoints, metrics, best weights."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,8 +40,8 @@ class Curriculum(Protocol):
         """What `epoch` trains on."""
         ...
 
-    def learnt(self, epoch: int, result: EpochResult) -> None:
-        """Take note of `epoch`, durably, before it is checkpointed."""
+    def learnt(self, epoch: int, result: EpochResult) -> Mapping[str, int]:
+        """Take note of `epoch`, durably, before it is checkpointed; what its line of metrics is to say besides."""
         ...
 
 
@@ -79,7 +79,7 @@ def run_epochs(
                 blended=lesson.blended,
                 on_batch=lambda size: bar.advance(task, size),
             )
-            curriculum.learnt(epoch, result)
+            counted = curriculum.learnt(epoch, result)
             seconds = time.perf_counter() - started
             accuracy = trainer.test_accuracy()
             if accuracy > best:
@@ -92,6 +92,8 @@ def run_epochs(
                 "test_accuracy": accuracy,
                 "samples": len(result.order),
                 "rows": lesson.knowledge_rows,
+                "steps": result.steps,
+                **counted,
                 "kept_fraction": len(result.order) / trainer.samples,
                 "seconds": seconds,
                 "rows_per_second": len(result.order) / seconds,

@@ -44,6 +44,8 @@ class EpochResult:
         `[n]` int64: samples in the order of training.
     entropy
         `[n]` float32: of the prediction on each, in nats, in the same order.
+    steps
+        Steps of the optimizer.
     seconds
         Of training alone.
     """
@@ -52,6 +54,7 @@ class EpochResult:
     accuracy: float
     order: NDArray[np.int64]
     entropy: NDArray[np.float32]
+    steps: int
     seconds: float
 
 
@@ -122,7 +125,7 @@ class Trainer:
         entropy = torch.empty(samples, device=device)
         loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device)
         self._model.train()
-        done = 0
+        done = steps = 0
         for order, objective in parts:
             for index in cut_batches(order, self._config.batch_size):
                 labels = self._labels[torch.from_numpy(index).to(device)]
@@ -139,6 +142,7 @@ class Trainer:
                     loss_sum += loss.detach() * len(index)
                     correct += (logits.argmax(dim=1) == labels).sum()
                 done += len(index)
+                steps += 1
                 on_batch(len(index))
             trained.append(order)
         loss_mean = float(loss_sum) / samples
@@ -152,6 +156,7 @@ class Trainer:
             accuracy=float(correct) / samples,
             order=np.concatenate(trained),
             entropy=entropy.cpu().numpy(),
+            steps=steps,
             seconds=time.perf_counter() - started,
         )
 
