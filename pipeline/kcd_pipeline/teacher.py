@@ -44,8 +44,8 @@ class LabelsOnly:
         order = permutation(self._seed, epoch, self._all)
         return Lesson(view=epoch, samples=len(order), parts=[(order, labels_only)], knowledge_rows=0)
 
-    def learnt(self, epoch: int, result: EpochResult) -> None:
-        pass
+    def learnt(self, epoch: int, result: EpochResult) -> dict[str, int]:
+        return {}
 
 
 def training_folder(weights: Path) -> RunFolder:

@@ -17,6 +17,7 @@ WORD = np.uint64(32)
 VIEW_STREAM = 0  # to 99: parameters of a view, several draws each
 ORDER_STREAM = 100  # order of samples in an epoch
 STRIP_STREAM = 101  # order of strips in an epoch that is read in windows
+RANK_STREAM = 102  # scores of a condensation that drops at random
 SAMPLE_STREAM = 200  # and up: classes that the encoding `sample` draws, several draws each
 
 
@@ -58,6 +59,12 @@ def draws(seed: int, index: NDArray[np.int64], view: ArrayLike, count: int) -> N
 def uniform(words: NDArray[np.uint32]) -> NDArray[np.float64]:
     """Words as float64 in [0, 1), multiples of 2**-32."""
     return words.astype(np.float64) * 2.0**-32
+
+
+def random_scores(seed: int, stage: int, index: NDArray[np.int64]) -> NDArray[np.float64]:
+    """A score in [0, 1) for each of the samples `index[n]`, pure in (seed, stage, sample); multiples of 2**-53."""
+    high, low = philox(seed, (index & 0xFFFFFFFF, stage, index >> 32, RANK_STREAM))[:2].astype(np.uint64)
+    return ((high << WORD | low) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def below(words: NDArray[np.uint32], bound: ArrayLike) -> NDArray[np.int64]:

@@ -3,7 +3,8 @@
     stage-000/  kept    [K]  int64: the samples taught in this stage, ascending
                 partner [K]  int64: the dropped sample blended into each, -1 where taught as stored
                 epsilon [K]  float32: the strength of the blend, 0 where taught as stored
-                attributes: stage, epoch (its first), samples (N), facts (counts and the score at the cut)
+                attributes: stage, epoch (its first), samples (N), facts (counts, the score at the cut, how many of
+                the kept were not kept in the stage before (came_back) and the share that was (overlap))
 
 The attributes are written last: a stage without them is not there.
 """

@@ -3,6 +3,8 @@
     value     [E, N]   float64: V(i), running mean of the prediction entropy on sample i, in nats;
                        NaN where sample i was never visited
     frequency [E, N]   int32: F(i), how often sample i was trained on; -1 where the epoch was not run
+    entropy   [E, N]   float32: the entropy at the latest visit of sample i, this epoch's or an earlier one's, in
+                       nats; NaN where sample i was never visited
 
 Row e is the state after epoch e and is written once, so a resumed run finds the state of whichever epoch it
 goes on from. Letters: E epochs, N samples.
@@ -22,12 +24,13 @@ CHUNK = 1 << 20  # samples a chunk
 
 
 class ValueStore:
-    """Values and frequencies of one run."""
+    """Values, frequencies and latest entropies of one run."""
 
     def __init__(self, path: Path, group: zarr.Group) -> None:
         self.path = path
         self._value: zarr.Array[Any] = group["value"]  # type: ignore[assignment]  # zarr types a member as array or group
         self._frequency: zarr.Array[Any] = group["frequency"]  # type: ignore[assignment]  # as above
+        self._group = group
         self.epochs, self.samples = self._value.shape
 
     @classmethod
@@ -44,6 +47,9 @@ class ValueStore:
             dimension_names=names,
         )
         group.create_array("frequency", shape=shape, chunks=chunks, dtype="int32", fill_value=-1, dimension_names=names)
+        group.create_array(
+            "entropy", shape=shape, chunks=chunks, dtype="float32", fill_value=float("nan"), dimension_names=names
+        )
         return cls(path, group)
 
     @classmethod
@@ -61,10 +67,13 @@ class ValueStore:
         except (FileNotFoundError, KeyError) as error:
             raise StoreUsageError(f"there are no values of a run at {path} ({error})") from error
 
-    def write(self, epoch: int, value: NDArray[np.float64], frequency: NDArray[np.int32]) -> None:
-        """Write `value[N]` and `frequency[N]` as they stand after `epoch`."""
+    def write(
+        self, epoch: int, value: NDArray[np.float64], frequency: NDArray[np.int32], entropy: NDArray[np.float32]
+    ) -> None:
+        """Write `value[N]`, `frequency[N]` and the latest `entropy[N]` as they stand after `epoch`."""
         self._value[epoch] = value
-        self._frequency[epoch] = frequency
+        self.entropies()[epoch] = entropy
+        self._frequency[epoch] = frequency  # last: by it an epoch is known to have been written
 
     def read(self, epoch: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
         """`value[N]` float64 and `frequency[N]` int32 after `epoch`.
@@ -79,6 +88,26 @@ class ValueStore:
             raise IncompleteStoreError(f"the values of epoch {epoch} were never written to {self.path}")
         return np.asarray(self._value[epoch]), frequency
 
+    def read_entropy(self, epoch: int) -> NDArray[np.float32]:
+        """The entropy of each sample at its latest visit up to `epoch`, `[N]` float32 in nats; NaN: never visited."""
+        return np.asarray(self.entropies()[epoch])
+
     def arrays(self) -> "tuple[zarr.Array[Any], zarr.Array[Any]]":
         """The arrays `value[E, N]` and `frequency[E, N]` themselves, for lazy readers such as dask."""
         return self._value, self._frequency
+
+    def entropies(self) -> "zarr.Array[Any]":
+        """The array `entropy[E, N]` itself, for lazy readers.
+
+        Raises
+        ------
+        StoreUsageError
+            If it is not there: the first runs did not record it.
+        """
+        array = self._group.get("entropy")
+        if not isinstance(array, zarr.Array):
+            raise StoreUsageError(
+                f"the values at {self.path} have no array 'entropy': the run is of an older version. Run it again "
+                f"with --overwrite."
+            )
+        return array

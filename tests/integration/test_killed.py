@@ -149,11 +149,13 @@ def run_facts(folder: Path) -> dict[str, Any]:
     """All that a run's training decided: weights, values, plans, metrics without their timings."""
     run = RunFolder(folder)
     values = ValueStore.open(run.values)
-    timings = {"seconds", "rows_per_second"}
+    timings = {"seconds", "rows_per_second", "bytes_read"}  # what is read ahead is read again
     return {
         "weights": run.weights.read_bytes(),
         "best": run.best_weights.read_bytes(),
-        "values": [[array.tobytes() for array in values.read(epoch)] for epoch in range(EPOCHS)],
+        "values": [
+            [array.tobytes() for array in (*values.read(epoch), values.read_entropy(epoch))] for epoch in range(EPOCHS)
+        ],
         "plans": [
             (plan.kept.tolist(), plan.partner.tolist(), plan.epsilon.tolist(), plan.facts)
             for plan in PlanStore(run.plans).read_all()
@@ -248,6 +250,35 @@ def test_a_run_killed_at_the_worst_moment_and_resumed_is_the_run_never_stopped(
     assert process.exitcode == -signal.SIGKILL
     distill(config, resume=True)
     assert run_facts(config.run_dir) == never_stopped
+
+
+@pytest.mark.parametrize(
+    "ablation",
+    [
+        {"condense__value": "current", "condense__perturb": "pair"},
+        {"condense__keep": "random", "seed": 3},
+        {"condense__keep": "least", "condense__perturb": "off"},
+    ],
+    ids=lambda ablation: "-".join(map(str, ablation.values())),
+)
+def test_an_ablation_killed_and_resumed_is_the_ablation_never_stopped(
+    context: Any, home: Path, never_stopped: dict[str, Any], ablation: dict[str, Any]
+) -> None:
+    name = "-".join(map(str, ablation.values()))
+    whole = settings(home / f"{name}-whole", **ablation)
+    distill(whole)
+    config = settings(home / f"{name}-killed", **ablation)
+    folder = RunFolder(config.run_dir)
+    process = start(context, train, config)
+    while process.is_alive() and len(folder.read_metrics()) < 3:  # in the middle of the second stage
+        time.sleep(0.001)
+    kill(process)
+    distill(config, resume=True)
+    facts = run_facts(whole.run_dir)
+    assert run_facts(config.run_dir) == facts
+    assert facts["kept"] == never_stopped["kept"], "the schedule is the same"
+    assert facts["weights"] != never_stopped["weights"]
+    assert any(plan[1] != [-1] * len(plan[1]) for plan in facts["plans"]) == ("off" not in ablation.values())
 
 
 def test_a_teacher_killed_and_trained_on_is_the_teacher_never_stopped(context: Any, home: Path) -> None:

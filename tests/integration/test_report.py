@@ -107,6 +107,10 @@ def test_json_says_what_the_runs_wrote(play: SimpleNamespace) -> None:
     assert (kcd0["kept_fraction"], kd["kept_fraction"]) == ([1.0, 0.7], [1.0])
     assert (kcd0["rows_trained"], kd["rows_trained"], none["rows_trained"]) == (340, 400, 0)
     assert (kcd1["seed"], none["store"], kd["store"]) == (1, None, str(play.folder / "a.zarr"))
+    assert [(stage["kept"], stage["steps"]) for stage in kcd0["stages"]] == [(200, 4), (140, 3)]
+    assert (kcd0["steps"], kd["steps"], none["steps"]) == (7, 8, 8)
+    assert none["bytes_read"] == 0
+    assert answer["groups"][0]["mean_steps"] == 7
 
 
 def test_json_groups_seeds_and_counts_the_store(play: SimpleNamespace) -> None:
@@ -351,12 +355,19 @@ def test_inspect_a_run(play: SimpleNamespace) -> None:
     first, second = facts["plans"]
     assert (first["kept"], first["perturbed"], first["came_back"]) == (200, 0, None)
     assert (second["kept"], second["perturbed"], second["newly_dropped"], second["came_back"]) == (140, 60, 60, 0)
+    assert (first["overlap"], second["overlap"]) == (None, 1.0)
+    lines = metrics(play.folder / "kcd0")
+    for stage, line, steps in zip((first, second), lines, (4, 3), strict=True):  # 200 and 140 samples in batches of 64
+        assert (stage["epochs"], stage["samples"], stage["steps"]) == (1, line["samples"], steps)
+        assert (stage["seconds"], stage["bytes_read"]) == (line["seconds"], line["bytes_read"])
+    assert (facts["steps"], facts["bytes_read"]) == (7, sum(line["bytes_read"] for line in lines))
     assert second["epsilon_max"] == pytest.approx(0.3)
     assert facts["values"]["never_visited"] == 0
     assert facts["values"]["visits"] == {"least": 1, "most": 2}
     text = kcd("inspect", play.folder / "kcd0").stdout
     assert "finished, 2 of 2 epochs" in text
     assert re.search(r"2 +2 +140 \(70.00%\) +80 +60 +0 +60", text)
+    assert re.search(r"2 +1 +140 +3 ", text.partition("What each stage cost")[2])
 
 
 def test_inspect_an_unfinished_run_and_a_teacher(play: SimpleNamespace) -> None:

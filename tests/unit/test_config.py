@@ -189,6 +189,36 @@ def test_bounds_are_where_they_are_said_to_be(key: str, refused: list[Any], take
         assert isinstance(parse_config(with_value(value), source="own.yaml"), Config)
 
 
+# --- a section chosen by its name -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "distill.loss.name=dkdd",
+            "distill.loss.name: found 'dkdd', expected one of kd, dkd, dist; did you mean 'dkd'?",
+        ),
+        ("distill.loss.standardize=true", "no key 'distill.loss.standardize'; did you mean 'standardise'?"),
+        ("distill.loss.beta=2", "there is no key 'distill.loss.beta'"),  # kd has none
+        ("distill.loss={name: dkd, gamma: 2}", "there is no key 'distill.loss.gamma'"),
+        ("distill.loss={name: dkd, alpha: -1}", "distill.loss.alpha: found -1; "),
+        ("distill.loss={name: [dkd]}", "distill.loss.name: found \"['dkd']\", expected one of kd, dkd, dist"),
+        ("distill.loss=dkd", "'distill.loss' is a section of keys, found 'dkd'"),
+    ],
+)
+def test_a_loss_that_is_not_there_is_refused_by_its_key(recipe: str, override: str, said: str) -> None:
+    assert said in refused_override(recipe, override)
+
+
+def test_each_loss_has_parameters_of_its_own(recipe: str) -> None:
+    assert load_config(recipe).plain()["distill"]["loss"] == {"name": "kd", "standardise": False}
+    overrides = ["distill.loss.name=dist", "distill.loss.gamma=3"]
+    config = load_config(recipe, overrides)
+    assert config.plain()["distill"]["loss"] == {"name": "dist", "beta": 1.0, "gamma": 3.0}
+    assert parse_config(config.plain(), source="again") == config
+
+
 # --- --set -----------------------------------------------------------------------------------------------
 
 
@@ -340,9 +370,34 @@ def test_the_default_run_dir_keeps_methods_and_seeds_apart(recipe: str) -> None:
     assert load_config(recipe, ["seed=2"]).run_dir == Path("runs/resnet8-kcd-seed2")
 
 
+@pytest.mark.parametrize(
+    ("overrides", "folder"),
+    [
+        ([], "resnet8-kcd-seed0"),
+        (["condense.perturb=off"], "resnet8-kcd-drop-only-seed0"),
+        (["condense.keep=random", "condense.perturb=off"], "resnet8-kcd-random-drop-only-seed0"),
+        (["condense.alpha=0", "condense.value=current"], "resnet8-kcd-alpha-0-current-entropy-seed0"),
+        (["condense.keep=least"], "resnet8-kcd-least-valued-seed0"),
+        (["condense.perturb=pair"], "resnet8-kcd-pairs-seed0"),
+        (["condense.keep=random", "distill.method=kd"], "resnet8-kd-seed0"),  # which does not condense
+        (["distill.loss.name=dkd", "condense.perturb=off"], "resnet8-kcd-dkd-drop-only-seed0"),
+        (["distill.loss.standardise=true", "distill.method=kd"], "resnet8-kd-standardised-seed0"),
+        (["distill.loss.name=dist", "distill.method=none"], "resnet8-none-seed0"),
+    ],
+)
+def test_the_default_run_dir_keeps_ablations_apart(recipe: str, overrides: list[str], folder: str) -> None:
+    assert load_config(recipe, overrides).run_dir == Path("runs", folder)
+
+
+def test_pairs_are_blended_convexly_so_their_strength_goes_up_to_one(recipe: str) -> None:
+    assert load_config(recipe, ["condense.epsilon_max=1.5"]).condense.epsilon_max == 1.5
+    message = refused_override(recipe, "condense={perturb: pair, epsilon_max: 1.5}")
+    assert "condense: perturb: pair blends (1 - eps) with eps: epsilon_max goes up to 1, got 1.5" in message
+
+
 def test_a_placeholder_that_is_not_filled_in_is_refused(recipe: str) -> None:
     message = refused_override(recipe, "run.dir=runs/{teacher}")
-    assert "run: dir holds {teacher}, but what is filled in is {student}, {method}, {seed}" in message
+    assert "run.dir: it holds {teacher}, but what is filled in is {student}, {method}, {variant}, {seed}" in message
 
 
 @pytest.mark.parametrize(

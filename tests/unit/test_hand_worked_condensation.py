@@ -51,6 +51,7 @@ from kcd_pipeline.condensation.ogve import scores
 from kcd_pipeline.condensation.vaks import blend
 from kcd_pipeline.config import CondenseConfig
 from kcd_stores import NO_PARTNER, Plan, ValueStore, keep_all
+from kcd_stores.philox import random_scores
 
 N = 10
 STAGE_0 = [
@@ -73,12 +74,14 @@ def values(tmp_path: Path) -> ValueStore:
     """The values of a run that saw exactly the entropies above, recorded as training records them."""
     store = ValueStore.create(tmp_path / "values.zarr", epochs=EPOCHS, samples=N)
     value, frequency = new_values(N)
+    latest = np.full(N, np.nan, np.float32)
     visits = [(np.arange(N), entropies) for entropies in STAGE_0]
     visits += [(np.array(KEPT_IN_STAGE_1), H_IN_STAGE_1)] * 3
     for epoch, (index, entropies) in enumerate(visits):
         shuffled = np.random.default_rng(epoch).permutation(len(index))  # the order of visits must not matter
         update_values(value, frequency, index[shuffled], np.float32(entropies)[shuffled])
-        store.write(epoch, value, frequency)
+        latest[index] = entropies
+        store.write(epoch, value, frequency, latest)
     return store
 
 
@@ -120,6 +123,7 @@ def test_stage_1_is_the_one_on_paper(values: ValueStore) -> None:
         "dropped": 2,
         "newly_dropped": 2,
         "came_back": 0,
+        "overlap": 1.0,
         "never_visited": 0,
         "score_cut": pytest.approx(0.9, abs=1e-6),  # of sample 1, the last that is kept
     }
@@ -159,6 +163,7 @@ def test_a_dropped_sample_comes_back_when_its_rank_allows(values: ValueStore) ->
     plan = condense(values, before=before, stage=2, epochs=EPOCHS, config=CONDENSE)
     assert 8 in plan.kept
     assert plan.facts["came_back"] == 1
+    assert plan.facts["overlap"] == 5 / 6  # 1, 2, 3, 6 and 7 were kept before, 8 was not
     assert plan.facts["newly_dropped"] == 3  # 0, 5 and 4; 9 was dropped before
     assert plan_on_paper(plan) == dict.fromkeys((8, 1, 2), STORED) | {3: (0, 0.0), 6: (5, 0.15), 7: (4, 0.3)}
 
@@ -168,6 +173,71 @@ def test_fewer_kept_than_dropped_perturbs_all_that_is_kept(values: ValueStore) -
     config = CONDENSE.model_copy(update={"keep_ratio": 0.2, "dropped": "all"})
     plan = condense(values, before=keep_all(N), stage=2, epochs=EPOCHS, config=config)
     assert plan_on_paper(plan) == {8: (2, 0.0), 1: (3, 0.3)}
+
+
+# --- ablations: other plans from the same values ----------------------------------------------------------
+
+
+def test_drop_only_keeps_the_same_and_perturbs_nothing(values: ValueStore) -> None:
+    config = CONDENSE.model_copy(update={"perturb": "off"})
+    plan = condense(values, before=keep_all(N), stage=1, epochs=EPOCHS, config=config)
+    assert plan_on_paper(plan) == dict.fromkeys((3, 8, 0, 2, 6, 5, 7, 1), STORED)
+    assert (plan.facts["taught_as_stored"], plan.facts["perturbed"], plan.facts["newly_dropped"]) == (8, 0, 2)
+
+
+def test_pairs_have_the_same_plan_for_they_differ_in_what_is_blended(values: ValueStore) -> None:
+    config = CONDENSE.model_copy(update={"perturb": "pair"})
+    plan = condense(values, before=keep_all(N), stage=1, epochs=EPOCHS, config=config)
+    assert plan_on_paper(plan) == plan_on_paper(stage_1(values))
+
+
+def test_keeping_the_least_valued_is_the_ranking_from_its_other_end(values: ValueStore) -> None:
+    """Ascending score, ties by index: 9 4 1 5 7 0 2 6 8 3. Of 8 kept the last two are (2, 6); dropped: 8, then 3."""
+    config = CONDENSE.model_copy(update={"keep": "least"})
+    plan = condense(values, before=keep_all(N), stage=1, epochs=EPOCHS, config=config)
+    assert plan_on_paper(plan) == dict.fromkeys((9, 4, 1, 5, 7, 0), STORED) | {2: (8, 0.0), 6: (3, 0.3)}
+    assert plan.facts["score_cut"] == pytest.approx(2.1, abs=1e-6)  # of sample 6, the most valued that is kept
+
+
+def test_current_entropy_ranks_by_the_latest_visit_also_of_what_was_dropped(values: ValueStore) -> None:
+    """After stage 1 the latest H of 4 and 9, dropped in it, are those of epoch 2: 0.2 and 0.1.
+
+    sample      0     1     2     3     4     5     6     7     8     9
+    H          0.1   0.9   0.48  0.16  0.2   0.2   0.3   0.58  0.7   0.1
+    H * F      0.6   5.4   2.88  0.96  0.6   1.2   1.8   3.48  4.2   0.3     (F = 6, but 3 for 4 and 9)
+    rank: 1 8 7 2 6 5 | 3 0 4 9. New in K0: 3, 0. K1L = (6, 5).
+    """
+    config = CONDENSE.model_copy(update={"value": "current"})
+    plan = condense(values, before=stage_1(values), stage=2, epochs=EPOCHS, config=config)
+    assert plan_on_paper(plan) == dict.fromkeys((1, 8, 7, 2), STORED) | {6: (3, 0.0), 5: (0, 0.3)}
+
+
+def test_dropping_at_random_keeps_the_schedule_and_depends_on_seed_and_stage_alone(values: ValueStore) -> None:
+    config = CONDENSE.model_copy(update={"keep": "random"})
+
+    def plan(seed: int, stage: int) -> Plan:
+        return condense(values, before=keep_all(N), stage=stage, epochs=EPOCHS, config=config, seed=seed)
+
+    assert [len(plan(0, stage).kept) for stage in (1, 2)] == [8, 6]
+    assert plan_on_paper(plan(0, 1)) == plan_on_paper(plan(0, 1))
+    kept = {tuple(plan(seed, stage).kept) for seed in range(4) for stage in (1, 2)}
+    assert len(kept) == 8, "each seed and stage draws anew"
+    order = random_scores(0, 1, np.arange(N)).argsort()[::-1]
+    assert set(plan(0, 1).kept) == set(order[:8])
+    assert dict(zip(order[6:8].tolist(), order[8:].tolist(), strict=True)) == {
+        kept: partner for kept, (partner, _) in plan_on_paper(plan(0, 1)).items() if partner != NO_PARTNER
+    }
+
+
+def test_what_was_never_visited_is_dropped_first_whatever_is_kept(tmp_path: Path) -> None:
+    store = ValueStore.create(tmp_path / "values.zarr", epochs=2, samples=4)
+    visited, nothing = np.int32([1, 0, 1, 1]), np.nan
+    store.write(0, np.array([0.5, nothing, 0.1, 0.9]), visited, np.float32([0.5, nothing, 0.1, 0.9]))
+    for keep in ("most", "least", "random"):
+        config = CondenseConfig(interval=1, keep_ratio=0.75, keep=keep)
+        plan = condense(store, before=keep_all(4), stage=1, epochs=2, config=config)
+        assert plan.kept.tolist() == [0, 2, 3]
+        assert plan.facts["never_visited"] == 1
 
 
 # Three classes; stored rows of samples 1 (taught) and 9 (its partner, eps 0.3) as logits:
@@ -200,9 +270,19 @@ def test_a_row_perturbed_in_probability_space(temperature: float) -> None:
     np.testing.assert_allclose(torch.softmax(blended / temperature, dim=1), [[0.42, 0.26, 0.32]], atol=1e-6)
 
 
-def test_eps_zero_leaves_the_distribution_as_stored_in_either_space() -> None:
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_a_row_of_a_pair_is_blended_convexly(temperature: float) -> None:
+    # 0.75 * (0.5, 0.3, 0.2) + 0.25 * (0.1, 0.1, 0.8) = (0.4, 0.25, 0.35); at eps = 1 the partner's alone
+    first = temperature * torch.log(torch.tensor([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]]))
+    second = temperature * torch.log(torch.tensor([[0.1, 0.1, 0.8], [0.1, 0.1, 0.8]]))
+    blended = blend(first, second, torch.tensor([0.25, 1.0]), space="pair", temperature=temperature)
+    expected = [[0.4, 0.25, 0.35], [0.1, 0.1, 0.8]]
+    np.testing.assert_allclose(torch.softmax(blended / temperature, dim=1), expected, atol=1e-6)
+
+
+def test_eps_zero_leaves_the_distribution_as_stored_in_every_space() -> None:
     first, second = torch.tensor([[3.0, -1.0, 0.5]]), torch.tensor([[-60.0, 60.0, 0.0]])
-    for space in ("logits", "probabilities"):
+    for space in ("logits", "probabilities", "pair"):
         blended = blend(first, second, torch.zeros(1), space=space, temperature=4.0)
         torch.testing.assert_close(torch.softmax(blended / 4, 1), torch.softmax(first / 4, 1))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kcd_stores.philox import below, draws, permutation, philox, uniform
+from kcd_stores.philox import below, draws, permutation, philox, random_scores, uniform
 
 # philox4x32-10 known-answer vectors of the Random123 distribution (kat_vectors): counter, key, result
 KNOWN_ANSWERS = [
@@ -67,3 +67,16 @@ def test_the_order_of_a_subset_is_the_order_of_the_whole_with_the_rest_left_out(
     whole = permutation(3, 8, np.arange(100))
     subset = np.array([4, 8, 15, 16, 23, 42])
     assert permutation(3, 8, subset).tolist() == [i for i in whole if i in subset]
+
+
+def test_random_scores_are_uniform_and_fresh_for_each_seed_and_stage() -> None:
+    index = np.arange(20_000)
+    scores = [random_scores(seed, stage, index) for seed in (0, 1) for stage in (1, 2)]
+    for score in scores:
+        assert score.min() >= 0
+        assert score.max() < 1
+        assert stats.kstest(score, "uniform").pvalue > 1e-4
+    assert np.abs(np.corrcoef(scores) - np.eye(4)).max() < 0.03
+    # the 53 leading bits of the first two words: worked out from the generator itself
+    high, low = (int(word) for word in philox(1, (7, 2, 0, 102))[:2])
+    assert random_scores(1, 2, np.array([7]))[0] == ((high << 32 | low) >> 11) / 2**53

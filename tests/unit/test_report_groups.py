@@ -47,6 +47,7 @@ def run(label: str, accuracy: float = 0.9, **changes: Any) -> RunRecord:
         "store": {"path": "a.zarr", "views": 2},
         "student": {"model": changes.get("student", "resnet8")},
         "distill": {"method": method, "lr": changes.get("lr", 0.05)},
+        "condense": {"keep_ratio": 0.7} | changes.get("condense", {}),
         "run": {
             "dir": label,
             "device": changes.get("device", "auto"),
@@ -111,6 +112,41 @@ def test_what_an_experiment_is_does_separate(change: dict[str, Any], told: str) 
     assert len(groups) == 2
     assert told in groups[1].label
     assert groups[0].label != groups[1].label
+
+
+@pytest.mark.parametrize(
+    ("condense", "label"),
+    [
+        ({}, "kcd resnet8"),
+        ({"alpha": 0.03, "keep": "most", "value": "mean", "perturb": "knowledge"}, "kcd resnet8"),
+        ({"alpha": 0.0}, "kcd resnet8 (alpha 0)"),
+        ({"perturb": "off"}, "kcd resnet8 (drop only)"),
+        ({"perturb": "pair"}, "kcd resnet8 (pairs)"),
+        ({"keep": "random"}, "kcd resnet8 (random)"),
+        ({"keep": "least"}, "kcd resnet8 (least valued)"),
+        ({"value": "current"}, "kcd resnet8 (current entropy)"),
+        ({"keep": "random", "perturb": "off"}, "kcd resnet8 (random, drop only)"),
+    ],
+)
+def test_an_ablation_is_called_by_what_it_is(condense: dict[str, Any], label: str) -> None:
+    (group,), _ = seed_groups([run("a", method="kcd", condense=condense)])
+    assert group.label == label
+
+
+def test_ablations_are_groups_of_their_own_and_settings_are_told_within_them() -> None:
+    changes: list[dict[str, Any]] = [{}, {"keep": "random"}, {"keep": "random", "keep_ratio": 0.5}]
+    groups, _ = seed_groups([run(str(n), method="kcd", condense=change) for n, change in enumerate(changes)])
+    assert [group.label for group in groups] == [
+        "kcd resnet8",
+        "kcd resnet8 (random, keep_ratio=0.7)",
+        "kcd resnet8 (random, keep_ratio=0.5)",
+    ]
+    assert len({group.kind for group in groups}) == 2
+
+
+def test_what_a_method_ignores_does_not_separate_its_seeds() -> None:
+    groups, _ = seed_groups([run("a", seed=0), run("b", seed=1, condense={"keep_ratio": 0.5})])
+    assert len(groups) == 1
 
 
 def test_the_same_seed_twice_is_told_and_counted_once() -> None:

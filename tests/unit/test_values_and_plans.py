@@ -1,5 +1,6 @@
 """A run's own stores: values by epoch, plans by stage."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,34 @@ from kcd_stores import IncompleteStoreError, Plan, PlanStore, StoreUsageError, V
 def test_values_read_back_by_epoch(tmp_path: Path) -> None:
     store = ValueStore.create(tmp_path / "values.zarr", epochs=2, samples=3)
     value, frequency = np.array([0.1, np.nan, 2.0]), np.array([3, 0, 1], dtype=np.int32)
-    store.write(0, value, frequency)
+    entropy = np.float32([0.2, np.nan, 2.0])
+    store.write(0, value, frequency, entropy)
     again, visits = ValueStore.open(tmp_path / "values.zarr").read(0)
     np.testing.assert_array_equal(again, value)
     np.testing.assert_array_equal(visits, frequency)
+    np.testing.assert_array_equal(ValueStore.open(tmp_path / "values.zarr").read_entropy(0), entropy)
     with pytest.raises(IncompleteStoreError, match="epoch 1"):
         store.read(1)
 
 
 def test_values_are_plain_zarr(tmp_path: Path) -> None:
-    ValueStore.create(tmp_path / "values.zarr", epochs=2, samples=3).write(1, np.arange(3.0), np.ones(3, np.int32))
+    store = ValueStore.create(tmp_path / "values.zarr", epochs=2, samples=3)
+    store.write(1, np.arange(3.0), np.ones(3, np.int32), np.float32([0.5, 1, 2]))
     plain = zarr.open(str(tmp_path / "values.zarr"), mode="r")
     assert plain["value"][1].tolist() == [0.0, 1.0, 2.0]
+    assert plain["entropy"][1].tolist() == [0.5, 1.0, 2.0]
     assert np.isnan(plain["value"][0]).all()
+    assert np.isnan(plain["entropy"][0]).all()
+
+
+def test_values_of_the_first_runs_are_read_without_the_entropies_that_they_lack(tmp_path: Path) -> None:
+    store = ValueStore.create(tmp_path / "values.zarr", epochs=1, samples=3)
+    store.write(0, np.arange(3.0), np.ones(3, np.int32), np.zeros(3, np.float32))
+    shutil.rmtree(tmp_path / "values.zarr" / "entropy")
+    old = ValueStore.open(tmp_path / "values.zarr")
+    assert old.read(0)[0].tolist() == [0.0, 1.0, 2.0]
+    with pytest.raises(StoreUsageError, match="no array 'entropy'"):
+        old.read_entropy(0)
 
 
 def test_no_values_there(tmp_path: Path) -> None:

@@ -2,7 +2,17 @@
 
 from kcd_pipeline.condensation.condense import condense
 from kcd_pipeline.condensation.ogve import new_values, update_values
+from kcd_pipeline.condensation.perturbation import Blended, Perturbation
 from kcd_pipeline.condensation.schedule import stage_count, stage_of
 from kcd_pipeline.condensation.taught import TaughtRows
 
-__all__ = ["TaughtRows", "condense", "new_values", "stage_count", "stage_of", "update_values"]
+__all__ = [
+    "Blended",
+    "Perturbation",
+    "TaughtRows",
+    "condense",
+    "new_values",
+    "stage_count",
+    "stage_of",
+    "update_values",
+]

@@ -80,13 +80,16 @@ def blend(first: Tensor, second: Tensor, epsilon: Tensor, *, space: str, tempera
     """K1L (+) eps (x) K0 (eq. 14) of logits `first[B, C]`, `second[B, C]` and `epsilon[B]`: logits `[B, C]`.
 
     In `logits`: `z1 + eps * z0`, a geometric blend of the two distributions. In `probabilities`: the logits whose
-    softmax at T is `(p1 + eps * p0) / (1 + eps)`, p being the softmaxes at T.
+    softmax at T is `(p1 + eps * p0) / (1 + eps)`, p being the softmaxes at T. As a `pair`, whose image is blended by
+    the same eps: those whose softmax at T is `(1 - eps) * p1 + eps * p0`, 0 <= eps <= 1.
     """
     weight = epsilon[:, None]
     if space == "logits":
         return first + weight * second
     log_first = torch.log_softmax(first / temperature, dim=1)
     log_second = torch.log_softmax(second / temperature, dim=1)
+    if space == "pair":
+        return temperature * torch.logaddexp(torch.log1p(-weight) + log_first, weight.log() + log_second)
     return temperature * (torch.logaddexp(log_first, weight.log() + log_second) - torch.log1p(weight))
 
 

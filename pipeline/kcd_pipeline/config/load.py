@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from kcd_pipeline.config.schema import Config
+from kcd_pipeline.config.section import choices, section_of
 from kcd_pipeline.errors import UserError
 
 SUFFIXES = (".yaml", ".yml")
@@ -172,8 +173,8 @@ def _refuse_unknown(tree: Mapping[str, Any], model: type[BaseModel], prefix: str
             raise UserError(
                 f"{source}: there is no key '{prefix}{key}'{nearest(str(key), known)} ({where} has: {', '.join(known)})"
             )
-        section = known[key].annotation
-        if isinstance(section, type) and issubclass(section, BaseModel):
+        section = section_of(known[key], value)
+        if section is not None:
             if not isinstance(value, Mapping):
                 raise UserError(f"{source}: '{prefix}{key}' is a section of keys, found {value!r}")
             _refuse_unknown(value, section, f"{prefix}{key}.", source)
@@ -183,17 +184,36 @@ def _explain(error: ValidationError, source: str) -> str:
     """Pydantic's findings, one sentence each, in our words."""
     lines = []
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
+        key = _key(item["loc"])
         found = item.get("input")
         if item["type"] == "missing":
             how = "add the section to the file" if key in SECTIONS else f"set it in the file or with --set {key}=..."
             lines.append(f"{key} is missing: {how}")
         elif item["type"] == "literal_error":
             expected = item["ctx"]["expected"]
-            choices = [choice.strip(" '") for choice in expected.replace(" or ", ",").split(",")]
-            lines.append(f"{key}: found {found!r}, expected one of {', '.join(choices)}{nearest(str(found), choices)}")
+            known = [choice.strip(" '") for choice in expected.replace(" or ", ",").split(",")]
+            lines.append(f"{key}: found {found!r}, expected one of {', '.join(known)}{nearest(str(found), known)}")
+        elif item["type"] == "union_tag_invalid":
+            tag, known = item["ctx"]["tag"], [name.strip(" '") for name in item["ctx"]["expected_tags"].split(",")]
+            lines.append(f"{key}.name: found {tag!r}, expected one of {', '.join(known)}{nearest(tag, known)}")
         elif item["type"] == "value_error":
             lines.append(f"{key}: {item['msg'].removeprefix('Value error, ')}")
         else:
             lines.append(f"{key}: found {found!r}; {item['msg'][0].lower()}{item['msg'][1:]}")
     return f"{source}: " + "; ".join(lines)
+
+
+def _key(place: tuple[int | str, ...]) -> str:
+    """The dotted key of a place in pydantic's words, which name the chosen section of several as if it were a key."""
+    names: list[str] = []
+    model: type[BaseModel] | None = Config
+    known: dict[str, type[BaseModel]] = {}
+    for part in map(str, place):
+        if part in known:
+            model, known = known[part], {}
+            continue
+        names.append(part)
+        field = model.model_fields.get(part) if model else None
+        known = choices(field) if field else {}
+        model = section_of(field, None) if field else None
+    return ".".join(names)

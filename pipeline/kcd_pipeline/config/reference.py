@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from kcd_pipeline.config.schema import Config
+from kcd_pipeline.config.section import choices, section_of
 
 HEAD = """# Every key of a recipe
 
@@ -16,17 +17,37 @@ Made from the schema by `python -m kcd_pipeline.config.reference`. Any of them c
 """
 
 
+COLUMNS = "| key | default | takes | meaning |\n| --- | --- | --- | --- |"
+
+
 def reference() -> str:
     """The whole page."""
     parts = [HEAD, *_table("(top level)", "", Config, "A recipe.")]
     for name, field in Config.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            parts += _table(f"`{name}`", f"{name}.", field.annotation, field.annotation.__doc__ or "")
+        section = section_of(field, None)
+        if section is not None:
+            parts += _table(f"`{name}`", f"{name}.", section, section.__doc__ or "")
+            for key, chosen in section.model_fields.items():
+                if choices(chosen):
+                    parts += _choice(f"{name}.{key}", choices(chosen))
     return "\n".join(parts)
 
 
+def _choice(key: str, sections: dict[str, type[BaseModel]]) -> Iterator[str]:
+    """The table of a section that is one of several, by its name."""
+    yield f"\n## `{key}`\n\nChosen by its name, with parameters of its own.\n\n{COLUMNS}"
+    names = ", ".join(f"`{name}`" for name in sections)
+    yield f"| `{key}.name` | `{next(iter(sections))}` | {names} | which one |"
+    for section in sections.values():
+        yield from _rows(f"{key}.", section)
+
+
 def _table(title: str, prefix: str, section: type[BaseModel], purpose: str) -> Iterator[str]:
-    yield f"\n## {title}\n\n{purpose}\n\n| key | default | takes | meaning |\n| --- | --- | --- | --- |"
+    yield f"\n## {title}\n\n{purpose}\n\n{COLUMNS}"
+    yield from _rows(prefix, section)
+
+
+def _rows(prefix: str, section: type[BaseModel]) -> Iterator[str]:
     schema = section.model_json_schema()["properties"]
     for name, field in section.model_fields.items():
         if not field.description:  # a section, which has a table of its own

@@ -4,16 +4,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, WithJsonSchema, field_validator, model_validator
 
+from kcd_pipeline.config.losses import KdLossConfig, LossConfig
+from kcd_pipeline.config.section import Count, Fraction, NonNegative, Positive, Section, Seed
+from kcd_pipeline.config.variants import variant_words
 from kcd_stores.sizes import DEFAULT_MEMORY, parse_bytes
 
-Fraction = Annotated[float, Field(gt=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Pixel = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 def _size(value: Any) -> str:
@@ -31,14 +29,21 @@ ModelName = Annotated[str, Field(min_length=1)]
 MODEL = "one that `kcd-pipeline models` lists, torchvision/NAME, timm/NAME or package.module:callable"
 ARGUMENTS = "for a model from elsewhere, by name; docs/models.md"
 
+
+def _off(value: Any) -> Any:
+    """YAML 1.1 reads the word off as false."""
+    return "off" if value is False else value
+
+
+def _with_known_placeholders(path: Path) -> Path:
+    unknown = [name for name in re.findall(r"{.*?}", str(path)) if name not in PLACEHOLDERS]
+    if unknown:
+        raise ValueError(f"it holds {unknown[0]}, but what is filled in is {', '.join(PLACEHOLDERS)}")
+    return path
+
+
 METHODS = ("none", "kd", "kcd")
-PLACEHOLDERS = ("{student}", "{method}", "{seed}")  # of run.dir
-
-
-class Section(BaseModel):
-    """Base of every section: immutable, and closed to keys that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+PLACEHOLDERS = ("{student}", "{method}", "{variant}", "{seed}")  # of run.dir
 
 
 class DataConfig(Section):
@@ -170,7 +175,7 @@ class StudentConfig(Section):
 
 
 class DistillConfig(OptimisationConfig):
-    """How a student is trained: loss = ce_weight * CE + kd_weight * T^2 * KL(teacher || student)."""
+    """How a student is trained: loss = ce_weight * CE + kd_weight * the loss that `distill.loss` names."""
 
     method: Literal["none", "kd", "kcd"] = Field(
         default="kcd", description="none: labels only; kd: all knowledge, always; kcd: condensed as it goes"
@@ -178,6 +183,7 @@ class DistillConfig(OptimisationConfig):
     temperature: Positive = Field(default=4.0, description="T of the soft targets")
     ce_weight: NonNegative = Field(default=0.1, description="of the labels' cross-entropy (none: always 1)")
     kd_weight: NonNegative = Field(default=0.9, description="of the stored knowledge (none: always 0)")
+    loss: LossConfig = KdLossConfig()
 
 
 class CondenseConfig(Section):
@@ -199,25 +205,53 @@ class CondenseConfig(Section):
     space: Literal["logits", "probabilities"] = Field(
         default="logits", description="where: z1 + eps*z0, or (p1 + eps*p0) / (1 + eps) at the temperature"
     )
+    perturb: Annotated[Literal["knowledge", "pair", "off"], BeforeValidator(_off)] = Field(
+        default="knowledge",
+        description="what K1L is blended into: the knowledge, image and knowledge together, or nothing (drop only)",
+    )
+    keep: Literal["most", "least", "random"] = Field(
+        default="most", description="which samples are kept: the most valued, the least valued, or random ones"
+    )
+    value: Literal["mean", "current"] = Field(
+        default="mean", description="V: the running mean of the entropy (eq. 12), or the entropy at the latest visit"
+    )
+
+    plans_from: Path | None = Field(
+        default=None,
+        description="a run whose plans are taken, stage by stage, instead of being computed; placeholders as in "
+        "run.dir",
+    )
+
+    @field_validator("plans_from")
+    @classmethod
+    def _known(cls, path: Path | None) -> Path | None:
+        return None if path is None else _with_known_placeholders(path)
+
+    @model_validator(mode="after")
+    def _convex(self) -> "CondenseConfig":
+        if self.perturb == "pair" and self.epsilon_max > 1:
+            raise ValueError(
+                f"perturb: pair blends (1 - eps) with eps: epsilon_max goes up to 1, got {self.epsilon_max}"
+            )
+        return self
 
 
 class RunConfig(Section):
     """Where a student's run goes, and on what it runs."""
 
     dir: Path = Field(
-        default=Path("runs/{student}-{method}-seed{seed}"),
-        description="folder of the run; {student}, {method} and {seed} are filled in",
+        default=Path("runs/{student}-{variant}-seed{seed}"),
+        description="folder of the run; {student}, {method}, {variant} (the method, with what sets it apart: "
+        "kcd-drop-only) and {seed} are filled in",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="auto: a GPU where there is one")
     precision: Literal["float32", "fp16", "bf16"] = Field(default="float32", description="of training arithmetic")
     threads: Count | None = Field(default=None, description="CPU threads; torch's own choice if not given")
 
-    @model_validator(mode="after")
-    def _known_placeholders(self) -> "RunConfig":
-        unknown = [name for name in re.findall(r"{.*?}", str(self.dir)) if name not in PLACEHOLDERS]
-        if unknown:
-            raise ValueError(f"dir holds {unknown[0]}, but what is filled in is {', '.join(PLACEHOLDERS)}")
-        return self
+    @field_validator("dir")
+    @classmethod
+    def _known(cls, path: Path) -> Path:
+        return _with_known_placeholders(path)
 
 
 class Config(Section):
@@ -236,9 +270,19 @@ class Config(Section):
     @property
     def run_dir(self) -> Path:
         """`run.dir` with its placeholders filled in."""
-        text = str(self.run.dir)
+        return self._filled(self.run.dir)
+
+    @property
+    def plans_from(self) -> Path | None:
+        """`condense.plans_from` with its placeholders filled in."""
+        return None if self.condense.plans_from is None else self._filled(self.condense.plans_from)
+
+    def _filled(self, path: Path) -> Path:
+        text = str(path)
+        method = self.distill.method
+        variant = "-".join([method, *variant_words(self.plain())]).replace(" ", "-")
         student = re.sub(r"[/:]", "-", self.student.model)  # one folder, whatever the name has in it
-        for name, value in zip(PLACEHOLDERS, (student, self.distill.method, str(self.seed)), strict=True):
+        for name, value in zip(PLACEHOLDERS, (student, method, variant, str(self.seed)), strict=True):
             text = text.replace(name, value)
         return Path(text)
 

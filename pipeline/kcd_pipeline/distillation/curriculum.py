@@ -7,10 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kcd_pipeline.augmentation import permutation
-from kcd_pipeline.condensation import TaughtRows, condense, new_values, stage_of, update_values
+from kcd_pipeline.condensation import Perturbation, TaughtRows, condense, new_values, stage_of, update_values
 from kcd_pipeline.config import Config
+from kcd_pipeline.distillation.given import GivenPlans
 from kcd_pipeline.errors import FailedError
-from kcd_pipeline.losses import kd_loss
+from kcd_pipeline.losses import make_loss
 from kcd_pipeline.training.folder import RunFolder
 from kcd_pipeline.training.session import Lesson
 from kcd_pipeline.training.trainer import EpochResult, Objective, Part, labels_only
@@ -32,29 +33,39 @@ from kcd_stores import (
 class StudentCurriculum:
     """Epoch e: the samples of its stage's plan, as view `e mod V`, taught by the stored rows of that view.
 
-    Values and frequencies are recorded in every epoch of every method; only `kcd` condenses by them.
+    Values and frequencies are recorded in every epoch of every method; only `kcd` condenses by them, or follows the
+    plans that are `given`.
     """
 
     def __init__(
-        self, config: Config, folder: RunFolder, knowledge: tuple[KnowledgeStore, Streaming] | None, samples: int
+        self,
+        config: Config,
+        folder: RunFolder,
+        knowledge: tuple[KnowledgeStore, Streaming] | None,
+        samples: int,
+        given: GivenPlans | None = None,
     ) -> None:
-        self._config, self._knowledge, self._samples = config, knowledge, samples
+        self._config, self._knowledge, self._samples, self._given = config, knowledge, samples, given
+        self._condense, self._loss = config.condense, make_loss(config.distill)
         self._scratch = folder.path
         self._epochs, self._views = config.distill.epochs, config.store.views
         self._values_path = folder.values
         self._plans = PlanStore(folder.plans)
         self._stream: EpochStream | None = None
         self._plan = keep_all(samples)
+        self._bytes_read = 0
 
     def start(self, epoch: int) -> None:
         """Restore values and plan as they stood before `epoch`, and begin to read ahead."""
         if epoch:
             self._values = ValueStore.open(self._values_path, writable=True)
             self._value, self._frequency = self._values.read(epoch - 1)
+            self._entropy = self._values.read_entropy(epoch - 1)
             self._plan = self._plans.read(self._stage(epoch - 1))
         else:
             self._values = ValueStore.create(self._values_path, epochs=self._epochs, samples=self._samples)
             self._value, self._frequency = new_values(self._samples)
+            self._entropy = np.full(self._samples, np.nan, dtype=np.float32)
             self._plans.write(self._plan)
         if self._knowledge is not None:
             self._stream = open_stream(
@@ -74,14 +85,18 @@ class StudentCurriculum:
             samples=len(self._plan.kept),
             parts=self._parts(epoch),
             knowledge_rows=0 if self._stream is None else len(self._plan.kept),
+            blended=Perturbation(self._plan) if self._condense.perturb == "pair" else None,
         )
 
-    def learnt(self, epoch: int, result: EpochResult) -> None:
+    def learnt(self, epoch: int, result: EpochResult) -> dict[str, int]:
         try:
             update_values(self._value, self._frequency, result.order, result.entropy)
         except ValueError as error:
             raise FailedError(f"epoch {epoch + 1}: {error}. Training has diverged; lower distill.lr.") from error
-        self._values.write(epoch, self._value, self._frequency)
+        self._entropy[result.order] = result.entropy
+        self._values.write(epoch, self._value, self._frequency, self._entropy)
+        before, self._bytes_read = self._bytes_read, 0 if self._knowledge is None else self._knowledge[0].bytes_read
+        return {"bytes_read": self._bytes_read - before}
 
     def close(self) -> None:
         """Stop reading ahead."""
@@ -89,15 +104,18 @@ class StudentCurriculum:
             self._stream.close()
 
     def _stage(self, epoch: int) -> int:
-        return stage_of(epoch, self._config.condense.interval) if self._config.distill.method == "kcd" else 0
+        return stage_of(epoch, self._condense.interval) if self._config.distill.method == "kcd" else 0
 
     def _condensed(self, epoch: int) -> Plan:
+        if self._given is not None:
+            return self._given.plan(self._stage(epoch))
         return condense(
             self._values,
             before=self._plan,
             stage=self._stage(epoch),
             epochs=self._epochs,
-            config=self._config.condense,
+            config=self._condense,
+            seed=self._config.seed,
         )
 
     def _parts(self, epoch: int) -> Iterator[Part]:
@@ -105,8 +123,8 @@ class StudentCurriculum:
         if self._stream is None:
             yield permutation(self._config.seed, epoch, self._plan.kept), labels_only
             return
-        condense, distill = self._config.condense, self._config.distill
-        taught = TaughtRows(self._plan, space=condense.space, temperature=distill.temperature)
+        space = "pair" if self._condense.perturb == "pair" else self._condense.space
+        taught = TaughtRows(self._plan, space=space, temperature=self._config.distill.temperature)
         # what the next epoch reads is known ahead, unless a condensation comes first
         same_plan = epoch + 1 < self._epochs and self._stage(epoch + 1) == self._plan.stage
         then = self._reading(epoch + 1) if same_plan else None
@@ -120,12 +138,12 @@ class StudentCurriculum:
         return Reading(seed=self._config.seed, epoch=epoch, view=epoch % self._views, kept=plan.kept, partner=partner)
 
     def _objective(self, taught: TaughtRows, rows: Rows) -> Objective:
-        """ce_weight * CE + kd_weight * T^2 * KL towards what is taught of `rows`."""
+        """ce_weight * CE + kd_weight * the chosen loss towards what is taught of `rows`."""
         distill = self._config.distill
 
         def objective(logits: Tensor, labels: Tensor, index: np.ndarray) -> Tensor:
             targets = taught.batch(rows, index).to(logits.device, non_blocking=True)
-            knowledge = kd_loss(logits, targets, distill.temperature)
+            knowledge = self._loss(logits, targets, labels)
             return distill.ce_weight * F.cross_entropy(logits, labels) + distill.kd_weight * knowledge
 
         return objective

@@ -9,6 +9,7 @@ from kcd_pipeline.augmentation import Augmentation, build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
+from kcd_pipeline.distillation.given import open_given_plans
 from kcd_pipeline.models import model_for
 from kcd_pipeline.models.weights import parameter_count
 from kcd_pipeline.provenance import expected_origin, software
@@ -52,17 +53,20 @@ def distill(config: Config, *, resume: bool = False, overwrite: bool = False) ->
         run=config.run,
     )
     streaming = None if taught_by is None else _streaming(config, taught_by)
+    given = open_given_plans(config, dataset)
     origin = {
         "dataset": dataset.description["fingerprint"],
         "store": taught_by and taught_by.identity,
         "streaming": streaming and streaming.description,
+        **({} if given is None else {"plans": given.digest}),
     }
     knowledge = None if taught_by is None or streaming is None else (taught_by, streaming)
     with one_writer(folder.path):
         folder.claim(config.plain(), origin, resume=resume, overwrite=overwrite)
         if folder.finished:
             return Distillation(folder=folder, summary=folder.read_summary(), already=True)
-        best = _train(config, folder, trainer, StudentCurriculum(config, folder, knowledge, len(dataset.train)))
+        curriculum = StudentCurriculum(config, folder, knowledge, len(dataset.train), given)
+        best = _train(config, folder, trainer, curriculum)
         summary = _summary(config, folder, dataset, store, best) | {
             "parameters": parameter_count(trainer.model),
             "streaming": origin["streaming"],

@@ -4,11 +4,15 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from kcd_pipeline.config.variants import variant_words
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.report.costs import Cost, cost, stages_told
 from kcd_pipeline.training.folder import RunFolder
+from kcd_stores import PlanStore
 
 # keys of summary.json that a report cannot do without
 NEEDED = (
@@ -63,6 +67,16 @@ class RunRecord:
         return str(self.summary["method"])
 
     @property
+    def variant(self) -> tuple[str, ...]:
+        """What sets it apart from its plain method, in words."""
+        return tuple(variant_words(self.config))
+
+    @property
+    def method_in_words(self) -> str:
+        """Such as `kcd` or `kcd, drop only`."""
+        return ", ".join([self.method, *self.variant])
+
+    @property
     def student(self) -> str:
         return str(self.summary["student"])
 
@@ -98,6 +112,16 @@ class RunRecord:
     def kept_fraction(self) -> list[float]:
         """Per stage, 0..1."""
         return [float(fraction) for fraction in self.summary["kept_fraction"]]
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Of all its epochs."""
+        return cost(self.metrics)
+
+    @cached_property
+    def stages(self) -> list[dict[str, Any]]:
+        """What each stage was taught and what it cost, as plain data, read from the run's plans."""
+        return stages_told(PlanStore(self.folder.plans).read_all(), self.metrics)
 
     @property
     def seconds(self) -> float:

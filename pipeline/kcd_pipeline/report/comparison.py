@@ -60,6 +60,7 @@ def _run(run: RunRecord) -> dict[str, Any]:
         "label": run.label,
         "path": str(run.path),
         "method": run.method,
+        "variant": list(run.variant),
         "student": run.student,
         "parameters": run.summary.get("parameters"),
         "seed": run.seed,
@@ -70,6 +71,9 @@ def _run(run: RunRecord) -> dict[str, Any]:
         "samples_trained": run.samples_trained,
         "kept_fraction": run.kept_fraction,
         "seconds": run.seconds,
+        "steps": run.cost.steps,
+        "bytes_read": run.cost.bytes_read,
+        "stages": run.stages,
         "dataset": run.summary["dataset"]["name"],
         "test_fingerprint": run.test_set,
         "store": store.get("path"),
@@ -82,6 +86,7 @@ def _group(group: Group) -> dict[str, Any]:
     return {
         "label": group.label,
         "method": group.first.method,
+        "variant": list(group.first.variant),
         "student": group.first.student,
         "runs": [run.label for run in group.runs],
         "seeds": [run.seed for run in group.runs],
@@ -89,6 +94,10 @@ def _group(group: Group) -> dict[str, Any]:
         "mean_test_accuracy": group.mean,
         "standard_deviation": group.deviation,
         "mean_best_test_accuracy": group.mean_best,
+        "mean_samples_trained": group.mean_samples,
+        "mean_steps": group.mean_steps,
+        "mean_bytes_read": group.mean_bytes_read,
+        "mean_seconds": group.mean_seconds,
     }
 
 

@@ -81,12 +81,15 @@ def print_run(facts: Mapping[str, Any]) -> None:
     lines = {
         "state": f"finished, {done}" if facts["finished"] else f"not finished: {done} are done",
         "student" if of_student else "teacher": facts["model"],
-        "method": facts["method"],
+        "method": ", ".join([facts["method"], *facts["variant"]]) if of_student else None,
         "data set": facts["dataset"],
         "seed": str(facts["seed"]),
         "test accuracy": _accuracy(facts),
         "trained on": f"{facts['samples_trained']:,} samples, {facts['rows_trained']:,} knowledge rows",
         "time": duration(facts["seconds"]),
+        "steps": None if facts["steps"] is None else f"{facts['steps']:,}",
+        "store read": _size(facts["bytes_read"]) if of_student else None,
+        "plans taken from": facts.get("plans_from"),
         "store": facts.get("store"),
         "store identity": facts.get("store_identity"),
         "values": _values(facts.get("values")),
@@ -97,6 +100,8 @@ def print_run(facts: Mapping[str, Any]) -> None:
     if facts.get("plans"):
         print_line("Plans, by stage", style="bold")
         _print_plans(facts["plans"])
+        print_line("What each stage cost", style="bold")
+        _print_costs(facts["plans"])
     if not facts["finished"] and of_student:
         config = f"{facts['path']}/config.yaml"
         print_line(f"`kcd-pipeline distill {config} --resume --set run.dir={facts['path']}` goes on with it.")
@@ -122,7 +127,7 @@ def _print_plans(plans: list[dict[str, Any]]) -> None:
     table = new_table()
     for heading in ("stage", "from epoch", "kept", "as stored", "perturbed", "came back", "newly dropped"):
         table.add_column(heading, justify="right")
-    for heading in ("score at the cut", "largest ε"):
+    for heading in ("overlap", "score at the cut", "largest ε"):
         table.add_column(heading, justify="right")
     for plan in plans:
         table.add_row(
@@ -133,10 +138,31 @@ def _print_plans(plans: list[dict[str, Any]]) -> None:
             f"{plan['perturbed']:,}",
             _number(plan["came_back"], ",d"),
             _number(plan["newly_dropped"], ",d"),
+            NOTHING if plan["overlap"] is None else percent(plan["overlap"]),
             _number(plan["score_cut"], ".4f"),
             _number(plan["epsilon_max"] if plan["perturbed"] else None, ".2f"),
         )
     print_table(table)
+
+
+def _print_costs(stages: list[dict[str, Any]]) -> None:
+    table = new_table()
+    for heading in ("stage", "epochs done", "samples", "steps", "store read", "time"):
+        table.add_column(heading, justify="right")
+    for stage in stages:
+        table.add_row(
+            str(stage["stage"]),
+            f"{stage['epochs']:,}",
+            f"{stage['samples']:,}",
+            _number(stage["steps"], ",d"),
+            _size(stage["bytes_read"]),
+            duration(stage["seconds"]),
+        )
+    print_table(table)
+
+
+def _size(size: int | None) -> str:
+    return NOTHING if size is None else human_bytes(size)
 
 
 def _number(value: float | None, form: str) -> str:

@@ -18,6 +18,11 @@ ELSEWHERE = {f"{section}.{key}" for section, keys in MOVABLE.items() for key in 
     "store.path",
     "teacher.weights",
 }
+# Where keys begin that a method makes nothing of
+IGNORED = {
+    "none": ("condense.", "distill.loss.", "distill.temperature", "distill.ce_weight", "distill.kd_weight"),
+    "kd": ("condense.",),
+}
 MOST_SETTINGS = 3  # named in a group's label; the rest is in the table of settings
 
 
@@ -35,8 +40,8 @@ class Group:
 
     @property
     def kind(self) -> tuple[str, str]:
-        """(student, method): groups that share it share a colour."""
-        return (self.first.student, self.first.method)
+        """(student, method with its variant): groups that share it share a colour."""
+        return (self.first.student, self.first.method_in_words)
 
     @property
     def mean(self) -> float:
@@ -53,6 +58,31 @@ class Group:
         """Of the best test accuracies, 0..1."""
         return statistics.fmean(run.best_test_accuracy for run in self.runs)
 
+    @property
+    def mean_samples(self) -> float:
+        """Of the samples trained on."""
+        return statistics.fmean(run.samples_trained for run in self.runs)
+
+    @property
+    def mean_steps(self) -> float | None:
+        """Of the steps of the optimizer; None where a run did not count them."""
+        return _mean([run.cost.steps for run in self.runs])
+
+    @property
+    def mean_bytes_read(self) -> float | None:
+        """Of the bytes of the store read; None where a run did not count them."""
+        return _mean([run.cost.bytes_read for run in self.runs])
+
+    @property
+    def mean_seconds(self) -> float:
+        """Of training."""
+        return statistics.fmean(run.seconds for run in self.runs)
+
+
+def _mean(values: Sequence[int | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return statistics.fmean(there) if len(there) == len(values) else None
+
 
 def spread(values: Sequence[float]) -> float | None:
     """Sample standard deviation (n - 1); None below two values."""
@@ -60,8 +90,13 @@ def spread(values: Sequence[float]) -> float | None:
 
 
 def experiment(run: RunRecord) -> dict[str, Any]:
-    """The settings of a run, flat, without its seed and without where things lie."""
-    return {key: value for key, value in flatten(run.config).items() if key != "seed" and key not in ELSEWHERE}
+    """The settings of a run, flat, without its seed, without where things lie and without what its method ignores."""
+    ignored = IGNORED.get(run.method, ())
+    return {
+        key: value
+        for key, value in flatten(run.config).items()
+        if key != "seed" and key not in ELSEWHERE and not key.startswith(ignored)
+    }
 
 
 def seed_groups(runs: Sequence[RunRecord]) -> tuple[list[Group], list[str]]:
@@ -86,15 +121,15 @@ def seed_groups(runs: Sequence[RunRecord]) -> tuple[list[Group], list[str]]:
 
 
 def _labels(firsts: Sequence[RunRecord]) -> list[str]:
-    """`kcd resnet8`, with what tells it apart from other groups of the same method and student.
+    """`kcd resnet8 (drop only)`: its variant, then what tells it apart from other groups of the same name.
 
     Settings do where they differ; else the store or the test set does.
     """
     labels: list[str] = []
     for run in firsts:
-        rivals = [other for other in firsts if (other.method, other.student) == (run.method, run.student)]
-        told = _settings_told(run, rivals)
-        alike = [other for other in rivals if _settings_told(other, rivals) == told]
+        rivals = [other for other in firsts if _called(other) == _called(run)]
+        told = [*run.variant, *_settings_told(run, rivals)]
+        alike = [other for other in rivals if _settings_told(other, rivals) == _settings_told(run, rivals)]
         if run.store is not None and len({store_key(other) for other in alike}) > 1:
             told.append(f"store {run.store['identity'][:6]}, {run.store['views']} views")
         if len({other.test_set for other in alike}) > 1:
@@ -103,6 +138,10 @@ def _labels(firsts: Sequence[RunRecord]) -> list[str]:
         same = sum(known == label or known.startswith(f"{label} #") for known in labels)
         labels.append(f"{label} #{same + 1}" if same else label)
     return labels
+
+
+def _called(run: RunRecord) -> tuple[str, str]:
+    return (run.method_in_words, run.student)
 
 
 def _settings_told(run: RunRecord, rivals: Sequence[RunRecord]) -> list[str]:

@@ -10,10 +10,11 @@ import click
 import numpy as np
 import zarr
 
+from kcd_pipeline.config.variants import variant_words
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.report.collect import read_epochs, read_settings
+from kcd_pipeline.report.costs import cost, stages_told
 from kcd_pipeline.report.described import print_run, print_store
-from kcd_pipeline.report.valued import plan_facts
 from kcd_pipeline.training.folder import RunFolder
 from kcd_stores import KnowledgeStore, Location, PlanStore, ValueStore
 
@@ -154,22 +155,26 @@ def describe_run(folder: RunFolder) -> dict[str, Any]:
         "best_test_accuracy": max(accuracies, default=None),
         "rows_trained": sum(line["rows"] for line in metrics),
         "samples_trained": sum(line["samples"] for line in metrics),
-        "seconds": sum(line["seconds"] for line in metrics),
+        "steps": cost(metrics).steps,
+        "bytes_read": cost(metrics).bytes_read,
+        "seconds": cost(metrics).seconds,
         "files": len(files),
         "bytes": sum(file.stat().st_size for file in files),
         "holds": sorted(entry.name for entry in folder.path.iterdir()),
         "config": config,
     }
-    return facts | (_student_facts(folder, config, len(metrics)) if of_student else {})
+    return facts | (_student_facts(folder, config, metrics) if of_student else {})
 
 
-def _student_facts(folder: RunFolder, config: Mapping[str, Any], epochs: int) -> dict[str, Any]:
+def _student_facts(folder: RunFolder, config: Mapping[str, Any], metrics: list[dict[str, Any]]) -> dict[str, Any]:
     remembered = folder.read_summary().get("store") if folder.finished else None
     return {
         "store": config["store"]["path"],
         "store_identity": remembered["identity"] if remembered else None,
-        "plans": [plan_facts(plan) for plan in PlanStore(folder.plans).read_all()],
-        "values": _value_facts(folder, epochs),
+        "variant": variant_words(config),
+        "plans_from": config.get("condense", {}).get("plans_from"),
+        "plans": stages_told(PlanStore(folder.plans).read_all(), metrics),
+        "values": _value_facts(folder, len(metrics)),
     }
 
 

@@ -21,8 +21,8 @@ from kcd_pipeline.report.comparison import Comparison
 from kcd_pipeline.report.groups import Group, seeds_told
 from kcd_pipeline.report.origins import StoreUse, saving
 from kcd_pipeline.report.pictures import Datasets, Gallery, gallery
-from kcd_pipeline.report.valued import StageValues, plan_facts, read_stages
-from kcd_stores import PlanStore, ValueStore
+from kcd_pipeline.report.valued import StageValues, read_stages
+from kcd_stores import ValueStore
 from kcd_stores.description import flatten
 
 OPEN_GALLERIES = 3  # more experiments than this: all but the first are folded away
@@ -56,7 +56,8 @@ def page(comparison: Comparison, *, command: str) -> str:
     )
     environment.filters |= {
         "percent": wording.percent, "duration": wording.duration, "kept": wording.kept, "short": wording.short,
-        "names": wording.names, "bytes": human_bytes, "thousands": lambda number: f"{number:,}",
+        "names": wording.names, "rounded": wording.rounded, "bytes": human_bytes,
+        "thousands": lambda number: f"{number:,}",
     }  # fmt: skip
     return environment.get_template("page.html.j2").render(
         comparison=comparison,
@@ -107,8 +108,7 @@ def _teacher_accuracy(comparison: Comparison) -> float | None:
 
 
 def _stage_rows(group: Group, found: Sequence[StageValues]) -> list[tuple[dict[str, Any], StageValues]]:
-    plans = PlanStore(group.first.folder.plans).read_all()
-    return [(plan_facts(plan), stage) for plan, stage in zip(plans, found, strict=True)]
+    return list(zip(group.first.stages, found, strict=True))
 
 
 def _any_dropped(galleries: Sequence[Gallery]) -> bool:

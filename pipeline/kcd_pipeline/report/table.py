@@ -8,11 +8,12 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from kcd_pipeline.progress import human_bytes
 from kcd_pipeline.report.collect import RunRecord
 from kcd_pipeline.report.comparison import Comparison
 from kcd_pipeline.report.groups import seeds_told
 from kcd_pipeline.report.origins import StoreUse, saving
-from kcd_pipeline.report.wording import NOTHING, count, duration, kept, mean_and_spread, percent
+from kcd_pipeline.report.wording import NOTHING, count, duration, kept, mean_and_spread, percent, rounded
 
 SPARE = ("epochs", "seed", "student", "store", "time", "kept")  # given up in this order on a narrow terminal
 ROOMY = 10_000  # characters: nothing is folded
@@ -60,7 +61,7 @@ def run_table(comparison: Comparison, left_out: Collection[str] = ()) -> Table:
 def _cells(comparison: Comparison) -> dict[str, Callable[[RunRecord], Text]]:
     return {
         "run": lambda run: Text(run.label),
-        "method": lambda run: Text(run.method),
+        "method": lambda run: Text(run.method_in_words),
         "student": lambda run: Text(run.student),
         "seed": lambda run: Text(str(run.seed)),
         "epochs": lambda run: Text(str(run.epochs)),
@@ -74,10 +75,10 @@ def _cells(comparison: Comparison) -> dict[str, Callable[[RunRecord], Text]]:
 
 
 def group_table(comparison: Comparison) -> Table:
-    """One line for the runs that differ only by seed; the best mean is marked with a star."""
+    """One line for the runs that differ only by seed, means over them; the best mean is marked with a star."""
     table = new_table()
     table.add_column("experiment", overflow="fold")
-    for heading in ("n", "last", "best epoch, mean", ""):
+    for heading in ("n", "last", "", "best epoch", "samples", "steps", "store read", "time"):
         table.add_column(heading, justify="right", no_wrap=True)
     for group in comparison.groups:
         best = group in comparison.best
@@ -85,8 +86,12 @@ def group_table(comparison: Comparison) -> Table:
             Text(group.label, style="bold" if best else ""),
             str(len(group.runs)),
             Text(mean_and_spread(group.mean, group.deviation), style="bold" if best else ""),
-            percent(group.mean_best),
             "★" if best else "",
+            percent(group.mean_best),
+            rounded(group.mean_samples),
+            rounded(group.mean_steps),
+            NOTHING if group.mean_bytes_read is None else human_bytes(round(group.mean_bytes_read)),
+            duration(group.mean_seconds),
         )
     return table
 

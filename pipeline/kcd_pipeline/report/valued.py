@@ -69,6 +69,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "perturbed": int(plan.low.sum()),
         "newly_dropped": plan.facts.get("newly_dropped"),
         "came_back": plan.facts.get("came_back"),
+        "overlap": plan.facts.get("overlap"),
         "score_cut": plan.facts.get("score_cut"),
         "epsilon_max": float(plan.epsilon.max()),
     }

@@ -32,6 +32,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else human_seconds(seconds)
 
 
+def rounded(number: float | None) -> str:
+    """Such as `29,316`."""
+    return NOTHING if number is None else f"{number:,.0f}"
+
+
 def short(value: Any) -> str:
     """A value in at most `LONGEST` characters; a hash in twelve."""
     text = NOTHING if value is None else str(value)

@@ -1,12 +1,13 @@
 """A training run from its first or next epoch to its last: checkpoints, metrics, best weights."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch.utils.tensorboard import SummaryWriter
 
+from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.models.weights import save_weights
 from kcd_pipeline.progress import human_seconds, log_line, progress_bar, say
 from kcd_pipeline.training.checkpoint import load_checkpoint, save_checkpoint
@@ -16,12 +17,16 @@ from kcd_pipeline.training.trainer import EpochResult, Part, Trainer
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lesson:
-    """What one epoch trains on: `samples` in `parts`, as their `view`; the parts can be gone through once."""
+    """What one epoch trains on: `samples` in `parts`, as their `view`; the parts can be gone through once.
+
+    `blended`, where given, says which images are blended with others of the same view.
+    """
 
     view: int
     samples: int
     parts: Iterable[Part]
     knowledge_rows: int
+    blended: Perturbation | None = None
 
 
 class Curriculum(Protocol):
@@ -35,8 +40,8 @@ class Curriculum(Protocol):
         """What `epoch` trains on."""
         ...
 
-    def learnt(self, epoch: int, result: EpochResult) -> None:
-        """Take note of `epoch`, durably, before it is checkpointed."""
+    def learnt(self, epoch: int, result: EpochResult) -> Mapping[str, int]:
+        """Take note of `epoch`, durably, before it is checkpointed; what its line of metrics is to say besides."""
         ...
 
 
@@ -71,9 +76,10 @@ def run_epochs(
                 view=lesson.view,
                 samples=lesson.samples,
                 parts=lesson.parts,
+                blended=lesson.blended,
                 on_batch=lambda size: bar.advance(task, size),
             )
-            curriculum.learnt(epoch, result)
+            counted = curriculum.learnt(epoch, result)
             seconds = time.perf_counter() - started
             accuracy = trainer.test_accuracy()
             if accuracy > best:
@@ -86,6 +92,8 @@ def run_epochs(
                 "test_accuracy": accuracy,
                 "samples": len(result.order),
                 "rows": lesson.knowledge_rows,
+                "steps": result.steps,
+                **counted,
                 "kept_fraction": len(result.order) / trainer.samples,
                 "seconds": seconds,
                 "rows_per_second": len(result.order) / seconds,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kcd_pipeline.augmentation import Augmentation, Identity, ViewSource
+from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.config import OptimisationConfig, RunConfig
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import FailedError, UserError
@@ -43,6 +44,8 @@ class EpochResult:
         `[n]` int64: samples in the order of training.
     entropy
         `[n]` float32: of the prediction on each, in nats, in the same order.
+    steps
+        Steps of the optimizer.
     seconds
         Of training alone.
     """
@@ -51,6 +54,7 @@ class EpochResult:
     accuracy: float
     order: NDArray[np.int64]
     entropy: NDArray[np.float32]
+    steps: int
     seconds: float
 
 
@@ -100,11 +104,12 @@ class Trainer:
         view: int,
         samples: int,
         parts: Iterable[Part],
+        blended: Perturbation | None = None,
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> EpochResult:
         """Train on the `samples` of all `parts` together, as their `view`, part after part in the order given.
 
-        No value is copied from the device before the epoch ends.
+        Images are blended as `blended` says. No value is copied from the device before the epoch ends.
 
         Raises
         ------
@@ -119,9 +124,9 @@ class Trainer:
         entropy = torch.empty(samples, device=device)
         loss_sum, correct = torch.zeros((), device=device), torch.zeros((), device=device)
         self._model.train()
-        done = 0
+        done = steps = 0
         for order, objective in parts:
-            for index, images in self._batches(order, view):
+            for index, images in self._batches(order, view, blended):
                 labels = self._labels[torch.from_numpy(index).to(device)]
                 with self.accelerator.autocast():
                     logits = self._model(images)
@@ -135,6 +140,7 @@ class Trainer:
                     loss_sum += loss.detach() * len(index)
                     correct += (logits.argmax(dim=1) == labels).sum()
                 done += len(index)
+                steps += 1
                 on_batch(len(index))
             trained.append(order)
         loss_mean = float(loss_sum) / samples
@@ -148,12 +154,25 @@ class Trainer:
             accuracy=float(correct) / samples,
             order=np.concatenate(trained),
             entropy=entropy.cpu().numpy(),
+            steps=steps,
             seconds=time.perf_counter() - started,
         )
 
-    def _batches(self, order: NDArray[np.int64], view: int) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    def _batches(
+        self, order: NDArray[np.int64], view: int, blended: Perturbation | None
+    ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+        """Samples `index[B]` as their `view`, as `(1 - eps) * x1 + eps * x0` where they are blended: `[B, C, H, W]`.
+
+        Of normalised images: normalisation is affine, so it gives the same as blending their pixels would.
+        """
         try:
-            yield from self._train.batches(cut_batches(order, self._config.batch_size), view)
+            for index, images in self._train.batches(cut_batches(order, self._config.batch_size), view):
+                found = None if blended is None else blended.of(index)
+                if found is not None and len(found.places):
+                    places = torch.from_numpy(found.places).to(images.device)
+                    epsilon = torch.from_numpy(found.epsilon).to(images.device)[:, None, None, None]
+                    images[places] = torch.lerp(images[places], self._train.batch(found.partners, view), epsilon)
+                yield index, images
         except ValueError as error:
             raise UserError(f"the augmentation does not fit the data: {error}") from error
 

@@ -1,0 +1,33 @@
+"""A plan's perturbations looked up by sample: the one path by which knowledge, and in pair mode images, are blended."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcd_stores import NO_PARTNER, Plan
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Blended:
+    """The members of a batch that are blended: their places in it, their partners and strengths, `[b]` each."""
+
+    places: NDArray[np.int64]
+    partners: NDArray[np.int64]
+    epsilon: NDArray[np.float32]
+
+
+class Perturbation:
+    """Partner and strength of every sample of a plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._partner = np.full(plan.samples, NO_PARTNER, dtype=np.int64)
+        self._epsilon = np.zeros(plan.samples, dtype=np.float32)
+        self._partner[plan.kept] = plan.partner
+        self._epsilon[plan.kept] = plan.epsilon
+
+    def of(self, index: NDArray[np.int64]) -> Blended:
+        """Which of the samples `index[B]` are blended, and with what; a strength of 0 blends nothing."""
+        places = np.flatnonzero(self._epsilon[index])
+        samples = index[places]
+        return Blended(places=places, partners=self._partner[samples], epsilon=self._epsilon[samples])
