@@ -46,7 +46,7 @@ def compare_with_teacher(config: Config, *, rows: int, seed: int = 0) -> Compari
         If they differ by more than other arithmetic could explain.
     """
     dataset = load_dataset(config.data)
-    store = KnowledgeStore.open(config.store.path)
+    store = KnowledgeStore.open(config.store.path, features=config.store.features)
     store.require_made_from(expected_origin(config, dataset, build_augmentation(config.augmentation)))
     store.require_views(config.store.views)
     extractor = Extractor(config, dataset)
@@ -80,7 +80,21 @@ def _places(store: KnowledgeStore, views: int, rows: int, seed: int) -> list[tup
 def _distances(extractor: Extractor, store: KnowledgeStore, view: int, span: range) -> NDArray[np.float64]:
     """Total variation distance of each row of `span`, `[n]`, softened, so that confident rows count too."""
     fresh = extractor.logits(view, span)
+    classes = store.layout.classes
     parts = store.encoding.encode(fresh, view=view, first=span.start)
-    again = store.encoding.decode(parts, fresh.shape[1])
+    again = store.encoding.decode(
+        {spec.name: spec.rounded(parts[spec.name]) for spec in store.encoding.arrays(classes)}, classes
+    )
     stored = store.read_rows(view, span.start, span.stop)
-    return np.abs(np.exp(log_softmax(again)) - np.exp(log_softmax(stored))).sum(axis=1) / 2
+    p, q = (np.exp(log_softmax(rows[:, :classes])) for rows in (again, stored))
+    distances = np.abs(p - q).sum(axis=1) / 2
+    if store.encoding.extra:
+        distances = np.maximum(distances, _apart(again[:, classes:], stored[:, classes:]))
+    return distances
+
+
+def _apart(features: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How far apart rows of features `[n, D]` are, as a share of their length: `[n]`."""
+    a, b = features.astype(np.float64), others.astype(np.float64)
+    length = np.maximum(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
+    return np.linalg.norm(a - b, axis=1) / np.maximum(length, np.finfo(np.float64).tiny)

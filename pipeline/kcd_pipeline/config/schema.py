@@ -159,6 +159,8 @@ class StoreConfig(Section):
     )
     top_k: Count = Field(default=8, description="topk: classes kept a row")
     draws: Count = Field(default=50, description="sample: classes drawn a row")
+    features: bool = Field(default=False, description="keep the teacher's penultimate features too, for losses on them")
+    features_encoding: Literal["float16", "int8"] = Field(default="float16", description="how features are laid down")
     batch_size: Count = Field(default=256, description="images a teacher forward pass, while extracting")
     block_rows: Count | None = Field(default=None, description="rows a block (= a shard); chosen from N if not given")
     memory: Size = Field(
