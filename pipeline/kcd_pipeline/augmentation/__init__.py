@@ -8,12 +8,13 @@ from torch import Tensor
 
 from kcd_pipeline.augmentation.crop_flip import CropFlip
 from kcd_pipeline.augmentation.protocol import Augmentation
+from kcd_pipeline.augmentation.renumbered import Renumbered
 from kcd_pipeline.augmentation.resized_crop_flip import ResizedCropFlip
 from kcd_pipeline.augmentation.views import Views
 from kcd_pipeline.config import AugmentationConfig
 from kcd_stores.philox import permutation
 
-__all__ = ["Augmentation", "Identity", "Views", "build_augmentation", "permutation"]
+__all__ = ["Augmentation", "Identity", "Renumbered", "Views", "build_augmentation", "permutation"]
 
 
 class Identity:

@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -38,7 +40,11 @@ class Split:
         chosen = torch.zeros(len(self), dtype=torch.bool)
         for label in range(int(self.labels.max()) + 1):
             chosen[(self.labels == label).nonzero()[:per_class, 0]] = True
-        return Split(images=self.images[chosen], labels=self.labels[chosen])
+        return self.chosen(chosen)
+
+    def chosen(self, samples: Tensor) -> "Split":
+        """Some of the samples, by a mask `[N]` or by indices, in that order."""
+        return Split(images=self.images[samples], labels=self.labels[samples])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,6 +72,10 @@ class Dataset:
     def image_shape(self) -> list[int]:
         """[C, H, W]."""
         return list(self.train.images.shape[1:])
+
+    def restricted(self, samples: NDArray[np.int64]) -> "Dataset":
+        """The same test set, and of the training set only `samples[K]`, numbered 0 to K-1."""
+        return replace(self, train=self.train.chosen(torch.from_numpy(samples)))
 
     @cached_property
     def description(self) -> dict[str, Any]:

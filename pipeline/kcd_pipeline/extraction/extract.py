@@ -28,6 +28,7 @@ from kcd_stores import (
     Layout,
     Location,
     choose_layout,
+    is_condensed,
     make_encoding,
     one_writer,
     row_bytes,
@@ -113,7 +114,7 @@ class Extractor:
 
     @torch.inference_mode()
     def logits(
-        self, view: int, rows: range, on_batch: Callable[[int], None] = lambda size: None
+        self, view: int, rows: range | NDArray[np.int64], on_batch: Callable[[int], None] = lambda size: None
     ) -> NDArray[np.float32]:
         """The teacher's logits `[n, C]` float32 for samples `rows` as their `view`.
 
@@ -127,8 +128,9 @@ class Extractor:
         """
         batch_size = self.config.store.batch_size
         parts = []
-        for start in range(rows.start, rows.stop, batch_size):
-            index = np.arange(start, min(start + batch_size, rows.stop))
+        samples = np.asarray(rows, dtype=np.int64)
+        for start in range(0, len(samples), batch_size):
+            index = samples[start : start + batch_size]
             try:
                 images = self._views.batch(index, view)
             except ValueError as error:
@@ -138,7 +140,7 @@ class Extractor:
         logits = np.concatenate(parts)
         if not np.isfinite(logits).all():
             row, column = np.argwhere(~np.isfinite(logits))[0]
-            sample = rows.start + int(row)
+            sample = int(samples[row])
             raise FailedError(
                 f"the teacher's logit for class '{self.dataset.classes[column]}' of sample {sample} "
                 f"('{self.dataset.classes[int(self.dataset.train.labels[sample])]}'), view {view}, is "
@@ -225,6 +227,11 @@ def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeStore:
         origin["teacher"]["test_accuracy"] = extractor.test_accuracy()
         return KnowledgeStore.create(location, layout=layout, encoding=encoding, made_from=origin, overwrite=overwrite)
     store = KnowledgeStore.open(location, writable=True)
+    if is_condensed(store):
+        raise UserError(
+            f"the store at {location} is the condensed set of a run, which `kcd-pipeline condense` makes and no "
+            f"teacher can add to. Set store.path to another place, or give --overwrite to replace it."
+        )
     wanted = {"name": config.store.encoding, **encoding_settings(config.store)}
     store.require_made_from(origin | {"encoding": wanted})
     if config.store.views > store.layout.views:
