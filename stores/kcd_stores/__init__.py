@@ -1,5 +1,6 @@
 """Stores for cached teacher knowledge, usable without the pipeline and without torch."""
 
+from kcd_stores.condensed import CondensedRows, is_condensed, read_condensed, write_condensed
 from kcd_stores.creation import is_vacant
 from kcd_stores.description import Difference, differences
 from kcd_stores.encodings import ENCODINGS, Encoding, WithFeatures, make_encoding, row_bytes, widened_range
@@ -26,6 +27,7 @@ from kcd_stores.verify import Verdict, verify_store
 __all__ = [
     "ENCODINGS",
     "NO_PARTNER",
+    "CondensedRows",
     "CorruptStoreError",
     "Difference",
     "Encoding",
@@ -51,6 +53,7 @@ __all__ = [
     "choose_layout",
     "differences",
     "human_bytes",
+    "is_condensed",
     "is_vacant",
     "keep_all",
     "make_encoding",
@@ -59,7 +62,9 @@ __all__ = [
     "open_stream",
     "parse_bytes",
     "plan_streaming",
+    "read_condensed",
     "row_bytes",
     "verify_store",
     "widened_range",
+    "write_condensed",
 ]

@@ -9,6 +9,7 @@
 The attributes are written last: a stage without them is not there.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,14 @@ class Plan:
     def low(self) -> NDArray[np.bool_]:
         """`[K]`: True for K1L (blended with a partner), False for K1H (taught as stored)."""
         return self.partner != NO_PARTNER
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all that a student is taught by it: samples, partners and strengths, and when."""
+        digest = hashlib.sha256(repr((self.stage, self.epoch, self.samples, len(self.kept))).encode())
+        for array, dtype in ((self.kept, "<i8"), (self.partner, "<i8"), (self.epsilon, "<f4")):
+            digest.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
+        return digest.hexdigest()
 
     @property
     def kept_fraction(self) -> float:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kcd_stores.errors import CorruptStoreError
+from kcd_stores.condensed import read_condensed
+from kcd_stores.errors import CorruptStoreError, IncompleteStoreError
 from kcd_stores.knowledge import KnowledgeStore
 from kcd_stores.location import Where
 
@@ -52,6 +53,9 @@ def verify_store(where: Where, on_rows: Callable[[int], None] = lambda rows: Non
     try:
         complete = store.complete()
         store.seconds()
+        read_condensed(store)
+    except (CorruptStoreError, IncompleteStoreError) as error:
+        return Verdict(rows=0, damage=[*damage, error.what if isinstance(error, CorruptStoreError) else str(error)])
     except (ValueError, RuntimeError, OSError) as error:
         return Verdict(rows=0, damage=[*damage, f"the record of complete blocks cannot be read: {error}"])
     rows, missing = 0, []

@@ -10,6 +10,7 @@ from torch import Tensor
 from kcd_pipeline.augmentation.crop_flip import CropFlip
 from kcd_pipeline.augmentation.frame import Frame
 from kcd_pipeline.augmentation.protocol import Augmentation, ViewSource
+from kcd_pipeline.augmentation.renumbered import Renumbered
 from kcd_pipeline.augmentation.resized_crop_flip import ResizedCropFlip
 from kcd_pipeline.augmentation.views import Normaliser, Views
 from kcd_pipeline.config import AugmentationConfig
@@ -20,6 +21,7 @@ __all__ = [
     "Frame",
     "Identity",
     "Normaliser",
+    "Renumbered",
     "ViewSource",
     "Views",
     "build_augmentation",

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, JsonValue, WithJsonSchema, field_validator, model_validator
 
@@ -42,6 +42,8 @@ def _with_known_placeholders(path: Path) -> Path:
     return path
 
 
+EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample"]
+ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
 METHODS = ("none", "kd", "kcd")
 PLACEHOLDERS = ("{student}", "{method}", "{variant}", "{seed}")  # of run.dir
 
@@ -150,7 +152,7 @@ class StoreConfig(Section):
 
     path: str = Field(description="of the zarr store: a folder, or a URL such as s3://bucket/key")
     views: Count = Field(default=8, description="V: augmentation draws of each sample that are stored")
-    encoding: Literal["float32", "float16", "bitround", "int8", "topk", "sample"] = Field(
+    encoding: EncodingName = Field(
         default="float16", description="how logits are laid down; docs/encodings.md compares them"
     )
     keep_bits: Annotated[int, Field(ge=1, le=23)] = Field(default=7, description="bitround: bits of mantissa kept")

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from kcd_pipeline.augmentation import Augmentation, Views, ViewSource
@@ -38,6 +39,10 @@ class ImageSplit(Protocol):
 
     def limited(self, per_class: int) -> Self:
         """The first `per_class` samples of each class, in the same order."""
+        ...
+
+    def chosen(self, samples: NDArray[np.int64]) -> Self:
+        """The samples `samples[K]`, in that order."""
         ...
 
     def views(
@@ -81,8 +86,12 @@ class Split:
 
     def limited(self, per_class: int) -> "Split":
         """The first `per_class` samples of each class, in the same order."""
-        chosen = torch.from_numpy(first_of_each(self.labels.numpy(), per_class))
-        return Split(images=self.images[chosen], labels=self.labels[chosen])
+        return self.chosen(first_of_each(self.labels.numpy(), per_class))
+
+    def chosen(self, samples: NDArray[np.int64]) -> "Split":
+        """The samples `samples[K]`, in that order."""
+        index = torch.from_numpy(samples)
+        return Split(images=self.images[index], labels=self.labels[index])
 
     def views(
         self, augmentation: Augmentation, *, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
@@ -133,6 +142,10 @@ class Dataset:
     def test_views(self, augmentation: Augmentation, device: torch.device) -> ViewSource:
         """Batches of the test set as models see them."""
         return self.test.views(augmentation, mean=self.mean, std=self.std, device=device)
+
+    def restricted(self, samples: NDArray[np.int64]) -> "Dataset":
+        """The same test set, and of the training set only `samples[K]`, numbered 0 to K-1."""
+        return replace(self, train=self.train.chosen(samples))
 
     @cached_property
     def description(self) -> dict[str, Any]:

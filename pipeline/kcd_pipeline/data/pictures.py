@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -103,6 +105,10 @@ class PictureSplit:
     def limited(self, per_class: int) -> "PictureSplit":
         """The first `per_class` samples of each class, in the same order."""
         return PictureSplit(listing=self.listing.limited(per_class), frame=self.frame, workers=self.workers)
+
+    def chosen(self, samples: NDArray[np.int64]) -> "PictureSplit":
+        """The samples `samples[K]`, in that order."""
+        return PictureSplit(listing=self.listing.chosen(samples), frame=self.frame, workers=self.workers)
 
     def views(
         self, augmentation: Augmentation, *, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from kcd_pipeline.augmentation import Augmentation, build_augmentation
+from kcd_pipeline.augmentation import Augmentation, Renumbered, build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
@@ -17,7 +17,16 @@ from kcd_pipeline.training.device import seeded
 from kcd_pipeline.training.folder import RunFolder
 from kcd_pipeline.training.session import run_epochs
 from kcd_pipeline.training.trainer import Trainer
-from kcd_stores import KnowledgeStore, PlanStore, Streaming, is_vacant, one_writer, parse_bytes, plan_streaming
+from kcd_stores import (
+    KnowledgeStore,
+    PlanStore,
+    Streaming,
+    is_vacant,
+    one_writer,
+    parse_bytes,
+    plan_streaming,
+    read_condensed,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +49,9 @@ def distill(config: Config, *, resume: bool = False, overwrite: bool = False) ->
         If training diverges.
     """
     folder = RunFolder(config.run_dir)
-    dataset = load_dataset(config.data)
-    augmentation = build_augmentation(config.augmentation)
-    store = open_matching_store(config, dataset, augmentation)
+    whole, augmentation = load_dataset(config.data), build_augmentation(config.augmentation)
+    store = open_matching_store(config, whole, augmentation)
+    dataset, augmentation = _part_taught(whole, augmentation, store)
     taught_by = None if config.distill.method == "none" else store
     # before the folder is claimed or cleared: a model or a device that is not there must cost nothing
     trainer = Trainer(
@@ -73,6 +82,16 @@ def distill(config: Config, *, resume: bool = False, overwrite: bool = False) ->
         }
         folder.write_summary(summary)
     return Distillation(folder=folder, summary=summary, already=False)
+
+
+def _part_taught(
+    dataset: Dataset, augmentation: Augmentation, store: KnowledgeStore | None
+) -> tuple[Dataset, Augmentation]:
+    """What a student of this store is trained on: of a condensed one its samples alone, each seen as in the whole."""
+    rows = None if store is None else read_condensed(store)
+    if rows is None:
+        return dataset, augmentation
+    return dataset.restricted(rows.samples), Renumbered(augmentation, rows.samples)
 
 
 def _train(config: Config, folder: RunFolder, trainer: Trainer, curriculum: StudentCurriculum) -> float:

@@ -31,6 +31,7 @@ from kcd_stores import (
     Location,
     WithFeatures,
     choose_layout,
+    is_condensed,
     make_encoding,
     measure_fidelity,
     one_writer,
@@ -135,7 +136,7 @@ class Extractor:
 
     @torch.inference_mode()
     def logits(
-        self, view: int, rows: range, on_batch: Callable[[int], None] = lambda size: None
+        self, view: int, rows: range | NDArray[np.int64], on_batch: Callable[[int], None] = lambda size: None
     ) -> NDArray[np.float32]:
         """The teacher's logits `[n, C]` float32 for samples `rows` as their `view`; with features behind, `[n, C + D]`.
 
@@ -148,8 +149,8 @@ class Extractor:
             If a logit is not finite, naming the sample.
         """
         batch_size = self.config.store.batch_size
-        starts = range(rows.start, rows.stop, batch_size)
-        cut = [np.arange(start, min(start + batch_size, rows.stop)) for start in starts]
+        samples = np.asarray(rows, dtype=np.int64)
+        cut = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
         parts = []
         for index, images in self._batches(cut, view):
             given = self.model(images).float()
@@ -160,7 +161,7 @@ class Extractor:
         logits = np.concatenate(parts)
         if not np.isfinite(logits).all():
             row, column = np.argwhere(~np.isfinite(logits))[0]
-            sample, feature = rows.start + int(row), int(column) - len(self.dataset.classes)
+            sample, feature = int(samples[row]), int(column) - len(self.dataset.classes)
             what = f"feature {feature}" if feature >= 0 else f"logit for class '{self.dataset.label_name(column)}'"
             raise FailedError(
                 f"the teacher's {what} of sample {sample} "
@@ -258,6 +259,11 @@ def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeStore:
             location, layout=layout, encoding=encoding, made_from=origin, fidelity=fidelity, overwrite=overwrite
         )
     store = KnowledgeStore.open(location, writable=True)
+    if is_condensed(store):
+        raise UserError(
+            f"the store at {location} is the condensed set of a run, which `kcd-pipeline condense` makes and no "
+            f"teacher can add to. Set store.path to another place, or give --overwrite to replace it."
+        )
     store.require_made_from(origin | {"encoding": wanted_encoding(config.store)})
     if store.features is not None and not config.store.features:
         raise UserError(

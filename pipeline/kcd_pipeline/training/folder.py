@@ -142,6 +142,26 @@ class RunFolder:
             raise UserError(f"{self.path} is not the folder of a run: no readable config.yaml ({error})") from error
         return tree
 
+    def read_condensing_config(self, *, asked_by: str) -> dict[str, Any]:
+        """The resolved config, as plain data, of a run that condenses; `asked_by` is the key that named its folder.
+
+        Raises
+        ------
+        UserError
+            If there is no run, or it is of another method.
+        """
+        if not self.exists:
+            raise UserError(
+                f"{asked_by}: there is no run at {self.path} (in {Path.cwd()}). Give the folder of a run that "
+                f"`kcd-pipeline distill --method kcd` made."
+            )
+        tree = self.read_config()
+        method = tree.get("distill", {}).get("method") if isinstance(tree, dict) else None
+        if method != "kcd":
+            found = "no student's run" if method is None else f"a run of method {method}"
+            raise UserError(f"{asked_by}: {self.path} is {found}, which has no plans; expected a run of method kcd.")
+        return tree
+
     def read_origin(self) -> dict[str, Any]:
         """Content hashes of what the run was begun on.
 
