@@ -18,8 +18,8 @@ from kcd_pipeline.extraction.extract import Extractor
 from kcd_pipeline.provenance import expected_origin
 from kcd_stores import CondensedRows, Encoding, KnowledgeStore, make_encoding, read_condensed
 from kcd_stores.condensed import ENTRY
+from kcd_stores.fidelity import log_softmax
 
-TEMPERATURE = 4.0  # at which distributions are compared: softened, so that confident rows count too
 # mean total variation distance that other arithmetic (device, threads, batch size) can explain
 TOLERANCE = 2e-3
 SAMPLED_TOLERANCE = 2e-2  # `sample`: a last bit may move one of the draws
@@ -85,14 +85,14 @@ def _places(comparable: NDArray[np.int64], views: int, rows: int, seed: int) -> 
 def _distances(
     extractor: Extractor, store: KnowledgeStore, condensed: CondensedRows | None, view: int, rows: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Total variation distance of each of `rows[n]` (ascending) of the store, `[n]`."""
+    """Total variation distance of each of `rows[n]` (ascending), `[n]`, softened, so that confident ones count too."""
     samples = rows if condensed is None else condensed.samples[rows]
     fresh = extractor.logits(view, samples)
     if condensed is not None:  # which came by way of the store that was condensed
         fresh = _through(make_encoding(**store.made_from[ENTRY]["encoding"]), fresh, view, samples)
     again = _through(store.encoding, fresh, view, rows)
     stored = store.read_rows(view, int(rows[0]), int(rows[-1]) + 1)[rows - rows[0]]
-    return np.abs(_soft(again) - _soft(stored)).sum(axis=1) / 2
+    return np.abs(np.exp(log_softmax(again)) - np.exp(log_softmax(stored))).sum(axis=1) / 2
 
 
 def _through(encoding: Encoding, logits: NDArray[Any], view: int, rows: NDArray[np.int64]) -> NDArray[Any]:
@@ -102,10 +102,3 @@ def _through(encoding: Encoding, logits: NDArray[Any], view: int, rows: NDArray[
         for row, place in zip(logits, rows, strict=True)
     ]
     return np.concatenate(again)
-
-
-def _soft(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """`[n, C]`, softmax at TEMPERATURE."""
-    scaled = logits.astype(np.float64) / TEMPERATURE
-    exact = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return exact / exact.sum(axis=1, keepdims=True)

@@ -4,6 +4,7 @@ import platform
 from typing import Any
 
 import numpy
+import PIL
 import torch
 import torchvision
 import zarr
@@ -12,7 +13,7 @@ from kcd_pipeline import __version__
 from kcd_pipeline.augmentation import Augmentation
 from kcd_pipeline.config import Config, StoreConfig
 from kcd_pipeline.data import Dataset
-from kcd_pipeline.teacher import teacher_hash
+from kcd_pipeline.teacher import described, teacher_hash
 
 
 def expected_origin(config: Config, dataset: Dataset, augmentation: Augmentation) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def expected_origin(config: Config, dataset: Dataset, augmentation: Augmentation
 
     The teacher's weights are compared where they are at hand; a student needs none.
     """
-    teacher = {"model": config.teacher.model}
+    teacher = described(config.teacher)
     if config.teacher.weights.is_file():
         teacher["weights_sha256"] = teacher_hash(config.teacher.weights)
     return {
@@ -47,5 +48,6 @@ def software() -> dict[str, str]:
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
         "numpy": numpy.__version__,
+        "pillow": PIL.__version__,
         "zarr": zarr.__version__,
     }

@@ -8,10 +8,11 @@ import numpy as np
 from torch import nn
 
 from kcd_pipeline.augmentation import build_augmentation, permutation
-from kcd_pipeline.config import Config
+from kcd_pipeline.config import Config, TeacherConfig
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import build_model
+from kcd_pipeline.models import model_for
+from kcd_pipeline.models.elsewhere import is_published, published_state, without_pretrained
 from kcd_pipeline.models.weights import fill_model, load_weights, parameter_count, save_weights, weights_hash
 from kcd_pipeline.training.device import seeded
 from kcd_pipeline.training.folder import RunFolder
@@ -65,7 +66,14 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
     folder = training_folder(config.teacher.weights)
     dataset = load_dataset(config.data)
     seeded(config.seed)
-    model = build_model(config.teacher.model, channels=dataset.channels, classes=len(dataset.classes))
+    if is_published(config.teacher.weights):
+        raise UserError(f"teacher.weights is {config.teacher.weights}: there is nothing to train. Name a file to train")
+    model = model_for(
+        config.teacher.model,
+        image_shape=dataset.image_shape,
+        classes=len(dataset.classes),
+        arguments=config.teacher.arguments,
+    )
     # before the folder is claimed or cleared: a device that is not there must cost nothing
     trainer = Trainer(
         model,
@@ -92,7 +100,7 @@ def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer
         return TrainedTeacher(
             weights=weights, test_accuracy=summary["test_accuracy"], seconds=summary["seconds"], already=True
         )
-    facts = {"model": config.teacher.model, **_seen(dataset)}
+    facts = {**described(config.teacher), **_seen(dataset)}
     best = run_epochs(
         folder,
         trainer,
@@ -125,14 +133,26 @@ def load_teacher(config: Config, dataset: Dataset) -> nn.Module:
     UserError
         If the weights are missing, of another architecture or another number of classes, or were trained on
         images normalised in another way.
+    FailedError
+        If published weights cannot be fetched.
     """
-    path = config.teacher.weights
-    state, facts = load_weights(path)
-    trained_as = facts.get("model", config.teacher.model)
-    if trained_as != config.teacher.model:
+    path, teacher = config.teacher.weights, config.teacher
+    facts: dict[str, Any] = {}
+    if is_published(path):
+        state = published_state(teacher.model, path, teacher.arguments)
+    else:
+        state, facts = load_weights(path)
+    trained_as = facts.get("model", teacher.model)
+    if trained_as != teacher.model:
         raise UserError(
-            f"the weights in {path} are those of a {trained_as}, but teacher.model is {config.teacher.model}. "
+            f"the weights in {path} are those of a {trained_as}, but teacher.model is {teacher.model}. "
             f"Set one to match the other."
+        )
+    trained_with = facts.get("arguments", {})
+    if facts and trained_with != teacher.arguments:
+        raise UserError(
+            f"the weights in {path} are those of a {trained_as} with the arguments {trained_with}, but "
+            f"teacher.arguments is {teacher.arguments}. Set one to match the other."
         )
     for key, value in _seen(dataset).items():
         if key in facts and facts[key] != value:
@@ -140,9 +160,19 @@ def load_teacher(config: Config, dataset: Dataset) -> nn.Module:
                 f"the teacher in {path} was trained on another data set: {key} found {facts[key]}, expected {value} "
                 f"of {dataset.name}. Use the data it knows, or another teacher."
             )
-    model = build_model(config.teacher.model, channels=dataset.channels, classes=len(dataset.classes))
-    fill_model(model, state, source=path, name=f"{config.teacher.model} for {len(dataset.classes)} classes")
+    model = model_for(
+        teacher.model,
+        image_shape=dataset.image_shape,
+        classes=len(dataset.classes),
+        arguments=without_pretrained(teacher.model, teacher.arguments),
+    )
+    fill_model(model, state, source=path, name=f"{teacher.model} for {len(dataset.classes)} classes")
     return model.eval()
+
+
+def described(teacher: TeacherConfig) -> dict[str, Any]:
+    """The architecture of a teacher, as weights and stores record it: its name, and its arguments if it has any."""
+    return {"model": teacher.model} | ({"arguments": teacher.arguments} if teacher.arguments else {})
 
 
 def teacher_hash(path: Path) -> str:

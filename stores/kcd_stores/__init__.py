@@ -1,6 +1,7 @@
 """Stores for cached teacher knowledge, usable without the pipeline and without torch."""
 
 from kcd_stores.condensed import CondensedRows, is_condensed, read_condensed, write_condensed
+from kcd_stores.creation import is_vacant
 from kcd_stores.description import Difference, differences
 from kcd_stores.encodings import ENCODINGS, Encoding, make_encoding, row_bytes, widened_range
 from kcd_stores.epochs import EpochStream, Portion, Reading, Rows
@@ -11,7 +12,8 @@ from kcd_stores.errors import (
     StoreMismatchError,
     StoreUsageError,
 )
-from kcd_stores.knowledge import KnowledgeStore, is_vacant
+from kcd_stores.fidelity import Fidelity, measure_fidelity
+from kcd_stores.knowledge import KnowledgeStore
 from kcd_stores.layout import Layout, choose_layout
 from kcd_stores.location import Location
 from kcd_stores.lock import one_writer
@@ -30,6 +32,7 @@ __all__ = [
     "Difference",
     "Encoding",
     "EpochStream",
+    "Fidelity",
     "IncompleteStoreError",
     "KnowledgeStore",
     "Layout",
@@ -53,6 +56,7 @@ __all__ = [
     "is_vacant",
     "keep_all",
     "make_encoding",
+    "measure_fidelity",
     "one_writer",
     "open_stream",
     "parse_bytes",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class Rows(Protocol):
-    """Rows by sample: `rows[index[B]]` is `[B, C]` in the store's decoded dtype. An array `[N, C]` is one."""
+    """Rows by sample: `rows[index[B]]` is `[B, C]` in the store's decoded dtype. An array `[N, C]` is one, if slow."""
 
     def __getitem__(self, index: NDArray[np.int64], /) -> NDArray[Any]:
         """Rows of samples `index`."""

@@ -16,16 +16,17 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec
 
-from kcd_stores import transfer
+from kcd_stores import creation, transfer
+from kcd_stores.creation import KIND, existing_array, refuse_foreign, require_arrays, require_something, unchanging
 from kcd_stores.description import differences, listed
-from kcd_stores.encodings import ArraySpec, Encoding, make_encoding
+from kcd_stores.encodings import Encoding, make_encoding
 from kcd_stores.errors import (
     CorruptStoreError,
     IncompleteStoreError,
@@ -36,10 +37,11 @@ from kcd_stores.errors import (
 from kcd_stores.layout import Layout
 from kcd_stores.ledger import Ledger
 from kcd_stores.location import Location, Where
+from kcd_stores.shards import DamageError, ShardedArray
 from kcd_stores.sizes import DEFAULT_MEMORY
 
 FORMAT = 1
-KIND = "knowledge"
+PIECE_BYTES = 4 * 1024 * 1024  # of decoded rows: what a sparse encoding is decoded by, beside the rows asked for
 
 
 class KnowledgeStore:
@@ -55,8 +57,10 @@ class KnowledgeStore:
         How its logits are laid down.
     made_from
         What it was made from: data set, augmentation, teacher, software.
+    fidelity
+        What was measured of the encoding when the store was made (kcd_stores.fidelity), or None.
     bytes_read
-        Bytes of knowledge read through this object so far.
+        Bytes of files or objects that were read for rows through this object, as they are stored.
     """
 
     def __init__(self, location: Location, group: zarr.Group) -> None:
@@ -65,12 +69,14 @@ class KnowledgeStore:
         self.layout = Layout(**attributes["layout"])
         self.encoding: Encoding = make_encoding(**attributes["encoding"])
         self.made_from: dict[str, Any] = attributes["made_from"]
+        self.fidelity: dict[str, Any] | None = attributes.get("fidelity")
         self._group = group
-        names = [spec.name for spec in self.encoding.arrays(self.layout.classes)]
-        self._parts = {name: _array(location, group, name) for name in names}
-        self._ledger_arrays = (_array(location, group, "complete"), _array(location, group, "seconds"))
+        self._specs = self.encoding.arrays(self.layout.classes)
+        self._parts = {spec.name: existing_array(location, group, spec.name) for spec in self._specs}
+        self._readers = {spec.name: ShardedArray(location, spec, self.layout) for spec in self._specs}
+        self.bytes_read, self._counting = 0, Lock()
+        self._ledger_arrays = (existing_array(location, group, "complete"), existing_array(location, group, "seconds"))
         self._ledger = Ledger(location, *self._ledger_arrays, list(self._parts.values()))
-        self.bytes_read = 0
 
     @classmethod
     def create(
@@ -80,9 +86,12 @@ class KnowledgeStore:
         layout: Layout,
         encoding: Encoding,
         made_from: Mapping[str, Any],
+        fidelity: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> "KnowledgeStore":
         """Make an empty store at `where`; `overwrite` removes the store that lies there.
+
+        `fidelity` is kept for people: what was measured of the encoding on some of this teacher's logits.
 
         Raises
         ------
@@ -91,7 +100,7 @@ class KnowledgeStore:
         """
         location = Location.of(where)
         if not location.is_vacant():
-            _refuse_foreign(location)
+            refuse_foreign(location)
             if not overwrite:
                 raise StoreUsageError(f"a store lies at {location} already; open it, or overwrite it on purpose")
         attributes = {
@@ -100,9 +109,10 @@ class KnowledgeStore:
             "encoding": {"name": encoding.name, **encoding.settings()},
             "layout": vars(layout),
             "made_from": dict(made_from),
+            "fidelity": None if fidelity is None else dict(fidelity),
         }
         group = zarr.create_group(location.zarr_store(), zarr_format=3, overwrite=overwrite, attributes=attributes)
-        _require_arrays(group, layout, encoding)
+        require_arrays(group, layout, encoding)
         return cls(location, group)
 
     @classmethod
@@ -119,13 +129,13 @@ class KnowledgeStore:
         """
         location = Location.of(where)
         if location.is_local:  # elsewhere it would be requests that tell nothing new when all is well
-            _require_something(location)
+            require_something(location)
         try:
             group = zarr.open_group(
                 location.zarr_store(read_only=not writable), mode="r+" if writable else "r", zarr_format=3
             )
         except (FileNotFoundError, ValueError) as error:
-            _require_something(location)
+            require_something(location)
             raise StoreUsageError(
                 f"{location} is not a knowledge store: no readable zarr group lies there ({error}). "
                 f"Set store.path to a folder that `kcd-pipeline extract-teacher` made, or to a new one."
@@ -139,7 +149,7 @@ class KnowledgeStore:
             )
         if writable:
             location.remove_partials()
-            _require_arrays(group, Layout(**attributes["layout"]), make_encoding(**attributes["encoding"]))
+            require_arrays(group, Layout(**attributes["layout"]), make_encoding(**attributes["encoding"]))
         return cls(location, group)
 
     @property
@@ -204,7 +214,7 @@ class KnowledgeStore:
             return
         (found,) = self.location.fetch(["zarr.json"])
         now: dict[str, Any] = {} if found is None else json.loads(found).get("attributes", {})
-        if _unchanging(now) != _unchanging(dict(self._group.attrs)):
+        if unchanging(now) != unchanging(dict(self._group.attrs)):
             raise StoreError(
                 f"the store at {self.location} was replaced or removed by another process while this one was writing "
                 f"to it, so this one stops. Let one process at a time write a remote store; when the other is done, "
@@ -338,8 +348,8 @@ class KnowledgeStore:
         """
         return self.read_rows(view, 0, self.layout.samples)
 
-    def read_rows(self, view: int, start: int, stop: int) -> NDArray[Any]:
-        """Rows `[start, stop)` of one view, `[stop - start, C]`; raises as `read_view` does."""
+    def read_rows(self, view: int, start: int, stop: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Rows `[start, stop)` of one view, `[stop - start, C]`, in `out` where it is given; raises as `read_view`."""
         if not (0 <= view < self.layout.views and 0 <= start < stop <= self.layout.samples):
             raise IndexError(f"rows {start}:{stop} of view {view} in a store of {self.layout}")
         blocks = range(start // self.layout.block_rows, (stop - 1) // self.layout.block_rows + 1)
@@ -349,152 +359,65 @@ class KnowledgeStore:
                 f"view {view}, block {blocks[int(np.argmin(complete))]} of the store at {self.location} was never "
                 f"recorded complete. Run the same `kcd-pipeline extract-teacher` again to finish it."
             )
-        parts = {name: self._read_part(name, view, start, stop) for name in self._parts}
-        return self.encoding.decode(parts, self.layout.classes)
+        wanted = (stop - start, self.layout.classes)
+        rows = np.empty(wanted, self.dtype) if out is None else out
+        if rows.shape != wanted or rows.dtype != self.dtype or not rows.flags.c_contiguous:
+            raise ValueError(f"rows go into a contiguous array of {wanted} {self.dtype}, got {rows.shape} {rows.dtype}")
+        if list(self._readers) == ["logits"]:
+            self._read_part("logits", view, start, rows)
+            return rows
+        for first in range(start, stop, step := max(PIECE_BYTES // self.row_bytes, 1)):
+            some = rows[first - start : first - start + step]
+            parts = {}
+            for spec in self._specs:
+                parts[spec.name] = np.empty((len(some), *spec.width), spec.dtype)
+                self._read_part(spec.name, view, first, parts[spec.name])
+            some[...] = self.encoding.decode(parts, self.layout.classes)
+        return rows
 
-    def _read_part(self, name: str, view: int, start: int, stop: int) -> NDArray[Any]:
-        """Elements of one array, all of them data: finite, or class ids that exist."""
-        blocks = range(start // self.layout.block_rows, (stop - 1) // self.layout.block_rows + 1)
+    def _read_part(self, name: str, view: int, start: int, part: NDArray[Any]) -> None:
+        """Elements of one array from sample `start` on into `part`, all of them data: finite, or ids that exist."""
         try:
-            if self.location.is_local:
-                part = np.asarray(self._parts[name][view, start:stop])
-            else:
-                part = transfer.read(self.location, self._parts[name], view, start, stop)
-        except (ValueError, RuntimeError, OSError) as error:
-            raise self._corrupt(name, view, blocks, str(error)) from error
-        if not _all_finite(part) if part.dtype.kind == "f" else part.max() >= self.layout.classes:
-            good = np.isfinite(part) if part.dtype.kind == "f" else part < self.layout.classes
-            whole = good.reshape(len(part), -1).all(axis=1)
-            bad = start + int(np.argmin(whole))
-            where = range(bad // self.layout.block_rows, bad // self.layout.block_rows + 1)
-            raise self._corrupt(name, view, where, f"the row of sample {bad} is missing or not what can be data")
-        return part
-
-    def _corrupt(self, name: str, view: int, blocks: range, reason: str) -> CorruptStoreError:
-        files = transfer.object_name(self._parts[name], view, blocks.start)
-        if len(blocks) > 1:
-            files += f" to {transfer.object_name(self._parts[name], view, blocks.stop - 1)}"
-        return CorruptStoreError(
-            f"the store at {self.location} is damaged in {files}: {reason}. The data is recorded complete but cannot "
-            f"be read back, so nothing that uses this view can be trusted. Restore the file from a copy, or extract "
-            f"the store anew with `kcd-pipeline extract-teacher CONFIG --overwrite`.",
-            what=f"{files}: {reason}",
-        )
+            taken = self._readers[name].read(view, start, start + len(part), part)
+        except DamageError as error:
+            file = self._readers[name].name(view, error.block)
+            raise CorruptStoreError(
+                f"the store at {self.location} is damaged in {file}: {error}. The data is recorded complete but cannot "
+                f"be read back, so nothing that uses this view can be trusted. Restore the file from a copy, or "
+                f"extract the store anew with `kcd-pipeline extract-teacher CONFIG --overwrite`.",
+                what=f"{file}: {error}",
+            ) from error
+        with self._counting:
+            self.bytes_read += taken
 
     def knowledge_bytes(self) -> int:
         """Size of the shards that hold knowledge, in bytes."""
+        if self.location.on_web:
+            return sum(self.location.sizes_of(self._shards()))
         return sum(sum(self.location.sizes(f"{name}/c")) for name in self._parts)
+
+    def _shards(self) -> list[str]:
+        """Names of all shards that are recorded complete."""
+        places = [(int(view), int(block)) for view, block in np.argwhere(self.complete())]
+        return [reader.name(*place) for reader in self._readers.values() for place in places]
+
+    def _sizes(self) -> list[int]:
+        """Bytes of each of its files or objects."""
+        if not self.location.on_web:
+            return self.location.sizes()
+        arrays = [*self._parts, "complete", "seconds"]
+        rows = [f"{name}/c/{view}/0" for name in arrays[-2:] for view in range(self.layout.views)]
+        return self.location.sizes_of(["zarr.json", *(f"{name}/zarr.json" for name in arrays), *rows, *self._shards()])
 
     def inconsistencies(self) -> list[str]:
         """Where arrays are not what the attributes say of them, a sentence each."""
-        layout, found = self.layout, []
-        for spec in self.encoding.arrays(layout.classes):
-            array = self._parts[spec.name]
-            expected = {
-                "shape": (layout.views, layout.samples, *spec.width),
-                "shards": (1, layout.block_rows, *spec.width),
-                "chunks": (1, layout.chunk_rows, *spec.width),
-                "dtype": spec.dtype,
-            }
-            for name, value in expected.items():
-                if getattr(array, name) != value:
-                    found.append(f"{spec.name} has {name} {getattr(array, name)}, expected {value}")
-        for array in self._ledger_arrays:
-            if array.shape != (layout.views, layout.blocks):
-                found.append(f"{array.name} has shape {array.shape}, expected {(layout.views, layout.blocks)}")
-        return found
+        arrays = {array.name.lstrip("/"): array for array in (*self._parts.values(), *self._ledger_arrays)}
+        return creation.inconsistencies(arrays, self.layout, self.encoding)
 
     def bytes_on_disk(self) -> int:
         """Size of all its files or objects, in bytes."""
-        return sum(self.location.sizes())
+        return sum(self._sizes())
 
     def files(self) -> int:
         """How many files or objects it is."""
-        return len(self.location.sizes())
-
-
-def _unchanging(attributes: Mapping[str, Any]) -> str:
-    """What of a store's attributes growing leaves as it is, as JSON."""
-    layout = {key: value for key, value in attributes.get("layout", {}).items() if key != "views"}
-    return json.dumps({**attributes, "layout": layout}, sort_keys=True)
-
-
-def _array(location: Location, group: zarr.Group, name: str) -> zarr.Array[Any]:
-    array = group.get(name)
-    if not isinstance(array, zarr.Array):
-        raise IncompleteStoreError(
-            f"the store at {location} has no array '{name}': it was interrupted while it was being made. "
-            f"Run the same `kcd-pipeline extract-teacher` again to finish it."
-        )
-    return array
-
-
-def _all_finite(part: NDArray[Any]) -> bool:
-    """Whether all is finite; float16 by its exponent bits, for numpy converts each before it looks."""
-    if part.dtype == np.float16:
-        return bool((part.view(np.uint16) & 0x7C00).max() < 0x7C00)
-    return bool(np.isfinite(part).all())
-
-
-def _require_arrays(group: zarr.Group, layout: Layout, encoding: Encoding) -> None:
-    """Make the arrays that are not there yet; the same call always makes the same metadata."""
-    for spec in encoding.arrays(layout.classes):
-        if spec.name not in group:
-            _create_array(group, layout, spec)
-    ledger: dict[str, Any] = {
-        "shape": (layout.views, layout.blocks),
-        "chunks": (1, layout.blocks),
-        "compressors": [Crc32cCodec()],
-    }
-    if "complete" not in group:
-        group.create_array("complete", dtype="uint8", fill_value=0, dimension_names=("view", "block"), **ledger)
-    if "seconds" not in group:
-        group.create_array(
-            "seconds", dtype="float64", fill_value=float("nan"), dimension_names=("view", "block"), **ledger
-        )
-
-
-def _create_array(group: zarr.Group, layout: Layout, spec: ArraySpec) -> None:
-    behind = {0: (), 1: ("class" if spec.width == (layout.classes,) else "slot",)}[len(spec.width)]
-    group.create_array(
-        spec.name,
-        shape=(layout.views, layout.samples, *spec.width),
-        dtype=spec.dtype,
-        shards=(1, layout.block_rows, *spec.width),
-        chunks=(1, layout.chunk_rows, *spec.width),
-        filters=list(spec.filters),
-        compressors=spec.compressors(),
-        fill_value=spec.fill,
-        dimension_names=("view", "sample", *behind),
-    )
-
-
-def is_vacant(where: Where) -> bool:
-    """Nothing lies at `where`: no folder, or one that holds at most what a killed writer never renamed."""
-    return Location.of(where).is_vacant()
-
-
-def _require_something(location: Location) -> None:
-    if location.is_file():
-        raise StoreUsageError(f"{location} is a file, not a knowledge store. Set store.path to a folder.")
-    if location.is_vacant():
-        raise StoreUsageError(
-            f"there is no knowledge store at {location}. Make it with `kcd-pipeline extract-teacher CONFIG`, "
-            f"or set store.path to where it is."
-        )
-
-
-def _refuse_foreign(location: Location) -> None:
-    """Never replace what is not a knowledge store: a typo in a path must not cost anybody their data."""
-    if location.is_file():
-        raise StoreUsageError(
-            f"{location} is a file, not a knowledge store: it is left alone. Set store.path to a folder."
-        )
-    try:
-        kind = zarr.open_group(location.zarr_store(read_only=True), mode="r").attrs.get("kind")
-    except (FileNotFoundError, ValueError, NotADirectoryError):
-        kind = None
-    if kind != KIND:
-        raise StoreUsageError(
-            f"{location} exists and is not a knowledge store, so it is left alone. Set store.path to a new folder."
-        )
+        return len(self._sizes())

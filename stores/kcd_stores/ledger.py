@@ -45,11 +45,10 @@ class Ledger:
         return now
 
     def complete_in(self, view: int, blocks: range) -> NDArray[np.bool_]:
-        """Which of `blocks` of a view are complete, `[len(blocks)]`; a remote store is asked only until they are."""
-        if self._location.is_local:
-            return np.asarray(np.asarray(self._complete[view, blocks.start : blocks.stop]) == 1)
+        """Which of `blocks` of a view are complete, `[len(blocks)]`; the store is asked only until they are."""
         if not self._seen[view, blocks.start : blocks.stop].all():
-            self._seen[view] |= self._row(self._complete, view) == 1
+            row = self._complete[view] if self._location.is_local else self._row(self._complete, view)
+            self._seen[view] |= np.asarray(row) == 1
         return np.asarray(self._seen[view, blocks.start : blocks.stop])
 
     def seconds(self) -> float:

@@ -3,14 +3,17 @@
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 from urllib.parse import quote, unquote, urlsplit
 
+import numpy as np
+from numpy.typing import NDArray
 from zarr.abc.store import Store
 from zarr.storage import LocalStore
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 AT_ONCE = 8  # objects fetched at the same time
 
 Where = Union[str, Path, "Location"]
+Buffer = bytes | memoryview  # what numpy.frombuffer takes
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,9 @@ class Location:
 
     @classmethod
     def of(cls, where: Where) -> "Location":
-        """`where` as a location: a path, `file:///path`, `s3://bucket/key`, `gs://...`, `az://...`, `memory://name`.
+        """`where` as a location: a path, `file:///path`, `s3://bucket/key`, `gs://...`, `az://...`, `https://host/key`.
+
+        `memory://name` is a store of this process, for trials.
 
         Raises
         ------
@@ -88,6 +94,11 @@ class Location:
         return self.folder is not None
 
     @property
+    def on_web(self) -> bool:
+        """Behind a web server, which serves objects by name: none can be put there, and none listed."""
+        return self.url is not None and self.url.startswith(remote.WEB)
+
+    @property
     def path(self) -> Path:
         """The folder of a local store.
 
@@ -104,6 +115,8 @@ class Location:
         """What zarr reads and writes through."""
         if self.url is None:
             return LocalStore(self.path, read_only=read_only)
+        if not read_only:
+            self.require_writable()
         return remote.RemoteStore(self._client, url=self.url, read_only=read_only)
 
     # --- what lies there -------------------------------------------------------------------------------------
@@ -113,20 +126,30 @@ class Location:
         if self.url is None:
             return self.path.is_file()
         parent, _, name = self.url.rpartition("/")
-        if parent.endswith(":/"):  # memory://name
+        if parent.endswith(":/") or self.on_web:  # memory://name; an address there is no folder
             return False
         return remote.size_of(remote.connect(_quoted(parent)), self.url, name) is not None
 
     def is_vacant(self) -> bool:
         """Nothing lies there, or at most a folder of what a killed writer never renamed."""
+        if self.on_web:
+            return not self.holds("zarr.json")
         if self.url is not None:
             return not remote.holds_any(self._client, self.url) and not self.is_file()
         if self.path.is_dir():
             return all(entry.suffix == ".partial" for entry in self.path.iterdir())
         return not self.path.exists()
 
+    def sizes_of(self, names: Sequence[str]) -> list[int]:
+        """Bytes of those of the objects `names` that are there. Remote stores only."""
+        assert self.url is not None
+        client, url = self._client, self.url
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            found = pool.map(lambda name: remote.size_of(client, url, name), names)
+            return [size for size in found if size is not None]
+
     def sizes(self, below: str = "") -> list[int]:
-        """Bytes of every file or object of the store, or of those below one of its names."""
+        """Bytes of every file or object of the store, or of those below one of its names; not on the web."""
         if self.url is not None:
             return [size for _, size in remote.listed(self._client, self.url, below)]
         return [file.stat().st_size for file in (self.path / below).rglob("*") if file.is_file()]
@@ -137,6 +160,14 @@ class Location:
             return None
         place = next(parent for parent in self.folder.absolute().parents if parent.exists())
         return place, shutil.disk_usage(place).free
+
+    def require_writable(self) -> None:
+        """Refuse a place that takes no store, with a StoreUsageError."""
+        if self.on_web:
+            raise StoreUsageError(
+                f"{self} lies on a web server, where stores can be read but not written. Write it to a folder or to an "
+                f"object store, and publish that. Mend store.path."
+            )
 
     # --- what a writer does ----------------------------------------------------------------------------------
 
@@ -161,7 +192,27 @@ class Location:
             finally:
                 os.close(descriptor)
 
-    # --- whole objects of a remote store ---------------------------------------------------------------------
+    # --- what a reader does ----------------------------------------------------------------------------------
+
+    def end(self, name: str, size: int) -> Buffer:
+        """The last `size` bytes of a file or object, or all of a shorter one; FileNotFoundError if it is not there."""
+        if self.url is not None:
+            return remote.fetch_end(self._client, self.url, name, size)
+        with _opened(f"{self.folder}/{name}") as descriptor:
+            length = os.fstat(descriptor).st_size
+            return os.pread(descriptor, size, max(length - size, 0))
+
+    def read_into(self, name: str, offset: int, buffer: NDArray[np.uint8]) -> int:
+        """Fill `buffer` from one file; how many bytes there were. Local stores only."""
+        with _opened(f"{self.folder}/{name}") as descriptor:
+            return os.preadv(descriptor, [buffer.data], offset)
+
+    # --- objects of a remote store ---------------------------------------------------------------------------
+
+    def parts(self, name: str, entries: Sequence[tuple[int, int]]) -> Sequence[Buffer]:
+        """Stretches (offset, bytes) of one object, neighbours by one request. Remote stores only."""
+        assert self.url is not None
+        return remote.fetch_parts(self._client, self.url, name, entries)
 
     def fetch(self, names: Sequence[str]) -> list[bytes | None]:
         """Whole objects, one request each, several at once; None for one that is not there. Remote stores only."""
@@ -188,6 +239,16 @@ class Location:
         return remote.connect(_quoted(self.url))
 
 
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    """A file to be read by position, which a descriptor does without a buffer of its own."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def _folder(url: str) -> Path:
     parts = urlsplit(url)
     if parts.netloc not in ("", "localhost"):
@@ -198,4 +259,5 @@ def _folder(url: str) -> Path:
 def _quoted(url: str) -> str:
     """With every character of the key taken as it stands."""
     scheme, _, rest = url.partition("://")
-    return f"{scheme}://{quote(rest, safe='/@')}"
+    host, slash, key = rest.partition("/")
+    return f"{scheme}://{quote(host, safe='@:')}{slash}{quote(key, safe='/@')}"

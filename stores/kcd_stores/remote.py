@@ -9,7 +9,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import lru_cache
@@ -29,9 +29,12 @@ if TYPE_CHECKING:  # an extra: loaded by those who have a remote store
 else:
     ZarrObjectStore = ObjectStore  # not generic in every zarr that is supported
 
-SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "memory")
+SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "http", "https", "memory")
+WEB = ("http:", "https:")  # read object by object: a web server takes none and lists none
 PATIENCE = 20.0  # seconds
 PATIENCE_VARIABLE = "KCD_STORE_PATIENCE"
+AZURE = ("az:", "azure:", "abfs", "adl:")
+COALESCED = 256 * 1024  # bytes read for nothing cost less than another request
 MULTIPART_CONCURRENCY = 2  # 5 MiB parts of one shard under way at once: each must get through within the read timeout
 
 T = TypeVar("T")
@@ -94,7 +97,7 @@ def connect(url: str) -> "Client":
         "read_timeout": timedelta(seconds=seconds / 2),
         "timeout": timedelta(hours=1),  # of a whole request: a large shard on a slow line is no failure
     }
-    if _endpoint(url).startswith("http://"):
+    if _endpoint(url).startswith("http://") or url.startswith("http:"):
         client["allow_http"] = True  # asked for in so many words
     try:
         if url.startswith("memory:"):
@@ -146,6 +149,11 @@ def in_words(url: str) -> Iterator[None]:
 
 def _explained(url: str, error: Exception) -> StoreError:
     text = str(error)
+    if url.startswith(WEB) and re.match(r"(3|4(?!29))\d\d", _reason(text)):
+        return StoreUsageError(
+            f"{url} cannot be used: the web server refused the request ({_reason(text)}). A store is read there object "
+            f"by object and in ranges of bytes, without credentials. Check the address, and that the server allows it."
+        )
     bucket, endpoint = url.split("/")[2], _endpoint(url) or "the default endpoint (no AWS_ENDPOINT_URL is set)"
     if not url.startswith("s3"):
         endpoint = "its service"
@@ -237,6 +245,33 @@ def fetch(client: "Client", url: str, key: str) -> bytes | None:
         return _persistently(url, lambda: bytes(obstore.get(client, key).bytes()))
     except FileNotFoundError:
         return None
+
+
+def fetch_end(client: "Client", url: str, key: str, size: int) -> memoryview:
+    """The last `size` bytes of one object, by one request (two at Azure, which knows no suffix ranges)."""
+    import obstore
+
+    def request() -> memoryview:
+        if not url.startswith(AZURE):
+            return memoryview(obstore.get(client, key, options={"range": {"suffix": size}}).bytes())
+        length = int(obstore.head(client, key)["size"])
+        return memoryview(obstore.get_range(client, key, start=max(length - size, 0), end=length))
+
+    return _persistently(url, request)
+
+
+def fetch_parts(client: "Client", url: str, key: str, entries: Sequence[tuple[int, int]]) -> list[memoryview]:
+    """Stretches (offset, bytes) of one object; those less than COALESCED apart by one request."""
+    import obstore
+
+    starts, lengths = [offset for offset, _ in entries], [size for _, size in entries]
+    return _persistently(
+        url,
+        lambda: [
+            memoryview(part)
+            for part in obstore.get_ranges(client, key, starts=starts, lengths=lengths, coalesce=COALESCED)
+        ],
+    )
 
 
 def send(client: "Client", url: str, key: str, data: bytes) -> None:

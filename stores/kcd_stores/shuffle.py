@@ -14,7 +14,7 @@ from kcd_stores.layout import Layout, power_of_two_below
 from kcd_stores.philox import STRIP_STREAM, permutation
 
 WINDOW_BYTES = 32 * 1024 * 1024  # of decoded rows: what is shuffled together, and half of what is held at once
-STRIPS_PER_WINDOW = 128  # the more, the better mixed; the fewer, the faster read: here about 50,000 rows/s a core
+STRIPS_PER_WINDOW = 128  # the more, the better mixed; the fewer, the faster read: here about 100,000 rows/s
 FEWEST_WINDOWS = 8  # in an epoch: a small store is still cut into some
 
 

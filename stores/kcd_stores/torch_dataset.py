@@ -13,7 +13,6 @@ from torch.utils.data import Dataset
 from kcd_stores.errors import StoreMismatchError, StoreUsageError
 from kcd_stores.knowledge import KnowledgeStore
 from kcd_stores.own_loop import require_view
-from kcd_stores.reading import PIECE_BYTES
 from kcd_stores.sizes import DEFAULT_MEMORY, human_bytes, parse_bytes
 
 
@@ -85,11 +84,8 @@ class KnowledgeDataset(Dataset[tuple[Any, Any, torch.Tensor]]):
         require_view(self._store, view)
         if view == self.view:
             return
-        into, step = self._rows.numpy(), max(PIECE_BYTES // self._store.row_bytes, 1)
         self._view[0] = -1  # half of one view and half of another are neither
-        for start in range(0, len(into), step):
-            stop = min(start + step, len(into))
-            into[start:stop] = self._store.read_rows(view, start, stop)
+        self._store.read_rows(view, 0, len(self), out=self._rows.numpy())
         self._view[0] = view
 
     def __len__(self) -> int:

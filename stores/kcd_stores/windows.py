@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_stores.epochs import Portion, Reading
-from kcd_stores.knowledge import KnowledgeStore
+from kcd_stores.knowledge import PIECE_BYTES, KnowledgeStore
 from kcd_stores.memory import Streaming
-from kcd_stores.reading import PIECE_BYTES, new_rows, read_pieces
+from kcd_stores.reading import new_rows, read_pieces
 from kcd_stores.shelf import FileShelf, MemoryShelf, Shelf
 from kcd_stores.shuffle import Cut, Window, plan_windows
 
@@ -27,7 +27,7 @@ class HeldRows:
         place = np.searchsorted(self.held, index)
         if len(index) and (place.max() >= len(self.held) or (self.held[place] != index).any()):
             raise IndexError("a row that this window does not hold was asked for")
-        return self.rows[place]
+        return self.rows.take(place, axis=0)
 
 
 class WindowReader:

@@ -238,6 +238,23 @@ def test_a_view_is_one_request_a_shard(gateway: Gateway, url: str, encoding: str
     assert gateway.count("GET") == len(gateway.requests) == 3 * LAYOUT.blocks * arrays
 
 
+def test_a_part_of_a_shard_is_its_index_once_and_a_range_for_each_stretch(gateway: Gateway, url: str) -> None:
+    """Of 4 chunks of 16 rows in a shard one is wanted, then another: the shard itself is never moved whole."""
+    filled(url, "float32")
+    store = KnowledgeStore.open(url)
+    store.require_views(1)
+    size = store.knowledge_bytes()
+    gateway.clear()
+    whole = np.concatenate([logits_of(1, block) for block in range(LAYOUT.blocks)])
+    np.testing.assert_array_equal(store.read_rows(1, 70, 78), whole[70:78])
+    assert gateway.count("GET") == len(gateway.requests) == 2
+    np.testing.assert_array_equal(store.read_rows(1, 114, 120), whole[114:120])
+    assert gateway.count("GET") == 3
+    assert store.bytes_read < size / 4
+    np.testing.assert_array_equal(store.read_rows(1, 64, 110), whole[64:110])  # most of it: one request, all of it
+    assert gateway.count("GET") == 4
+
+
 def test_a_block_is_one_put_an_array_and_its_record(gateway: Gateway, url: str) -> None:
     store = KnowledgeStore.create(url, encoding=make_encoding("topk"), **FACTS)
     gateway.clear()

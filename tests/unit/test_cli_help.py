@@ -20,6 +20,7 @@ OPTIONS = {
     "distill": ["CONFIG", "--set", "--method", "[none|kd|kcd]", "--no-check", "--resume", "--overwrite"],
     "condense": ["RUN", "--export", "--stage", "--encoding", "--store", "--overwrite"],
     "report": ["RUNS...", "--html", "--json"],
+    "models": ["[NAME]...", "--input", "--classes", "--json"],
     "inspect": ["PATH", "--json"],
     "verify": ["STORE", "--teacher", "--set", "--rows"],
     "demo": ["[DIR]"],
@@ -59,6 +60,7 @@ def test_the_list_of_commands_stands_under_headings_in_the_order_of_work() -> No
         "  condense ",
         "  report ",
         "Look around:",
+        "  models ",
         "  inspect ",
         "  verify ",
         "  demo ",
@@ -114,5 +116,5 @@ def test_completion_offers_recipes_by_their_beginning(command: str) -> None:
 
     assert [value for value, _ in offered("")] == recipe_names()
     assert offered("dig") == [("digits", "plain")]
-    assert offered("cifar100/r") == [("cifar100/resnet32x4-resnet8x4", "plain")]
+    assert offered("cifar100/vgg13-v") == [("cifar100/vgg13-vgg8", "plain")]
     assert offered("./my") == [("./my", "file")]  # left to the shell

@@ -35,6 +35,7 @@ def test_paths_are_folders(written: str | Path, folder: str) -> None:
         ("S3://bucket/a/key.zarr/", "s3://bucket/a/key.zarr"),
         ("gs://bucket/a b#c?.zarr", "gs://bucket/a b#c?.zarr"),
         ("az://container/key", "az://container/key"),
+        ("https://host:8080/a b/key", "https://host:8080/a b/key"),
         ("memory://trial", "memory://trial"),
     ],
 )

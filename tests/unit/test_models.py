@@ -1,4 +1,7 @@
-"""Models: sizes worked out by hand, RepDistiller's names, and the arithmetic done again with bare functions."""
+"""ResNets: sizes worked out by hand, RepDistiller's names, and the arithmetic done again with bare functions.
+
+The other families are in test_zoo.py.
+"""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import build_model, model_names
+from kcd_pipeline.models import ELSEWHERE, build_model, cifar_resnet, model_names
 from kcd_pipeline.models.cifar_resnet import CifarResNet
 from kcd_pipeline.models.weights import parameter_count
 
@@ -27,6 +30,7 @@ from kcd_pipeline.models.weights import parameter_count
 #   resnet8   464 + 4,672 + 14,528 + 57,728 + 6,500                                   = 83,892
 #   one more block a stage adds 4,672 + 18,560 + 73,984                               = 97,216
 #   resnet14  83,892 + 97,216 = 181,108;   resnet20  83,892 + 2 * 97,216              = 278,324
+#   resnet32  four more: 472,756;   resnet44  six: 667,188;   resnet56  eight: 861,620;   resnet110  17: 1,736,564
 #
 #   wide (32, 64, 128, 256)
 #   stem          9*3*32 + 2*32                                                       =       928
@@ -43,6 +47,10 @@ PARAMETERS = {
     "resnet8": 83_892,
     "resnet14": 181_108,
     "resnet20": 278_324,
+    "resnet32": 472_756,
+    "resnet44": 667_188,
+    "resnet56": 861_620,
+    "resnet110": 1_736_564,
     "resnet8x4": 1_233_540,
     "resnet32x4": 7_433_860,
 }
@@ -63,8 +71,8 @@ def test_parameter_counts_are_those_worked_out_by_hand(name: str, count: int) ->
     assert parameter_count(build_model(name, channels=3, classes=100)) == count
 
 
-def test_every_model_is_counted_by_hand() -> None:
-    assert set(model_names()) == set(PARAMETERS)
+def test_every_resnet_is_counted_by_hand() -> None:
+    assert set(cifar_resnet.VARIANTS) == set(PARAMETERS)
 
 
 def test_fewer_channels_and_classes_save_just_their_weights() -> None:
@@ -160,11 +168,13 @@ def test_convolutions_start_as_he_et_al_have_them() -> None:
     assert abs(float(weight.mean())) < 1e-3
 
 
-@pytest.mark.parametrize(("name", "hint"), [("resnet21", "; did you mean 'resnet20'? "), ("inception", " ")])
+@pytest.mark.parametrize(("name", "hint"), [("resnte20", "; did you mean 'resnet20'? "), ("inception", " ")])
 def test_an_unknown_model_names_the_nearest_and_all_there_are(name: str, hint: str) -> None:
     with pytest.raises(UserError) as caught:
         build_model(name, channels=3, classes=10)
-    assert str(caught.value) == f"there is no model '{name}'{hint}(there are: {', '.join(model_names())})"
+    assert (
+        str(caught.value) == f"there is no model '{name}'{hint}(there are: {', '.join(model_names())}; and {ELSEWHERE})"
+    )
 
 
 def test_a_depth_that_is_no_resnet_of_this_kind_cannot_be_built() -> None:

@@ -45,11 +45,11 @@ class Watched:
         self.location = store.location
         self.arrived = threading.Semaphore(0)
 
-    def read_rows(self, view: int, start: int, stop: int) -> np.ndarray:
+    def read_rows(self, view: int, start: int, stop: int, out: np.ndarray) -> np.ndarray:
         self.read.append(view)
         self.threads.add(threading.current_thread().name)
         self.arrived.release()
-        return self.store.read_rows(view, start, stop)
+        return self.store.read_rows(view, start, stop, out)
 
 
 def test_one_view_is_read_ahead_in_the_background_and_never_two(store: KnowledgeStore) -> None:

@@ -133,15 +133,12 @@ def test_missing_weights_say_which_command_makes_them(tmp_path: Path) -> None:
     assert "`kcd-pipeline train-teacher CONFIG`" in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["empty", "text", "cut short", "torch"])
-def test_a_file_that_is_no_safetensors_is_named(tmp_path: Path, kind: str, state: dict[str, Tensor]) -> None:
+@pytest.mark.parametrize("kind", ["empty", "text", "cut short"])
+def test_a_file_that_holds_no_weights_is_named(tmp_path: Path, kind: str, state: dict[str, Tensor]) -> None:
     path = tmp_path / "w.safetensors"
     save_file(state, path)
     whole = path.read_bytes()
-    if kind == "torch":
-        torch.save(state, path)
-    else:
-        path.write_bytes({"empty": b"", "text": b"weights, honestly" * 9, "cut short": whole[:-100]}[kind])
-    with pytest.raises(UserError, match="is not a readable safetensors file") as caught:
+    path.write_bytes({"empty": b"", "text": b"weights, honestly" * 9, "cut short": whole[:-100]}[kind])
+    with pytest.raises(UserError, match=r"is neither a readable safetensors file .* nor a checkpoint") as caught:
         load_weights(path)
     assert str(path) in str(caught.value)

@@ -4,17 +4,29 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 from torch import Tensor
 
 from kcd_pipeline.augmentation.crop_flip import CropFlip
-from kcd_pipeline.augmentation.protocol import Augmentation
+from kcd_pipeline.augmentation.frame import Frame
+from kcd_pipeline.augmentation.protocol import Augmentation, ViewSource
 from kcd_pipeline.augmentation.renumbered import Renumbered
 from kcd_pipeline.augmentation.resized_crop_flip import ResizedCropFlip
-from kcd_pipeline.augmentation.views import Views
+from kcd_pipeline.augmentation.views import Normaliser, Views
 from kcd_pipeline.config import AugmentationConfig
 from kcd_stores.philox import permutation
 
-__all__ = ["Augmentation", "Identity", "Renumbered", "Views", "build_augmentation", "permutation"]
+__all__ = [
+    "Augmentation",
+    "Frame",
+    "Identity",
+    "Normaliser",
+    "Renumbered",
+    "ViewSource",
+    "Views",
+    "build_augmentation",
+    "permutation",
+]
 
 
 class Identity:
@@ -25,6 +37,9 @@ class Identity:
 
     def __call__(self, images: Tensor, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
         return images
+
+    def picture(self, picture: Image.Image, frame: Frame, sample: int, view: int) -> Tensor:
+        return frame.centred(picture)
 
 
 def build_augmentation(config: AugmentationConfig) -> Augmentation:

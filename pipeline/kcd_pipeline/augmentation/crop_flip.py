@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 from torch import Tensor
 
+from kcd_pipeline.augmentation.frame import Frame
 from kcd_stores.philox import below, draws
 
 
@@ -50,6 +52,10 @@ class CropFlip:
         crops = _gather(images, y.clamp(0, height - 1), x.clamp(0, width - 1))
         inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
         return crops * inside[:, None]
+
+    def picture(self, picture: Image.Image, frame: Frame, sample: int, view: int) -> Tensor:
+        """The middle of a `picture`, as an image in memory would be augmented: uint8 [3, size, size] of `frame`."""
+        return self(frame.centred(picture)[None], np.array([sample]), view)[0]
 
 
 def _reflected(position: Tensor, size: int) -> Tensor:

@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 from torch import Tensor
 
+from kcd_pipeline.augmentation.frame import Frame
 from kcd_pipeline.augmentation.protocol import Augmentation
 
 
@@ -20,3 +22,6 @@ class Renumbered:
 
     def __call__(self, images: Tensor, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
         return self._augmentation(images, self._samples[index], view)
+
+    def picture(self, picture: Image.Image, frame: Frame, sample: int, view: int) -> Tensor:
+        return self._augmentation.picture(picture, frame, int(self._samples[sample]), view)

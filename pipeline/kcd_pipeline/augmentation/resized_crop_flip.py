@@ -1,7 +1,8 @@
 """Crop a random box, scale it back to the full size, mirror: the augmentation of ImageNet training.
 
-Scaling is bilinear in fixed point, integers only, so that a pixel is the same on every device and in every batch.
-Crops are never larger than the image, so this only enlarges and needs no antialiasing.
+Of images in memory, scaling is bilinear in fixed point, integers only, so that a pixel is the same on every device and
+in every batch. Crops are never larger than the image, so this only enlarges and needs no antialiasing. Of a picture
+that is decoded on the fly, the box is cut from the picture at its own size and scaled as Pillow and torchvision do.
 """
 
 import math
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 from torch import Tensor
 
+from kcd_pipeline.augmentation.frame import Frame, as_pixels
 from kcd_stores.philox import below, draws, uniform
 
 ATTEMPTS = 10  # boxes tried before the fallback, as torchvision does
@@ -82,6 +85,15 @@ class ResizedCropFlip:
         across = _columns(images, x) * (one - x_part)[:, None, None] + _columns(images, x_next) * x_part[:, None, None]
         down = _rows(across, y) * (one - y_part)[:, None, :, None] + _rows(across, y_next) * y_part[:, None, :, None]
         return ((down + (1 << (2 * FRACTION_BITS - 1))) >> (2 * FRACTION_BITS)).to(torch.uint8)
+
+    def picture(self, picture: Image.Image, frame: Frame, sample: int, view: int) -> Tensor:
+        """A box of a `picture` of any size, scaled to uint8 [3, size, size] of `frame`; bilinear and antialiased."""
+        width, height = picture.size
+        box = self.parameters(np.array([sample]), view, height, width)[:, 0]
+        top, left, box_height, box_width, flip = box.tolist()
+        crop = picture.crop((left, top, left + box_width, top + box_height))
+        scaled = crop.resize((frame.size, frame.size), Image.Resampling.BILINEAR)
+        return as_pixels(scaled.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else scaled)
 
 
 def _positions(start: Tensor, length: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,11 +1,36 @@
 """From stored images to what a model sees: the one path that extraction, training and evaluation share."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from kcd_pipeline.augmentation.protocol import Augmentation
+
+
+class Normaliser:
+    """`(pixel / 255 - mean) / std` per channel, as one multiplication and one addition.
+
+    Parameters
+    ----------
+    mean, std
+        Per channel, of pixels scaled to 0..1.
+    """
+
+    def __init__(self, *, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> None:
+        self.device = device
+        scale = 1 / (255 * torch.tensor(std, dtype=torch.float64))
+        shift = -torch.tensor(mean, dtype=torch.float64) / torch.tensor(std, dtype=torch.float64)
+        self._scale = scale.float().to(device).view(1, -1, 1, 1)
+        self._shift = shift.float().to(device).view(1, -1, 1, 1)
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """`pixels[B, C, H, W]` uint8 as float32 of the same shape on the device, channels last in memory."""
+        there = pixels.to(self.device, non_blocking=True)
+        scaled = there.to(torch.float32, memory_format=torch.channels_last)
+        return scaled.mul_(self._scale).add_(self._shift)
 
 
 class Views:
@@ -30,11 +55,7 @@ class Views:
     ) -> None:
         self._images = images.to(device)
         self._augmentation = augmentation
-        # (pixel / 255 - mean) / std as one multiplication and one addition
-        scale = 1 / (255 * torch.tensor(std, dtype=torch.float64))
-        shift = -torch.tensor(mean, dtype=torch.float64) / torch.tensor(std, dtype=torch.float64)
-        self._scale = scale.float().to(device).view(1, -1, 1, 1)
-        self._shift = shift.float().to(device).view(1, -1, 1, 1)
+        self.normalised = Normaliser(mean=mean, std=std, device=device)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -51,7 +72,7 @@ class Views:
         pixels = self._augmentation(images, index, view)
         return self.normalised(pixels)
 
-    def normalised(self, pixels: Tensor) -> Tensor:
-        """`pixels[B, C, H, W]` uint8 as float32 of the same shape, channels last in memory."""
-        scaled = pixels.to(torch.float32, memory_format=torch.channels_last)
-        return scaled.mul_(self._scale).add_(self._shift)
+    def batches(self, cut: Sequence[NDArray[np.int64]], view: int) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+        """Each `index[B]` of `cut` in turn, with its views."""
+        for index in cut:
+            yield index, self.batch(index, view)

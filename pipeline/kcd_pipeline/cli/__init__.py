@@ -1,5 +1,6 @@
 """The command line. Commands import what they need when they run: torch takes seconds, `--help` must not."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ CHECKED_ROWS = 64  # before training: a moment even for a large teacher
 HEADINGS = {
     "Stage 1, offline: a teacher and its knowledge": ["train-teacher", "extract-teacher"],
     "Stage 2, online: students": ["distill", "condense", "report"],
-    "Look around": ["inspect", "verify", "demo"],
+    "Look around": ["models", "inspect", "verify", "demo"],
 }
 
 
@@ -192,6 +193,32 @@ def report_command(runs: tuple[Path, ...], html: Path | None, as_json: bool) -> 
     from kcd_pipeline.report import report
 
     report(list(runs), html=html, as_json=as_json)
+
+
+def image_shape(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int, int]:
+    """`3x32x32` as (3, 32, 32): channels, height, width."""
+    parts = [int(part) if part.isdecimal() else 0 for part in value.split("x")]
+    if len(parts) != 3 or not all(parts):
+        raise click.BadParameter(f"'{value}' is not channels x height x width; for example 3x32x32", ctx, param)
+    return parts[0], parts[1], parts[2]
+
+
+@main.command("models", short_help="What teachers and students can be, and what they cost.")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option(
+    "--input", "shape", metavar="KxHxW", callback=image_shape, default="3x32x32", show_default=True, help="Of an image."
+)
+@click.option("--classes", type=click.IntRange(min=1), default=100, show_default=True, help="How many there are.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def models_command(names: tuple[str, ...], shape: tuple[int, int, int], classes: int, as_json: bool) -> None:
+    """List the models of the zoo, or those of the given NAMEs, with parameters and multiply-adds for one image.
+
+    Beside the zoo, teacher.model and student.model may be torchvision/NAME, timm/NAME or package.module:callable.
+    """
+    from kcd_pipeline.models.counting import costs, costs_as_json, costs_as_table
+
+    found = costs(names, shape, classes)
+    click.echo(json.dumps(costs_as_json(found, shape, classes), indent=2) if as_json else costs_as_table(found))
 
 
 @main.command("inspect", short_help="What a store or a run holds.")

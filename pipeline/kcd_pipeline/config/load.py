@@ -1,4 +1,4 @@
-"""From the name of a recipe or a YAML file, and `--set key=value`, to a validated `Config`."""
+"""From the name of a recipe or a YAML file, what it extends, and `--set key=value`, to a validated `Config`."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -14,6 +14,8 @@ from kcd_pipeline.errors import UserError
 
 SUFFIXES = (".yaml", ".yml")
 SECTIONS = set(Config.model_fields) - {"seed"}
+EXTENDS = "extends"  # top-level key: the recipe that this one states its differences from
+DEFAULTS = "defaults"  # a file of this name is no recipe, but what the recipes beside it extend
 
 
 def recipes_folder() -> Path:
@@ -26,7 +28,8 @@ def recipes_folder() -> Path:
 def recipe_names() -> list[str]:
     """Names of the shipped recipes, such as `digits` or `cifar100/resnet32x4-resnet8x4`."""
     folder = recipes_folder()
-    return sorted(str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.yaml"))
+    files = (file for file in folder.rglob("*.yaml") if file.stem != DEFAULTS)
+    return sorted(str(file.relative_to(folder).with_suffix("")) for file in files)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -59,15 +62,17 @@ def find_recipe(name: str) -> Path:
 
 
 def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
-    """The config that CONFIG names, with each `section.key=value` of `overrides` put over it.
+    """The config that CONFIG names, over what it extends, with each `section.key=value` of `overrides` put over both.
 
     Raises
     ------
     UserError
-        If the file is not YAML of the right shape, a key is unknown or a value is out of bounds.
+        If a file is not YAML of the right shape, extends what is not there or itself, a key is unknown or a value is
+        out of bounds.
     """
     path = find_recipe(name)
-    tree, source = _read_yaml(path), str(path)
+    tree, bases = _read_recipe(path, ())
+    source = ", which extends ".join(map(str, (path, *bases)))
     for override in overrides:
         _put(tree, override)
         source = f"{path} with --set"
@@ -81,6 +86,44 @@ def parse_config(tree: Mapping[str, Any], *, source: str) -> Config:
         return Config.model_validate(tree)
     except ValidationError as error:
         raise UserError(_explain(error, source)) from error
+
+
+def _read_recipe(path: Path, before: tuple[Path, ...]) -> tuple[dict[str, Any], list[Path]]:
+    """The keys of a recipe over those of what it extends, and the files that it extends; `before` extend `path`."""
+    tree = _read_yaml(path)
+    base = tree.pop(EXTENDS, None)
+    _refuse_unknown(tree, Config, "", str(path))  # before they are merged: the message names the file that has the key
+    if base is None:
+        return tree, []
+    found = _find_base(base, path)
+    chain = (*before, path)
+    if found.resolve() in [file.resolve() for file in chain]:
+        raise UserError(f"recipes extend each other in a circle: {' -> '.join(map(str, (*chain, found)))}. Break it.")
+    below, bases = _read_recipe(found, chain)
+    return _merged(below, tree), [found, *bases]
+
+
+def _find_base(base: Any, path: Path) -> Path:
+    """The file that `extends: base` in `path` means: relative to its folder, else a shipped recipe."""
+    if not isinstance(base, str) or not base:
+        raise UserError(f"{path}: '{EXTENDS}' takes the name of one recipe or file, found {base!r}")
+    name = base if Path(base).suffix in SUFFIXES else f"{base}.yaml"
+    for candidate in (path.parent / name, recipes_folder() / name):
+        if candidate.is_file():
+            return candidate
+    raise UserError(
+        f"{path} extends '{base}', but there is neither {path.parent / name} nor a shipped recipe of that name"
+        f"{nearest(base, recipe_names())}"
+    )
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` over `below`, section by section; a value that is not a section replaces the one below it."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
 
 
 class _UniqueKeys(yaml.SafeLoader):

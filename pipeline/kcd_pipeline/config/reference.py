@@ -75,7 +75,7 @@ def _takes(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         items = schema.get("prefixItems") or [schema["items"]]
         return f"list of {len(items) if 'prefixItems' in schema else 'any number of'} × {_takes(items[0])}"
-    kind = schema.get("format", schema.get("type", "any"))
+    kind = {"object": "mapping"}.get(name := schema.get("format", schema.get("type", "any")), name)
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     bounds = [f"{sign} {schema[name]:.4g}" for name, sign in signs.items() if name in schema]
     return " ".join([kind, ", ".join(bounds)]).strip()

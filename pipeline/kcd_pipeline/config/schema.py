@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, WithJsonSchema, field_validator, model_validator
 
 from kcd_pipeline.config.losses import KdLossConfig, LossConfig
 from kcd_pipeline.config.section import Count, Fraction, NonNegative, Positive, Section, Seed
 from kcd_pipeline.config.variants import variant_words
 from kcd_stores.sizes import DEFAULT_MEMORY, parse_bytes
+
+Pixel = Annotated[float, Field(ge=0, le=1)]
 
 
 def _size(value: Any) -> str:
@@ -37,6 +39,10 @@ def _with_known_placeholders(path: Path) -> Path:
 
 EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample"]
 ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
+ModelName = Annotated[str, Field(min_length=1)]
+MODEL = "one that `kcd-pipeline models` lists, torchvision/NAME, timm/NAME or package.module:callable"
+ARGUMENTS = "for a model from elsewhere, by name; docs/models.md"
+
 METHODS = ("none", "kd", "kcd")
 PLACEHOLDERS = ("{student}", "{method}", "{variant}", "{seed}")  # of run.dir
 
@@ -44,15 +50,40 @@ PLACEHOLDERS = ("{student}", "{method}", "{variant}", "{seed}")  # of run.dir
 class DataConfig(Section):
     """The images."""
 
-    name: Literal["digits", "fashion-mnist", "cifar10", "cifar100", "imagefolder"] = Field(description="which data set")
+    name: Literal["digits", "fashion-mnist", "cifar10", "cifar100", "imagefolder", "tiny-imagenet", "imagenet"] = Field(
+        description="which data set"
+    )
     root: Path = Field(default=Path("data"), description="the folder that holds it; digits needs none")
     download: bool = Field(default=False, description="fetch it into root when it is not there (torchvision sets)")
     image_size: Count | None = Field(
-        default=None, description="imagefolder: scale and centre-crop to this many pixels a side"
+        default=None,
+        description="folders of images: scale and centre-crop to this many pixels a side (tiny-imagenet: 64, imagenet: "
+        "224 of 256, if not given)",
+    )
+    on_the_fly: bool | None = Field(
+        default=None,
+        description="folders of images: decode each when it is needed, not all into memory; if not given, "
+        "tiny-imagenet and imagenet are",
+    )
+    workers: Annotated[int, Field(ge=0)] = Field(
+        default=2, description="processes that decode on the fly, ahead of need; 0: none but the trainer's own"
     )
     limit_per_class: Count | None = Field(
         default=None, description="take only the first so many training images of each class, for trials"
     )
+    test_limit_per_class: Count | None = Field(default=None, description="the same of test images")
+    mean: tuple[Pixel, ...] | None = Field(
+        default=None,
+        description="of each channel, of pixels scaled to 0..1; the data set's own if not given, which a teacher of "
+        "other make may not have been trained with",
+    )
+    std: tuple[Positive, ...] | None = Field(default=None, description="standard deviation, as mean")
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> "DataConfig":
+        if len(self.mean or ()) != len(self.std or ()):
+            raise ValueError(f"mean and std must have a number for each channel, got {self.mean} and {self.std}")
+        return self
 
 
 class AugmentationConfig(Section):
@@ -107,8 +138,12 @@ class OptimisationConfig(Section):
 class TeacherConfig(OptimisationConfig):
     """The teacher: which model, where its weights are, how `train-teacher` trains it."""
 
-    model: str = Field(description="architecture, by name")
-    weights: Path = Field(description="safetensors file that train-teacher writes and extract-teacher reads")
+    model: ModelName = Field(description=MODEL)
+    arguments: dict[str, JsonValue] = Field(default={}, description=ARGUMENTS)
+    weights: Path = Field(
+        description="file that train-teacher writes (safetensors) and extract-teacher reads (also checkpoints by "
+        "torch.save); or torchvision/DEFAULT, timm/pretrained"
+    )
 
 
 class StoreConfig(Section):
@@ -136,7 +171,8 @@ class StoreConfig(Section):
 class StudentConfig(Section):
     """The student."""
 
-    model: str = Field(description="architecture, by name")
+    model: ModelName = Field(description=MODEL)
+    arguments: dict[str, JsonValue] = Field(default={}, description=ARGUMENTS)
 
 
 class DistillConfig(OptimisationConfig):
@@ -244,9 +280,10 @@ class Config(Section):
 
     def _filled(self, path: Path) -> Path:
         text = str(path)
+        student = re.sub(r"[/:]", "-", self.student.model)  # one folder, whatever the name has in it
         method = self.distill.method
         variant = "-".join([method, *variant_words(self.plain())]).replace(" ", "-")
-        for name, value in zip(PLACEHOLDERS, (self.student.model, method, variant, str(self.seed)), strict=True):
+        for name, value in zip(PLACEHOLDERS, (student, method, variant, str(self.seed)), strict=True):
             text = text.replace(name, value)
         return Path(text)
 

@@ -10,7 +10,7 @@ from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.distillation.given import open_given_plans
-from kcd_pipeline.models import build_model
+from kcd_pipeline.models import model_for
 from kcd_pipeline.models.weights import parameter_count
 from kcd_pipeline.provenance import expected_origin, software
 from kcd_pipeline.training.device import seeded
@@ -138,7 +138,12 @@ def open_matching_store(config: Config, dataset: Dataset, augmentation: Augmenta
 
 def _new_student(config: Config, dataset: Dataset) -> nn.Module:
     seeded(config.seed)
-    return build_model(config.student.model, channels=dataset.channels, classes=len(dataset.classes))
+    return model_for(
+        config.student.model,
+        image_shape=dataset.image_shape,
+        classes=len(dataset.classes),
+        arguments=config.student.arguments,
+    )
 
 
 def _summary(

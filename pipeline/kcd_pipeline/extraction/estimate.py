@@ -1,13 +1,11 @@
 """What an extraction would cost, from a short trial of the real thing."""
 
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from kcd_pipeline.config import Config
 from kcd_pipeline.extraction.extract import Extractor
-from kcd_stores import KnowledgeStore, choose_layout, row_bytes
+from kcd_stores import measure_fidelity
 
 TRIAL_SECONDS = 3.0
 TRIAL_BATCHES = 2  # at least, after one to warm up
@@ -40,31 +38,14 @@ def estimate(config: Config) -> Estimate:
         elapsed += time.perf_counter() - started
         done += len(rows)
     rows_in_all = layout.views * layout.samples
+    written = measure_fidelity(
+        extractor.logits(0, range(min(layout.block_rows, 2 * batch, layout.samples))), extractor.encoding
+    )
     arrays = len(extractor.encoding.arrays(layout.classes))
     return Estimate(
         rows=rows_in_all,
-        bytes=round(_bytes_per_row(extractor, min(layout.block_rows, 2 * batch, layout.samples)) * rows_in_all),
+        bytes=round(written.bytes_per_row * rows_in_all),
         files=layout.views * (layout.blocks * arrays + LEDGERS) + 1 + arrays + LEDGERS,
         seconds=elapsed / done * rows_in_all,
         trial_rows=done,
     )
-
-
-def _bytes_per_row(extractor: Extractor, rows: int) -> float:
-    """Bytes that a real block of `rows` takes on disk, a row."""
-    layout = choose_layout(
-        views=1,
-        samples=rows,
-        classes=len(extractor.dataset.classes),
-        row_bytes=row_bytes(extractor.encoding, len(extractor.dataset.classes)),
-        block_rows=rows,
-    )
-    with tempfile.TemporaryDirectory() as scratch:
-        store = KnowledgeStore.create(
-            Path(scratch) / "trial.zarr",
-            layout=layout,
-            encoding=extractor.encoding,
-            made_from={},
-        )
-        store.write_block(0, 0, extractor.logits(0, range(rows)), seconds=0.0)
-        return store.knowledge_bytes() / rows

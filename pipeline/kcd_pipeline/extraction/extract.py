@@ -1,7 +1,7 @@
 """Stage 1: the teacher's logits for every view of every sample, block by block, into a knowledge store."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from kcd_pipeline.augmentation import Augmentation, Identity, Views, build_augmentation
+from kcd_pipeline.augmentation import Augmentation, Identity, build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.models.weights import parameter_count
+from kcd_pipeline.models.weights import parameter_count, weights_hash
 from kcd_pipeline.progress import human_seconds, log_line, progress_bar, say
 from kcd_pipeline.provenance import encoding_settings, expected_origin, software
 from kcd_pipeline.teacher import load_teacher
@@ -24,18 +24,22 @@ from kcd_pipeline.training.device import for_inference
 from kcd_pipeline.training.trainer import evaluate
 from kcd_stores import (
     Encoding,
+    Fidelity,
     KnowledgeStore,
     Layout,
     Location,
     choose_layout,
     is_condensed,
     make_encoding,
+    measure_fidelity,
     one_writer,
     row_bytes,
     widened_range,
 )
 
-TRIAL_ROWS = 8192  # from which int8's range is taken
+RANGE_ROWS = 8192  # from which int8's range is taken
+FIDELITY_ROWS = 2048  # of the first view, on which a new store's encoding is measured, however many views it has
+TRIAL_SPANS = 16  # at least, for neighbours are often of one class
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +60,8 @@ class Extractor:
         self.augmentation: Augmentation = build_augmentation(config.augmentation)
         self.model: nn.Module = load_teacher(config, self.dataset)
         self.model, self._device = for_inference(self.model, config.run)
-        look: dict[str, Any] = {"mean": self.dataset.mean, "std": self.dataset.std, "device": self._device}
-        self._views = Views(self.dataset.train.images, self.augmentation, **look)
-        self._test = Views(self.dataset.test.images, Identity(), **look)
+        self._views = self.dataset.train_views(self.augmentation, self._device)
+        self._test = self.dataset.test_views(Identity(), self._device)
 
     @cached_property
     def encoding(self) -> Encoding:
@@ -71,7 +74,7 @@ class Extractor:
         """
         name, settings = self.config.store.encoding, encoding_settings(self.config.store)
         if name == "int8" and not settings:
-            settings["low"], settings["high"] = widened_range(self._trial())
+            settings["low"], settings["high"] = widened_range(self.trial(RANGE_ROWS, self.config.store.views))
         encoding = make_encoding(name, **settings)
         try:
             encoding.arrays(len(self.dataset.classes))
@@ -79,13 +82,13 @@ class Extractor:
             raise UserError(f"store.encoding {name} does not fit {self.dataset.name}: {error}") from error
         return encoding
 
-    def _trial(self) -> NDArray[np.float32]:
-        """Logits of about TRIAL_ROWS samples, spread over the data set and over all views."""
-        samples, views = len(self.dataset.train), self.config.store.views
-        size = -(-min(TRIAL_ROWS, samples) // views)
-        starts = (view * max(samples - size, 0) // max(views - 1, 1) for view in range(views))
+    def trial(self, rows: int, views: int) -> NDArray[np.float32]:
+        """Logits of about so many samples, spread over the data set and over its first `views`."""
+        samples, spans = len(self.dataset.train), max(views, TRIAL_SPANS)
+        size = -(-min(rows, samples) // spans)
+        starts = (span * max(samples - size, 0) // (spans - 1) for span in range(spans))
         return np.concatenate(
-            [self.logits(view, range(start, min(start + size, samples))) for view, start in enumerate(starts)]
+            [self.logits(n % views, range(start, min(start + size, samples))) for n, start in enumerate(starts)]
         )
 
     def layout(self) -> Layout:
@@ -102,6 +105,8 @@ class Extractor:
         """What a store made here is made from, short of the teacher's accuracy."""
         origin = expected_origin(self.config, self.dataset, self.augmentation)
         del origin["encoding"]  # a fact of the store, which it records by itself
+        if "weights_sha256" not in origin["teacher"]:  # published ones, which are no file here
+            origin["teacher"]["weights_sha256"] = weights_hash(self.model.state_dict())
         origin["teacher"]["parameters"] = parameter_count(self.model)
         return origin | {
             "forward": {"batch_size": self.config.store.batch_size, "device": self._device.type},
@@ -127,14 +132,10 @@ class Extractor:
             If a logit is not finite, naming the sample.
         """
         batch_size = self.config.store.batch_size
-        parts = []
         samples = np.asarray(rows, dtype=np.int64)
-        for start in range(0, len(samples), batch_size):
-            index = samples[start : start + batch_size]
-            try:
-                images = self._views.batch(index, view)
-            except ValueError as error:
-                raise UserError(f"the augmentation does not fit the data: {error}") from error
+        cut = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
+        parts = []
+        for index, images in self._batches(cut, view):
             parts.append(self.model(images).float().cpu().numpy())
             on_batch(len(index))
         logits = np.concatenate(parts)
@@ -142,12 +143,18 @@ class Extractor:
             row, column = np.argwhere(~np.isfinite(logits))[0]
             sample = int(samples[row])
             raise FailedError(
-                f"the teacher's logit for class '{self.dataset.classes[column]}' of sample {sample} "
-                f"('{self.dataset.classes[int(self.dataset.train.labels[sample])]}'), view {view}, is "
+                f"the teacher's logit for class '{self.dataset.label_name(column)}' of sample {sample} "
+                f"('{self.dataset.label_name(int(self.dataset.train.labels[sample]))}'), view {view}, is "
                 f"{logits[row, column]}. The block was not written; blocks before it are safe. Check "
                 f"{self.config.teacher.weights}: its training may have diverged."
             )
         return logits
+
+    def _batches(self, cut: list[NDArray[np.int64]], view: int) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
+        try:
+            yield from self._views.batches(cut, view)
+        except ValueError as error:
+            raise UserError(f"the augmentation does not fit the data: {error}") from error
 
 
 def extract_teacher(config: Config, *, overwrite: bool = False) -> Extraction:
@@ -161,6 +168,7 @@ def extract_teacher(config: Config, *, overwrite: bool = False) -> Extraction:
         If a logit is not finite.
     """
     location = Location.of(config.store.path)
+    location.require_writable()
     location.is_vacant()  # a server that cannot be reached, before the teacher is loaded
     extractor = Extractor(config)
     with one_writer(location):
@@ -225,7 +233,10 @@ def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeStore:
         encoding = extractor.encoding
         _require_space(location, layout.views * layout.samples * row_bytes(encoding, layout.classes))
         origin["teacher"]["test_accuracy"] = extractor.test_accuracy()
-        return KnowledgeStore.create(location, layout=layout, encoding=encoding, made_from=origin, overwrite=overwrite)
+        fidelity = vars(_measured(extractor, encoding))
+        return KnowledgeStore.create(
+            location, layout=layout, encoding=encoding, made_from=origin, fidelity=fidelity, overwrite=overwrite
+        )
     store = KnowledgeStore.open(location, writable=True)
     if is_condensed(store):
         raise UserError(
@@ -240,6 +251,14 @@ def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeStore:
         _require_space(location, more * row_bytes(store.encoding, store.layout.classes))
         return store.grow(config.store.views)
     return store
+
+
+def _measured(extractor: Extractor, encoding: Encoding) -> Fidelity:
+    """The encoding on some of this teacher's logits, before anything is written."""
+    try:
+        return measure_fidelity(extractor.trial(FIDELITY_ROWS, 1), encoding)
+    except ValueError as error:
+        raise FailedError(f"nothing was written to {extractor.config.store.path}: {error}") from error
 
 
 def _require_space(location: Location, needed: int) -> None:

@@ -1,11 +1,16 @@
 """ResNets for small images (He et al., CVPR 2016, section 4.2), with RepDistiller's names and state-dict keys.
 
 The three stages work at full, half and quarter resolution. `resnetD` has depth D = 6n + 2, n blocks a stage.
-`x4` means stage widths of 64, 128, 256 after a stem of 32. Letters: B batch, K input channels, C classes.
+`x4` means stage widths of 64, 128, 256 after a stem of 32.
+
+Two forms go by these names: here a shortcut whose shape changes is a 1x1 convolution and a batch norm (He's option B).
+The other form pads with zeros (option A) and is smaller: its resnet20 has 269,722 parameters for 10 classes.
 """
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from kcd_pipeline.models.blocks import Classifier, conv1x1, conv3x3, global_mean, initialise
 
 
 class BasicBlock(nn.Module):
@@ -13,15 +18,13 @@ class BasicBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.conv1 = conv3x3(inputs, outputs, stride=stride)
         self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.conv2 = conv3x3(outputs, outputs)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.downsample: nn.Module | None = None
         if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+            self.downsample = nn.Sequential(conv1x1(inputs, outputs, stride=stride), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -29,8 +32,10 @@ class BasicBlock(nn.Module):
         return F.relu(self.bn2(self.conv2(x)) + shortcut, inplace=True)
 
 
-class CifarResNet(nn.Module):
-    """`images[B, K, H, W]` float -> `logits[B, C]`."""
+class CifarResNet(Classifier):
+    """`images[B, K, H, W]` float -> `logits[B, C]`; any size of images."""
+
+    last_layer = "fc"
 
     def __init__(self, *, depth: int, widths: tuple[int, int, int, int], channels: int, classes: int) -> None:
         super().__init__()
@@ -38,20 +43,17 @@ class CifarResNet(nn.Module):
         if rest:
             raise ValueError(f"depth must be 6n + 2, got {depth}")
         stem, *stages = widths
-        self.conv1 = nn.Conv2d(channels, stem, 3, padding=1, bias=False)
+        self.conv1 = conv3x3(channels, stem)
         self.bn1 = nn.BatchNorm2d(stem)
         self.layer1 = _stage(stem, stages[0], blocks, stride=1)
         self.layer2 = _stage(stages[0], stages[1], blocks, stride=2)
         self.layer3 = _stage(stages[1], stages[2], blocks, stride=2)
         self.fc = nn.Linear(stages[2], classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        initialise(self)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        x = self.layer3(self.layer2(self.layer1(x)))
-        return self.fc(x.mean(dim=(2, 3)))
+        return global_mean(self.layer3(self.layer2(self.layer1(x))))
 
 
 def _stage(inputs: int, outputs: int, blocks: int, *, stride: int) -> nn.Sequential:
@@ -67,6 +69,10 @@ VARIANTS: dict[str, tuple[int, tuple[int, int, int, int]]] = {
     "resnet8": (8, NARROW),
     "resnet14": (14, NARROW),
     "resnet20": (20, NARROW),
+    "resnet32": (32, NARROW),
+    "resnet44": (44, NARROW),
+    "resnet56": (56, NARROW),
+    "resnet110": (110, NARROW),
     "resnet8x4": (8, WIDE),
     "resnet32x4": (32, WIDE),
 }

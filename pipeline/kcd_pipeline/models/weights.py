@@ -1,4 +1,4 @@
-"""Weights in safetensors files: written whole, hashed by content, loaded with errors that say what differs."""
+"""Weights in files: written whole, read from any container, hashed by content, refused with what differs."""
 
 import hashlib
 import json
@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.files import write_whole
+from kcd_pipeline.models.torch_files import is_torch_file, read_torch_file
 
 LISTED = 4  # parameters named in a message before "and n more"
+COUNTED = "num_batches_tracked"
 
 
 def save_weights(path: Path, model: nn.Module, facts: Mapping[str, Any]) -> None:
@@ -25,24 +27,29 @@ def save_weights(path: Path, model: nn.Module, facts: Mapping[str, Any]) -> None
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The state dict in `path`, and the facts that were saved with it (empty for a file of other make).
+    """The state dict in `path`, safetensors or a torch checkpoint, and the facts that `save_weights` saved with it.
 
     Raises
     ------
     UserError
-        If there is no such file, or it is not readable as safetensors.
+        If there is no such file, it is not readable, or holds no state dict.
     """
     if not path.is_file():
         raise UserError(
             f"there are no weights at {path}. Make them with `kcd-pipeline train-teacher CONFIG`, or set "
-            f"teacher.weights to a safetensors file."
+            f"teacher.weights to a file of a state dict (safetensors, or a checkpoint by torch.save)."
         )
+    if is_torch_file(path):
+        return read_torch_file(path), {}
     try:
         with safe_open(path, framework="pt") as file:
             metadata, names = file.metadata() or {}, list(file.keys())
             return {name: file.get_tensor(name) for name in names}, json.loads(metadata.get("kcd", "{}"))
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is not a readable safetensors file: {error}") from error
+        raise UserError(
+            f"{path} is neither a readable safetensors file ({error}) nor a checkpoint by torch.save. Fetch or make it "
+            f"again, or name another file."
+        ) from error
 
 
 def fill_model(model: nn.Module, state: Mapping[str, Tensor], *, source: Path, name: str) -> None:
@@ -51,9 +58,12 @@ def fill_model(model: nn.Module, state: Mapping[str, Tensor], *, source: Path, n
     Raises
     ------
     UserError
-        Listing parameters that are missing, unexpected or of another shape.
+        Listing parameters that are missing, unexpected or of another shape, and the closest known architecture.
     """
     own = model.state_dict()
+    # torch counts batches since 0.4.1; older checkpoints lack a number that nothing here depends on
+    uncounted = not any(key.endswith(COUNTED) for key in state)
+    state = {key: torch.zeros_like(own[key]) for key in own if uncounted and key.endswith(COUNTED)} | dict(state)
     groups = {
         "missing from the file": [key for key in own if key not in state],
         "unknown to the model": [key for key in state if key not in own],
@@ -65,11 +75,14 @@ def fill_model(model: nn.Module, state: Mapping[str, Tensor], *, source: Path, n
     }
     if any(groups.values()):
         found = "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in groups.items() if keys)
+        from kcd_pipeline.models.recognition import closest  # it builds every model there is
+
+        likeness = closest(state)
         raise UserError(
-            f"the weights in {source} are not those of a {name}: {found}. Name the model that they belong to, or "
-            f"other weights."
+            f"the weights in {source} are not those of a {name}: {found}.{f' {likeness}.' if likeness else ''} Name "
+            f"the model that they belong to, or other weights."
         )
-    model.load_state_dict(dict(state))
+    model.load_state_dict(state)
 
 
 def _some(keys: list[str]) -> str:

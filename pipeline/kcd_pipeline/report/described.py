@@ -25,6 +25,8 @@ def print_store(facts: Mapping[str, Any]) -> None:
             "rows": f"{facts['rows_complete']:,} of {facts['rows']:,}",
             "blocks": f"{blocks['complete']:,} of {blocks['total']:,}, of {blocks['rows_each']:,} rows of a view",
             "on disk": _on_disk(facts),
+            "fidelity": _fidelity(facts["fidelity"]),
+            "reading": _reading(facts["reading"]),
             "teacher's time": duration(facts["seconds"]),
             "identity": facts["identity"],
         }
@@ -41,6 +43,25 @@ def print_store(facts: Mapping[str, Any]) -> None:
 def _on_disk(facts: Mapping[str, Any]) -> str:
     row = "" if facts["bytes_per_row"] is None else f", {facts['bytes_per_row']:.1f} bytes a row"
     return f"{human_bytes(facts['bytes'])} in {count(facts['files'], 'file')}{row}"
+
+
+def _fidelity(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "not measured when the store was made"
+    divergence = "KL without bound" if found["mean_kl"] is None else f"mean KL {found['mean_kl']:.1e} nats"
+    return (
+        f"{divergence} at T = {found['temperature']:g}, top-1 agreement {percent(found['top1'])}, against float32 "
+        f"over {found['rows']:,} rows, when it was made"
+    )
+
+
+def _reading(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "nothing to read yet"
+    return (
+        f"{found['rows_per_second']:,.0f} rows/s, {human_bytes(found['bytes_per_second'])}/s decoded, "
+        f"{found['over_copy']:.2f} of a copy in memory ({found['rows']:,} rows, here and now)"
+    )
 
 
 def _by_view(complete: list[int], total: int) -> list[tuple[str, str]]:
@@ -164,6 +185,6 @@ def _plain(key: str, value: Any) -> str:
 
 def _print_facts(facts: Mapping[str, str]) -> None:
     """`key  value` lines, values one below the other."""
-    width = max(map(len, facts))
+    width = max(map(len, facts), default=0)
     for key, text in facts.items():
         print_line(f"  {key:<{width}}  {text}")

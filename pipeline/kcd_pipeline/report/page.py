@@ -138,7 +138,8 @@ def _facts(facts: Mapping[str, Any]) -> dict[str, str]:
     }
     made_from = dict(facts["made_from"])
     dataset = dict(made_from.pop("dataset"))
-    dataset["classes"] = f"{len(dataset['classes'])}: {', '.join(dataset['classes'])}"
+    names = dataset.pop("label_names", dataset["classes"])
+    dataset["classes"] = f"{len(names)}: {', '.join(names)}"
     return own | {
         key.replace(".", ": ", 1).replace("_", " "): _fact(key, value)
         for key, value in flatten({"dataset": dataset, **made_from}).items()

@@ -86,8 +86,8 @@ def gallery(run: RunRecord, value: NDArray[np.float64], datasets: Datasets) -> G
 
 
 def _picture(dataset: Dataset, sample: int, value: float, dropped: bool) -> Picture:
-    label = dataset.classes[int(dataset.train.labels[sample])]
-    uri = png_uri(dataset.train.images[sample].numpy())
+    label = dataset.label_name(int(dataset.train.labels[sample]))
+    uri = png_uri(dataset.train.image(sample).numpy())
     return Picture(uri=uri, sample=sample, label=label, value=value, dropped=dropped)
 
 

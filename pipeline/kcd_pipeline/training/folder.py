@@ -28,7 +28,7 @@ from kcd_stores.description import differences, listed
 # it chooses the same mode of streaming: the mode is part of origin.json, for it decides the order of samples
 MOVABLE = {
     "run": {"dir", "device", "threads"},
-    "data": {"root", "download"},
+    "data": {"root", "download", "workers"},
     "store": {"path", "memory"},
     "teacher": {"weights"},
 }

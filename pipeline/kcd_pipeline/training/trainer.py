@@ -4,7 +4,7 @@ Letters: n samples trained in an epoch, B batch, C classes.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kcd_pipeline.augmentation import Augmentation, Identity, Views
+from kcd_pipeline.augmentation import Augmentation, Identity, ViewSource
 from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.config import OptimisationConfig, RunConfig
 from kcd_pipeline.data import Dataset
@@ -81,10 +81,9 @@ class Trainer:
         model = model.to(memory_format=torch.channels_last)
         self._optimizer = self.accelerator.prepare(make_optimizer(model, optimisation))
         self._model = self.accelerator.prepare(model)
-        look = {"mean": dataset.mean, "std": dataset.std, "device": device}
-        self._train = Views(dataset.train.images, augmentation, **look)
+        self._train = dataset.train_views(augmentation, device)
         self._labels = dataset.train.labels.to(device)
-        self._test = Views(dataset.test.images, Identity(), **look)
+        self._test = dataset.test_views(Identity(), device)
         self._test_labels = dataset.test.labels.to(device)
 
     @property
@@ -127,9 +126,9 @@ class Trainer:
         self._model.train()
         done = steps = 0
         for order, objective in parts:
-            for index in cut_batches(order, self._config.batch_size):
+            for index, images in self._batches(order, view):
                 labels = self._labels[torch.from_numpy(index).to(device)]
-                images = self._images(index, view, blended)
+                self._blend(images, index, view, blended)
                 with self.accelerator.autocast():
                     logits = self._model(images)
                 logits = logits.float()
@@ -160,21 +159,22 @@ class Trainer:
             seconds=time.perf_counter() - started,
         )
 
-    def _images(self, index: NDArray[np.int64], view: int, blended: Perturbation | None) -> Tensor:
-        """Samples `index[B]` as their `view`, as `(1 - eps) * x1 + eps * x0` where they are blended: `[B, C, H, W]`.
+    def _batches(self, order: NDArray[np.int64], view: int) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+        try:
+            yield from self._train.batches(cut_batches(order, self._config.batch_size), view)
+        except ValueError as error:
+            raise UserError(f"the augmentation does not fit the data: {error}") from error
+
+    def _blend(self, images: Tensor, index: NDArray[np.int64], view: int, blended: Perturbation | None) -> None:
+        """Make `images[B, C, H, W]` of samples `index[B]`, where blended, `(1 - eps) * x1 + eps * x0`, in place.
 
         Of normalised images: normalisation is affine, so it gives the same as blending their pixels would.
         """
-        try:
-            images = self._train.batch(index, view)
-            found = None if blended is None else blended.of(index)
-            if found is not None and len(found.places):
-                places = torch.from_numpy(found.places).to(images.device)
-                epsilon = torch.from_numpy(found.epsilon).to(images.device)[:, None, None, None]
-                images[places] = torch.lerp(images[places], self._train.batch(found.partners, view), epsilon)
-        except ValueError as error:
-            raise UserError(f"the augmentation does not fit the data: {error}") from error
-        return images
+        found = None if blended is None else blended.of(index)
+        if found is not None and len(found.places):
+            places = torch.from_numpy(found.places).to(images.device)
+            epsilon = torch.from_numpy(found.epsilon).to(images.device)[:, None, None, None]
+            images[places] = torch.lerp(images[places], self._train.batch(found.partners, view), epsilon)
 
     def test_accuracy(self) -> float:
         """Top-1 accuracy on the test split, 0..1."""
@@ -182,11 +182,11 @@ class Trainer:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, views: Views, labels: Tensor) -> float:
+def evaluate(model: nn.Module, views: ViewSource, labels: Tensor) -> float:
     """Top-1 accuracy of `model` in evaluation mode, 0..1."""
     model.eval()
     correct = 0
-    for index in cut_batches(np.arange(len(views)), EVALUATION_BATCH):
-        predicted = model(views.batch(index, 0)).argmax(dim=1)
+    for index, images in views.batches(cut_batches(np.arange(len(views)), EVALUATION_BATCH), 0):
+        predicted = model(images).argmax(dim=1)
         correct += int((predicted == labels[torch.from_numpy(index).to(labels.device)]).sum())
     return correct / len(views)

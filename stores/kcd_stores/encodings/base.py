@@ -30,6 +30,10 @@ class ArraySpec:
         Bytes an element has when it reaches the compressor, after `filters`.
     filters
         Array-to-array codecs.
+    table
+        What each packed value means, in `dtype`, where `filters` make one of them: the codec's own decoding of all.
+    limit
+        Of class ids: all must be below it.
     """
 
     name: str
@@ -38,11 +42,29 @@ class ArraySpec:
     fill: Any
     packed: int
     filters: tuple[Any, ...] = field(default=())
+    table: NDArray[Any] | None = field(default=None, compare=False)
+    limit: int | None = None
 
-    def compressors(self) -> list[Any]:
-        """Byte shuffling and zstd, then a checksum over the result. docs/encodings.md has the figures behind it."""
+    def compressors(self, chunk_rows: int) -> list[Any]:
+        """Byte shuffling and zstd, then a checksum over the result. docs/encodings.md has the figures behind it.
+
+        Blosc cuts a buffer into blocks that fit a cache, 32 KiB at this level, each with its own entropy tables. One
+        block a chunk instead leaves out 8 to 13% of the bytes, and decodes two to four times as fast.
+        """
         shuffle: Literal["shuffle", "noshuffle"] = "shuffle" if self.packed > 1 else "noshuffle"
-        return [BloscCodec(typesize=self.packed, cname="zstd", clevel=1, shuffle=shuffle), Crc32cCodec()]
+        size = chunk_rows * math.prod(self.width) * self.packed
+        return [
+            BloscCodec(typesize=self.packed, cname="zstd", clevel=1, shuffle=shuffle, blocksize=size),
+            Crc32cCodec(),
+        ]
+
+    def is_data(self, part: NDArray[Any]) -> bool:
+        """Whether all elements of `part` can be data: finite, or ids of classes that exist."""
+        if self.limit is not None:
+            return bool(part.max() < self.limit)
+        bits = part.view(f"u{part.dtype.itemsize}")  # finite if not all bits of the exponent are set
+        exponent = bits.dtype.type({2: 0x7C00, 4: 0x7F800000}[part.dtype.itemsize])
+        return bool((bits & exponent).max() < exponent)
 
 
 class Encoding(Protocol):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numcodecs
 import numpy as np
 from numpy.typing import NDArray
 from zarr.codecs.numcodecs import BitRound, FixedScaleOffset
@@ -20,16 +21,10 @@ class Dense:
     def settings(self) -> dict[str, Any]:
         return {}
 
-    def spec(self, classes: int, dtype: str, *, packed: int | None = None, filters: tuple[Any, ...] = ()) -> ArraySpec:
+    def spec(self, classes: int, dtype: str, **more: Any) -> ArraySpec:
         kind = np.dtype(dtype)
-        return ArraySpec(
-            name="logits",
-            dtype=kind,
-            width=(classes,),
-            fill=float("nan"),
-            packed=packed or kind.itemsize,
-            filters=filters,
-        )
+        settings = {"packed": kind.itemsize, **more}
+        return ArraySpec(name="logits", dtype=kind, width=(classes,), fill=float("nan"), **settings)
 
     def decode(self, parts: dict[str, NDArray[Any]], classes: int) -> NDArray[Any]:
         return parts["logits"]
@@ -91,8 +86,9 @@ class Int8(Dense):
         if not self.low < self.high:
             raise ValueError(f"int8 needs low < high, got {self.low} and {self.high}")
         scale = LEVELS / (self.high - self.low)
-        codec = FixedScaleOffset(offset=self.low, scale=scale, dtype="<f4", astype="|u1")
-        return (self.spec(classes, "float32", packed=1, filters=(codec,)),)
+        settings: dict[str, Any] = {"offset": self.low, "scale": scale, "dtype": "<f4", "astype": "|u1"}
+        table = numcodecs.FixedScaleOffset(**settings).decode(np.arange(LEVELS + 1, dtype=np.uint8))
+        return (self.spec(classes, "float32", packed=1, filters=(FixedScaleOffset(**settings),), table=table),)
 
     def encode(self, logits: NDArray[np.float32], *, view: int, first: int) -> dict[str, NDArray[Any]]:
         if wrong := out_of_range(logits, self.low, self.high):

@@ -34,9 +34,10 @@ class TopK:
         if not 1 <= self.k < classes:
             raise ValueError(f"topk keeps 1 to {classes - 1} of {classes} classes, got k {self.k}")
         ids, nan = id_dtype(classes), float("nan")
+        none = np.iinfo(ids).max
         return (
             ArraySpec(name="values", dtype=np.dtype("float16"), width=(self.k,), fill=nan, packed=2),
-            ArraySpec(name="classes", dtype=ids, width=(self.k,), fill=np.iinfo(ids).max, packed=ids.itemsize),
+            ArraySpec(name="classes", dtype=ids, width=(self.k,), fill=none, packed=ids.itemsize, limit=classes),
             ArraySpec(name="rest", dtype=np.dtype("float32"), width=(), fill=nan, packed=4),
         )
 
@@ -56,8 +57,10 @@ class TopK:
 
     def decode(self, parts: dict[str, NDArray[Any]], classes: int) -> NDArray[Any]:
         tail = parts["rest"] - np.float32(np.log(classes - self.k))
-        logits = np.repeat(tail[:, None].astype(np.float32), classes, axis=1)
-        np.put_along_axis(logits, parts["classes"].astype(np.int64), parts["values"].astype(np.float32), axis=1)
+        logits = np.empty((len(tail), classes), np.float32)
+        logits[...] = tail[:, None]
+        place = parts["classes"] + np.arange(0, logits.size, classes)[:, None]
+        logits.reshape(-1)[place] = parts["values"]
         return logits
 
 
@@ -84,8 +87,8 @@ class Sample:
         if self.draws < 1:
             raise ValueError(f"sample needs at least one draw, got draws {self.draws}")
         ids = id_dtype(classes)
-        fill = np.iinfo(ids).max
-        return (ArraySpec(name="classes", dtype=ids, width=(self.draws,), fill=fill, packed=ids.itemsize),)
+        fill, packed = np.iinfo(ids).max, ids.itemsize
+        return (ArraySpec(name="classes", dtype=ids, width=(self.draws,), fill=fill, packed=packed, limit=classes),)
 
     def encode(self, logits: NDArray[np.float32], *, view: int, first: int) -> dict[str, NDArray[Any]]:
         rows, classes = logits.shape
@@ -108,6 +111,5 @@ class Sample:
         ids = parts["classes"].astype(np.int64)
         flat = (ids + np.arange(len(ids))[:, None] * classes).ravel()
         counts = np.bincount(flat, minlength=len(ids) * classes).reshape(len(ids), classes)
-        logits = np.full(counts.shape, ABSENT, dtype=np.float32)
-        np.log(counts / self.draws, out=logits, where=counts > 0, casting="same_kind")
-        return logits
+        meaning = np.append(ABSENT, np.log(np.arange(1, self.draws + 1) / self.draws)).astype(np.float32)
+        return meaning[counts]

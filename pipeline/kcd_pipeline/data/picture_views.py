@@ -1,0 +1,134 @@
+"""Views of pictures on disk, decoded and augmented by torch's DataLoader workers ahead of the training loop.
+
+The order of an epoch is known before it begins, so workers are told whole batches in that order, and hand them back in
+that order. A view is a pure function of (seed, sample, view): how many workers there are, how far they run ahead and
+who makes which batch changes nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from kcd_pipeline.augmentation import Augmentation, Normaliser
+from kcd_pipeline.errors import FailedError, UserError
+
+if TYPE_CHECKING:  # a split makes its views: at run time the one imports the other
+    from kcd_pipeline.data.pictures import PictureSplit
+
+AHEAD = 2  # batches that each worker makes ahead
+
+Request = tuple[NDArray[np.int64], NDArray[np.int64]]  # samples and views, [B] each
+
+
+class _Requests(Sampler[Request]):
+    """What is asked for next: set before each pass, read by the loader as it runs ahead."""
+
+    def __init__(self) -> None:
+        self.next: Sequence[Request] = ()
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(self.next)
+
+
+class _Batches(Dataset[Any]):
+    """What runs in a worker: a request to pixels. Errors come back as values, for torch would wrap a traceback."""
+
+    def __init__(self, split: "PictureSplit", augmentation: Augmentation) -> None:
+        self._split, self._augmentation = split, augmentation
+
+    def __getitem__(self, request: Request) -> Tensor | UserError | ValueError:
+        """uint8 `[B, 3, size, size]`."""
+        samples, views = request
+        try:
+            pairs = zip(samples.tolist(), views.tolist(), strict=True)
+            return torch.stack([self._split.view(sample, view, self._augmentation) for sample, view in pairs])
+        except (UserError, ValueError) as error:
+            return error
+
+
+class PictureViews:
+    """Batches of a split's pictures as a model's input; see `ViewSource`."""
+
+    def __init__(
+        self,
+        split: "PictureSplit",
+        augmentation: Augmentation,
+        *,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        device: torch.device,
+    ) -> None:
+        self._size = len(split)
+        self._requests, self._made = _Requests(), _Batches(split, augmentation)
+        self.normalised = Normaliser(mean=mean, std=std, device=device)
+        workers = split.workers
+        self._loader: DataLoader[Any] = DataLoader(
+            self._made,
+            batch_size=None,  # a request is a batch already
+            sampler=self._requests,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            prefetch_factor=AHEAD if workers else None,
+            pin_memory=device.type == "cuda",
+            collate_fn=_as_it_is,
+            generator=torch.Generator(),  # torch's global one is for initial weights alone
+        )
+
+    def __len__(self) -> int:
+        return self._size
+
+    def batch(self, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
+        """Samples `index[B]` as their `view`, made by this process: float32 `[B, 3, size, size]`.
+
+        Raises
+        ------
+        UserError
+            If a picture cannot be read.
+        ValueError
+            If the augmentation does not fit images of this size.
+        """
+        return self.normalised(_pixels(self._made[_request(index, view)]))
+
+    def batches(self, cut: Sequence[NDArray[np.int64]], view: int) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+        """Each `index[B]` of `cut` in turn, with its views, made ahead by the workers.
+
+        Raises
+        ------
+        UserError, ValueError
+            As `batch`.
+        FailedError
+            If a worker died.
+        """
+        self._requests.next = [_request(index, view) for index in cut]
+        made = iter(self._loader)
+        for index in cut:
+            yield index, self.normalised(_pixels(_next(made)))
+
+
+def _request(index: NDArray[np.int64], view: ArrayLike) -> Request:
+    return index, np.broadcast_to(np.asarray(view, np.int64), index.shape)
+
+
+def _next(made: Iterator[Any]) -> Any:
+    try:
+        return next(made)
+    except RuntimeError as error:
+        raise FailedError(
+            f"a process that decodes images has died: {error}. It may have run out of memory (or of /dev/shm): lower "
+            f"data.workers, or set it to 0 to decode without one."
+        ) from error
+
+
+def _pixels(made: Tensor | UserError | ValueError) -> Tensor:
+    if isinstance(made, Exception):
+        raise made
+    return made
+
+
+def _as_it_is(made: Any) -> Any:
+    return made

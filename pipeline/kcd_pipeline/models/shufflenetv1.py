@@ -1,0 +1,75 @@
+"""ShuffleNet for small images (Zhang et al., CVPR 2018, table 1, g = 3), with RepDistiller's state-dict keys.
+
+Of the forms that go by `ShuffleV1`, this is the one of the distillation tables: the stem is a 1x1 convolution at full
+resolution, where the paper has a strided 3x3 and pooling.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kcd_pipeline.models.blocks import Classifier, conv1x1, conv3x3, global_mean, shuffled
+
+STEM = 24
+
+
+class Unit(nn.Module):
+    """Grouped 1x1, shuffle, 3x3 of each channel, grouped 1x1 (figure 2b, 2c).
+
+    With stride 2 the input, pooled, is put beside the output; else it is added. The first unit's 1x1 is not grouped.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int, groups: int) -> None:
+        super().__init__()
+        made = outputs - inputs if stride == 2 else outputs
+        hidden = made // 4
+        self._groups = 1 if inputs == STEM else groups
+        self._stride = stride
+        self.conv1 = conv1x1(inputs, hidden, groups=self._groups)
+        self.bn1 = nn.BatchNorm2d(hidden)
+        self.conv2 = conv3x3(hidden, hidden, stride=stride, groups=hidden)
+        self.bn2 = nn.BatchNorm2d(hidden)
+        self.conv3 = conv1x1(hidden, made, groups=groups)
+        self.bn3 = nn.BatchNorm2d(made)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = shuffled(F.relu(self.bn1(self.conv1(x))), self._groups)
+        out = F.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        if self._stride == 1:
+            return F.relu(out + x)
+        return F.relu(torch.cat([out, F.avg_pool2d(x, 3, stride=2, padding=1)], dim=1))
+
+
+class ShuffleNetV1(Classifier):
+    """`images[B, K, H, W]` float -> `logits[B, C]`; any size of images."""
+
+    last_layer = "linear"
+
+    def __init__(self, *, widths: tuple[int, int, int], groups: int, channels: int, classes: int) -> None:
+        super().__init__()
+        self.conv1 = conv1x1(channels, STEM)
+        self.bn1 = nn.BatchNorm2d(STEM)
+        self.layer1 = _stage(STEM, widths[0], 4, groups)
+        self.layer2 = _stage(widths[0], widths[1], 8, groups)
+        self.layer3 = _stage(widths[1], widths[2], 4, groups)
+        self.linear = nn.Linear(widths[2], classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(x)))
+        return global_mean(self.layer3(self.layer2(self.layer1(x))))
+
+
+def _stage(inputs: int, outputs: int, units: int, groups: int) -> nn.Sequential:
+    first = Unit(inputs, outputs, stride=2, groups=groups)
+    return nn.Sequential(first, *(Unit(outputs, outputs, stride=1, groups=groups) for _ in range(units - 1)))
+
+
+# name -> widths of the stages and groups of the 1x1 convolutions
+VARIANTS: dict[str, tuple[tuple[int, int, int], int]] = {"ShuffleV1": ((240, 480, 960), 3)}
+
+
+def build(name: str, *, channels: int, classes: int) -> ShuffleNetV1:
+    """The variant called `name`, freshly initialised from torch's global generator."""
+    widths, groups = VARIANTS[name]
+    return ShuffleNetV1(widths=widths, groups=groups, channels=channels, classes=classes)

@@ -1,0 +1,88 @@
+"""The three commands on pictures that stay on disk; the same weights whatever the number of decoding processes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+import zarr
+from click.testing import CliRunner
+from PIL import Image
+from safetensors.torch import load_file
+from sklearn.datasets import load_sample_images
+
+from kcd_pipeline.cli import main
+from kcd_pipeline.models.weights import weights_hash
+
+EACH = 40
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny-ImageNet in small: pieces of two photographs, 64 to 84 pixels a side, and a recipe for them."""
+    folder = tmp_path_factory.mktemp("fly")
+    for name, pixels in zip(("n1", "n2"), load_sample_images().images, strict=True):
+        for number in range(EACH):
+            side, top, left = 64 + number // 2, 9 * (number % 20), 13 * number
+            place = folder / "data" / ("val" if number % 4 == 3 else "train") / name
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels[top : top + side, left : left + side]).save(place / f"{number:03d}.png")
+    (folder / "data" / "words.txt").write_text("n1\tpagoda, temple\nn2\tdahlia\n")
+    training = {"epochs": 1, "batch_size": 16, "lr": 0.05}
+    tree: dict[str, Any] = {
+        "data": {"name": "tiny-imagenet", "root": str(folder / "data")},
+        "augmentation": {"name": "resized-crop-flip"},
+        "teacher": {"model": "resnet8", "weights": str(folder / "teacher.safetensors"), **training},
+        "store": {"path": str(folder / "store.zarr"), "views": 2, "batch_size": 16},
+        "student": {"model": "resnet8"},
+        "distill": {"method": "kd", **training},
+        "run": {"dir": str(folder / "run-{method}"), "device": "cpu", "threads": 1},
+    }
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(tree))
+    return folder / "tiny.yaml"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def made(recipe: Path, workers: int) -> dict[str, str]:
+    """Hashes of what the three commands make with that many workers."""
+    folder = recipe.parent / f"workers-{workers}"
+    settings = [
+        f"data.workers={workers}",
+        f"teacher.weights={folder / 'teacher.safetensors'}",
+        f"store.path={folder / 'store.zarr'}",
+        f"run.dir={folder / 'run'}",
+    ]
+    arguments = [argument for setting in settings for argument in ("--set", setting)]
+    for command in ("train-teacher", "extract-teacher", "distill"):
+        result = CliRunner().invoke(main, [command, str(recipe), *arguments])
+        assert result.exit_code == 0, result.output
+    return {
+        "teacher": weights_hash(load_file(folder / "teacher.safetensors")),
+        "store": zarr.open_array(folder / "store.zarr" / "logits", mode="r")[:].tobytes().hex(),
+        "student": weights_hash(load_file(folder / "run" / "weights.safetensors")),
+    }
+
+
+def test_an_epoch_ends_with_the_same_weights_with_0_1_2_and_4_workers(recipe: Path) -> None:
+    alone = made(recipe, 0)
+    for workers in (1, 2, 4):
+        assert made(recipe, workers) == alone
+
+
+def test_store_and_report_call_the_classes_by_their_labels(recipe: Path) -> None:
+    folder = recipe.parent / "workers-0"
+    made_from = zarr.open_group(folder / "store.zarr", mode="r").attrs["made_from"]["dataset"]
+    assert made_from["classes"] == ["n1", "n2"]
+    assert made_from["label_names"] == ["pagoda", "dahlia"]
+    page = folder / "report.html"
+    result = CliRunner().invoke(main, ["report", str(folder / "run"), "--html", str(page)])
+    assert result.exit_code == 0, result.output
+    assert "2: pagoda, dahlia" in page.read_text()
+    assert json.loads((folder / "run" / "summary.json").read_text())["dataset"]["name"] == "tiny-imagenet"

@@ -1,0 +1,106 @@
+"""A store that somebody published on a web server: read by every command that reads, refused by those that write."""
+
+import re
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from kcd_pipeline.cli import main
+from kcd_stores import CorruptStoreError, KnowledgeStore, Layout, StoreUsageError, make_encoding
+
+pytest.importorskip("obstore")
+
+LAYOUT = Layout(views=2, samples=140, classes=10, block_rows=64, chunk_rows=16)
+
+
+class Ranged(SimpleHTTPRequestHandler):
+    """The standard library's server of files, with the ranges that every real web server knows."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        file = Path(self.translate_path(self.path))
+        if wanted is None or not file.is_file():
+            super().do_GET()
+            return
+        data = file.read_bytes()
+        first = int(wanted[1]) if wanted[1] else max(len(data) - int(wanted[2]), 0)
+        last = min(int(wanted[2]), len(data) - 1) if wanted[1] and wanted[2] else len(data) - 1
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
+        self.send_header("Content-Length", str(last + 1 - first))
+        self.send_header("Last-Modified", self.date_time_string(file.stat().st_mtime))
+        self.end_headers()
+        self.wfile.write(data[first : last + 1])
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, KnowledgeStore]]:
+    """Its address, and the store that lies behind it."""
+    folder = tmp_path_factory.mktemp("web")
+    store = KnowledgeStore.create(
+        folder / "teachers" / "my store.zarr", layout=LAYOUT, encoding=make_encoding("topk", k=3), made_from={"a": 1}
+    )
+    for view, block in LAYOUT.all_blocks():
+        shape = (len(LAYOUT.rows(block)), LAYOUT.classes)
+        logits = np.random.default_rng((view, block)).normal(size=shape).astype(np.float32)
+        store.write_block(view, block, logits, seconds=0.5)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: Ranged(*args, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/teachers/my store.zarr", store
+    server.shutdown()
+
+
+def test_it_is_read_whole_and_in_part(published: tuple[str, KnowledgeStore]) -> None:
+    url, local = published
+    store = KnowledgeStore.open(url)
+    store.require_views(2)
+    assert store.identity == local.identity
+    np.testing.assert_array_equal(store.read_view(1), local.read_view(1))
+    fresh = KnowledgeStore.open(url)
+    np.testing.assert_array_equal(fresh.read_rows(0, 70, 74), local.read_rows(0, 70, 74))
+    assert fresh.bytes_read < local.knowledge_bytes() / 8
+    index = np.concatenate([batch for batch, _ in fresh.batches(view=1, batch_size=16)])
+    assert sorted(index.tolist()) == list(range(140))
+
+
+def test_inspect_and_verify_say_of_it_what_they_say_of_the_folder(published: tuple[str, KnowledgeStore]) -> None:
+    url, local = published
+    store = KnowledgeStore.open(url)
+    assert (store.files(), store.bytes_on_disk()) == (local.files(), local.bytes_on_disk())
+    assert store.knowledge_bytes() == local.knowledge_bytes()
+    inspected = CliRunner().invoke(main, ["inspect", url])
+    assert inspected.exit_code == 0, inspected.output
+    assert "280 of 280" in inspected.output
+    assert CliRunner().invoke(main, ["verify", url]).exit_code == 0
+
+
+def test_nothing_is_written_there(published: tuple[str, KnowledgeStore]) -> None:
+    url, _ = published
+    with pytest.raises(StoreUsageError, match="read but not written"):
+        KnowledgeStore.create(f"{url}.new", layout=LAYOUT, encoding=make_encoding("float16"), made_from={})
+    refused = CliRunner().invoke(main, ["extract-teacher", "digits", "--set", f"store.path={url}"])
+    assert refused.exit_code == 2
+    assert "on a web server" in refused.output
+
+
+def test_what_is_not_there_or_damaged_is_named(published: tuple[str, KnowledgeStore]) -> None:
+    url, local = published
+    with pytest.raises(StoreUsageError, match=r"there is no knowledge store at http://"):
+        KnowledgeStore.open(url.replace("my store", "another"))
+    shard = local.path / "rest" / "c" / "1" / "2"
+    data = shard.read_bytes()
+    shard.unlink()
+    with pytest.raises(CorruptStoreError, match=r"rest/c/1/2: the row of sample 128 is missing"):
+        KnowledgeStore.open(url).read_view(1)
+    shard.write_bytes(data)
