@@ -49,7 +49,7 @@ def compare_with_teacher(config: Config, *, rows: int, seed: int = 0) -> Compari
         If they differ by more than other arithmetic could explain.
     """
     dataset = load_dataset(config.data)
-    store = KnowledgeStore.open(config.store.path)
+    store = KnowledgeStore.open(config.store.path, features=config.store.features)
     store.require_made_from(expected_origin(config, dataset, build_augmentation(config.augmentation)))
     store.require_views(config.store.views)
     extractor = Extractor(config, dataset)
@@ -87,18 +87,32 @@ def _distances(
 ) -> NDArray[np.float64]:
     """Total variation distance of each of `rows[n]` (ascending), `[n]`, softened, so that confident ones count too."""
     samples = rows if condensed is None else condensed.samples[rows]
-    fresh = extractor.logits(view, samples)
+    fresh, classes = extractor.logits(view, samples), store.layout.classes
     if condensed is not None:  # which came by way of the store that was condensed
-        fresh = _through(make_encoding(**store.made_from[ENTRY]["encoding"]), fresh, view, samples)
-    again = _through(store.encoding, fresh, view, rows)
+        fresh = _through(make_encoding(**store.made_from[ENTRY]["encoding"]), fresh, classes, view, samples)
+    again = _through(store.encoding, fresh, classes, view, rows)
     stored = store.read_rows(view, int(rows[0]), int(rows[-1]) + 1)[rows - rows[0]]
-    return np.abs(np.exp(log_softmax(again)) - np.exp(log_softmax(stored))).sum(axis=1) / 2
+    p, q = (np.exp(log_softmax(part[:, :classes])) for part in (again, stored))
+    distances = np.abs(p - q).sum(axis=1) / 2
+    if store.encoding.extra:
+        distances = np.maximum(distances, _apart(again[:, classes:], stored[:, classes:]))
+    return distances
 
 
-def _through(encoding: Encoding, logits: NDArray[Any], view: int, rows: NDArray[np.int64]) -> NDArray[Any]:
+def _through(
+    encoding: Encoding, logits: NDArray[Any], classes: int, view: int, rows: NDArray[np.int64]
+) -> NDArray[Any]:
     """`logits[n, C]` as they are read back once laid down as `rows[n]`, row by row: what is drawn depends on it."""
-    again = [
-        encoding.decode(encoding.encode(row[None].astype(np.float32), view=view, first=int(place)), logits.shape[1])
-        for row, place in zip(logits, rows, strict=True)
-    ]
+    again = []
+    for row, place in zip(logits, rows.tolist(), strict=True):
+        parts = encoding.encode(row[None].astype(np.float32), view=view, first=place)
+        read = {spec.name: spec.rounded(parts[spec.name]) for spec in encoding.arrays(classes)}
+        again.append(encoding.decode(read, classes))
     return np.concatenate(again)
+
+
+def _apart(features: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How far apart rows of features `[n, D]` are, as a share of their length: `[n]`."""
+    a, b = features.astype(np.float64), others.astype(np.float64)
+    length = np.maximum(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
+    return np.linalg.norm(a - b, axis=1) / np.maximum(length, np.finfo(np.float64).tiny)

@@ -82,7 +82,7 @@ class CondensedSet:
         """What a store of it is made from: all that the run's store was, and the plan."""
         entry = {
             "store": self.store.identity,
-            "encoding": self.store.describe_encoding(),
+            "encoding": {"name": self.store.encoding.name, **self.store.encoding.settings()},
             "student": self.config.student.model,
             "seed": self.config.seed,
             "stage": self.plan.stage + 1,

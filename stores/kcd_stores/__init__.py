@@ -3,7 +3,7 @@
 from kcd_stores.condensed import CondensedRows, is_condensed, read_condensed, write_condensed
 from kcd_stores.creation import is_vacant
 from kcd_stores.description import Difference, differences
-from kcd_stores.encodings import ENCODINGS, Encoding, make_encoding, row_bytes, widened_range
+from kcd_stores.encodings import ENCODINGS, Encoding, WithFeatures, make_encoding, row_bytes, widened_range
 from kcd_stores.epochs import EpochStream, Portion, Reading, Rows
 from kcd_stores.errors import (
     CorruptStoreError,
@@ -49,6 +49,7 @@ __all__ = [
     "ValueStore",
     "Verdict",
     "ViewStream",
+    "WithFeatures",
     "choose_layout",
     "differences",
     "human_bytes",

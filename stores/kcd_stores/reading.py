@@ -24,7 +24,7 @@ def new_rows(count: int, store: KnowledgeStore) -> NDArray[Any]:
     if hasattr(mmap, "MADV_HUGEPAGE"):  # pages of 4 kB cost more to get than rows to decode
         with suppress(OSError):  # a kernel without them
             room.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(room, store.dtype, count * store.layout.classes).reshape(count, store.layout.classes)
+    return np.frombuffer(room, store.dtype, count * store.columns).reshape(count, store.columns)
 
 
 def spans(read: NDArray[np.int64], strip_rows: int, piece_rows: int) -> list[tuple[int, int]]:

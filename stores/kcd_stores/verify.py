@@ -48,7 +48,7 @@ def verify_store(where: Where, on_rows: Callable[[int], None] = lambda rows: Non
     StoreUsageError
         If what lies at `where` is not a knowledge store.
     """
-    store = KnowledgeStore.open(where)
+    store = KnowledgeStore.open(where, features=True)
     damage = [f"attributes: {problem}" for problem in store.inconsistencies()]
     try:
         complete = store.complete()

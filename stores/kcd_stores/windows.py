@@ -93,7 +93,7 @@ class WindowReader:
         if len(wanted) * self._store.row_bytes + self._streaming.held_bytes <= self._streaming.memory:
             shelf = MemoryShelf(new_rows(len(wanted), self._store))
         else:
-            shelf = FileShelf(self._scratch, self._store.layout.classes, self._store.dtype)
+            shelf = FileShelf(self._scratch, self._store.columns, self._store.dtype)
         places = np.argsort(wanted)
         for part, piece in read_pieces(self._store, self._reading.view, wanted[places], self._cut.strip_rows):
             shelf.put(places[part], piece)

@@ -197,7 +197,7 @@ def test_bounds_are_where_they_are_said_to_be(key: str, refused: list[Any], take
     [
         (
             "distill.loss.name=dkdd",
-            "distill.loss.name: found 'dkdd', expected one of kd, dkd, dist; did you mean 'dkd'?",
+            "distill.loss.name: found 'dkdd', expected one of kd, dkd, dist, pkt; did you mean 'dkd'?",
         ),
         ("distill.loss.standardize=true", "no key 'distill.loss.standardize'; did you mean 'standardise'?"),
         ("distill.loss.beta=2", "there is no key 'distill.loss.beta'"),  # kd has none

@@ -42,33 +42,32 @@ def trainer() -> Trainer:
     )
 
 
-def seen(one: Trainer, index: list[int], view: int) -> torch.Tensor:
-    """What the student of `one` is shown of samples `index[B]`: `[B, C, H, W]`."""
-    images = one._train.batch(np.array(index), view)
-    one._blend(images, np.array(index), view, Perturbation(PLAN))
-    return images
-
-
 def pixels(augmentation: Augmentation, sample: int, view: int) -> np.ndarray:
     index = np.array([sample])
     return augmentation(split().images[index], index, view)[0].numpy().astype(np.float64)
 
 
+def images_seen(one: Trainer, index: list[int], view: int) -> torch.Tensor:
+    """What the model of `one` is given for samples `index` under the plan."""
+    ((_, images),) = one._batches(np.array(index), view, Perturbation(PLAN))
+    return images
+
+
 def test_what_the_student_sees_is_the_blend_of_the_pixels_of_both_views() -> None:
     """Worked out on pixels and normalised afterwards; the same, since normalisation is affine."""
     view, augmentation = 3, build_augmentation(AUGMENTATION)
-    shown = seen(trainer(), [2, 1, 0], view).double().numpy()
+    seen = images_seen(trainer(), [2, 1, 0], view).double().numpy()
     blended = 0.75 * pixels(augmentation, 1, view) + 0.25 * pixels(augmentation, 5, view)
     mean, std = (np.array(part)[:, None, None] for part in (MEAN, STD))
     for row, expected in zip(
-        shown, [pixels(augmentation, 2, view), blended, pixels(augmentation, 0, view)], strict=True
+        seen, [pixels(augmentation, 2, view), blended, pixels(augmentation, 0, view)], strict=True
     ):
         np.testing.assert_allclose(row, (expected / 255 - mean) / std, atol=1e-5)
 
 
 def test_a_blend_acts_on_the_images_themselves_however_often_they_are_asked_for() -> None:
     one = trainer()
-    first, again = (seen(one, [1, 3], 0) for _ in range(2))
+    first, again = (images_seen(one, [1, 3], 0) for _ in range(2))
     assert torch.equal(first, again)
 
 

@@ -25,6 +25,11 @@ def _size(value: Any) -> str:
 Size = Annotated[str, BeforeValidator(_size), WithJsonSchema({"type": "string", "format": "size (512MB, 2GiB, bytes)"})]
 
 
+ModelName = Annotated[str, Field(min_length=1)]
+MODEL = "one that `kcd-pipeline models` lists, torchvision/NAME, timm/NAME or package.module:callable"
+ARGUMENTS = "for a model from elsewhere, by name; docs/models.md"
+
+
 def _off(value: Any) -> Any:
     """YAML 1.1 reads the word off as false."""
     return "off" if value is False else value
@@ -39,9 +44,6 @@ def _with_known_placeholders(path: Path) -> Path:
 
 EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample"]
 ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
-ModelName = Annotated[str, Field(min_length=1)]
-MODEL = "one that `kcd-pipeline models` lists, torchvision/NAME, timm/NAME or package.module:callable"
-ARGUMENTS = "for a model from elsewhere, by name; docs/models.md"
 
 METHODS = ("none", "kd", "kcd")
 PLACEHOLDERS = ("{student}", "{method}", "{variant}", "{seed}")  # of run.dir
@@ -160,6 +162,8 @@ class StoreConfig(Section):
     )
     top_k: Count = Field(default=8, description="topk: classes kept a row")
     draws: Count = Field(default=50, description="sample: classes drawn a row")
+    features: bool = Field(default=False, description="keep the teacher's penultimate features too, for losses on them")
+    features_encoding: Literal["float16", "int8"] = Field(default="float16", description="how features are laid down")
     batch_size: Count = Field(default=256, description="images a teacher forward pass, while extracting")
     block_rows: Count | None = Field(default=None, description="rows a block (= a shard); chosen from N if not given")
     memory: Size = Field(

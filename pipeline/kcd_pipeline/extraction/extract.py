@@ -16,9 +16,10 @@ from kcd_pipeline.augmentation import Augmentation, Identity, build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.models.tap import FeatureTap
 from kcd_pipeline.models.weights import parameter_count, weights_hash
 from kcd_pipeline.progress import human_seconds, log_line, progress_bar, say
-from kcd_pipeline.provenance import encoding_settings, expected_origin, software
+from kcd_pipeline.provenance import encoding_settings, expected_origin, software, wanted_encoding
 from kcd_pipeline.teacher import load_teacher
 from kcd_pipeline.training.device import for_inference
 from kcd_pipeline.training.trainer import evaluate
@@ -28,6 +29,7 @@ from kcd_stores import (
     KnowledgeStore,
     Layout,
     Location,
+    WithFeatures,
     choose_layout,
     is_condensed,
     make_encoding,
@@ -60,6 +62,10 @@ class Extractor:
         self.augmentation: Augmentation = build_augmentation(config.augmentation)
         self.model: nn.Module = load_teacher(config, self.dataset)
         self.model, self._device = for_inference(self.model, config.run)
+        self._tap: FeatureTap | None = None
+        if config.store.features:
+            shape, classes = self.dataset.image_shape, len(self.dataset.classes)
+            self._tap = FeatureTap(self.model, image_shape=shape, classes=classes)
         self._views = self.dataset.train_views(self.augmentation, self._device)
         self._test = self.dataset.test_views(Identity(), self._device)
 
@@ -72,18 +78,29 @@ class Extractor:
         UserError
             If its settings do not fit the data set.
         """
-        name, settings = self.config.store.encoding, encoding_settings(self.config.store)
+        wanted, classes = self.config.store, len(self.dataset.classes)
+        name, settings = wanted.encoding, encoding_settings(wanted)
         if name == "int8" and not settings:
-            settings["low"], settings["high"] = widened_range(self.trial(RANGE_ROWS, self.config.store.views))
+            settings["low"], settings["high"] = widened_range(self._seen[:, :classes])
         encoding = make_encoding(name, **settings)
         try:
-            encoding.arrays(len(self.dataset.classes))
+            encoding.arrays(classes)
         except ValueError as error:
             raise UserError(f"store.encoding {name} does not fit {self.dataset.name}: {error}") from error
-        return encoding
+        if self._tap is None:
+            return encoding
+        of: dict[str, float] = {}
+        if wanted.features_encoding == "int8":
+            of["low"], of["high"] = widened_range(self._seen[:, classes:])
+        return WithFeatures(logits=encoding, of=make_encoding(wanted.features_encoding, **of), extra=self._tap.width)
+
+    @cached_property
+    def _seen(self) -> NDArray[np.float32]:
+        """What ranges of int8 are taken from."""
+        return self.trial(RANGE_ROWS, self.config.store.views)
 
     def trial(self, rows: int, views: int) -> NDArray[np.float32]:
-        """Logits of about so many samples, spread over the data set and over its first `views`."""
+        """What `logits` gives for about so many samples, spread over the data set and over its first `views`."""
         samples, spans = len(self.dataset.train), max(views, TRIAL_SPANS)
         size = -(-min(rows, samples) // spans)
         starts = (span * max(samples - size, 0) // (spans - 1) for span in range(spans))
@@ -121,7 +138,7 @@ class Extractor:
     def logits(
         self, view: int, rows: range | NDArray[np.int64], on_batch: Callable[[int], None] = lambda size: None
     ) -> NDArray[np.float32]:
-        """The teacher's logits `[n, C]` float32 for samples `rows` as their `view`.
+        """The teacher's logits `[n, C]` float32 for samples `rows` as their `view`; with features behind, `[n, C + D]`.
 
         Batches start at the first of `rows` and have the recipe's size, so the same block is always made by the
         same arithmetic, whatever was made before it.
@@ -136,14 +153,18 @@ class Extractor:
         cut = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
         parts = []
         for index, images in self._batches(cut, view):
-            parts.append(self.model(images).float().cpu().numpy())
+            given = self.model(images).float()
+            if self._tap is not None:
+                given = torch.cat([given, self._tap.take()], dim=1)
+            parts.append(given.cpu().numpy())
             on_batch(len(index))
         logits = np.concatenate(parts)
         if not np.isfinite(logits).all():
             row, column = np.argwhere(~np.isfinite(logits))[0]
-            sample = int(samples[row])
+            sample, feature = int(samples[row]), int(column) - len(self.dataset.classes)
+            what = f"feature {feature}" if feature >= 0 else f"logit for class '{self.dataset.label_name(column)}'"
             raise FailedError(
-                f"the teacher's logit for class '{self.dataset.label_name(column)}' of sample {sample} "
+                f"the teacher's {what} of sample {sample} "
                 f"('{self.dataset.label_name(int(self.dataset.train.labels[sample]))}'), view {view}, is "
                 f"{logits[row, column]}. The block was not written; blocks before it are safe. Check "
                 f"{self.config.teacher.weights}: its training may have diverged."
@@ -243,8 +264,12 @@ def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeStore:
             f"the store at {location} is the condensed set of a run, which `kcd-pipeline condense` makes and no "
             f"teacher can add to. Set store.path to another place, or give --overwrite to replace it."
         )
-    wanted = {"name": config.store.encoding, **encoding_settings(config.store)}
-    store.require_made_from(origin | {"encoding": wanted})
+    store.require_made_from(origin | {"encoding": wanted_encoding(config.store)})
+    if store.features is not None and not config.store.features:
+        raise UserError(
+            f"the store at {location} holds features, but store.features is false: what is added to it must have them "
+            f"too. Set store.features to true, or store.path to another store."
+        )
     if config.store.views > store.layout.views:
         say(f"growing the store from {store.layout.views} to {config.store.views} views")
         more = (config.store.views - store.layout.views) * store.layout.samples

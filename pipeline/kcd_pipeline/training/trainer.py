@@ -126,9 +126,8 @@ class Trainer:
         self._model.train()
         done = steps = 0
         for order, objective in parts:
-            for index, images in self._batches(order, view):
+            for index, images in self._batches(order, view, blended):
                 labels = self._labels[torch.from_numpy(index).to(device)]
-                self._blend(images, index, view, blended)
                 with self.accelerator.autocast():
                     logits = self._model(images)
                 logits = logits.float()
@@ -159,22 +158,23 @@ class Trainer:
             seconds=time.perf_counter() - started,
         )
 
-    def _batches(self, order: NDArray[np.int64], view: int) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-        try:
-            yield from self._train.batches(cut_batches(order, self._config.batch_size), view)
-        except ValueError as error:
-            raise UserError(f"the augmentation does not fit the data: {error}") from error
-
-    def _blend(self, images: Tensor, index: NDArray[np.int64], view: int, blended: Perturbation | None) -> None:
-        """Make `images[B, C, H, W]` of samples `index[B]`, where blended, `(1 - eps) * x1 + eps * x0`, in place.
+    def _batches(
+        self, order: NDArray[np.int64], view: int, blended: Perturbation | None
+    ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+        """Samples `index[B]` as their `view`, as `(1 - eps) * x1 + eps * x0` where they are blended: `[B, C, H, W]`.
 
         Of normalised images: normalisation is affine, so it gives the same as blending their pixels would.
         """
-        found = None if blended is None else blended.of(index)
-        if found is not None and len(found.places):
-            places = torch.from_numpy(found.places).to(images.device)
-            epsilon = torch.from_numpy(found.epsilon).to(images.device)[:, None, None, None]
-            images[places] = torch.lerp(images[places], self._train.batch(found.partners, view), epsilon)
+        try:
+            for index, images in self._train.batches(cut_batches(order, self._config.batch_size), view):
+                found = None if blended is None else blended.of(index)
+                if found is not None and len(found.places):
+                    places = torch.from_numpy(found.places).to(images.device)
+                    epsilon = torch.from_numpy(found.epsilon).to(images.device)[:, None, None, None]
+                    images[places] = torch.lerp(images[places], self._train.batch(found.partners, view), epsilon)
+                yield index, images
+        except ValueError as error:
+            raise UserError(f"the augmentation does not fit the data: {error}") from error
 
     def test_accuracy(self) -> float:
         """Top-1 accuracy on the test split, 0..1."""
