@@ -18,6 +18,7 @@ from kcd_stores import (
     CondensedRows,
     CorruptStoreError,
     Encoding,
+    Fidelity,
     IncompleteStoreError,
     KnowledgeStore,
     Layout,
@@ -28,6 +29,7 @@ from kcd_stores import (
     choose_layout,
     is_condensed,
     make_encoding,
+    measure_fidelity,
     one_writer,
     parse_bytes,
     read_condensed,
@@ -38,7 +40,8 @@ from kcd_stores import (
 from kcd_stores.description import differences, listed
 from kcd_stores.reading import read_pieces
 
-TRIAL_ROWS = 8192  # from which int8's range is taken
+RANGE_ROWS = 8192  # from which int8's range is taken
+FIDELITY_ROWS = 2048  # on which a new store's encoding is measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +82,7 @@ class CondensedSet:
         """What a store of it is made from: all that the run's store was, and the plan."""
         entry = {
             "store": self.store.identity,
-            "encoding": self.store.describe_encoding(),
+            "encoding": {"name": self.store.encoding.name, **self.store.encoding.settings()},
             "student": self.config.student.model,
             "seed": self.config.seed,
             "stage": self.plan.stage + 1,
@@ -126,8 +129,9 @@ def export_condensed(
     FailedError
         If a row does not fit the encoding.
     """
-    condensed = CondensedSet(run, stage=stage, source=source)
     location = Location.of(to)
+    location.require_writable()
+    condensed = CondensedSet(run, stage=stage, source=source)
     if str(location) == str(condensed.store.location):
         raise UserError(f"{to} is the store that {run} was taught from. Give --export a place of its own.")
     with one_writer(location):
@@ -182,10 +186,12 @@ def _open_or_create(
         samples=len(plan.kept),
         classes=classes,
         row_bytes=row_bytes(encoding, classes),
+        block_rows=condensed.config.store.block_rows,
     )
     if location.is_vacant() or overwrite:
+        fidelity = vars(_measured(condensed, encoding))
         store = KnowledgeStore.create(
-            location, layout=layout, encoding=encoding, made_from=made_from, overwrite=overwrite
+            location, layout=layout, encoding=encoding, made_from=made_from, fidelity=fidelity, overwrite=overwrite
         )
     else:
         store = KnowledgeStore.open(location, writable=True)
@@ -196,6 +202,15 @@ def _open_or_create(
         partner = np.where(plan.epsilon > 0, plan.partner, NO_PARTNER)
         write_condensed(store, CondensedRows(samples=plan.kept, partner=partner, epsilon=plan.epsilon))
     return store
+
+
+def _measured(condensed: CondensedSet, encoding: Encoding) -> Fidelity:
+    """The encoding on some of the rows that it is for, before anything is written."""
+    trial = condensed.rows(0, range(min(FIDELITY_ROWS, len(condensed.plan.kept))))
+    try:
+        return measure_fidelity(trial, encoding)
+    except ValueError as error:
+        raise FailedError(f"nothing was written: {error}. Give --encoding float32.") from error
 
 
 def _require_same(store: KnowledgeStore, layout: Layout, encoding: Encoding, made_from: dict[str, Any]) -> None:
@@ -214,7 +229,7 @@ def _encoding(condensed: CondensedSet, name: str) -> Encoding:
     recipe = condensed.config.store.model_copy(update={"encoding": name})
     settings = encoding_settings(recipe)
     if name == "int8" and not settings:
-        trial = condensed.rows(0, range(min(TRIAL_ROWS, len(condensed.plan.kept))))
+        trial = condensed.rows(0, range(min(RANGE_ROWS, len(condensed.plan.kept))))
         settings["low"], settings["high"] = widened_range(trial)
     encoding = make_encoding(name, **settings)
     try:

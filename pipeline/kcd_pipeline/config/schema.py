@@ -44,6 +44,7 @@ def _with_known_placeholders(path: Path) -> Path:
 
 EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample"]
 ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
+
 METHODS = ("none", "kd", "kcd")
 PLACEHOLDERS = ("{student}", "{method}", "{variant}", "{seed}")  # of run.dir
 
@@ -283,9 +284,9 @@ class Config(Section):
 
     def _filled(self, path: Path) -> Path:
         text = str(path)
+        student = re.sub(r"[/:]", "-", self.student.model)  # one folder, whatever the name has in it
         method = self.distill.method
         variant = "-".join([method, *variant_words(self.plain())]).replace(" ", "-")
-        student = re.sub(r"[/:]", "-", self.student.model)  # one folder, whatever the name has in it
         for name, value in zip(PLACEHOLDERS, (student, method, variant, str(self.seed)), strict=True):
             text = text.replace(name, value)
         return Path(text)

@@ -42,7 +42,7 @@ class ImageSplit(Protocol):
         ...
 
     def chosen(self, samples: NDArray[np.int64]) -> Self:
-        """The samples `samples[K]`, in that order."""
+        """The samples `samples[K]` alone, in that order."""
         ...
 
     def views(
@@ -89,7 +89,7 @@ class Split:
         return self.chosen(first_of_each(self.labels.numpy(), per_class))
 
     def chosen(self, samples: NDArray[np.int64]) -> "Split":
-        """The samples `samples[K]`, in that order."""
+        """The samples `samples[K]` alone, in that order."""
         index = torch.from_numpy(samples)
         return Split(images=self.images[index], labels=self.labels[index])
 

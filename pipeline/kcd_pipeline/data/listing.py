@@ -35,7 +35,7 @@ class Listing:
         return self.chosen(first_of_each(self.labels, per_class))
 
     def chosen(self, samples: NDArray[np.int64]) -> "Listing":
-        """The files of `samples[K]`, in that order."""
+        """The files of `samples[K]` alone, in that order."""
         return Listing(root=self.root, paths=self.paths[samples], labels=self.labels[samples], classes=self.classes)
 
 

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -104,7 +104,11 @@ class PictureSplit:
 
     def limited(self, per_class: int) -> "PictureSplit":
         """The first `per_class` samples of each class, in the same order."""
-        return PictureSplit(listing=self.listing.limited(per_class), frame=self.frame, workers=self.workers)
+        return replace(self, listing=self.listing.limited(per_class))
+
+    def chosen(self, samples: NDArray[np.int64]) -> "PictureSplit":
+        """The samples `samples[K]` alone, in that order."""
+        return replace(self, listing=self.listing.chosen(samples))
 
     def chosen(self, samples: NDArray[np.int64]) -> "PictureSplit":
         """The samples `samples[K]`, in that order."""

@@ -16,7 +16,7 @@ from kcd_pipeline.losses.kd import relative_entropy
 
 @dataclass(frozen=True, kw_only=True)
 class Dkd:
-    """`alpha * TCKD + beta * NCKD`, each times T^2 and the mean over the batch (eq. 7)."""
+    """`alpha * TCKD + beta * NCKD`, each times T^2 and the mean over the batch."""
 
     temperature: float
     alpha: float
