@@ -3,22 +3,38 @@
 import dask.array as da
 import numpy as np
 
+from kcd_pipeline.condensation.budget import DEFAULT_MEMORY
 from kcd_pipeline.condensation.ogve import scores as score_samples
 from kcd_pipeline.condensation.schedule import kept_count, stage_count
-from kcd_pipeline.condensation.vaks import partition, strengths
+from kcd_pipeline.condensation.vaks import assembled, partition
 from kcd_pipeline.config import CondenseConfig
-from kcd_stores import NO_PARTNER, Plan, ValueStore
+from kcd_stores import Plan, ValueStore
 
 
-def condense(values: ValueStore, *, before: Plan, stage: int, epochs: int, config: CondenseConfig) -> Plan:
+def condense(
+    values: ValueStore,
+    *,
+    before: Plan,
+    stage: int,
+    epochs: int,
+    config: CondenseConfig,
+    memory: int = DEFAULT_MEMORY,
+) -> Plan:
     """The plan of `stage`, from the values after the last epoch of the stage before.
 
-    Pure in what is persisted: run again, it gives the same plan.
+    Pure in what is persisted: run again, it gives the same plan. Samples never visited rank last, and are counted.
+
+    Parameters
+    ----------
+    memory
+        Bytes that the ranking may take; plans, before and after, are beside it.
 
     Raises
     ------
     ValueError
         If a value is NaN on a sample that was visited.
+    StoreUsageError
+        If ranking takes more than `memory`.
     """
     opens = stage * config.interval
     value, frequency = (da.from_zarr(array)[opens - 1] for array in values.arrays())
@@ -32,19 +48,17 @@ def condense(values: ValueStore, *, before: Plan, stage: int, epochs: int, confi
         keep=kept_count(samples, stage, stages, config.keep_ratio, config.schedule),
         kept_before=kept_before,
         dropped=config.dropped,
+        memory=memory,
     )
-    kept = np.concatenate([parts.high, parts.low])
-    partner = np.concatenate([np.full(len(parts.high), NO_PARTNER), parts.partners])
-    epsilon = np.concatenate([np.zeros(len(parts.high), np.float32), strengths(len(parts.low), config.epsilon_max)])
-    order = np.argsort(kept)
+    kept, partner, epsilon = assembled(parts, samples, config.epsilon_max)
     stayed = int(kept_before[kept].sum())
     return Plan(
         stage=stage,
         epoch=opens,
         samples=samples,
-        kept=kept[order],
-        partner=partner[order],
-        epsilon=epsilon[order],
+        kept=kept,
+        partner=partner,
+        epsilon=epsilon,
         facts={
             "kept": len(kept),
             "taught_as_stored": len(parts.high),
@@ -52,7 +66,7 @@ def condense(values: ValueStore, *, before: Plan, stage: int, epochs: int, confi
             "dropped": samples - len(kept),
             "newly_dropped": len(before.kept) - stayed,
             "came_back": len(kept) - stayed,
-            "never_visited": int((frequency == 0).sum().compute()),
+            "never_visited": parts.never_visited,
             "score_cut": parts.score_cut if np.isfinite(parts.score_cut) else None,
         },
     )
