@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_pipeline.condensation.chunks import KeyChunks
+from kcd_pipeline.condensation.chunks import KeyChunks, Scratch
 from kcd_pipeline.condensation.keys import KEY_BITS, descending_keys
 
 LEAST_BITS = 12  # sign and exponent: infinities begin a bucket
@@ -51,10 +51,11 @@ class Buckets:
 def count_keys(keys: KeyChunks, candidate: NDArray[np.bool_] | None) -> Buckets:
     """All keys by their leading bits, in one pass; `candidate[N]`: None where all are."""
     bits = min(max(keys.samples.bit_length(), LEAST_BITS), MOST_BITS)
+    scratch = Scratch(keys.largest)
     shift = np.uint64(KEY_BITS - bits - 1)  # one bit more than asked for: it says whether a candidate is meant
 
     def counted(chunk: NDArray[np.uint64], samples: slice) -> NDArray[np.int64]:
-        numbers = chunk >> shift
+        numbers = np.right_shift(chunk, shift, out=scratch.keys[: len(chunk)])
         numbers &= ~np.uint64(1)
         numbers |= np.uint8(1) if candidate is None else candidate[samples].view(np.uint8)
         return np.bincount(numbers.view(np.int64), minlength=2 << bits)

@@ -13,6 +13,7 @@ MARKS = 2  # which samples are candidates, which are kept: a byte each
 CHUNK_SAMPLE = 48  # of a chunk on its way: value and frequency as read, score, key, what is compared, what is picked
 SORTED_MEMBER = 28  # of a zone while it is sorted: packed keys, what compares them, indices as they were
 COUNTS = 5 * 10**6  # of one chunk, by leading bits
+COMFORTABLE = 2_000_000  # members of a zone where memory is no question: sorted in what caches hold
 FEWEST = 1 << 16  # members of a zone: what is always granted
 
 
@@ -27,7 +28,9 @@ class Limits:
     held
         Keys of all samples are kept from the first pass over the scores; otherwise each pass computes them again.
     zone
-        Members that are sorted at a time, at the most.
+        Members that are sorted at a time, at the most: of a bucket that has more, finer counts are made.
+    comfortable
+        The same as far as it is a matter of choice.
     batch
         Members whose keys are gathered in one pass, at the most.
     """
@@ -35,6 +38,7 @@ class Limits:
     workers: int
     held: bool
     zone: int
+    comfortable: int
     batch: int
 
 
@@ -71,4 +75,6 @@ def plan_ranking(*, samples: int, chunk: int, ordered: int, plain: int, memory: 
     held = left >= 2 * KEY * samples
     left -= KEY * samples if held else 0
     zone = max(left // 2 // (SORTED_MEMBER * workers), least)
-    return Limits(workers=workers, held=held, zone=zone, batch=max(left // 2 // KEY, zone))
+    comfortable = min(zone, COMFORTABLE)
+    left -= comfortable * SORTED_MEMBER * workers
+    return Limits(workers=workers, held=held, zone=zone, comfortable=comfortable, batch=max(left // KEY, zone))

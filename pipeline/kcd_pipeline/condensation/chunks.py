@@ -3,6 +3,7 @@
 Letters: N samples, n samples of a chunk.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,13 @@ from kcd_pipeline.condensation.keys import descending_keys
 Result = TypeVar("Result")
 
 
+class Scratch(threading.local):
+    """`keys[n]` uint64 of each thread's own, used again and again: fresh memory costs more than what is computed."""
+
+    def __init__(self, size: int) -> None:
+        self.keys = np.empty(size, dtype=np.uint64)
+
+
 class KeyChunks:
     """Chunks of the keys of `scores[N]`, computed anew in each pass, or `held` (8 bytes a sample) after the first.
 
@@ -28,6 +36,8 @@ class KeyChunks:
             raise ValueError(f"scores must be float64 [N], got {scores.dtype} {list(scores.shape)}")
         self.samples = int(scores.size)
         self._workers = workers
+        self.largest = max(scores.chunks[0])
+        self._scratch = Scratch(0 if held else self.largest)
         self._ends = np.cumsum(scores.chunks[0]).tolist()
         self._chunks = scores.to_delayed().ravel()
         self._held = np.empty(self.samples, dtype=np.uint64) if held else None
@@ -35,6 +45,8 @@ class KeyChunks:
 
     def each(self, function: Callable[[NDArray[np.uint64], slice], Result]) -> Iterator[Result]:
         """`function(keys[n], samples)` for each chunk, in order, computed ahead by the workers.
+
+        What it returns must be no view of the keys, which are overwritten.
 
         Raises
         ------
@@ -68,4 +80,5 @@ class KeyChunks:
         if self._held is not None and self._full:
             return self._held[samples]
         scores: Any = self._chunks[number].compute(scheduler="synchronous")
-        return descending_keys(scores, first=samples.start, out=None if self._held is None else self._held[samples])
+        place = self._scratch.keys[: len(scores)] if self._held is None else self._held[samples]
+        return descending_keys(scores, first=samples.start, out=place)

@@ -6,6 +6,7 @@ next one gathers what lies there, and only that is put in order. Letters: N samp
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import dask.array as da
@@ -16,9 +17,9 @@ from kcd_pipeline.condensation.buckets import AT_ONCE, Buckets, count_keys, refi
 from kcd_pipeline.condensation.budget import DEFAULT_MEMORY, Limits, plan_ranking
 from kcd_pipeline.condensation.chunks import KeyChunks
 from kcd_pipeline.condensation.keys import score_of
-from kcd_pipeline.condensation.zones import COMFORTABLE, Zone, cut_zones, in_order, index_type
+from kcd_pipeline.condensation.zones import Zone, cut_zones, in_order, index_type
 
-BLOCK = 1 << 22  # samples whose marks become indices at a time
+BLOCK = 1 << 18  # samples whose marks become indices at a time
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,7 +76,7 @@ def ranked_within(scores: da.Array, limits: Limits) -> NDArray[np.integer]:
     keys = KeyChunks(scores, workers=limits.workers, held=limits.held)
 
     def everything(buckets: Buckets) -> list[Zone]:
-        return cut_zones(buckets, 0, len(buckets.lower), candidates=False, limit=min(limits.zone, COMFORTABLE))
+        return cut_zones(buckets, 0, len(buckets.lower), candidates=False, limit=limits.comfortable)
 
     _, zones = _zones(keys, None, everything, limits)
     return in_order(keys, zones, candidate=None, limits=limits)
@@ -120,7 +121,7 @@ def select(
 def select_within(scores: da.Array, *, keep: int, candidate: NDArray[np.bool_] | None, limits: Limits) -> Partition:
     """`select`, at so much at a time."""
     keys = KeyChunks(scores, workers=limits.workers, held=limits.held)
-    limit = min(limits.zone, COMFORTABLE)
+    limit = limits.comfortable
 
     def around_the_cut(buckets: Buckets) -> list[Zone]:
         first, cut, end = _spans(buckets, keep)
@@ -140,7 +141,7 @@ def select_within(scores: da.Array, *, keep: int, candidate: NDArray[np.bool_] |
     lowest = min(len(order) - begin, keep)
     high[around[: len(around) - lowest]] = True
     return Partition(
-        high=_indices(high, keep - lowest),
+        high=_indices(high, keep - lowest, limits.workers),
         low=around[len(around) - lowest :],
         partners=order[begin : begin + lowest],
         score_cut=score_of(keys.key(int(around[-1]))),
@@ -175,14 +176,18 @@ def _zones(
         buckets = refine(keys, buckets, which.tolist(), candidate)
 
 
-def _indices(mark: NDArray[np.bool_], count: int) -> NDArray[np.integer]:
+def _indices(mark: NDArray[np.bool_], count: int, workers: int) -> NDArray[np.integer]:
     """Where `mark[N]` is set, `count` times: ascending indices."""
     out = np.empty(count, dtype=index_type(len(mark)))
-    done = 0
-    for start in range(0, len(mark), BLOCK):
-        found = np.flatnonzero(mark[start : start + BLOCK])
-        np.add(found, start, out=out[done : done + len(found)], casting="same_kind")
-        done += len(found)
+    starts = range(0, len(mark), BLOCK)
+    ends = np.cumsum([np.count_nonzero(mark[start : start + BLOCK]) for start in starts]).tolist()
+
+    def found(start: int, begin: int, end: int) -> None:
+        out[begin:end] = np.flatnonzero(mark[start : start + BLOCK])
+        out[begin:end] += start
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(found, starts, [0, *ends[:-1]], ends))
     return out
 
 

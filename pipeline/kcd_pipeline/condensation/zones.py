@@ -15,8 +15,6 @@ from kcd_pipeline.condensation.budget import Limits
 from kcd_pipeline.condensation.chunks import KeyChunks
 from kcd_pipeline.condensation.keys import order_of
 
-COMFORTABLE = 4_000_000  # members that are sorted at a time where memory is no question: what caches like
-
 
 @dataclass(frozen=True, kw_only=True)
 class Zone:
