@@ -64,16 +64,21 @@ def kept_before(scores: np.ndarray, fraction: float) -> np.ndarray:
     return mark
 
 
-def high_water() -> int:
-    """The most that this process has had in memory so far, in bytes."""
-    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+def memory_of(field: str) -> int:
+    """Bytes that this process has in memory (VmRSS), or had at the most so far (VmHWM)."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field)]
     return int(line.split()[1]) * 1024
 
 
-def seconds(action: Callable[[], Any]) -> float:
-    started = time.perf_counter()
+def timed(action: Callable[[], Any]) -> dict[str, float]:
+    """Seconds that pass, and seconds that processors work for this process."""
+    started, busy = time.perf_counter(), time.process_time()
     action()
-    return time.perf_counter() - started
+    return {"seconds": time.perf_counter() - started, "cpu": time.process_time() - busy}
+
+
+def best(turns: list[dict[str, float]], field: str = "seconds") -> float:
+    return min(turn[field] for turn in turns)
 
 
 def split(scores: da.Array, before: np.ndarray, memory: int) -> Partition:
@@ -90,18 +95,14 @@ def child(path: Path, case: str, memory: int) -> dict[str, Any]:
     """One ranking of the values at `path`: seconds, and bytes beyond what the process had before."""
     ranked(da.zeros(10, chunks=5))  # dask's and zarr's own machinery is no part of what is measured
     on_disk(path)[:1].compute()
-    base, busy, started = high_water(), time.process_time(), time.perf_counter()
-    found = split(on_disk(path), np.load(path / f"{case}.npy"), memory)
-    return {
-        "seconds": time.perf_counter() - started,
-        "cpu": time.process_time() - busy,
-        "peak": high_water() - base,
-        "perturbed": len(found.low),
-    }
+    base = memory_of("VmRSS")
+    found: list[Partition] = []
+    took = timed(lambda: found.append(split(on_disk(path), np.load(path / f"{case}.npy"), memory)))
+    return {**took, "peak": memory_of("VmHWM") - base, "perturbed": len(found[0].low)}
 
 
-def whole_plan(path: Path, case: str, epochs: int = 1) -> float:
-    """Seconds of all that `condense` does: reading, ranking, and the plan made and checked."""
+def whole_plan(path: Path, case: str) -> dict[str, float]:
+    """What it takes to do all that `condense` does: reading, ranking, and the plan made and checked."""
     mark = np.load(path / f"{case}.npy")
     kept = np.flatnonzero(mark)
     before = Plan(
@@ -114,7 +115,7 @@ def whole_plan(path: Path, case: str, epochs: int = 1) -> float:
     )
     config = CondenseConfig(interval=1, keep_ratio=KEEP, alpha=ALPHA)
     values = ValueStore.open(path / "values.zarr")
-    return seconds(lambda: condense(values, before=before, stage=1, epochs=2 * epochs, config=config))
+    return timed(lambda: condense(values, before=before, stage=1, epochs=2, config=config))
 
 
 def say(name: str, ratio: float, bound: float, within: bool, **facts: Any) -> bool:
@@ -123,12 +124,11 @@ def say(name: str, ratio: float, bound: float, within: bool, **facts: Any) -> bo
     return ratio <= bound and within
 
 
-def argsorts(scores: np.ndarray) -> dict[str, list[float]]:
-    """Seconds of both, and those that the processor was busy with the first."""
-    busy = time.process_time()
-    argsort = seconds(lambda: np.argsort(scores))
-    busy = time.process_time() - busy
-    return {"argsort": [argsort], "cpu": [busy], "stable": [seconds(lambda: np.argsort(scores, kind="stable"))]}
+def argsorts(scores: np.ndarray) -> dict[str, dict[str, float]]:
+    return {
+        "argsort": timed(lambda: np.argsort(scores)),
+        "stable": timed(lambda: np.argsort(scores, kind="stable")),
+    }
 
 
 def in_memory(samples: int, memory: int) -> bool:
@@ -136,44 +136,50 @@ def in_memory(samples: int, memory: int) -> bool:
     lazy = score_samples(*(da.from_array(array, chunks=CHUNK, name=False) for array in (value, frequency)), ALPHA)
     scores = np.asarray(lazy.compute())
     before = {case: kept_before(scores, fraction) for case, fraction in BEFORE.items()}
-    times: dict[str, list[float]] = {name: [] for name in (*BEFORE, "full ranking", "argsort", "cpu", "stable")}
+    turns: dict[str, list[dict[str, float]]] = {name: [] for name in (*BEFORE, "full ranking", "argsort", "stable")}
     found: dict[str, Partition] = {}
     for _ in range(TURNS):
         for case, mark in before.items():
-            times[case].append(seconds(lambda mark=mark, case=case: found.update({case: split(lazy, mark, memory)})))
-        times["full ranking"].append(seconds(lambda: ranked(lazy, memory=memory)))
-        for name, more in argsorts(scores).items():
-            times[name] += more
-    best = {name: min(taken) for name, taken in times.items()}
+            turns[case].append(timed(lambda case=case, mark=mark: found.update({case: split(lazy, mark, memory)})))
+        turns["full ranking"].append(timed(lambda: ranked(lazy, memory=memory)))
+        for name, took in argsorts(scores).items():
+            turns[name].append(took)
     met = [
         say(
             f"condensation of {case} / argsort, in memory",
-            best[case] / best["argsort"],
+            best(turns[case]) / best(turns["argsort"]),
             BOUND[case],
             True,
             samples=samples,
             perturbed=len(found[case].low),
-            to_stable_argsort=best[case] / best["stable"],
-            seconds=best[case],
+            to_stable_argsort=best(turns[case]) / best(turns["stable"]),
+            cpu_to_argsort=best(turns[case], "cpu") / best(turns["argsort"], "cpu"),
+            seconds=best(turns[case]),
         )
         for case in BEFORE
     ]
-    ratio = best["full ranking"] / best["argsort"]
-    say("full ranking / argsort, in memory", ratio, 1, True, to_stable_argsort=best["full ranking"] / best["stable"])
+    say(
+        "full ranking / argsort, in memory",
+        best(turns["full ranking"]) / best(turns["argsort"]),
+        1,
+        True,
+        samples=samples,
+        to_stable_argsort=best(turns["full ranking"]) / best(turns["stable"]),
+        cpu_to_argsort=best(turns["full ranking"], "cpu") / best(turns["argsort"], "cpu"),
+    )
     return all(met)
 
 
 def from_disk(folder: Path, samples: int, memory: str) -> bool:
     value, frequency = make_values(samples)
-    store = ValueStore.create(folder / "values.zarr", epochs=1, samples=samples)
-    store.write(0, value, frequency)
+    ValueStore.create(folder / "values.zarr", epochs=1, samples=samples).write(0, value, frequency)
     del value, frequency
     scores = np.asarray(on_disk(folder).compute())
     for case, fraction in BEFORE.items():
         np.save(folder / f"{case}.npy", kept_before(scores, fraction))
     found: dict[str, list[dict[str, Any]]] = {case: [] for case in BEFORE}
-    plans: dict[str, list[float]] = {case: [] for case in BEFORE}
-    sorts: dict[str, list[float]] = {"argsort": [], "cpu": [], "stable": []}
+    plans: dict[str, list[dict[str, float]]] = {case: [] for case in BEFORE}
+    sorts: dict[str, list[dict[str, float]]] = {"argsort": [], "stable": []}
     for _ in range(TURNS):
         for case in BEFORE:
             command = [sys.executable, __file__, "--child", str(folder), "--case", case, "--memory", memory]
@@ -181,26 +187,25 @@ def from_disk(folder: Path, samples: int, memory: str) -> bool:
             assert done.returncode == 0, done.stderr
             found[case].append(json.loads(done.stdout))
             plans[case].append(whole_plan(folder, case))
-        for name, more in argsorts(scores).items():
-            sorts[name] += more
-    met = []
-    for case in BEFORE:
-        best, peak = min(one["seconds"] for one in found[case]), max(one["peak"] for one in found[case])
-        argsort = min(sorts["argsort"])
+        for name, took in argsorts(scores).items():
+            sorts[name].append(took)
+    met, argsort = [], best(sorts["argsort"])
+    for case, turns in found.items():
+        peak = max(turn["peak"] for turn in turns)
         met.append(
             say(
                 f"condensation of {case} / argsort, on disk",
-                best / argsort,
+                best(turns) / argsort,
                 BOUND[case],
                 peak <= parse_bytes(memory),
                 samples=samples,
-                perturbed=found[case][0]["perturbed"],
-                to_stable_argsort=best / min(sorts["stable"]),
-                with_its_plan_to_argsort=min(plans[case]) / argsort,
+                perturbed=turns[0]["perturbed"],
+                to_stable_argsort=best(turns) / best(sorts["stable"]),
+                cpu_to_argsort=best(turns, "cpu") / best(sorts["argsort"], "cpu"),
+                with_its_plan_to_argsort=best(plans[case]) / argsort,
+                seconds=best(turns),
                 memory=parse_bytes(memory),
                 peak=peak,
-                seconds=best,
-                cpu_to_argsort=min(one["cpu"] for one in found[case]) / min(sorts["cpu"]),
             )
         )
     return all(met)
