@@ -1,6 +1,7 @@
 """What a condensation's ranking costs, in time beside numpy's `argsort` and in memory; one line of JSON each.
 
     python tests/benchmarks/ranking.py [--memory-samples 20000000] [--disk-samples 100000000] [--memory 1GB]
+        [--turns 3]
 
 Values are made up: gamma-distributed, with frequencies of a run of 240 epochs. From values and frequencies to the three
 groups of a condensation (K1H; K1L and what is blended into it, in order), scores computed on the way, is compared with
@@ -40,7 +41,6 @@ from kcd_stores.values import CHUNK
 ALPHA, KEEP = 0.03, 0.7
 BEFORE = {"one stage": 1.0, "six stages": 0.76}  # fraction that the stage before kept
 BOUND = {"one stage": 0.5, "six stages": 0.25}
-TURNS = 3
 
 
 def make_values(samples: int) -> tuple[np.ndarray, np.ndarray]:
@@ -131,14 +131,14 @@ def argsorts(scores: np.ndarray) -> dict[str, dict[str, float]]:
     }
 
 
-def in_memory(samples: int, memory: int) -> bool:
+def in_memory(samples: int, memory: int, rounds: int) -> bool:
     value, frequency = make_values(samples)
     lazy = score_samples(*(da.from_array(array, chunks=CHUNK, name=False) for array in (value, frequency)), ALPHA)
     scores = np.asarray(lazy.compute())
     before = {case: kept_before(scores, fraction) for case, fraction in BEFORE.items()}
     turns: dict[str, list[dict[str, float]]] = {name: [] for name in (*BEFORE, "full ranking", "argsort", "stable")}
     found: dict[str, Partition] = {}
-    for _ in range(TURNS):
+    for _ in range(rounds):
         for case, mark in before.items():
             turns[case].append(timed(lambda case=case, mark=mark: found.update({case: split(lazy, mark, memory)})))
         turns["full ranking"].append(timed(lambda: ranked(lazy, memory=memory)))
@@ -170,7 +170,7 @@ def in_memory(samples: int, memory: int) -> bool:
     return all(met)
 
 
-def from_disk(folder: Path, samples: int, memory: str) -> bool:
+def from_disk(folder: Path, samples: int, memory: str, rounds: int) -> bool:
     value, frequency = make_values(samples)
     ValueStore.create(folder / "values.zarr", epochs=1, samples=samples).write(0, value, frequency)
     del value, frequency
@@ -180,7 +180,7 @@ def from_disk(folder: Path, samples: int, memory: str) -> bool:
     found: dict[str, list[dict[str, Any]]] = {case: [] for case in BEFORE}
     plans: dict[str, list[dict[str, float]]] = {case: [] for case in BEFORE}
     sorts: dict[str, list[dict[str, float]]] = {"argsort": [], "stable": []}
-    for _ in range(TURNS):
+    for _ in range(rounds):
         for case in BEFORE:
             command = [sys.executable, __file__, "--child", str(folder), "--case", case, "--memory", memory]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -216,15 +216,16 @@ def main() -> None:
     parser.add_argument("--memory-samples", type=int, default=20_000_000)
     parser.add_argument("--disk-samples", type=int, default=100_000_000)
     parser.add_argument("--memory", default="1GB")
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--child", type=Path, help="rank the values in this folder, made by a parent")
     parser.add_argument("--case", choices=list(BEFORE))
     given = parser.parse_args()
     if given.child is not None:
         print(json.dumps(child(given.child, given.case, parse_bytes(given.memory))))
         return
-    met = in_memory(given.memory_samples, parse_bytes(given.memory))
+    met = in_memory(given.memory_samples, parse_bytes(given.memory), given.turns)
     with tempfile.TemporaryDirectory() as scratch:
-        met &= from_disk(Path(scratch), given.disk_samples, given.memory)
+        met &= from_disk(Path(scratch), given.disk_samples, given.memory, given.turns)
     if not met:
         sys.exit("a bound was missed")
 
