@@ -57,17 +57,20 @@ class Plan:
         kept, partner, epsilon = self.kept, self.partner, self.epsilon
         if not (kept.shape == partner.shape == epsilon.shape and kept.ndim == 1 and len(kept)):
             raise ValueError(f"a plan's arrays differ: {kept.shape}, {partner.shape}, {epsilon.shape}")
-        if kept[0] < 0 or kept[-1] >= self.samples or (np.diff(kept) <= 0).any():
+        if kept[0] < 0 or kept[-1] >= self.samples or (kept[1:] <= kept[:-1]).any():
             raise ValueError(f"kept must be ascending indices below {self.samples}")
         blended = partner != NO_PARTNER
         partners = partner[blended]
-        if len(np.unique(partners)) != len(partners):
-            raise ValueError("a dropped sample is the partner of at most one kept sample")
         if len(partners) and (partners.min() < 0 or partners.max() >= self.samples):
             raise ValueError(f"partners must be indices below {self.samples}")
-        if np.isin(partners, kept).any():
+        taken = np.zeros(self.samples, dtype=bool)
+        taken[kept] = True
+        if taken[partners].any():
             raise ValueError("a partner must be a dropped sample, not a kept one")
-        if (epsilon[~blended] != 0).any() or (epsilon < 0).any():
+        taken[partners] = True
+        if np.count_nonzero(taken) != len(kept) + len(partners):
+            raise ValueError("a dropped sample is the partner of at most one kept sample")
+        if ((epsilon != 0) & ~blended).any() or (epsilon < 0).any():
             raise ValueError("epsilon must be 0 where nothing is blended, and never negative")
 
     @property

@@ -110,10 +110,6 @@ class PictureSplit:
         """The samples `samples[K]` alone, in that order."""
         return replace(self, listing=self.listing.chosen(samples))
 
-    def chosen(self, samples: NDArray[np.int64]) -> "PictureSplit":
-        """The samples `samples[K]`, in that order."""
-        return PictureSplit(listing=self.listing.chosen(samples), frame=self.frame, workers=self.workers)
-
     def views(
         self, augmentation: Augmentation, *, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
     ) -> ViewSource:
