@@ -13,6 +13,7 @@ from kcd_pipeline.progress import human_seconds, log_line, progress_bar, say
 from kcd_pipeline.training.checkpoint import load_checkpoint, save_checkpoint
 from kcd_pipeline.training.folder import RunFolder
 from kcd_pipeline.training.trainer import EpochResult, Part, Trainer
+from kcd_pipeline.training.undisturbed import undisturbed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,7 +100,8 @@ def run_epochs(
                 "rows_per_second": len(result.order) / seconds,
             }
             folder.append_metrics(line)
-            _to_board(board.add_scalar, line)
+            with undisturbed():
+                _to_board(board.add_scalar, line)
             save_checkpoint(trainer.accelerator, folder.checkpoint, epoch, {"best": best})
             done = f"test {accuracy:.2%}, loss {result.loss:.3f}"
             left = human_seconds((time.perf_counter() - started) * (epochs - epoch - 1))

@@ -1,0 +1,46 @@
+"""Ctrl-C waits for a few lines, and is not lost."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from kcd_pipeline.training.undisturbed import undisturbed
+
+
+def test_an_interrupt_comes_after_the_block_and_once() -> None:
+    done = []
+
+    def work() -> None:
+        with undisturbed():
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("the rest of the block")
+        done.append("never")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["the rest of the block"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_without_one_nothing_happens_and_errors_pass() -> None:
+    with undisturbed():
+        pass
+    with pytest.raises(ValueError, match="mine"), undisturbed():
+        raise ValueError("mine")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_another_thread_has_no_interrupts_to_put_off() -> None:
+    seen = []
+
+    def work() -> None:
+        with undisturbed():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.default_int_handler]
