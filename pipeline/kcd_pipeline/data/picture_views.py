@@ -66,18 +66,8 @@ class PictureViews:
         self._size = len(split)
         self._requests, self._made = _Requests(), _Batches(split, augmentation)
         self.normalised = Normaliser(mean=mean, std=std, device=device)
-        workers = split.workers
-        self._loader: DataLoader[Any] = DataLoader(
-            self._made,
-            batch_size=None,  # a request is a batch already
-            sampler=self._requests,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            prefetch_factor=AHEAD if workers else None,
-            pin_memory=device.type == "cuda",
-            collate_fn=_as_it_is,
-            generator=torch.Generator(),  # torch's global one is for initial weights alone
-        )
+        self._workers, self._pinned = split.workers, device.type == "cuda"
+        self._loader = self._new_loader()
 
     def __len__(self) -> int:
         return self._size
@@ -106,8 +96,27 @@ class PictureViews:
         """
         self._requests.next = [_request(index, view) for index in cut]
         made = iter(self._loader)
-        for index in cut:
-            yield index, self.normalised(_pixels(_next(made)))
+        try:
+            for index in cut:
+                yield index, self.normalised(_pixels(_next(made)))
+        except BaseException:  # also when whoever asked goes away before the end
+            del made  # with the loader the last reference: workers end now, not when garbage is next collected
+            self._loader = self._new_loader()
+            raise
+
+    def _new_loader(self) -> DataLoader[Any]:
+        """Workers start with the first pass, and go on into the next."""
+        return DataLoader(
+            self._made,
+            batch_size=None,  # a request is a batch already
+            sampler=self._requests,
+            num_workers=self._workers,
+            persistent_workers=self._workers > 0,
+            prefetch_factor=AHEAD if self._workers else None,
+            pin_memory=self._pinned,
+            collate_fn=_as_it_is,
+            generator=torch.Generator(),  # torch's global one is for initial weights alone
+        )
 
 
 def _request(index: NDArray[np.int64], view: ArrayLike) -> Request:
