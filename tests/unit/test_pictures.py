@@ -340,3 +340,9 @@ def test_imagenets_classes_are_called_as_torchvision_calls_them(tmp_path: Path) 
             picture.save(folder / "a.png")
     data = load(tmp_path, name="imagenet", image_size=None)
     assert [data.label_name(label) for label in (0, 1, 999)] == ["tench", "goldfish", "toilet tissue"]
+
+
+def test_a_test_folder_of_imagenet_has_no_labels_and_is_passed_over(root: Path) -> None:
+    (root / "test" / "images").mkdir(parents=True)
+    shutil.copy(root / "train" / "china" / "00.jpeg", root / "test" / "images")
+    assert len(load(root, name="tiny-imagenet").test) == 2 * EACH
