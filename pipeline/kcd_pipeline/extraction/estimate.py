@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from kcd_pipeline.config import Config
-from kcd_pipeline.extraction.extract import Extractor
+from kcd_pipeline.extraction.extractor import Extractor
 from kcd_stores import measure_fidelity
 
 TRIAL_SECONDS = 3.0
