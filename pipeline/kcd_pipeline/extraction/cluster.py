@@ -63,6 +63,7 @@ def _own(workers: int | None) -> Iterator[Any]:
             processes=True,
             host="127.0.0.1",
             dashboard_address=None,
+            preload=["kcd_pipeline.extraction.worker"],  # its dask_setup
             memory_limit=0,  # what a worker takes is known: the data set, the teacher, a block
             silence_logs=logging.CRITICAL,  # a worker that dies is replaced, and what matters is said by us
         ) as cluster,

@@ -6,6 +6,7 @@ what the command has, so that every block is one that the command itself would h
 """
 
 import asyncio
+import signal
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,7 +40,7 @@ class Job:
     facts
         What the command would make blocks from, and with (`facts`).
     weights
-        The teacher's state dict as safetensors, for workers that do not see its file; None if all do.
+        The teacher's state dict as safetensors, where a worker does not see its file; None if all do.
     """
 
     key: str
@@ -63,21 +64,24 @@ def facts(extractor: Extractor) -> dict[str, Any]:
     return extractor.origin() | {"compression": {"numcodecs": version("numcodecs")}}
 
 
+class LeftError(Exception):
+    """A block that nobody waits for any more was given up."""
+
+
 class Post:
     """A worker's place at one job: the teacher over the data, and the store, each loaded when first asked for."""
 
     def __init__(self, job: Job, worker: str) -> None:
         self.job, self.worker = job, worker
         self.computing = Lock()  # one block at a time; a worker of two threads writes one while it computes the next
+        self.left = False  # the command has ended, or been stopped: what is under way is for nobody
         self._stores: dict[str, KnowledgeStore] = {}
 
     @cached_property
     def extractor(self) -> Extractor:
         """UserError if it is not what the command has, naming the worker and both sides of each difference."""
         try:
-            weights = None
-            if self.job.weights is not None and not self.job.config.teacher.weights.is_file():
-                weights = load(self.job.weights)
+            weights = None if self.job.weights is None else load(self.job.weights)
             extractor = Extractor(self.job.config, weights=weights)
         except UserError as error:
             raise UserError(f"worker {self.worker} cannot make this store's blocks: {error}") from error
@@ -89,6 +93,11 @@ class Post:
                 f"teacher and kind of device (run.device), or take that worker out of the cluster."
             )
         return extractor
+
+    def still_wanted(self, rows: int = 0) -> None:
+        """Stop, with LeftError, at the next batch once the job is taken away."""
+        if self.left:
+            raise LeftError(f"worker {self.worker} was told to leave")
 
     def store(self, identity: str) -> KnowledgeStore:
         """The store that is being written, joined."""
@@ -114,7 +123,12 @@ class JobPlugin(WorkerPlugin):  # type: ignore[misc]  # partial hints, which are
         _posts[worker.address, self.job.key] = Post(self.job, name)
 
     def teardown(self, worker: Any) -> None:
-        _posts.pop((worker.address, self.job.key), None)
+        _posts.pop((worker.address, self.job.key)).left = True
+
+
+def dask_setup(worker: Any) -> None:
+    """Of processes that a command started for itself: Ctrl-C reaches them too, but the command ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def sees(path: str) -> bool:
@@ -145,9 +159,10 @@ def make_block(key: str, identity: str, view: int, block: int) -> Made:
     """
     post = _post(get_worker().address, key)
     with post.computing:
-        store = post.store(identity)
+        post.still_wanted()
+        store, extractor = post.store(identity), post.extractor
         started = time.perf_counter()
-        logits = post.extractor.logits(view, store.layout.rows(block))
+        logits = extractor.logits(view, store.layout.rows(block), post.still_wanted)
         seconds = time.perf_counter() - started
     started = time.perf_counter()
     with unwritten_is_failure(store, view, block):
