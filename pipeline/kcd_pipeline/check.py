@@ -14,7 +14,7 @@ from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import load_dataset
 from kcd_pipeline.errors import FailedError
-from kcd_pipeline.extraction.extract import Extractor
+from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.provenance import expected_origin
 from kcd_stores import CondensedRows, Encoding, KnowledgeStore, make_encoding, read_condensed
 from kcd_stores.condensed import ENTRY

@@ -23,7 +23,7 @@ from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.data import load_dataset
 from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
-from kcd_pipeline.extraction.extract import Extractor
+from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.losses import kd_loss
 from kcd_pipeline.models import build_model
 from kcd_pipeline.models.weights import save_weights

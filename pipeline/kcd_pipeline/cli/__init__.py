@@ -81,13 +81,27 @@ def train_teacher_command(config: str, overrides: tuple[str, ...], overwrite: bo
 @takes_config
 @click.option("--overwrite", is_flag=True, help="Start anew, replacing the store that is there.")
 @click.option("--dry-run", is_flag=True, help="Say what it would cost, from a short measured trial; write nothing.")
-def extract_teacher_command(config: str, overrides: tuple[str, ...], overwrite: bool, dry_run: bool) -> None:
+@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Share the work among N processes.")
+@click.option("--scheduler", metavar="ADDRESS", help="Share it among the workers of a dask cluster (tcp://host:8786).")
+def extract_teacher_command(
+    config: str,
+    overrides: tuple[str, ...],
+    overwrite: bool,
+    dry_run: bool,
+    workers: int | None,
+    scheduler: str | None,
+) -> None:
     """Run the teacher of CONFIG over every view of every sample and write its logits into the knowledge store.
 
-    Called again, it makes what is missing, or says that the store is complete.
+    Called again, it makes what is missing, or says that the store is complete. Any number of workers, which may come
+    and go, write the same store as one process.
     """
+    if workers is not None and scheduler is not None:
+        raise click.UsageError("--workers starts a cluster and --scheduler uses one that runs: give one of them")
+    if dry_run and (workers is not None or scheduler is not None):
+        raise click.UsageError("--dry-run is a trial in this process: leave --workers and --scheduler out")
     settings = load_config(config, overrides)
-    from kcd_pipeline.extraction import estimate, extract_teacher
+    from kcd_pipeline.extraction import Cluster, estimate, extract_teacher
 
     if dry_run:
         cost = estimate(settings)
@@ -97,7 +111,8 @@ def extract_teacher_command(config: str, overrides: tuple[str, ...], overwrite: 
             f"written to {settings.store.path}."
         )
         return
-    done = extract_teacher(settings, overwrite=overwrite)
+    cluster = None if workers is None and scheduler is None else Cluster(workers=workers, scheduler=scheduler)
+    done = extract_teacher(settings, overwrite=overwrite, cluster=cluster)
     store = done.store
     rows = settings.store.views * store.layout.samples
     if not done.blocks_made:
