@@ -18,6 +18,7 @@ from kcd_stores.location import Location
 from kcd_stores.lock import one_writer
 from kcd_stores.memory import Streaming, plan_streaming
 from kcd_stores.plans import NO_PARTNER, Plan, PlanStore, keep_all
+from kcd_stores.reading import HeldRows, ViewRows
 from kcd_stores.shuffle import WHOLE, Share
 from kcd_stores.sizes import human_bytes, parse_bytes
 from kcd_stores.streaming import ViewStream, open_stream
@@ -33,6 +34,7 @@ __all__ = [
     "Encoding",
     "EpochStream",
     "Fidelity",
+    "HeldRows",
     "IncompleteStoreError",
     "KnowledgeStore",
     "Layout",
@@ -49,6 +51,7 @@ __all__ = [
     "Streaming",
     "ValueStore",
     "Verdict",
+    "ViewRows",
     "ViewStream",
     "choose_layout",
     "differences",

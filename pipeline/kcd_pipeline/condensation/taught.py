@@ -7,7 +7,27 @@ from torch import Tensor
 
 from kcd_pipeline.condensation.perturbation import Perturbation
 from kcd_pipeline.condensation.vaks import blend
-from kcd_stores import Plan, Rows
+from kcd_pipeline.moving import lives_there, moved
+from kcd_stores import HeldRows, Plan, Rows, ViewRows
+
+
+class ResidentRows:
+    """The rows of a portion in a device's memory, `[m, C]` in the store's decoded dtype, looked up by sample there."""
+
+    def __init__(self, rows: ViewRows | HeldRows, device: torch.device) -> None:
+        self._places, self._rows = rows.places, torch.from_numpy(rows.rows).to(device)
+
+    def __getitem__(self, index: NDArray[np.int64], /) -> Tensor:
+        """Rows `[B, C]` of samples `index[B]`, on the device."""
+        return self._rows[moved(self._places(index), self._rows.device)]
+
+
+def resident(rows: Rows, device: torch.device, where: str) -> Rows | ResidentRows:
+    """`rows` in the memory of a GPU, if `where` (`run.resident`) says so and they are all there; else as they are."""
+    if device.type == "cpu" or not isinstance(rows, ViewRows | HeldRows):
+        return rows
+    # twice: those of the portion before are given up only when its last batch has been trained on
+    return ResidentRows(rows, device) if lives_there(2 * rows.rows.nbytes, device, where) else rows
 
 
 class TaughtRows:
@@ -16,21 +36,28 @@ class TaughtRows:
     `space` and `temperature` are those of `blend`.
     """
 
-    def __init__(self, plan: Plan, *, space: str, temperature: float) -> None:
+    def __init__(self, plan: Plan, *, space: str, temperature: float, device: torch.device | None = None) -> None:
         self._perturbation = Perturbation(plan)
         self._space, self._temperature = space, temperature
+        self._device = device or torch.device("cpu")
 
-    def batch(self, rows: Rows, index: NDArray[np.int64]) -> Tensor:
-        """Logits float32 `[B, C]` of samples `index[B]` from one view's stored rows, looked up by sample."""
-        logits = torch.from_numpy(rows[index].astype(np.float32, copy=False))
+    def batch(self, rows: Rows | ResidentRows, index: NDArray[np.int64]) -> Tensor:
+        """Logits float32 `[B, C]` of samples `index[B]`, on the device, from one view's rows, looked up by sample."""
+        logits = self._looked_up(rows, index)
         blended = self._perturbation.of(index)
         if len(blended.places):
-            partners = torch.from_numpy(rows[blended.partners].astype(np.float32, copy=False))
-            logits[blended.places] = blend(
-                logits[blended.places],
-                partners,
-                torch.from_numpy(blended.epsilon),
+            places = moved(blended.places, self._device)
+            logits[places] = blend(
+                logits[places],
+                self._looked_up(rows, blended.partners),
+                moved(blended.epsilon, self._device),
                 space=self._space,
                 temperature=self._temperature,
             )
         return logits
+
+    def _looked_up(self, rows: Rows | ResidentRows, index: NDArray[np.int64]) -> Tensor:
+        """A copy of stored rows, float32 `[B, C]`; those that wait on the host are cast where they are used."""
+        found = rows[index]
+        there = found if isinstance(found, Tensor) else moved(found, self._device)
+        return there.to(torch.float32)

@@ -105,9 +105,15 @@ class PictureSplit:
         return PictureSplit(listing=self.listing.limited(per_class), frame=self.frame, workers=self.workers)
 
     def views(
-        self, augmentation: Augmentation, *, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+        self,
+        augmentation: Augmentation,
+        *,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        device: torch.device,
+        resident: str = "auto",
     ) -> ViewSource:
-        """Batches of it as a model's input, decoded ahead of need."""
+        """Batches of it as a model's input, decoded ahead of need; none are in memory to be `resident`."""
         return PictureViews(self, augmentation, mean=mean, std=std, device=device)
 
 

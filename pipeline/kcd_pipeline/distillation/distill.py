@@ -1,5 +1,6 @@
 """Stage 2: one student from one knowledge store, into one run folder."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,14 +8,17 @@ from torch import nn
 
 from kcd_pipeline.augmentation import Augmentation, build_augmentation
 from kcd_pipeline.config import Config
+from kcd_pipeline.config.losses import DistLossConfig
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.distillation.given import open_given_plans
+from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import model_for
 from kcd_pipeline.models.weights import parameter_count
 from kcd_pipeline.provenance import expected_origin, software
 from kcd_pipeline.training.device import seeded
 from kcd_pipeline.training.folder import RunFolder
+from kcd_pipeline.training.ranks import Ranks, joined
 from kcd_pipeline.training.session import run_epochs
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import KnowledgeStore, PlanStore, Streaming, is_vacant, one_writer, parse_bytes, plan_streaming
@@ -37,8 +41,14 @@ def distill(config: Config, *, resume: bool = False, overwrite: bool = False) ->
     UserError, StoreUsageError
         If data or store are missing or do not match, or the run folder is not this run's.
     FailedError
-        If training diverges.
+        If training diverges, or another rank ends.
     """
+    with joined(config.run) as ranks:
+        return _distill(config, ranks, resume=resume, overwrite=overwrite)
+
+
+def _distill(config: Config, ranks: Ranks, *, resume: bool, overwrite: bool) -> Distillation:
+    _require_loss_of_samples(config, ranks)
     folder = RunFolder(config.run_dir)
     dataset = load_dataset(config.data)
     augmentation = build_augmentation(config.augmentation)
@@ -61,18 +71,42 @@ def distill(config: Config, *, resume: bool = False, overwrite: bool = False) ->
         **({} if given is None else {"plans": given.digest}),
     }
     knowledge = None if taught_by is None or streaming is None else (taught_by, streaming)
-    with one_writer(folder.path):
+
+    def claimed() -> dict[str, Any] | None:
+        """The summary of a run that is finished already."""
+        held.enter_context(one_writer(folder.path))
         folder.claim(config.plain(), origin, resume=resume, overwrite=overwrite)
-        if folder.finished:
-            return Distillation(folder=folder, summary=folder.read_summary(), already=True)
-        curriculum = StudentCurriculum(config, folder, knowledge, len(dataset.train), given)
-        best = _train(config, folder, trainer, curriculum)
+        return folder.read_summary() if folder.finished else None
+
+    def ended() -> dict[str, Any]:
         summary = _summary(config, folder, dataset, store, best) | {
             "parameters": parameter_count(trainer.model),
             "streaming": origin["streaming"],
         }
         folder.write_summary(summary)
+        return summary
+
+    with ExitStack() as held:
+        finished = ranks.agreed(claimed)
+        if finished is not None:
+            return Distillation(folder=folder, summary=finished, already=True)
+        curriculum = StudentCurriculum(
+            config, folder, knowledge, len(dataset.train), given, ranks=ranks, device=trainer.device
+        )
+        best = _train(config, folder, trainer, curriculum)
+        summary = ranks.agreed(ended)
     return Distillation(folder=folder, summary=summary, already=False)
+
+
+def _require_loss_of_samples(config: Config, ranks: Ranks) -> None:
+    """Refuse a loss that compares the samples of a batch with each other where each rank would see only its part."""
+    loss = config.distill.loss
+    if ranks.several and config.distill.method != "none" and isinstance(loss, DistLossConfig) and loss.gamma:
+        raise UserError(
+            f"distill.loss.name is dist, which correlates over all samples of a batch, but this is rank "
+            f"{ranks.share.rank} of {ranks.share.ranks}, and each sees only its part of one. Train it in one process, "
+            f"or set distill.loss.gamma=0."
+        )
 
 
 def _train(config: Config, folder: RunFolder, trainer: Trainer, curriculum: StudentCurriculum) -> float:
