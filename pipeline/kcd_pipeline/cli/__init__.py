@@ -1,6 +1,7 @@
 """The command line. Commands import what they need when they run: torch takes seconds, `--help` must not."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from kcd_pipeline.config.schema import ENCODING_NAMES, METHODS
 from kcd_pipeline.progress import human_bytes, human_seconds
 
 CHECKED_ROWS = 64  # before training: a moment even for a large teacher
+RANKED = ("distill",)  # what torchrun and accelerate launch may start
 HEADINGS = {
     "Stage 1, offline: a teacher and its knowledge": ["train-teacher", "extract-teacher"],
     "Stage 2, online: students": ["distill", "condense", "report"],
@@ -36,6 +38,12 @@ def main(debug: bool) -> None:
 
     Extract a teacher's knowledge once; train many students from the store, condensing it as they learn.
     """
+    command, ranks = click.get_current_context().invoked_subcommand, os.environ.get("WORLD_SIZE", "1")
+    if command not in RANKED and ranks != "1":
+        raise click.UsageError(
+            f"{command} is one process, but {ranks} were launched (the variable WORLD_SIZE says so); only "
+            f"{' and '.join(RANKED)} trains on several ranks. Run it without torchrun or accelerate launch."
+        )
 
 
 def complete_recipe(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
@@ -142,19 +150,24 @@ def distill_command(
 
     Where the teacher's weights are at hand, a few rows are made again first: a store that has drifted apart from data
     or augmentation is refused before anything is trained on it.
+
+    Several processes train it together under torchrun or accelerate launch: docs/ranks.md.
     """
     if resume and overwrite:
         raise click.UsageError("--resume goes on and --overwrite starts anew: give one of them")
     if method is not None:
         overrides = (*overrides, f"distill.method={method}")
     settings = load_config(config, overrides)
+    from kcd_pipeline.check import compare_with_teacher
     from kcd_pipeline.distillation import distill
+    from kcd_pipeline.training.ranks import joined
 
-    if not no_check and settings.distill.method != "none" and settings.teacher.weights.is_file():
-        from kcd_pipeline.check import compare_with_teacher
-
-        compare_with_teacher(settings, rows=CHECKED_ROWS)
-    run = distill(settings, resume=resume, overwrite=overwrite)
+    with joined(settings.run) as ranks:
+        if not no_check and settings.distill.method != "none" and settings.teacher.weights.is_file():
+            ranks.agreed(lambda: compare_with_teacher(settings, rows=CHECKED_ROWS))
+        run = distill(settings, resume=resume, overwrite=overwrite)
+        if not ranks.first:
+            return
     summary = run.summary
     state = "The run was finished already" if run.already else f"{summary['seconds']:.0f} s"
     click.echo(
