@@ -159,13 +159,17 @@ def distill_command(
         overrides = (*overrides, f"distill.method={method}")
     settings = load_config(config, overrides)
     from kcd_pipeline.check import compare_with_teacher
+    from kcd_pipeline.data import load_dataset
     from kcd_pipeline.distillation import distill
+    from kcd_pipeline.training.folder import RunFolder
     from kcd_pipeline.training.ranks import joined
 
+    trains = overwrite or not RunFolder(settings.run_dir).finished
     with joined(settings.run) as ranks:
-        if not no_check and settings.distill.method != "none" and settings.teacher.weights.is_file():
-            ranks.agreed(lambda: compare_with_teacher(settings, rows=CHECKED_ROWS))
-        run = distill(settings, resume=resume, overwrite=overwrite)
+        dataset = load_dataset(settings.data)
+        if trains and not no_check and settings.distill.method != "none" and settings.teacher.weights.is_file():
+            ranks.agreed(lambda: compare_with_teacher(settings, rows=CHECKED_ROWS, dataset=dataset))
+        run = distill(settings, resume=resume, overwrite=overwrite, dataset=dataset)
         if not ranks.first:
             return
     summary = run.summary

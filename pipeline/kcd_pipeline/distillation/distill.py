@@ -43,8 +43,10 @@ class Distillation:
     already: bool
 
 
-def distill(config: Config, *, resume: bool = False, overwrite: bool = False) -> Distillation:
-    """Train the student of a recipe, or go on with it.
+def distill(
+    config: Config, *, resume: bool = False, overwrite: bool = False, dataset: Dataset | None = None
+) -> Distillation:
+    """Train the student of a recipe, or go on with it; `dataset` is the recipe's, where it is loaded already.
 
     Raises
     ------
@@ -54,13 +56,13 @@ def distill(config: Config, *, resume: bool = False, overwrite: bool = False) ->
         If training diverges, or another rank ends.
     """
     with joined(config.run) as ranks:
-        return _distill(config, ranks, resume=resume, overwrite=overwrite)
+        return _distill(config, ranks, dataset or load_dataset(config.data), resume=resume, overwrite=overwrite)
 
 
-def _distill(config: Config, ranks: Ranks, *, resume: bool, overwrite: bool) -> Distillation:
+def _distill(config: Config, ranks: Ranks, whole: Dataset, *, resume: bool, overwrite: bool) -> Distillation:
     _require_loss_of_samples(config, ranks)
     folder = RunFolder(config.run_dir)
-    whole, augmentation = load_dataset(config.data), build_augmentation(config.augmentation)
+    augmentation = build_augmentation(config.augmentation)
     store = open_matching_store(config, whole, augmentation)
     dataset, augmentation = _part_taught(whole, augmentation, store)
     taught_by = None if config.distill.method == "none" else store
