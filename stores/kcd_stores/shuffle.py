@@ -34,7 +34,8 @@ class Cut:
 class Share:
     """What `rank` of `ranks` trains on: one run of neighbours of every batch, so that the batches are those of one.
 
-    The parts of a batch differ by one sample at the most, lower ranks having the larger ones: rank 0 always has some.
+    The parts of a batch differ by one sample at the most, lower ranks having the larger ones. A part has two samples at
+    least, for batch norm cannot train on one: of a small batch the higher ranks have none.
     """
 
     rank: int = 0
@@ -45,10 +46,11 @@ class Share:
             raise ValueError(f"there is no rank {self.rank} among {self.ranks}")
 
     def of(self, size: int) -> slice:
-        """Where its part of a batch of `size` lies; empty where there are more ranks than samples."""
-        each, more = divmod(size, self.ranks)
-        start = self.rank * each + min(self.rank, more)
-        return slice(start, start + each + (self.rank < more))
+        """Where its part of a batch of `size` lies."""
+        sharing = max(min(self.ranks, size // 2), 1)
+        each, more = divmod(size, sharing)
+        start = min(self.rank * each + min(self.rank, more), size)
+        return slice(start, start + each + (self.rank < more) if self.rank < sharing else start)
 
     def mine(self, order: NDArray[np.int64], batch_size: int) -> NDArray[np.int64]:
         """Its samples of `order[n]`, in that order, when that is cut into batches of `batch_size`."""

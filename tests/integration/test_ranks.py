@@ -1,8 +1,8 @@
 """Several real processes train one student over gloo: the run of one process, and what happens when one of them dies.
 
-Ranks come from a fork server that has torch loaded, with the variables that torchrun sets; two tests start the
-launchers themselves. The student computes in double precision, so that what differs is the work's division and not
-its rounding.
+Ranks come from a fork server that has torch loaded, with the variables that torchrun sets; one test starts the
+launchers themselves. The student computes in double precision: what differs is then how the work is divided, and not
+how sums are rounded.
 """
 
 import json
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -293,7 +294,8 @@ def test_a_variable_that_is_no_number_is_refused(home: Path, launch: Launch, nam
 
 LAUNCHERS = {
     "torchrun": ["torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0"],
-    "accelerate launch": ["accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1"],
+    # it starts several processes on one machine by this option alone; without a GPU they are CPU processes
+    "accelerate launch": ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"],
 }
 
 
@@ -306,7 +308,7 @@ def test_the_launchers_themselves(home: Path, launcher: str) -> None:
     command = [sys.executable, "-m", *options, "-m", "kcd_pipeline", "distill", *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with (home / f"{name}.said").open("w+") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=environment, start_new_session=True)
         try:
             folder = RunFolder(home / name)
             while len(folder.read_metrics()) < 2:
@@ -317,7 +319,9 @@ def test_the_launchers_themselves(home: Path, launcher: str) -> None:
             os.kill(ranks[1], signal.SIGKILL)
             assert process.wait(60) == 1
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(60)
     lines = folder.metrics.read_text().splitlines()
     assert json.loads(lines[0])["ranks"] == 2
     said_so = (home / f"{name}.said").read_text()
