@@ -249,7 +249,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--steps", type=int, default=4, help="batches of samples in the set; a GPU wants 200")
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--samples", type=int, default=320, help="of the whole run; a GPU wants 20,000")
+    parser.add_argument("--samples", type=int, default=640, help="of the whole run; a GPU wants 20,000")
     parser.add_argument("--epochs", type=int, default=3, help="of the whole run")
     parser.add_argument("--threads", type=int, help="of the CPU; torch's own choice if not given")
     parser.add_argument("--only", choices=["steps", "run"])
