@@ -28,8 +28,14 @@ def expected_origin(config: Config, dataset: Dataset, augmentation: Augmentation
         "dataset": dataset.description,
         "augmentation": augmentation.describe(),
         "teacher": teacher,
-        "encoding": {"name": config.store.encoding, **encoding_settings(config.store)},
+        "encoding": wanted_encoding(config.store),
     }
+
+
+def wanted_encoding(config: StoreConfig) -> dict[str, Any]:
+    """The recipe's encoding, and that of features where it wants any; a store may hold features that no one wants."""
+    features = {"features": {"encoding": {"name": config.features_encoding}}} if config.features else {}
+    return {"name": config.encoding, **encoding_settings(config), **features}
 
 
 def encoding_settings(config: StoreConfig) -> dict[str, Any]:

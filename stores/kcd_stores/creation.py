@@ -54,7 +54,8 @@ def require_arrays(group: zarr.Group, layout: Layout, encoding: Encoding) -> Non
 
 
 def _create_array(group: zarr.Group, layout: Layout, spec: ArraySpec) -> None:
-    behind = {0: (), 1: ("class" if spec.width == (layout.classes,) else "slot",)}[len(spec.width)]
+    column = spec.name if spec.name == "features" else "class" if spec.width == (layout.classes,) else "slot"
+    behind = (column,) if spec.width else ()
     group.create_array(
         spec.name,
         shape=(layout.views, layout.samples, *spec.width),

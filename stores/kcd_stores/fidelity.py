@@ -42,15 +42,19 @@ class Fidelity:
 
 
 def measure_fidelity(logits: NDArray[np.float32], encoding: Encoding) -> Fidelity:
-    """Write `logits[n, C]` float32 to a scratch store in `encoding`, read them back, and compare."""
-    rows, classes = logits.shape
+    """Write `logits[n, C]` float32 to a scratch store in `encoding`, read them back, and compare.
+
+    Rows may have features behind their logits, as the encoding says: their bytes count, what they say is not compared.
+    """
+    rows, classes = len(logits), logits.shape[1] - encoding.extra
     layout = choose_layout(views=1, samples=rows, classes=classes, row_bytes=row_bytes(encoding, classes))
     with tempfile.TemporaryDirectory() as scratch:
         store = KnowledgeStore.create(Path(scratch) / "trial.zarr", layout=layout, encoding=encoding, made_from={})
         for view, block in layout.all_blocks():
             span = layout.rows(block)
             store.write_block(view, block, logits[span.start : span.stop], seconds=0.0)
-        stored, size = store.read_view(0), store.knowledge_bytes()
+        stored, size = store.read_view(0)[:, :classes], store.knowledge_bytes()
+    logits = logits[:, :classes]
     return Fidelity(
         rows=rows,
         mean_kl=mean_divergence(logits, stored),

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from kcd_stores import creation, transfer
 from kcd_stores.creation import KIND, existing_array, refuse_foreign, require_arrays, require_something, unchanging
 from kcd_stores.description import differences, listed
-from kcd_stores.encodings import Encoding, make_encoding
+from kcd_stores.encodings import Encoding, WithFeatures, make_encoding
 from kcd_stores.errors import (
     CorruptStoreError,
     IncompleteStoreError,
@@ -54,7 +54,9 @@ class KnowledgeStore:
     layout
         Its sizes and how it is cut.
     encoding
-        How its logits are laid down.
+        How its logits are laid down, and with them features where they are read too.
+    features
+        What features it holds, whether they are read or not: how many, and how laid down; None if there are none.
     made_from
         What it was made from: data set, augmentation, teacher, software.
     fidelity
@@ -63,12 +65,15 @@ class KnowledgeStore:
         Bytes of files or objects that were read for rows through this object, as they are stored.
     """
 
-    def __init__(self, location: Location, group: zarr.Group, *, locked: bool = True) -> None:
+    def __init__(self, location: Location, group: zarr.Group, *, features: bool = True, locked: bool = True) -> None:
         attributes: dict[str, Any] = dict(group.attrs)
         self._locked = locked and location.is_local  # nobody else can replace it while this process writes
         self.location = location
         self.layout = Layout(**attributes["layout"])
         self.encoding: Encoding = make_encoding(**attributes["encoding"])
+        self.features: dict[str, Any] | None = attributes.get("features")
+        if features and self.features is not None:
+            self.encoding = _with_features(self.encoding, self.features)
         self.made_from: dict[str, Any] = attributes["made_from"]
         self.fidelity: dict[str, Any] | None = attributes.get("fidelity")
         self._group = group
@@ -108,6 +113,7 @@ class KnowledgeStore:
             "format": FORMAT,
             "kind": KIND,
             "encoding": {"name": encoding.name, **encoding.settings()},
+            "features": _described(encoding) if isinstance(encoding, WithFeatures) else None,
             "layout": vars(layout),
             "made_from": dict(made_from),
             "fidelity": None if fidelity is None else dict(fidelity),
@@ -117,8 +123,11 @@ class KnowledgeStore:
         return cls(location, group)
 
     @classmethod
-    def open(cls, where: Where, *, writable: bool = False) -> "KnowledgeStore":
+    def open(cls, where: Where, *, writable: bool = False, features: bool = False) -> "KnowledgeStore":
         """Open the store at `where`, for reading unless `writable`.
+
+        With `features`, or to write, rows are C logits and then the D features of a store that has them; without,
+        features are not read.
 
         A writable store is first tidied of what a killed writer left: metadata not yet written is, and
         temporary files are removed.
@@ -133,8 +142,11 @@ class KnowledgeStore:
         if writable:
             attributes: dict[str, Any] = dict(group.attrs)
             location.remove_partials()
-            require_arrays(group, Layout(**attributes["layout"]), make_encoding(**attributes["encoding"]))
-        return cls(location, group)
+            encoding = make_encoding(**attributes["encoding"])
+            if attributes.get("features") is not None:
+                encoding = _with_features(encoding, attributes["features"])
+            require_arrays(group, Layout(**attributes["layout"]), encoding)
+        return cls(location, group, features=writable or features)
 
     @classmethod
     def join(cls, where: Where, *, identity: str) -> "KnowledgeStore":
@@ -194,8 +206,9 @@ class KnowledgeStore:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
     def describe_encoding(self) -> dict[str, Any]:
-        """Name and settings of the encoding, as the store's attributes hold them."""
-        return {"name": self.encoding.name, **self.encoding.settings()}
+        """Name and settings of the encoding, and of the features where there are any, as the attributes hold them."""
+        features = {} if self.features is None else {"features": self.features}
+        return {"name": self.encoding.name, **self.encoding.settings(), **features}
 
     @property
     def encoding_label(self) -> str:
@@ -206,7 +219,7 @@ class KnowledgeStore:
     # --- writing -----------------------------------------------------------------------------------------
 
     def write_block(self, view: int, block: int, logits: NDArray[np.float32], *, seconds: float) -> None:
-        """Write `logits[n, C]` float32, the rows of one block, then record the block complete.
+        """Write `logits[n, C]` float32 (`[n, C + D]` with features), a block's rows, then record the block complete.
 
         Raises as `write_data` does.
         """
@@ -226,7 +239,7 @@ class KnowledgeStore:
             If the store was replaced or removed by another process, as far as none was kept from it by a lock.
         """
         rows = self.layout.rows(block)
-        expected = (len(rows), self.layout.classes)
+        expected = (len(rows), self.columns)
         if logits.shape != expected:
             raise ValueError(f"block ({view}, {block}) takes logits of shape {expected}, got {logits.shape}")
         if not np.isfinite(logits).all():
@@ -356,9 +369,14 @@ class KnowledgeStore:
         return self.encoding.decode(nothing, self.layout.classes).dtype
 
     @property
+    def columns(self) -> int:
+        """Numbers in a row: C, and D more where features are read with it."""
+        return self.layout.classes + self.encoding.extra
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of one decoded row in memory."""
-        return self.layout.classes * self.dtype.itemsize
+        return self.columns * self.dtype.itemsize
 
     def batches(
         self,
@@ -417,7 +435,7 @@ class KnowledgeStore:
                 f"view {view}, block {blocks[int(np.argmin(complete))]} of the store at {self.location} was never "
                 f"recorded complete. Run the same `kcd-pipeline extract-teacher` again to finish it."
             )
-        wanted = (stop - start, self.layout.classes)
+        wanted = (stop - start, self.columns)
         rows = np.empty(wanted, self.dtype) if out is None else out
         if rows.shape != wanted or rows.dtype != self.dtype or not rows.flags.c_contiguous:
             raise ValueError(f"rows go into a contiguous array of {wanted} {self.dtype}, got {rows.shape} {rows.dtype}")
@@ -479,3 +497,12 @@ class KnowledgeStore:
     def files(self) -> int:
         """How many files or objects it is."""
         return len(self._sizes())
+
+
+def _described(encoding: WithFeatures) -> dict[str, Any]:
+    """The features of an encoding, as attributes: `_with_features` gives them back."""
+    return {"dim": encoding.extra, "encoding": {"name": encoding.of.name, **encoding.of.settings()}}
+
+
+def _with_features(logits: Encoding, features: Mapping[str, Any]) -> Encoding:
+    return WithFeatures(logits=logits, of=make_encoding(**features["encoding"]), extra=features["dim"])

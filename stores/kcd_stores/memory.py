@@ -61,8 +61,8 @@ def plan_streaming(store: KnowledgeStore, *, memory: int, batch_size: int, partn
         with_partners = " and their partners" if partners else ""
         raise StoreUsageError(
             f"store.memory is {human_bytes(memory)}, but streaming the store at {store.location} takes at least "
-            f"{human_bytes(needed)} ({needed} bytes): two windows of {cut.window_rows:,} rows of {layout.classes:,} "
-            f"classes{with_partners} (two whole views take {human_bytes(whole)}). Raise store.memory."
+            f"{human_bytes(needed)} ({needed} bytes): two windows of {cut.window_rows:,} rows of {store.columns:,} "
+            f"numbers{with_partners} (two whole views take {human_bytes(whole)}). Raise store.memory."
         )
     description = (
         f"block shuffle (windows of {cut.window_rows}, strips of {cut.strip_rows}; "

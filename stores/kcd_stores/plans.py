@@ -9,6 +9,7 @@
 The attributes are written last: a stage without them is not there.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,23 +57,34 @@ class Plan:
         kept, partner, epsilon = self.kept, self.partner, self.epsilon
         if not (kept.shape == partner.shape == epsilon.shape and kept.ndim == 1 and len(kept)):
             raise ValueError(f"a plan's arrays differ: {kept.shape}, {partner.shape}, {epsilon.shape}")
-        if kept[0] < 0 or kept[-1] >= self.samples or (np.diff(kept) <= 0).any():
+        if kept[0] < 0 or kept[-1] >= self.samples or (kept[1:] <= kept[:-1]).any():
             raise ValueError(f"kept must be ascending indices below {self.samples}")
         blended = partner != NO_PARTNER
         partners = partner[blended]
-        if len(np.unique(partners)) != len(partners):
-            raise ValueError("a dropped sample is the partner of at most one kept sample")
         if len(partners) and (partners.min() < 0 or partners.max() >= self.samples):
             raise ValueError(f"partners must be indices below {self.samples}")
-        if np.isin(partners, kept).any():
+        taken = np.zeros(self.samples, dtype=bool)
+        taken[kept] = True
+        if taken[partners].any():
             raise ValueError("a partner must be a dropped sample, not a kept one")
-        if (epsilon[~blended] != 0).any() or (epsilon < 0).any():
+        taken[partners] = True
+        if np.count_nonzero(taken) != len(kept) + len(partners):
+            raise ValueError("a dropped sample is the partner of at most one kept sample")
+        if ((epsilon != 0) & ~blended).any() or (epsilon < 0).any():
             raise ValueError("epsilon must be 0 where nothing is blended, and never negative")
 
     @property
     def low(self) -> NDArray[np.bool_]:
         """`[K]`: True for K1L (blended with a partner), False for K1H (taught as stored)."""
         return self.partner != NO_PARTNER
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all that a student is taught by it: samples, partners and strengths, and when."""
+        digest = hashlib.sha256(repr((self.stage, self.epoch, self.samples, len(self.kept))).encode())
+        for array, dtype in ((self.kept, "<i8"), (self.partner, "<i8"), (self.epsilon, "<f4")):
+            digest.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
+        return digest.hexdigest()
 
     @property
     def kept_fraction(self) -> float:

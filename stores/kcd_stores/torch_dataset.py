@@ -68,7 +68,7 @@ class KnowledgeDataset(Dataset[tuple[Any, Any, torch.Tensor]]):
         self._store: KnowledgeStore | None = store
         require_view(store, view)
         dtype = torch.from_numpy(np.empty(0, store.dtype)).dtype
-        self._rows = _shared(torch.empty((layout.samples, layout.classes), dtype=dtype))
+        self._rows = _shared(torch.empty((layout.samples, store.columns), dtype=dtype))
         self._view = _shared(torch.full((1,), -1))
         self.set_view(view)
 

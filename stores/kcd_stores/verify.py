@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kcd_stores.errors import CorruptStoreError
+from kcd_stores.condensed import read_condensed
+from kcd_stores.errors import CorruptStoreError, IncompleteStoreError
 from kcd_stores.knowledge import KnowledgeStore
 from kcd_stores.location import Where
 
@@ -47,11 +48,14 @@ def verify_store(where: Where, on_rows: Callable[[int], None] = lambda rows: Non
     StoreUsageError
         If what lies at `where` is not a knowledge store.
     """
-    store = KnowledgeStore.open(where)
+    store = KnowledgeStore.open(where, features=True)
     damage = [f"attributes: {problem}" for problem in store.inconsistencies()]
     try:
         complete = store.complete()
         store.seconds()
+        read_condensed(store)
+    except (CorruptStoreError, IncompleteStoreError) as error:
+        return Verdict(rows=0, damage=[*damage, error.what if isinstance(error, CorruptStoreError) else str(error)])
     except (ValueError, RuntimeError, OSError) as error:
         return Verdict(rows=0, damage=[*damage, f"the record of complete blocks cannot be read: {error}"])
     rows, missing = 0, []

@@ -94,7 +94,7 @@ def test_a_run_is_not_resumed_on_plans_that_have_changed(home: Path, tmp_path: P
     ("given", "settings", "said"),
     [
         ("nowhere", [], "there is no run at"),
-        ("teacher.training", [], "is a teacher's training, which has no plans to take"),
+        ("teacher.training", [], "is no student's run, which has no plans; expected a run of method kcd"),
         ("resnet8-kcd-0", ["distill.epochs=6"], "open at epochs 1, 3, those of this run at 1, 3, 5"),
         ("resnet8-kcd-0", ["condense.interval=1"], "open at epochs 1, 3, those of this run at 1, 2, 3, 4"),
         ("resnet8-kcd-0", ["run.dir={home}/resnet8-kcd-0"], "is this run's own folder"),
@@ -112,7 +112,7 @@ def test_what_cannot_give_plans_is_refused(home: Path, given: str, settings: lis
 def test_plans_of_a_run_that_does_not_condense_or_of_other_data_are_refused(home: Path) -> None:
     assert kcd("distill", home, "distill.method=kd").exit_code == 0
     result = kcd("distill", home, f"condense.plans_from={home}/resnet8-kd-0")
-    assert "is a run of method kd, which has no plans to take" in result.stderr
+    assert "is a run of method kd, which has no plans" in result.stderr
     other = ["data.limit_per_class=20", f"store.path={home / 'other.zarr'}"]
     assert kcd("extract-teacher", home, *other).exit_code == 0
     result = kcd("distill", home, *other, f"condense.plans_from={home}/resnet8-kcd-0")

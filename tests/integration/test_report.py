@@ -110,6 +110,7 @@ def test_json_says_what_the_runs_wrote(play: SimpleNamespace) -> None:
     assert [(stage["kept"], stage["steps"]) for stage in kcd0["stages"]] == [(200, 4), (140, 3)]
     assert (kcd0["steps"], kd["steps"], none["steps"]) == (7, 8, 8)
     assert none["bytes_read"] == 0
+    assert kd["bytes_read"] > 400 * 10, "two views of 200 rows of 10 float16, compressed"
     assert answer["groups"][0]["mean_steps"] == 7
 
 

@@ -1,4 +1,7 @@
-"""Selection by rank against a plain numpy sort, over scores with ties, infinities and any chunking."""
+"""Ranking against numpy's own sorts, over scores with ties, infinities and zeros of both signs, in any chunks.
+
+The contract itself is `by_numpy`: descending score, ties by ascending index.
+"""
 
 import dask.array as da
 import numpy as np
@@ -7,49 +10,137 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kcd_pipeline.condensation.ranking import descending_keys, find_cut, in_order, members
+from kcd_pipeline.condensation.buckets import count_keys, refine
+from kcd_pipeline.condensation.budget import Limits, plan_ranking
+from kcd_pipeline.condensation.chunks import KeyChunks
+from kcd_pipeline.condensation.keys import descending_keys, order_of, score_of
+from kcd_pipeline.condensation.ranking import ranked, ranked_within, select_within
 from kcd_pipeline.condensation.vaks import partition
+from kcd_stores import StoreUsageError
 
-few_levels = st.sampled_from([0.0, -0.0, 0.25, 0.5, 1.0, 2.3, -np.inf])  # many ties
-any_score = st.floats(min_value=-np.inf, max_value=1e300, allow_nan=False)
-score_arrays = hnp.arrays(np.float64, st.integers(1, 60), elements=few_levels | any_score)
-
-
-def sorted_by_numpy(scores: np.ndarray) -> np.ndarray:
-    """The contract itself: descending score, ties by ascending index."""
-    return np.argsort(-scores, kind="stable")
-
-
-@given(score_arrays, st.integers(1, 60), st.data())
-def test_the_first_k_are_those_of_a_full_stable_sort(scores: np.ndarray, chunk: int, data: st.DataObject) -> None:
-    count = data.draw(st.integers(1, len(scores)))
-    lazy = da.from_array(scores, chunks=chunk)
-    chosen = np.flatnonzero(members(lazy, find_cut(lazy, count)))
-    assert set(chosen) == set(sorted_by_numpy(scores)[:count])
-
-
-@given(score_arrays)
-def test_order_is_that_of_a_stable_sort(scores: np.ndarray) -> None:
-    shuffled = np.random.default_rng(0).permutation(len(scores))
-    assert in_order(shuffled, scores[shuffled]).tolist() == sorted_by_numpy(scores).tolist()
+LARGEST, LEAST = np.finfo(np.float64).max, 5e-324  # the latter subnormal
+few_levels = st.sampled_from([0.0, -0.0, 0.25, 0.5, 1.0, 2.3, np.nextafter(1.0, 2.0), -np.inf])  # many ties
+extremes = st.sampled_from([LARGEST, -LARGEST, LEAST, -LEAST, np.inf, -np.inf, 2.3e-308])
+any_score = st.floats(allow_nan=False)
+score_arrays = hnp.arrays(np.float64, st.integers(1, 60), elements=few_levels | any_score | extremes) | hnp.arrays(
+    np.float64, st.integers(1, 60), elements=few_levels
+)
+# from one sample at a time, in passes without end, to everything at once
+all_limits = st.builds(
+    Limits,
+    workers=st.integers(1, 3),
+    held=st.booleans(),
+    zone=st.sampled_from([2, 5, 1000]),
+    comfortable=st.sampled_from([1, 2]),
+    batch=st.sampled_from([1, 2, 5, 1000]),
+)
 
 
-@given(score_arrays, st.integers(1, 60), st.sampled_from(["new", "all"]), st.data())
-def test_partition_is_exact_for_any_scores(scores: np.ndarray, chunk: int, dropped: str, data: st.DataObject) -> None:
-    """The whole of VAKS' split, against the words of design.md spelled out with a full sort."""
+def by_numpy(scores: np.ndarray) -> np.ndarray:
+    return np.lexsort((np.arange(len(scores)), -scores))
+
+
+def chunked(scores: np.ndarray, data: st.DataObject) -> da.Array:
+    """In uneven chunks, whose bounds fall among ties too."""
+    bounds = sorted({0, len(scores), *data.draw(st.lists(st.integers(0, len(scores)), max_size=6))})
+    return da.from_array(scores, chunks=(tuple(np.diff(bounds).tolist()),))
+
+
+@given(score_arrays, all_limits, st.data())
+def test_a_full_ranking_is_numpys(scores: np.ndarray, limits: Limits, data: st.DataObject) -> None:
+    assert ranked_within(chunked(scores, data), limits).tolist() == by_numpy(scores).tolist()
+
+
+@given(score_arrays, all_limits, st.sampled_from(["new", "all"]), st.data())
+def test_a_partition_is_numpys(scores: np.ndarray, limits: Limits, dropped: str, data: st.DataObject) -> None:
+    """The whole of VAKS' split, against the words of design spelled out with a full sort."""
     n = len(scores)
-    keep = data.draw(st.integers(1, n))
+    keep = data.draw(st.sampled_from([1, n]) | st.integers(1, n))
     before = data.draw(hnp.arrays(bool, n))
-    got = partition(da.from_array(scores, chunks=chunk), keep=keep, kept_before=before, dropped=dropped)
+    candidate = before if dropped == "new" else None
+    got = select_within(chunked(scores, data), keep=keep, candidate=candidate, limits=limits)
 
-    ranked = sorted_by_numpy(scores)
-    kept, rest = ranked[:keep], ranked[keep:]
+    order = by_numpy(scores)
+    kept, rest = order[:keep], order[keep:]
     out = [i for i in rest if dropped == "all" or before[i]]
     low = min(len(out), keep)
     assert got.high.tolist() == sorted(kept[: keep - low])
     assert got.low.tolist() == kept[keep - low :].tolist()
     assert got.partners.tolist() == out[:low]
     assert got.score_cut == scores[kept[-1]]
+    assert got.never_visited == np.isneginf(scores).sum()
+
+
+@given(score_arrays, st.sampled_from([1, 7, 60]), st.sampled_from(["new", "all"]), st.data())
+def test_a_partition_within_the_default_memory(
+    scores: np.ndarray, chunk: int, dropped: str, data: st.DataObject
+) -> None:
+    keep = data.draw(st.integers(1, len(scores)))
+    before = data.draw(hnp.arrays(bool, len(scores)))
+    got = partition(da.from_array(scores, chunks=chunk), keep=keep, kept_before=before, dropped=dropped)
+    order = by_numpy(scores)
+    out = order[keep:][before[order[keep:]]] if dropped == "new" else order[keep:]
+    low = min(len(out), keep)
+    assert got.high.tolist() == sorted(order[: keep - low])
+    assert got.low.tolist() == order[keep - low : keep].tolist()
+    assert got.partners.tolist() == out[:low].tolist()
+
+
+@given(hnp.arrays(np.uint64, st.integers(0, 60), elements=st.integers(0, 7) | st.integers(0, 2**64 - 1)))
+def test_order_of_keys_is_a_stable_sorts(keys: np.ndarray) -> None:
+    assert order_of(keys).tolist() == np.argsort(keys, kind="stable").tolist()
+
+
+def test_keys_that_differ_only_where_the_packed_sort_has_no_room() -> None:
+    """Six bits of position leave 58 of the key: of 2^63 + 0 .. 31, the last six bits are what tells them apart."""
+    random = np.random.default_rng(0)
+    close = np.uint64(1 << 63) + random.integers(0, 32, 62).astype(np.uint64)
+    keys = np.concatenate([np.uint64([0]), close, np.uint64([2**64 - 1])])
+    assert order_of(keys).tolist() == np.argsort(keys, kind="stable").tolist()
+
+
+@given(hnp.arrays(np.float64, st.integers(2, 30), elements=few_levels | any_score | extremes))
+def test_keys_compare_as_scores_do_and_give_them_back(scores: np.ndarray) -> None:
+    keys = descending_keys(scores)
+    first, second = scores[:-1], scores[1:]
+    np.testing.assert_array_equal(keys[:-1] < keys[1:], first > second)
+    np.testing.assert_array_equal(keys[:-1] == keys[1:], first == second)
+    assert [score_of(int(key)) for key in keys] == scores.tolist()
+
+
+@given(score_arrays, st.sampled_from([20, 60]))
+def test_buckets_made_finer_until_each_is_one_key_count_every_score(scores: np.ndarray, chunk: int) -> None:
+    keys = KeyChunks(da.from_array(scores, chunks=chunk), workers=1, held=False)
+    candidate = np.arange(len(scores)) % 3 == 0
+    buckets = count_keys(keys, candidate)
+    while which := np.flatnonzero(buckets.lower < buckets.last)[:8].tolist():
+        buckets = refine(keys, buckets, which, candidate)
+    levels, counts = np.unique(scores + 0.0, return_counts=True)
+    assert [score_of(int(buckets.lower[b])) for b in range(len(levels))] == levels[::-1].tolist()
+    assert buckets.total.tolist() == counts[::-1].tolist()
+    assert buckets.candidates.tolist() == [int((scores[candidate] == level).sum()) for level in levels[::-1]]
+
+
+def test_a_hundred_thousand_scores_in_a_handful_of_levels_and_out_of_it() -> None:
+    """Large enough for many zones, batches and buckets of the default limits' kind, and for keys to collide."""
+    random = np.random.default_rng(0)
+    spread = random.gamma(2, 0.3, 100_000)
+    for scores in (spread, np.round(spread, 2), np.where(spread > 1, -np.inf, spread), 1 + spread * 1e-12):
+        lazy = da.from_array(scores, chunks=7001)
+        for limits in (
+            Limits(workers=2, held=False, zone=1500, comfortable=1500, batch=20_000),
+            Limits(workers=2, held=True, zone=10**6, comfortable=10_000, batch=10**6),
+        ):
+            assert (ranked_within(lazy, limits) == np.argsort(-scores, kind="stable")).all()
+
+
+@pytest.mark.parametrize("keep", [1, 3, 5])
+def test_when_all_are_equal_the_index_decides(keep: int) -> None:
+    got = partition(da.full(5, 0.7, chunks=2), keep=keep, kept_before=np.ones(5, bool), dropped="all")
+    low = min(5 - keep, keep)
+    assert got.high.tolist() == list(range(keep - low))
+    assert got.low.tolist() == list(range(keep - low, keep))
+    assert got.partners.tolist() == list(range(keep, keep + low))
 
 
 def test_nothing_dropped_perturbs_nothing() -> None:
@@ -59,12 +150,40 @@ def test_nothing_dropped_perturbs_nothing() -> None:
     assert got.low.tolist() == got.partners.tolist() == []
 
 
-def test_nan_has_no_rank() -> None:
-    with pytest.raises(ValueError, match="NaN"):
-        descending_keys(np.array([1.0, np.nan]))
+@pytest.mark.parametrize("nan", [np.nan, -np.nan, np.array([0x7FF0000000000001]).view(np.float64)[0]])
+def test_nan_has_no_rank_and_the_sample_is_named(nan: float) -> None:
+    scores = da.from_array(np.array([1.0, 2.0, 3.0, 4.0, nan, 5.0]), chunks=4)
+    with pytest.raises(ValueError, match="score of sample 4 is NaN"):
+        ranked(scores)
+    with pytest.raises(ValueError, match="score of sample 4 is NaN"):
+        partition(scores, keep=2, kept_before=np.ones(6, bool), dropped="new")
 
 
-@pytest.mark.parametrize("count", [0, 6])
-def test_a_count_out_of_range_is_refused(count: int) -> None:
-    with pytest.raises(ValueError, match="count must be 1 to 5"):
-        find_cut(da.from_array(np.arange(5.0)), count)
+@pytest.mark.parametrize("keep", [0, 6])
+def test_a_count_out_of_range_is_refused(keep: int) -> None:
+    with pytest.raises(ValueError, match="keep must be 1 to 5"):
+        partition(da.from_array(np.arange(5.0)), keep=keep, kept_before=np.ones(5, bool), dropped="new")
+
+
+def test_scores_of_another_kind_are_refused() -> None:
+    with pytest.raises(ValueError, match="float64"):
+        ranked(da.zeros(3, dtype=np.float32))
+
+
+def test_what_cannot_fit_is_refused_with_both_numbers() -> None:
+    """A million in one chunk: 4 MB of order and 2 MB of marks are not what is too much for 50 MB."""
+    with pytest.raises(StoreUsageError, match=r"at least 1\d\d\.\d MB \(\d+ bytes\), but may take 50\.0 MB.* 4\.0 MB"):
+        ranked(da.zeros(1_000_000, chunks=1_000_000), memory=50 * 10**6)
+    assert ranked(da.zeros(1_000_000, chunks=100_000), memory=50 * 10**6)[-1] == 999_999
+
+
+def test_memory_buys_held_keys_first_and_larger_zones() -> None:
+    """20,000,000 samples are held (160 MB) in 1 GB; 100,000,000 (800 MB) are not, and are still ranked."""
+    kind = {"chunk": 1 << 20, "memory": 10**9}
+    small = plan_ranking(samples=20 * 10**6, ordered=12 * 10**6, plain=14 * 10**6, **kind)
+    large = plan_ranking(samples=100 * 10**6, ordered=60 * 10**6, plain=70 * 10**6, **kind)
+    assert small.held
+    assert not large.held
+    assert small.zone > large.zone
+    with pytest.raises(StoreUsageError, match=r"520\.0 MB are the indices"):  # 60 + 70 million of 4 bytes
+        plan_ranking(samples=100 * 10**6, ordered=60 * 10**6, plain=70 * 10**6, chunk=1 << 20, memory=700 * 10**6)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from kcd_pipeline.augmentation import build_augmentation
+from kcd_pipeline.augmentation import Renumbered, build_augmentation
 from kcd_pipeline.config import AugmentationConfig
 
 DIGITS = torch.from_numpy((load_digits().images[:120] * 15).astype(np.uint8))[:, None]
@@ -54,6 +54,17 @@ def test_any_batching_and_any_order_give_the_same_pixels(
     random.seed(2)
     views = torch.cat([augmentation(DIGITS[piece], np.array(piece), view) for piece in pieces])
     assert torch.equal(views, one_by_one(config, index, view))
+
+
+@given(configs, st.sets(st.integers(0, N - 1), min_size=1, max_size=30), st.integers(0, 1000))
+def test_a_sample_of_a_part_of_the_data_set_has_the_views_that_it_has_in_the_whole(
+    config: AugmentationConfig, chosen: set[int], view: int
+) -> None:
+    samples = np.array(sorted(chosen))
+    part, renumbered = DIGITS[samples], Renumbered(build_augmentation(config), samples)
+    index = np.arange(len(samples))[::-1].copy()
+    assert torch.equal(renumbered(part[index], index, view), one_by_one(config, samples[index].tolist(), view))
+    assert renumbered.describe() == build_augmentation(config).describe()
 
 
 @given(configs, st.integers(0, 500))

@@ -160,7 +160,7 @@ def test_a_budget_for_less_than_two_windows_is_refused_with_both_numbers(store: 
     message = str(caught.value)
     assert "store.memory is 1.0 kB" in message
     assert "at least 1.2 kB (1216 bytes)" in message
-    assert "two windows of 32 rows of 4 classes and their partners" in message
+    assert "two windows of 32 rows of 4 numbers and their partners" in message
     assert plan_streaming(store, memory=1216, batch_size=4, partners=True).cut == Cut(window_rows=32, strip_rows=1)
     assert plan_streaming(store, memory=4096, batch_size=4, partners=True).cut is None
     assert plan_streaming(store, memory=4095, batch_size=4, partners=True).cut is not None

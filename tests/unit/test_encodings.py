@@ -8,7 +8,16 @@ import pytest
 import zarr
 from scipy import special
 
-from kcd_stores import CorruptStoreError, KnowledgeStore, StoreUsageError, choose_layout, make_encoding, row_bytes
+from kcd_stores import (
+    CorruptStoreError,
+    KnowledgeStore,
+    StoreUsageError,
+    WithFeatures,
+    choose_layout,
+    make_encoding,
+    row_bytes,
+    verify_store,
+)
 from kcd_stores.encodings import ENCODINGS, widened_range
 
 C = 100
@@ -215,3 +224,73 @@ def test_bytes_a_row_of_a_hundred_classes(tmp_path: Path, name: str, most: int) 
     rows = 4096
     store = store_of(tmp_path / "s", peaked(rows), name)
     assert store.knowledge_bytes() / rows <= most
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_what_will_be_read_is_known_before_it_is_written(tmp_path: Path, name: str) -> None:
+    logits = peaked()
+    store = store_of(tmp_path / "s", logits, name)
+    parts = store.encoding.encode(logits, view=0, first=0)
+    rounded = {spec.name: spec.rounded(parts[spec.name]) for spec in store.encoding.arrays(C)}
+    if name == "sample":  # drawn block by block: a sum over a whole view rounds otherwise, once in a million draws
+        assert (store.encoding.decode(rounded, C) == store.read_view(0)).mean() > 0.999
+    else:
+        np.testing.assert_array_equal(store.encoding.decode(rounded, C), store.read_view(0))
+
+
+# --- features -----------------------------------------------------------------------------------------------
+
+D = 24
+
+
+def with_features(path: Path, name: str, of: str) -> tuple[KnowledgeStore, np.ndarray]:
+    """A store of logits and features, and the float32 rows that it was made from."""
+    random = np.random.default_rng(1)
+    rows = np.concatenate([peaked(), np.maximum(random.normal(0.5, 1, (ROWS, D)), 0).astype(np.float32)], axis=1)
+    settings = {"low": -1.0, "high": 9.2} if of == "int8" else {}
+    encoding = WithFeatures(
+        logits=make_encoding(name, **SETTINGS.get(name, {})), of=make_encoding(of, **settings), extra=D
+    )
+    layout = choose_layout(views=2, samples=ROWS, classes=C, row_bytes=row_bytes(encoding, C), block_rows=128)
+    store = KnowledgeStore.create(path, layout=layout, encoding=encoding, made_from={})
+    for block in range(layout.blocks):
+        part = layout.rows(block)
+        store.write_block(0, block, rows[part.start : part.stop], seconds=0)
+    return store, rows
+
+
+@pytest.mark.parametrize("name", ["float16", "int8", "topk"])
+@pytest.mark.parametrize("of", ["float16", "int8"])
+def test_features_lie_in_the_same_blocks_and_read_by_zarr_alone(tmp_path: Path, name: str, of: str) -> None:
+    _, rows = with_features(tmp_path / "s", name, of)
+    plain = np.asarray(zarr.open(str(tmp_path / "s"), mode="r")["features"][0]).astype(np.float64)
+    bound = 0.0201 if of == "int8" else np.abs(rows[:, C:]) * 2.0**-11 + 1e-7  # half of 255 steps from -1 to 9.2
+    assert (np.abs(plain - rows[:, C:]) <= bound).all()
+    store = KnowledgeStore.open(tmp_path / "s", features=True)
+    found = store.read_rows(0, 100, 290)
+    assert found.shape == (190, C + D)
+    np.testing.assert_array_equal(found[:, C:], plain[100:290])
+    assert store.features == {"dim": D, "encoding": store.features["encoding"]}
+
+
+def test_who_wants_logits_alone_does_not_read_features(tmp_path: Path) -> None:
+    written, _ = with_features(tmp_path / "s", "float16", "float16")
+    both = KnowledgeStore.open(tmp_path / "s", features=True)
+    alone = KnowledgeStore.open(tmp_path / "s")
+    np.testing.assert_array_equal(alone.read_view(0), both.read_view(0)[:, :C])
+    assert alone.bytes_read < both.bytes_read * (C + D / 2) / (C + D)
+    assert alone.identity == both.identity == written.identity
+    assert written.knowledge_bytes() == both.bytes_read
+
+
+def test_a_store_with_features_grows_with_them_and_is_verified_with_them(tmp_path: Path) -> None:
+    store, rows = with_features(tmp_path / "s", "int8", "float16")
+    grown = KnowledgeStore.open(tmp_path / "s", writable=True).grow(3)
+    assert grown.columns == C + D
+    grown.write_block(2, 0, rows[:128], seconds=0)
+    shard = store.path / "features" / "c" / "0" / "1" / "0"
+    shard.write_bytes(shard.read_bytes()[:-9] + b"123456789")
+    (damage,) = verify_store(tmp_path / "s").damage
+    assert "features/c/0/1/0" in damage
+    with pytest.raises(ValueError, match=r"of the features: logit 70000"):
+        grown.write_block(2, 1, np.full((128, C + D), 7e4, np.float32) * (np.arange(C + D) >= C), seconds=0)

@@ -240,6 +240,26 @@ def test_what_was_never_visited_is_dropped_first_whatever_is_kept(tmp_path: Path
         assert plan.facts["never_visited"] == 1
 
 
+def test_samples_never_visited_rank_last_and_are_reported(tmp_path: Path) -> None:
+    """Ten samples of which 0 and 5 were never visited; 0.8 of them are kept, so they are what is dropped, in order."""
+    store = ValueStore.create(tmp_path / "values.zarr", epochs=EPOCHS, samples=N)
+    value, frequency = new_values(N)
+    visited = np.array([1, 2, 3, 4, 6, 7, 8, 9])
+    update_values(value, frequency, visited, np.float32([0.3, 0.9, 1.2, 0.2, 0.0, 0.5, 1.0, 0.1]))
+    store.write(2, value, frequency, value.astype(np.float32))
+    plan = stage_1(store)
+    # by value: 3 8 2 7 1 4 9 6, even 6, whose entropy is 0, before those without one
+    assert plan_on_paper(plan) == dict.fromkeys((3, 8, 2, 7, 1, 4), STORED) | {9: (0, 0.0), 6: (5, 0.3)}
+    assert plan.facts["never_visited"] == 2
+    assert plan.facts["score_cut"] == 0
+
+
+def test_an_epoch_that_was_never_written_is_no_reason_to_rank(tmp_path: Path) -> None:
+    store = ValueStore.create(tmp_path / "values.zarr", epochs=EPOCHS, samples=N)
+    with pytest.raises(ValueError, match="never written"):
+        stage_1(store)
+
+
 # Three classes; stored rows of samples 1 (taught) and 9 (its partner, eps 0.3) as logits:
 #     z1 = (2, 0, 0), z0 = (0, 1, -1)    ->    z1 + 0.3 z0 = (2, 0.3, -0.3)
 # As probabilities at T = 1 with p1 = (0.5, 0.3, 0.2), p0 = (0.1, 0.1, 0.8), eps = 0.25:
@@ -254,7 +274,7 @@ def test_a_row_perturbed_in_logit_space() -> None:
         epsilon=np.float32([0, 0.3]),
     )
     rows = np.float16([[5, 6, 7], [2, 0, 0], [0, 1, -1]])
-    taught = TaughtRows(plan, space="logits", temperature=4.0)
+    taught = TaughtRows(plan, space="logits", temperature=4.0, classes=3)
     batch = taught.batch(rows, np.array([1, 0]))
     np.testing.assert_allclose(batch, [[2, 0.3, -0.3], [5, 6, 7]], atol=1e-6)
     assert batch.dtype == torch.float32

@@ -170,7 +170,7 @@ def test_dkd_by_hand() -> None:
 
 
 def test_dkd_decouples_what_kd_couples() -> None:
-    """Eq. 5 of DKD: KD = TCKD + (1 - p_t) * NCKD, for each sample."""
+    """What the paper starts from: KD = TCKD + (1 - p_t) * NCKD, for each sample."""
     student, teacher = logits(4)
     for row, label in enumerate(LABELS):
         one = (torch.from_numpy(student[row : row + 1]), torch.from_numpy(teacher[row : row + 1]))

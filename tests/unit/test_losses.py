@@ -97,6 +97,18 @@ def test_entropy_of_certainty_is_zero_and_never_nan(largest: float) -> None:
     assert float(entropy[1]) == pytest.approx(math.log(9), rel=1e-5)
 
 
+def test_entropy_where_probabilities_are_exactly_zero() -> None:
+    """Classes that cannot be (-inf) and those that float32 makes 0 (e^-20000) add nothing."""
+    never = float("-inf")
+    logits = torch.tensor([[0.0, never, 0.0, never], [1e4, 1e4, 1e4, -1e4], [1e4, -1e4, never, never]])
+    assert prediction_entropy(logits).tolist() == pytest.approx([math.log(2), math.log(3), 0.0], rel=1e-6)
+
+
+def test_entropy_of_no_distribution_is_not_mistaken_for_a_number() -> None:
+    logits = torch.tensor([[float("inf"), 0.0], [float("-inf"), float("-inf")]])
+    assert prediction_entropy(logits).isnan().all()
+
+
 def test_entropy_is_float32_and_keeps_no_graph_also_under_mixed_precision() -> None:
     logits = torch.randn(3, 10, dtype=torch.bfloat16, requires_grad=True)
     entropy = prediction_entropy(logits)

@@ -41,7 +41,8 @@ class Watched:
 
     def __init__(self, store: KnowledgeStore) -> None:
         self.store, self.read, self.threads = store, [], set()
-        self.layout, self.dtype, self.row_bytes = store.layout, store.dtype, store.row_bytes
+        self.layout, self.dtype = store.layout, store.dtype
+        self.columns, self.row_bytes = store.columns, store.row_bytes
         self.location = store.location
         self.arrived = threading.Semaphore(0)
 

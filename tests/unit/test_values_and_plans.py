@@ -44,6 +44,29 @@ def test_values_of_the_first_runs_are_read_without_the_entropies_that_they_lack(
         old.read_entropy(0)
 
 
+def test_a_row_is_cut_into_equal_chunks(tmp_path: Path) -> None:
+    """2^20 + 1 samples: two chunks of 2^19 + 1, one of them a sample short; a row of 50,000 is one chunk, unpadded."""
+    large, small = (
+        ValueStore.create(tmp_path / str(samples), epochs=1, samples=samples) for samples in ((1 << 20) + 1, 50_000)
+    )
+    assert [array.chunks for array in large.arrays()] == [(1, (1 << 19) + 1)] * 2
+    assert [array.chunks for array in small.arrays()] == [(1, 50_000)] * 2
+
+
+@pytest.mark.parametrize("name", ["value", "frequency"])
+def test_a_damaged_chunk_is_not_read(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "values.zarr"
+    ValueStore.create(path, epochs=1, samples=300).write(
+        0, np.linspace(0, 1, 300), np.ones(300, np.int32), np.zeros(300, np.float32)
+    )
+    chunk = path / name / "c" / "0" / "0"
+    damaged = bytearray(chunk.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    chunk.write_bytes(damaged)
+    with pytest.raises(ValueError, match="checksum"):
+        ValueStore.open(path).read(0)
+
+
 def test_no_values_there(tmp_path: Path) -> None:
     with pytest.raises(StoreUsageError, match="no values of a run"):
         ValueStore.open(tmp_path / "nowhere")

@@ -10,6 +10,7 @@ from torch import Tensor
 from kcd_pipeline.augmentation.crop_flip import CropFlip
 from kcd_pipeline.augmentation.frame import Frame
 from kcd_pipeline.augmentation.protocol import Augmentation, ViewSource
+from kcd_pipeline.augmentation.renumbered import Renumbered
 from kcd_pipeline.augmentation.resized_crop_flip import ResizedCropFlip
 from kcd_pipeline.augmentation.views import Normaliser, Views
 from kcd_pipeline.config import AugmentationConfig
@@ -20,6 +21,7 @@ __all__ = [
     "Frame",
     "Identity",
     "Normaliser",
+    "Renumbered",
     "ViewSource",
     "Views",
     "build_augmentation",
@@ -32,6 +34,12 @@ class Identity:
 
     def describe(self) -> dict[str, Any]:
         return {"name": "none"}
+
+    def parameters(self, index: NDArray[np.int64], view: ArrayLike, height: int, width: int) -> NDArray[np.int64]:
+        return np.empty((0, len(index)), np.int64)
+
+    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+        return images
 
     def __call__(self, images: Tensor, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
         return images

@@ -1,6 +1,7 @@
 """The command line. Commands import what they need when they run: torch takes seconds, `--help` must not."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import click
 from kcd_pipeline import __version__
 from kcd_pipeline.cli.boundary import Grouped
 from kcd_pipeline.config import load_config, recipe_names
-from kcd_pipeline.config.schema import METHODS
+from kcd_pipeline.config.schema import ENCODING_NAMES, METHODS
 from kcd_pipeline.progress import human_bytes, human_seconds
 
 CHECKED_ROWS = 64  # before training: a moment even for a large teacher
+RANKED = ("distill",)  # what torchrun and accelerate launch may start
 HEADINGS = {
     "Stage 1, offline: a teacher and its knowledge": ["train-teacher", "extract-teacher"],
-    "Stage 2, online: students": ["distill", "report"],
+    "Stage 2, online: students": ["distill", "condense", "report"],
     "Look around": ["models", "inspect", "verify", "demo"],
 }
 
@@ -36,6 +38,12 @@ def main(debug: bool) -> None:
 
     Extract a teacher's knowledge once; train many students from the store, condensing it as they learn.
     """
+    command, ranks = click.get_current_context().invoked_subcommand, os.environ.get("WORLD_SIZE", "1")
+    if command not in RANKED and ranks != "1":
+        raise click.UsageError(
+            f"{command} is one process, but {ranks} were launched (the variable WORLD_SIZE says so); only "
+            f"{' and '.join(RANKED)} trains on several ranks. Run it without torchrun or accelerate launch."
+        )
 
 
 def complete_recipe(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
@@ -142,24 +150,69 @@ def distill_command(
 
     Where the teacher's weights are at hand, a few rows are made again first: a store that has drifted apart from data
     or augmentation is refused before anything is trained on it.
+
+    Several processes train it together under torchrun or accelerate launch: docs/ranks.md.
     """
     if resume and overwrite:
         raise click.UsageError("--resume goes on and --overwrite starts anew: give one of them")
     if method is not None:
         overrides = (*overrides, f"distill.method={method}")
     settings = load_config(config, overrides)
+    from kcd_pipeline.check import compare_with_teacher
+    from kcd_pipeline.data import load_dataset
     from kcd_pipeline.distillation import distill
+    from kcd_pipeline.training.folder import RunFolder
+    from kcd_pipeline.training.ranks import joined
 
-    if not no_check and settings.distill.method != "none" and settings.teacher.weights.is_file():
-        from kcd_pipeline.check import compare_with_teacher
-
-        compare_with_teacher(settings, rows=CHECKED_ROWS)
-    run = distill(settings, resume=resume, overwrite=overwrite)
+    trains = overwrite or not RunFolder(settings.run_dir).finished
+    with joined(settings.run) as ranks:
+        dataset = load_dataset(settings.data)
+        if trains and not no_check and settings.distill.method != "none" and settings.teacher.weights.is_file():
+            ranks.agreed(lambda: compare_with_teacher(settings, rows=CHECKED_ROWS, dataset=dataset))
+        run = distill(settings, resume=resume, overwrite=overwrite, dataset=dataset)
+        if not ranks.first:
+            return
     summary = run.summary
     state = "The run was finished already" if run.already else f"{summary['seconds']:.0f} s"
     click.echo(
         f"{summary['student']} by {summary['method']}: {summary['test_accuracy']:.2%} on the test set after "
         f"{summary['epochs']} epochs, {summary['rows_trained']:,} knowledge rows. {state}. Run: {run.folder.path}"
+    )
+
+
+@main.command("condense", short_help="Write the condensed set of a run as a store of its own.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--export", "to", required=True, metavar="STORE", help="Where the store goes: a folder or a URL.")
+@click.option(
+    "--stage", type=click.IntRange(min=1), help="Whose plan, as inspect counts them; the last one if not given."
+)
+@click.option(
+    "--encoding",
+    type=click.Choice(ENCODING_NAMES),
+    default="float16",
+    show_default=True,
+    help="How logits are laid down, with the settings of the run's recipe.",
+)
+@click.option("--store", "source", metavar="STORE", help="The store that the run was taught from, if it has moved.")
+@click.option("--overwrite", is_flag=True, help="Start anew, replacing the store that is there.")
+def condense_command(run: Path, to: str, stage: int | None, encoding: str, source: str | None, overwrite: bool) -> None:
+    """Write what the last stage of RUN was taught, perturbed rows included, as a compact store of its own.
+
+    Another student is taught from it by kd, on these samples alone: --set store.path=STORE. Called again, it makes what
+    is missing, or says that the store is complete.
+    """
+    from kcd_pipeline.condensed import export_condensed
+
+    done = export_condensed(run, to, stage=stage, encoding=encoding, source=source, overwrite=overwrite)
+    store, plan = done.store, done.plan
+    rows = store.layout.views * store.layout.samples
+    if not done.blocks_made:
+        click.echo(f"The store at {store.location} is complete: {rows:,} rows; nothing to do.")
+        return
+    click.echo(
+        f"Store {store.location}: {rows:,} rows ({store.layout.views} views of {store.layout.samples:,} of "
+        f"{plan.samples:,} samples, stage {plan.stage + 1}), {human_bytes(store.bytes_on_disk())}, "
+        f"{done.blocks_made} blocks made and {done.blocks_found} found."
     )
 
 

@@ -41,12 +41,30 @@ def update_values(
 
 
 def scores(value: da.Array, frequency: da.Array, alpha: float) -> da.Array:
-    """`V * F^alpha` (eq. 13), lazily: `[N]` float64; samples never visited score -inf and so rank last."""
+    """`V * F^alpha` (eq. 13), lazily: `[N]` float64; samples never visited score -inf and so rank last.
+
+    Raises
+    ------
+    ValueError
+        When it is computed, if a frequency is negative: its epoch was never written.
+    """
 
     def score(v: NDArray[np.float64], f: NDArray[np.int32]) -> NDArray[np.float64]:
-        visited = f > 0
-        raised = np.power(np.where(visited, f, 1).astype(np.float64), alpha)
-        return np.where(visited, v * raised, -np.inf)
+        if f.min(initial=0) < 0:
+            raise ValueError("the frequencies are those of an epoch that was never written")
+        score = _raised(f, alpha)
+        score *= v
+        np.putmask(score, f == 0, -np.inf)
+        return score
 
-    result: Any = da.map_blocks(score, value, frequency, dtype=np.float64)
+    result: Any = da.map_blocks(score, value, frequency, dtype=np.float64, meta=np.empty(0))
     return result
+
+
+def _raised(frequency: NDArray[np.int32], alpha: float) -> NDArray[np.float64]:
+    """`F^alpha`, 1 where F is 0. Frequencies are few and small: each power is computed once, and looked up."""
+    largest = int(frequency.max(initial=0))
+    if largest > len(frequency):
+        return np.power(np.maximum(frequency, 1).astype(np.float64), alpha)
+    table = np.power(np.maximum(np.arange(largest + 1), 1).astype(np.float64), alpha)
+    return table.take(frequency, mode="clip")  # all are in range; clip is how numpy does not check each

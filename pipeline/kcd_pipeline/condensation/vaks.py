@@ -4,76 +4,73 @@ Value-Adaptive Knowledge Summary, Knowledge Condensation Distillation (ECCV 2022
 K kept, L perturbed, B batch, C classes, T temperature.
 """
 
-from dataclasses import dataclass
-
 import dask.array as da
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kcd_pipeline.condensation.ranking import find_cut, in_order, members
+from kcd_pipeline.condensation.budget import DEFAULT_MEMORY
+from kcd_pipeline.condensation.ranking import Partition, select
 from kcd_stores import NO_PARTNER
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Partition:
-    """K1H, K1L and the dropped samples that K1L is paired with.
-
-    Attributes
-    ----------
-    high
-        K1H, ascending indices.
-    low
-        `[L]`: K1L, by descending rank (the most valuable first).
-    partners
-        `[L]`: of the dropped candidates the L most valuable, by descending rank.
-    score_cut
-        The score of the last sample that is kept.
-    """
-
-    high: NDArray[np.int64]
-    low: NDArray[np.int64]
-    partners: NDArray[np.int64]
-    score_cut: float
-
-
-def partition(scores: da.Array, *, keep: int, kept_before: NDArray[np.bool_], dropped: str) -> Partition:
+def partition(
+    scores: da.Array, *, keep: int, kept_before: NDArray[np.bool_], dropped: str, memory: int = DEFAULT_MEMORY
+) -> Partition:
     """Split by rank: the first `keep` are K1, and the last L of them, as many as are dropped, are K1L.
 
     Parameters
     ----------
     scores
-        `[N]` float64, chunked.
+        `[N]` float64, chunked; -inf where a sample was never visited.
     keep
         |K1|, exact.
     kept_before
         `[N]`: what the stage before was taught on.
     dropped
         `new`: the dropped are those of K0 that the stage before kept (the authors' code); `all`: all of K0.
+    memory
+        Bytes that the split may take, `kept_before` and the indices that come of it included.
 
     Notes
     -----
     L = min(|dropped|, |K1|); where more are dropped than kept, the most valuable of them are used.
+
+    Raises
+    ------
+    ValueError
+        If a score is NaN.
+    StoreUsageError
+        If it cannot be done in `memory`.
     """
-    cut = find_cut(scores, keep)
-    kept = members(scores, cut)
-    out = ~kept & kept_before if dropped == "new" else ~kept
-    count = min(int(out.sum()), keep)
-    lowest = kept & ~members(scores, find_cut(scores, keep - count)) if count < keep else kept
-    if not count:
-        lowest = np.zeros_like(kept)
-    return Partition(
-        high=np.flatnonzero(kept & ~lowest),
-        low=_ordered(scores, lowest),
-        partners=_ordered(scores, out)[:count],
-        score_cut=_lowest_score(scores, kept),
-    )
+    return select(scores, keep=keep, candidate=kept_before if dropped == "new" else None, memory=memory)
 
 
 def strengths(count: int, epsilon_max: float) -> NDArray[np.float32]:
     """`[L]`: eps of each member of K1L from the top down, linear from 0 to `epsilon_max` (eq. 15)."""
     return np.linspace(0, epsilon_max, count, dtype=np.float32)
+
+
+def assembled(
+    parts: Partition, samples: int, epsilon_max: float | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """`kept[K]`, ascending, and `partner[K]`, `epsilon[K]` of each, as a plan of N `samples` has them.
+
+    Without an `epsilon_max` nothing is blended.
+    """
+    is_kept = np.zeros(samples, dtype=bool)
+    is_kept[parts.high] = True
+    is_kept[parts.low] = True
+    kept = np.flatnonzero(is_kept)
+    partner = np.full(len(kept), NO_PARTNER, dtype=np.int64)
+    epsilon = np.zeros(len(kept), dtype=np.float32)
+    if epsilon_max is None:
+        return kept, partner, epsilon
+    place = np.cumsum(is_kept, dtype=parts.low.dtype)[parts.low] - 1  # of each member of K1L in `kept`
+    partner[place] = parts.partners
+    epsilon[place] = strengths(len(place), epsilon_max)
+    return kept, partner, epsilon
 
 
 def blend(first: Tensor, second: Tensor, epsilon: Tensor, *, space: str, temperature: float) -> Tensor:
@@ -93,14 +90,18 @@ def blend(first: Tensor, second: Tensor, epsilon: Tensor, *, space: str, tempera
     return temperature * (torch.logaddexp(log_first, weight.log() + log_second) - torch.log1p(weight))
 
 
-def _ordered(scores: da.Array, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The members of `mask[N]` by descending score."""
-    index = np.flatnonzero(mask)
-    return in_order(index, np.asarray(scores[mask].compute())) if len(index) else index
+def blend_features(first: Tensor, second: Tensor, epsilon: Tensor, *, space: str) -> Tensor:
+    """`blend`, of penultimate features `first[B, D]` and `second[B, D]`: `[B, D]`.
+
+    The last layer being linear, `f1 + eps * f0` are the features whose logits are `z1 + eps * z0`, but for its bias;
+    the arithmetic blends are means of the features with the weights of the probabilities.
+    """
+    weight = epsilon[:, None]
+    if space == "logits":
+        return first + weight * second
+    if space == "pair":
+        return torch.lerp(first, second, weight)
+    return (first + weight * second) / (1 + weight)
 
 
-def _lowest_score(scores: da.Array, mask: NDArray[np.bool_]) -> float:
-    return float(da.where(mask, scores, np.inf).min().compute())
-
-
-__all__ = ["NO_PARTNER", "Partition", "blend", "partition", "strengths"]
+__all__ = ["NO_PARTNER", "Partition", "assembled", "blend", "blend_features", "partition", "strengths"]

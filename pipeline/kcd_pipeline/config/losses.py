@@ -39,11 +39,21 @@ class DistLossConfig(Section):
     gamma: NonNegative = Field(default=1.0, description="dist: weight of relations among the samples of a class")
 
 
+class PktLossConfig(Section):
+    """Hinton's, and beside it one on features."""
+
+    name: Literal["pkt"]
+    beta: NonNegative = Field(
+        default=30_000.0,
+        description="pkt: weight of the features' term beside kd_weight * kd (published with ce_weight 1, kd_weight 0)",
+    )
+
+
 def _named(value: Any) -> Any:
     """A loss that does not say its name is `kd`."""
     return {"name": "kd", **value} if isinstance(value, Mapping) else value
 
 
 LossConfig = Annotated[
-    KdLossConfig | DkdLossConfig | DistLossConfig, Field(discriminator="name"), BeforeValidator(_named)
+    KdLossConfig | DkdLossConfig | DistLossConfig | PktLossConfig, Field(discriminator="name"), BeforeValidator(_named)
 ]

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, JsonValue, WithJsonSchema, field_validator, model_validator
 
@@ -41,6 +41,9 @@ def _with_known_placeholders(path: Path) -> Path:
         raise ValueError(f"it holds {unknown[0]}, but what is filled in is {', '.join(PLACEHOLDERS)}")
     return path
 
+
+EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample"]
+ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
 
 METHODS = ("none", "kd", "kcd")
 PLACEHOLDERS = ("{student}", "{method}", "{variant}", "{seed}")  # of run.dir
@@ -150,7 +153,7 @@ class StoreConfig(Section):
 
     path: str = Field(description="of the zarr store: a folder, or a URL such as s3://bucket/key")
     views: Count = Field(default=8, description="V: augmentation draws of each sample that are stored")
-    encoding: Literal["float32", "float16", "bitround", "int8", "topk", "sample"] = Field(
+    encoding: EncodingName = Field(
         default="float16", description="how logits are laid down; docs/encodings.md compares them"
     )
     keep_bits: Annotated[int, Field(ge=1, le=23)] = Field(default=7, description="bitround: bits of mantissa kept")
@@ -159,6 +162,8 @@ class StoreConfig(Section):
     )
     top_k: Count = Field(default=8, description="topk: classes kept a row")
     draws: Count = Field(default=50, description="sample: classes drawn a row")
+    features: bool = Field(default=False, description="keep the teacher's penultimate features too, for losses on them")
+    features_encoding: Literal["float16", "int8"] = Field(default="float16", description="how features are laid down")
     batch_size: Count = Field(default=256, description="images a teacher forward pass, while extracting")
     block_rows: Count | None = Field(default=None, description="rows a block (= a shard); chosen from N if not given")
     memory: Size = Field(
@@ -246,7 +251,18 @@ class RunConfig(Section):
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="auto: a GPU where there is one")
     precision: Literal["float32", "fp16", "bf16"] = Field(default="float32", description="of training arithmetic")
-    threads: Count | None = Field(default=None, description="CPU threads; torch's own choice if not given")
+    compile: bool = Field(default=False, description="torch.compile the model: slower to begin, faster steps on a GPU")
+    resident: Literal["auto", "device", "host"] = Field(
+        default="auto",
+        description="where images and the current view wait for a GPU: in its memory, in the host's, or in its memory "
+        "where they take at most half of what is free",
+    )
+    batch_norm: Literal["synchronised", "local"] = Field(
+        default="synchronised",
+        description="several ranks: over the batch of all of them, as one process would, or each over its own part; "
+        "docs/ranks.md",
+    )
+    threads: Count | None = Field(default=None, description="CPU threads a process; torch's own choice if not given")
 
     @field_validator("dir")
     @classmethod
@@ -279,9 +295,9 @@ class Config(Section):
 
     def _filled(self, path: Path) -> Path:
         text = str(path)
+        student = re.sub(r"[/:]", "-", self.student.model)  # one folder, whatever the name has in it
         method = self.distill.method
         variant = "-".join([method, *variant_words(self.plain())]).replace(" ", "-")
-        student = re.sub(r"[/:]", "-", self.student.model)  # one folder, whatever the name has in it
         for name, value in zip(PLACEHOLDERS, (student, method, variant, str(self.seed)), strict=True):
             text = text.replace(name, value)
         return Path(text)

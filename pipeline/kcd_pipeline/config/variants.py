@@ -24,7 +24,10 @@ def variant_words(config: Mapping[str, Any]) -> list[str]:
     if distill.get("method") not in ("kd", "kcd"):
         return []
     loss = distill.get("loss", {})
-    found = [{"dkd": "dkd", "dist": "dist"}.get(loss.get("name")), "standardised" if loss.get("standardise") else None]
+    found = [
+        None if loss.get("name") == "kd" else loss.get("name"),
+        "standardised" if loss.get("standardise") else None,
+    ]
     if distill["method"] == "kcd":
         condense = config.get("condense", {})
         found += [words.get(condense.get(key)) for key, words in CONDENSE_WORDS.items()]

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from kcd_pipeline.augmentation import Augmentation, Views, ViewSource
@@ -40,10 +41,20 @@ class ImageSplit(Protocol):
         """The first `per_class` samples of each class, in the same order."""
         ...
 
+    def chosen(self, samples: NDArray[np.int64]) -> Self:
+        """The samples `samples[K]` alone, in that order."""
+        ...
+
     def views(
-        self, augmentation: Augmentation, *, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+        self,
+        augmentation: Augmentation,
+        *,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        device: torch.device,
+        resident: str = "auto",
     ) -> ViewSource:
-        """Batches of it as a model's input."""
+        """Batches of it as a model's input; images in memory lie where `resident` says (`run.resident`)."""
         ...
 
 
@@ -81,14 +92,24 @@ class Split:
 
     def limited(self, per_class: int) -> "Split":
         """The first `per_class` samples of each class, in the same order."""
-        chosen = torch.from_numpy(first_of_each(self.labels.numpy(), per_class))
-        return Split(images=self.images[chosen], labels=self.labels[chosen])
+        return self.chosen(first_of_each(self.labels.numpy(), per_class))
+
+    def chosen(self, samples: NDArray[np.int64]) -> "Split":
+        """The samples `samples[K]` alone, in that order."""
+        index = torch.from_numpy(samples)
+        return Split(images=self.images[index], labels=self.labels[index])
 
     def views(
-        self, augmentation: Augmentation, *, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+        self,
+        augmentation: Augmentation,
+        *,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        device: torch.device,
+        resident: str = "auto",
     ) -> ViewSource:
-        """Batches of it as a model's input; all images are moved to `device`."""
-        return Views(self.images, augmentation, mean=mean, std=std, device=device)
+        """Batches of it as a model's input; the images lie where `resident` says (`run.resident`)."""
+        return Views(self.images, augmentation, mean=mean, std=std, device=device, resident=resident)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,13 +147,17 @@ class Dataset:
         """What people call class `label`."""
         return (self.label_names or self.classes)[label]
 
-    def train_views(self, augmentation: Augmentation, device: torch.device) -> ViewSource:
+    def train_views(self, augmentation: Augmentation, device: torch.device, resident: str = "auto") -> ViewSource:
         """Batches of the training set as models see them."""
-        return self.train.views(augmentation, mean=self.mean, std=self.std, device=device)
+        return self.train.views(augmentation, mean=self.mean, std=self.std, device=device, resident=resident)
 
-    def test_views(self, augmentation: Augmentation, device: torch.device) -> ViewSource:
+    def test_views(self, augmentation: Augmentation, device: torch.device, resident: str = "auto") -> ViewSource:
         """Batches of the test set as models see them."""
-        return self.test.views(augmentation, mean=self.mean, std=self.std, device=device)
+        return self.test.views(augmentation, mean=self.mean, std=self.std, device=device, resident=resident)
+
+    def restricted(self, samples: NDArray[np.int64]) -> "Dataset":
+        """The same test set, and of the training set only `samples[K]`, numbered 0 to K-1."""
+        return replace(self, train=self.train.chosen(samples))
 
     @cached_property
     def description(self) -> dict[str, Any]:

@@ -32,8 +32,11 @@ class Listing:
 
     def limited(self, per_class: int) -> "Listing":
         """The first `per_class` of each class."""
-        chosen = first_of_each(self.labels, per_class)
-        return Listing(root=self.root, paths=self.paths[chosen], labels=self.labels[chosen], classes=self.classes)
+        return self.chosen(first_of_each(self.labels, per_class))
+
+    def chosen(self, samples: NDArray[np.int64]) -> "Listing":
+        """The files of `samples[K]` alone, in that order."""
+        return Listing(root=self.root, paths=self.paths[samples], labels=self.labels[samples], classes=self.classes)
 
 
 def list_folder(root: Path) -> Listing:

@@ -4,11 +4,13 @@ import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -102,12 +104,22 @@ class PictureSplit:
 
     def limited(self, per_class: int) -> "PictureSplit":
         """The first `per_class` samples of each class, in the same order."""
-        return PictureSplit(listing=self.listing.limited(per_class), frame=self.frame, workers=self.workers)
+        return replace(self, listing=self.listing.limited(per_class))
+
+    def chosen(self, samples: NDArray[np.int64]) -> "PictureSplit":
+        """The samples `samples[K]` alone, in that order."""
+        return replace(self, listing=self.listing.chosen(samples))
 
     def views(
-        self, augmentation: Augmentation, *, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+        self,
+        augmentation: Augmentation,
+        *,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        device: torch.device,
+        resident: str = "auto",
     ) -> ViewSource:
-        """Batches of it as a model's input, decoded ahead of need."""
+        """Batches of it as a model's input, decoded ahead of need; none are in memory to be `resident`."""
         return PictureViews(self, augmentation, mean=mean, std=std, device=device)
 
 

@@ -1,7 +1,6 @@
 """Plans taken from another run instead of being computed: a condensed set that one student found teaches another."""
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +17,7 @@ class GivenPlans:
 
     def __init__(self, plans: list[Plan], *, perturbed: bool) -> None:
         self._plans = plans if perturbed else [_as_stored(plan) for plan in plans]
-        self.digest = _digest(self._plans)
+        self.digest = hashlib.sha256("".join(plan.digest for plan in self._plans).encode()).hexdigest()
 
     def plan(self, stage: int) -> Plan:
         """What `stage` is taught."""
@@ -39,24 +38,10 @@ def open_given_plans(config: Config, dataset: Dataset) -> GivenPlans | None:
     if source.resolve() == config.run_dir.resolve():
         raise UserError(f"condense.plans_from is this run's own folder, {source}. Give the run whose plans to take.")
     folder = RunFolder(source)
-    _require_condensed(folder)
+    folder.read_condensing_config(asked_by="condense.plans_from")
     _require_same_data(folder, dataset)
     plans = _stages(folder, config.condense, config.distill.epochs, len(dataset.train))
     return GivenPlans(plans, perturbed=config.condense.perturb != "off")
-
-
-def _require_condensed(folder: RunFolder) -> None:
-    if not folder.exists:
-        raise UserError(
-            f"condense.plans_from: there is no run at {folder.path} (in {Path.cwd()}). Give the folder of a run that "
-            f"`kcd-pipeline distill --method kcd` made."
-        )
-    method = folder.read_config().get("distill", {}).get("method")
-    if method != "kcd":
-        found = "a teacher's training" if method is None else f"a run of method {method}"
-        raise UserError(
-            f"condense.plans_from: {folder.path} is {found}, which has no plans to take; expected one of method kcd."
-        )
 
 
 def _require_same_data(folder: RunFolder, dataset: Dataset) -> None:
@@ -106,13 +91,3 @@ def _as_stored(plan: Plan) -> Plan:
         epsilon=np.zeros(size, np.float32),
         facts=plan.facts,
     )
-
-
-def _digest(plans: list[Plan]) -> str:
-    """SHA-256 over all that a student is taught by `plans`."""
-    digest = hashlib.sha256()
-    for plan in plans:
-        digest.update(repr((plan.stage, plan.epoch, plan.samples, len(plan.kept))).encode())
-        for array, dtype in ((plan.kept, "<i8"), (plan.partner, "<i8"), (plan.epsilon, "<f4")):
-            digest.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
-    return digest.hexdigest()

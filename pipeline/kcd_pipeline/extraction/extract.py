@@ -8,8 +8,17 @@ from kcd_pipeline.extraction.blocks import Here, Maker
 from kcd_pipeline.extraction.cluster import Cluster
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.progress import say
-from kcd_pipeline.provenance import encoding_settings
-from kcd_stores import Encoding, Fidelity, KnowledgeStore, Location, measure_fidelity, one_writer, row_bytes
+from kcd_pipeline.provenance import wanted_encoding
+from kcd_stores import (
+    Encoding,
+    Fidelity,
+    KnowledgeStore,
+    Location,
+    is_condensed,
+    measure_fidelity,
+    one_writer,
+    row_bytes,
+)
 
 FIDELITY_ROWS = 2048  # of the first view, on which a new store's encoding is measured, however many views it has
 
@@ -81,8 +90,17 @@ def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeStore:
             location, layout=layout, encoding=encoding, made_from=origin, fidelity=fidelity, overwrite=overwrite
         )
     store = KnowledgeStore.open(location, writable=True)
-    wanted = {"name": config.store.encoding, **encoding_settings(config.store)}
-    store.require_made_from(origin | {"encoding": wanted})
+    if is_condensed(store):
+        raise UserError(
+            f"the store at {location} is the condensed set of a run, which `kcd-pipeline condense` makes and no "
+            f"teacher can add to. Set store.path to another place, or give --overwrite to replace it."
+        )
+    store.require_made_from(origin | {"encoding": wanted_encoding(config.store)})
+    if store.features is not None and not config.store.features:
+        raise UserError(
+            f"the store at {location} holds features, but store.features is false: what is added to it must have them "
+            f"too. Set store.features to true, or store.path to another store."
+        )
     if config.store.views > store.layout.views:
         say(f"growing the store from {store.layout.views} to {config.store.views} views")
         more = (config.store.views - store.layout.views) * store.layout.samples

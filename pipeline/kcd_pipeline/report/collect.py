@@ -69,7 +69,8 @@ class RunRecord:
     @property
     def variant(self) -> tuple[str, ...]:
         """What sets it apart from its plain method, in words."""
-        return tuple(variant_words(self.config))
+        condensed = self.store is not None and "condensed" in self.store["made_from"]
+        return (*variant_words(self.config), *(["condensed store"] if condensed else []))
 
     @property
     def method_in_words(self) -> str:

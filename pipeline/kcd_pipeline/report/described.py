@@ -20,6 +20,7 @@ def print_store(facts: Mapping[str, Any]) -> None:
             if facts["complete"]
             else f"not finished: {_share(blocks['complete'], blocks['total'])}",
             "shape": f"{views:,} views x {samples:,} samples x {classes:,} classes",
+            **({} if facts["condensed_from"] is None else {"condensed from": f"{facts['condensed_from']:,} samples"}),
             "encoding": facts["encoding"],
             "rows": f"{facts['rows_complete']:,} of {facts['rows']:,}",
             "blocks": f"{blocks['complete']:,} of {blocks['total']:,}, of {blocks['rows_each']:,} rows of a view",
@@ -33,7 +34,8 @@ def print_store(facts: Mapping[str, Any]) -> None:
     if not facts["complete"]:
         print_line("Blocks complete by view", style="bold")
         _print_facts(dict(_by_view(blocks["complete_by_view"], blocks["total_by_view"])))
-        print_line("The same `kcd-pipeline extract-teacher` again makes what is missing.")
+        command = "extract-teacher" if facts["condensed_from"] is None else "condense"
+        print_line(f"The same `kcd-pipeline {command}` again makes what is missing.")
     print_line("Made from", style="bold")
     _print_facts({key.replace("_", " "): _plain(key, value) for key, value in flatten(facts["made_from"]).items()})
 

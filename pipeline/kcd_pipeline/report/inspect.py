@@ -16,7 +16,7 @@ from kcd_pipeline.report.collect import read_epochs, read_settings
 from kcd_pipeline.report.costs import cost, stages_told
 from kcd_pipeline.report.described import print_run, print_store
 from kcd_pipeline.training.folder import RunFolder
-from kcd_stores import KnowledgeStore, Location, PlanStore, ValueStore
+from kcd_stores import KnowledgeStore, Location, PlanStore, ValueStore, is_condensed
 
 READINGS = 3  # of which the fastest counts
 READ_BYTES = 64 * 1024 * 1024
@@ -81,6 +81,7 @@ def describe_store(store: KnowledgeStore) -> dict[str, Any]:
         "shape": [layout.views, layout.samples, layout.classes],
         "views": layout.views,
         "samples": layout.samples,
+        "condensed_from": store.made_from["dataset"]["size"] if is_condensed(store) else None,
         "classes": layout.classes,
         "encoding": store.encoding_label,
         "rows": layout.views * layout.samples,

@@ -32,8 +32,11 @@ class StoreUse:
 
     @property
     def made_from(self) -> dict[str, Any]:
-        """All that makes its knowledge what it is."""
-        return {**self.facts["made_from"], "encoding": self.facts["encoding"], "views": self.facts["views"]}
+        """All that makes its knowledge what it is; of a condensed set, its plan alone."""
+        made_from = dict(self.facts["made_from"])
+        if "condensed" in made_from:
+            made_from["condensed"] = made_from["condensed"]["plan"]
+        return {**made_from, "encoding": self.facts["encoding"], "views": self.facts["views"]}
 
 
 def store_key(run: RunRecord) -> tuple[Any, ...] | None:

@@ -71,6 +71,8 @@ def gallery(run: RunRecord, value: NDArray[np.float64], datasets: Datasets) -> G
     """The pictures of `run`, whose values after its last epoch are `value[N]`."""
     try:
         dataset = datasets.of(run)
+        if run.store is not None and "condensed" in run.store["made_from"]:
+            raise UserError("the run was trained on a condensed set, whose samples only its store tells")
         if len(dataset.train) != len(value):
             raise UserError(f"the run has values of {len(value):,} samples, but {len(dataset.train):,} are found now")
     except UserError as error:

@@ -27,7 +27,7 @@ from kcd_stores.description import differences, listed
 # where things are may change between a run and its resumption; what they are may not. A memory budget may, as long as
 # it chooses the same mode of streaming: the mode is part of origin.json, for it decides the order of samples
 MOVABLE = {
-    "run": {"dir", "device", "threads"},
+    "run": {"dir", "device", "threads", "resident"},
     "data": {"root", "download", "workers"},
     "store": {"path", "memory"},
     "teacher": {"weights"},
@@ -140,6 +140,26 @@ class RunFolder:
             tree: dict[str, Any] = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError) as error:
             raise UserError(f"{self.path} is not the folder of a run: no readable config.yaml ({error})") from error
+        return tree
+
+    def read_condensing_config(self, *, asked_by: str) -> dict[str, Any]:
+        """The resolved config, as plain data, of a run that condenses; `asked_by` is the key that named its folder.
+
+        Raises
+        ------
+        UserError
+            If there is no run, or it is of another method.
+        """
+        if not self.exists:
+            raise UserError(
+                f"{asked_by}: there is no run at {self.path} (in {Path.cwd()}). Give the folder of a run that "
+                f"`kcd-pipeline distill --method kcd` made."
+            )
+        tree = self.read_config()
+        method = tree.get("distill", {}).get("method") if isinstance(tree, dict) else None
+        if method != "kcd":
+            found = "no student's run" if method is None else f"a run of method {method}"
+            raise UserError(f"{asked_by}: {self.path} is {found}, which has no plans; expected a run of method kcd.")
         return tree
 
     def read_origin(self) -> dict[str, Any]:

@@ -7,10 +7,19 @@ from typing import Any
 
 from kcd_stores.encodings.base import ArraySpec, Encoding, row_bytes
 from kcd_stores.encodings.dense import BitRounded, Float, Int8, widened_range
+from kcd_stores.encodings.features import WithFeatures
 from kcd_stores.encodings.sparse import Sample, TopK
 from kcd_stores.errors import StoreUsageError
 
-__all__ = ["ENCODINGS", "ArraySpec", "Encoding", "make_encoding", "row_bytes", "widened_range"]
+__all__ = [
+    "ENCODINGS",
+    "ArraySpec",
+    "Encoding",
+    "WithFeatures",
+    "make_encoding",
+    "row_bytes",
+    "widened_range",
+]
 
 # numcodecs' codecs are outside zarr's own list; every zarr-python reads them, which is what is promised
 warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3 specification")

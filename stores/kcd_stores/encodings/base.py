@@ -30,6 +30,8 @@ class ArraySpec:
         Bytes an element has when it reaches the compressor, after `filters`.
     filters
         Array-to-array codecs.
+    rounding
+        The numcodecs codec of `filters`, where it loses something.
     table
         What each packed value means, in `dtype`, where `filters` make one of them: the codec's own decoding of all.
     limit
@@ -42,6 +44,7 @@ class ArraySpec:
     fill: Any
     packed: int
     filters: tuple[Any, ...] = field(default=())
+    rounding: Any = field(default=None, compare=False)
     table: NDArray[Any] | None = field(default=None, compare=False)
     limit: int | None = None
 
@@ -58,6 +61,13 @@ class ArraySpec:
             Crc32cCodec(),
         ]
 
+    def rounded(self, part: NDArray[Any]) -> NDArray[Any]:
+        """`part` as it will be read: what `filters` leave of it."""
+        if self.rounding is None:
+            return part
+        read = self.rounding.decode(self.rounding.encode(np.ascontiguousarray(part)))
+        return np.asarray(read).view(self.dtype).reshape(part.shape)
+
     def is_data(self, part: NDArray[Any]) -> bool:
         """Whether all elements of `part` can be data: finite, or ids of classes that exist."""
         if self.limit is not None:
@@ -68,7 +78,16 @@ class ArraySpec:
 
 
 class Encoding(Protocol):
-    """A way to lay logits down, and its settings."""
+    """A way to lay logits down, and its settings.
+
+    Attributes
+    ----------
+    extra
+        Columns that rows have behind their C logits: 0, but where features are kept with them.
+    """
+
+    @property
+    def extra(self) -> int: ...
 
     @property
     def name(self) -> str:

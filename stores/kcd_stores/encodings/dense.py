@@ -17,6 +17,7 @@ class Dense:
     """What the dense encodings share: one array `logits[V, N, C]` that reads as what it means."""
 
     name: str
+    extra = 0
 
     def settings(self) -> dict[str, Any]:
         return {}
@@ -62,7 +63,8 @@ class BitRounded(Dense):
     def arrays(self, classes: int) -> tuple[ArraySpec, ...]:
         if not 1 <= self.keep_bits <= 23:
             raise ValueError(f"bitround keeps 1 to 23 bits of mantissa, got keep_bits {self.keep_bits}")
-        return (self.spec(classes, "float32", filters=(BitRound(keepbits=self.keep_bits),)),)
+        rounding = numcodecs.BitRound(keepbits=self.keep_bits)
+        return (self.spec(classes, "float32", filters=(BitRound(keepbits=self.keep_bits),), rounding=rounding),)
 
     def encode(self, logits: NDArray[np.float32], *, view: int, first: int) -> dict[str, NDArray[Any]]:
         return {"logits": logits}
@@ -87,8 +89,10 @@ class Int8(Dense):
             raise ValueError(f"int8 needs low < high, got {self.low} and {self.high}")
         scale = LEVELS / (self.high - self.low)
         settings: dict[str, Any] = {"offset": self.low, "scale": scale, "dtype": "<f4", "astype": "|u1"}
-        table = numcodecs.FixedScaleOffset(**settings).decode(np.arange(LEVELS + 1, dtype=np.uint8))
-        return (self.spec(classes, "float32", packed=1, filters=(FixedScaleOffset(**settings),), table=table),)
+        rounding = numcodecs.FixedScaleOffset(**settings)
+        table = rounding.decode(np.arange(LEVELS + 1, dtype=np.uint8))
+        more = {"packed": 1, "filters": (FixedScaleOffset(**settings),), "rounding": rounding, "table": table}
+        return (self.spec(classes, "float32", **more),)
 
     def encode(self, logits: NDArray[np.float32], *, view: int, first: int) -> dict[str, NDArray[Any]]:
         if wrong := out_of_range(logits, self.low, self.high):

@@ -26,6 +26,7 @@ class TopK:
 
     k: int = 8
     name = "topk"
+    extra = 0
 
     def settings(self) -> dict[str, Any]:
         return {"k": self.k}
@@ -79,6 +80,7 @@ class Sample:
     draws: int = 50
     seed: int = 0
     name = "sample"
+    extra = 0
 
     def settings(self) -> dict[str, Any]:
         return {"draws": self.draws, "seed": self.seed}

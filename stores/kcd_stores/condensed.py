@@ -1,0 +1,101 @@
+"""What a store of a condensed set holds besides: which sample each of its rows is of, and what was blended into it.
+
+    samples [K]  int64: the sample of the data set that row k of every view belongs to, ascending
+    partner [K]  int64: the sample that was blended into it, -1 where it is as it was stored
+    epsilon [K]  float32: the strength of that blend, 0 where it is as it was stored
+
+Its `made_from` has an entry `condensed` that says of which run and plan; any other store has neither. Everything else
+is as in any knowledge store whose N is K.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec
+
+from kcd_stores.errors import CorruptStoreError, IncompleteStoreError
+from kcd_stores.knowledge import KnowledgeStore
+
+ENTRY = "condensed"  # of `made_from`
+# name, dtype, and what reads where nothing was written, which is never data
+ARRAYS = (("epsilon", np.float32, float("nan")), ("partner", np.int64, -2), ("samples", np.int64, -1))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CondensedRows:
+    """The arrays `[K]` described above; validated when made."""
+
+    samples: NDArray[np.int64]
+    partner: NDArray[np.int64]
+    epsilon: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if not (self.samples.shape == self.partner.shape == self.epsilon.shape and self.samples.ndim == 1):
+            raise ValueError(f"arrays differ: {self.samples.shape}, {self.partner.shape}, {self.epsilon.shape}")
+        if (np.diff(self.samples) <= 0).any() or (self.samples < 0).any():
+            raise ValueError("samples are not ascending indices")
+        if not (self.epsilon >= 0).all() or (self.partner < -1).any():
+            raise ValueError("strengths are not all numbers, or partners not all samples or -1")
+
+
+def is_condensed(store: KnowledgeStore) -> bool:
+    """It holds a condensed set, and not a row for each sample of its data set."""
+    return ENTRY in store.made_from
+
+
+def write_condensed(store: KnowledgeStore, rows: CondensedRows) -> None:
+    """Write the arrays of a store just made, or made and interrupted; durable when this returns."""
+    group = zarr.open_group(store.location.zarr_store(), mode="r+")
+    for name, dtype, fill in ARRAYS:  # samples last: where they are whole, so are the others
+        data = np.asarray(getattr(rows, name), dtype=dtype)
+        group.create_array(
+            name,
+            data=data,
+            chunks=data.shape,
+            compressors=[Crc32cCodec()],
+            fill_value=fill,
+            dimension_names=("sample",),
+            overwrite=True,
+        )
+        store.location.make_durable(f"{name}/c/0")
+
+
+def read_condensed(store: KnowledgeStore) -> CondensedRows | None:
+    """Which samples its rows are of; None for a store that has one for each sample of its data set.
+
+    Raises
+    ------
+    IncompleteStoreError
+        If it was interrupted before they were written.
+    CorruptStoreError
+        If they do not fit the store.
+    """
+    if not is_condensed(store):
+        return None
+    group = zarr.open_group(store.location.zarr_store(read_only=True), mode="r")
+    found: dict[str, zarr.Array[Any]] = {}
+    for name, _, _ in ARRAYS:
+        array = group.get(name)
+        if not isinstance(array, zarr.Array):
+            raise IncompleteStoreError(
+                f"the condensed store at {store.location} has no array '{name}': it was interrupted while it was being "
+                f"made. Run the same `kcd-pipeline condense` again to finish it."
+            )
+        found[name] = array
+    try:
+        rows = CondensedRows(**{name: np.asarray(array[:]) for name, array in found.items()})
+        if len(rows.samples) != store.layout.samples:
+            raise ValueError(f"{len(rows.samples)} samples for {store.layout.samples} rows")
+        size = store.made_from["dataset"]["size"]
+        if rows.samples[-1] >= size:
+            raise ValueError(f"sample {rows.samples[-1]} of a data set of {size}")
+    except (ValueError, RuntimeError, OSError) as error:
+        raise CorruptStoreError(
+            f"the condensed store at {store.location} is damaged: {error}. Make it anew with `kcd-pipeline condense` "
+            f"and --overwrite.",
+            what=str(error),
+        ) from error
+    return rows

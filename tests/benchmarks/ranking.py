@@ -1,0 +1,236 @@
+"""What a condensation's ranking costs, in time beside numpy's `argsort` and in memory; one line of JSON each.
+
+    python tests/benchmarks/ranking.py [--memory-samples 20000000] [--disk-samples 100000000] [--memory 1GB]
+        [--turns 3]
+
+Values are made up: gamma-distributed, with frequencies of a run of 240 epochs. From values and frequencies to the three
+groups of a condensation (K1H; K1L and what is blended into it, in order), scores computed on the way, is compared with
+`numpy.argsort` of the same scores, which it finds computed and in memory, and by default leaves ties in any order;
+`stable` is what would do as ranking asks. Two condensations: `one stage` drops 30 percent at once; `six stages` is the
+last of six, which goes from 76 to 70 percent. Alternatives take turns, and the fastest of their turns counts, so that
+whatever else the machine does falls on both. Where it is busy, `cpu_to_argsort` tells how much of the ratio is that:
+it compares the time that processors worked, which ranking may spread over all of them and `argsort` may not.
+
+In memory, the values are numpy arrays. On disk, they are a run's own `values.zarr`, and each ranking is a child process
+whose high-water mark (VmHWM) is compared with what it was before: scores, keys, marks of every sample (among them which
+the stage before kept) and the indices handed out all count; Python and its libraries do not. Exits with an error where
+a bound is missed.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+
+from kcd_pipeline.condensation import condense
+from kcd_pipeline.condensation.ogve import scores as score_samples
+from kcd_pipeline.condensation.ranking import ranked
+from kcd_pipeline.condensation.vaks import Partition, partition
+from kcd_pipeline.config import CondenseConfig
+from kcd_stores import NO_PARTNER, Plan, ValueStore, parse_bytes
+from kcd_stores.values import CHUNK
+
+ALPHA, KEEP = 0.03, 0.7
+BEFORE = {"one stage": 1.0, "six stages": 0.76}  # fraction that the stage before kept
+BOUND = {"one stage": 0.5, "six stages": 0.25}
+
+
+def make_values(samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """`V[N]` and `F[N]`; a hundredth was never visited."""
+    random = np.random.default_rng(0)
+    value = random.standard_gamma(2, samples) * 0.3
+    frequency = random.integers(1, 7, samples, dtype=np.int32) * 40
+    never = random.integers(0, samples, samples // 100)
+    value[never], frequency[never] = np.nan, 0
+    return value, frequency
+
+
+def kept_before(scores: np.ndarray, fraction: float) -> np.ndarray:
+    """`[N]`: the best `fraction` of last time, when scores were a hundredth off."""
+    if fraction == 1:
+        return np.ones(len(scores), dtype=bool)
+    earlier = scores * (1 + 0.01 * np.random.default_rng(1).standard_normal(len(scores)))
+    dropped = round(len(scores) * (1 - fraction))
+    mark = np.ones(len(scores), dtype=bool)
+    mark[np.argpartition(earlier, dropped)[:dropped]] = False
+    return mark
+
+
+def memory_of(field: str) -> int:
+    """Bytes that this process has in memory (VmRSS), or had at the most so far (VmHWM)."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field)]
+    return int(line.split()[1]) * 1024
+
+
+def timed(action: Callable[[], Any]) -> dict[str, float]:
+    """Seconds that pass, and seconds that processors work for this process."""
+    started, busy = time.perf_counter(), time.process_time()
+    action()
+    return {"seconds": time.perf_counter() - started, "cpu": time.process_time() - busy}
+
+
+def best(turns: list[dict[str, float]], field: str = "seconds") -> float:
+    return min(turn[field] for turn in turns)
+
+
+def split(scores: da.Array, before: np.ndarray, memory: int) -> Partition:
+    return partition(scores, keep=round(scores.size * KEEP), kept_before=before, dropped="new", memory=memory)
+
+
+def on_disk(path: Path) -> da.Array:
+    """The scores of the run's first epoch, lazily."""
+    value, frequency = (da.from_zarr(array)[0] for array in ValueStore.open(path / "values.zarr").arrays())
+    return score_samples(value, frequency, ALPHA)
+
+
+def child(path: Path, case: str, memory: int) -> dict[str, Any]:
+    """One ranking of the values at `path`: seconds, and bytes beyond what the process had before."""
+    ranked(da.zeros(10, chunks=5))  # dask's and zarr's own machinery is no part of what is measured
+    on_disk(path)[:1].compute()
+    base = memory_of("VmRSS")
+    found: list[Partition] = []
+    took = timed(lambda: found.append(split(on_disk(path), np.load(path / f"{case}.npy"), memory)))
+    return {**took, "peak": memory_of("VmHWM") - base, "perturbed": len(found[0].low)}
+
+
+def whole_plan(path: Path, case: str) -> dict[str, float]:
+    """What it takes to do all that `condense` does: reading, ranking, and the plan made and checked."""
+    mark = np.load(path / f"{case}.npy")
+    kept = np.flatnonzero(mark)
+    before = Plan(
+        stage=0,
+        epoch=0,
+        samples=len(mark),
+        kept=kept,
+        partner=np.full(len(kept), NO_PARTNER),
+        epsilon=np.zeros(len(kept), dtype=np.float32),
+    )
+    config = CondenseConfig(interval=1, keep_ratio=KEEP, alpha=ALPHA)
+    values = ValueStore.open(path / "values.zarr")
+    return timed(lambda: condense(values, before=before, stage=1, epochs=2, config=config))
+
+
+def say(name: str, ratio: float, bound: float, within: bool, **facts: Any) -> bool:
+    rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in facts.items()}
+    print(json.dumps({"benchmark": name, "ratio": round(ratio, 4), "wanted": f"<= {bound}", **rounded}), flush=True)
+    return ratio <= bound and within
+
+
+def argsorts(scores: np.ndarray) -> dict[str, dict[str, float]]:
+    return {
+        "argsort": timed(lambda: np.argsort(scores)),
+        "stable": timed(lambda: np.argsort(scores, kind="stable")),
+    }
+
+
+def in_memory(samples: int, memory: int, rounds: int) -> bool:
+    value, frequency = make_values(samples)
+    lazy = score_samples(*(da.from_array(array, chunks=CHUNK, name=False) for array in (value, frequency)), ALPHA)
+    scores = np.asarray(lazy.compute())
+    before = {case: kept_before(scores, fraction) for case, fraction in BEFORE.items()}
+    turns: dict[str, list[dict[str, float]]] = {name: [] for name in (*BEFORE, "full ranking", "argsort", "stable")}
+    found: dict[str, Partition] = {}
+    for _ in range(rounds):
+        for case, mark in before.items():
+            turns[case].append(timed(lambda case=case, mark=mark: found.update({case: split(lazy, mark, memory)})))
+        turns["full ranking"].append(timed(lambda: ranked(lazy, memory=memory)))
+        for name, took in argsorts(scores).items():
+            turns[name].append(took)
+    met = [
+        say(
+            f"condensation of {case} / argsort, in memory",
+            best(turns[case]) / best(turns["argsort"]),
+            BOUND[case],
+            True,
+            samples=samples,
+            perturbed=len(found[case].low),
+            to_stable_argsort=best(turns[case]) / best(turns["stable"]),
+            cpu_to_argsort=best(turns[case], "cpu") / best(turns["argsort"], "cpu"),
+            seconds=best(turns[case]),
+        )
+        for case in BEFORE
+    ]
+    say(
+        "full ranking / argsort, in memory",
+        best(turns["full ranking"]) / best(turns["argsort"]),
+        1,
+        True,
+        samples=samples,
+        to_stable_argsort=best(turns["full ranking"]) / best(turns["stable"]),
+        cpu_to_argsort=best(turns["full ranking"], "cpu") / best(turns["argsort"], "cpu"),
+    )
+    return all(met)
+
+
+def from_disk(folder: Path, samples: int, memory: str, rounds: int) -> bool:
+    value, frequency = make_values(samples)
+    ValueStore.create(folder / "values.zarr", epochs=1, samples=samples).write(
+        0, value, frequency, value.astype(np.float32)
+    )
+    del value, frequency
+    scores = np.asarray(on_disk(folder).compute())
+    for case, fraction in BEFORE.items():
+        np.save(folder / f"{case}.npy", kept_before(scores, fraction))
+    found: dict[str, list[dict[str, Any]]] = {case: [] for case in BEFORE}
+    plans: dict[str, list[dict[str, float]]] = {case: [] for case in BEFORE}
+    sorts: dict[str, list[dict[str, float]]] = {"argsort": [], "stable": []}
+    for _ in range(rounds):
+        for case in BEFORE:
+            command = [sys.executable, __file__, "--child", str(folder), "--case", case, "--memory", memory]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            found[case].append(json.loads(done.stdout))
+            plans[case].append(whole_plan(folder, case))
+        for name, took in argsorts(scores).items():
+            sorts[name].append(took)
+    met, argsort = [], best(sorts["argsort"])
+    for case, turns in found.items():
+        peak = max(turn["peak"] for turn in turns)
+        met.append(
+            say(
+                f"condensation of {case} / argsort, on disk",
+                best(turns) / argsort,
+                BOUND[case],
+                peak <= parse_bytes(memory),
+                samples=samples,
+                perturbed=turns[0]["perturbed"],
+                to_stable_argsort=best(turns) / best(sorts["stable"]),
+                cpu_to_argsort=best(turns, "cpu") / best(sorts["argsort"], "cpu"),
+                with_its_plan_to_argsort=best(plans[case]) / argsort,
+                seconds=best(turns),
+                memory=parse_bytes(memory),
+                peak=peak,
+            )
+        )
+    return all(met)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--memory-samples", type=int, default=20_000_000)
+    parser.add_argument("--disk-samples", type=int, default=100_000_000)
+    parser.add_argument("--memory", default="1GB")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--child", type=Path, help="rank the values in this folder, made by a parent")
+    parser.add_argument("--case", choices=list(BEFORE))
+    given = parser.parse_args()
+    if given.child is not None:
+        print(json.dumps(child(given.child, given.case, parse_bytes(given.memory))))
+        return
+    met = in_memory(given.memory_samples, parse_bytes(given.memory), given.turns)
+    with tempfile.TemporaryDirectory() as scratch:
+        met &= from_disk(Path(scratch), given.disk_samples, given.memory, given.turns)
+    if not met:
+        sys.exit("a bound was missed")
+
+
+if __name__ == "__main__":
+    main()
