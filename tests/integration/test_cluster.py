@@ -62,7 +62,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def running() -> Iterator[Client]:
     """A cluster of two worker processes that somebody started."""
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as made,
+        LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as made,
         Client(made) as client,
     ):
         yield client
@@ -175,7 +175,7 @@ def test_blocks_of_a_worker_that_is_killed_are_made_by_the_others(home: Path, ru
 def test_ctrl_c_ends_everything_and_one_process_finishes_the_store(home: Path) -> None:
     command = [sys.executable, "-m", "kcd_pipeline", "extract-teacher", "digits", "--workers", "1"]
     process = subprocess.Popen(
-        [*command, *with_set(options(home, "stopped.zarr", store__views=400))],
+        [*command, *with_set(options(home, "stopped.zarr", store__views=60))],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -190,8 +190,8 @@ def test_ctrl_c_ends_everything_and_one_process_finishes_the_store(home: Path) -
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
     store = KnowledgeStore.open(home / "stopped.zarr")
     assert 0 < store.complete().sum() < store.complete().size
-    extract_teacher(settings(home, "stopped.zarr", store__views=400))
-    extract_teacher(settings(home, "stopped-alone.zarr", store__views=400))
+    extract_teacher(settings(home, "stopped.zarr", store__views=60))
+    extract_teacher(settings(home, "stopped-alone.zarr", store__views=60))
     assert knowledge(home / "stopped.zarr") == knowledge(home / "stopped-alone.zarr")
 
 
@@ -298,7 +298,7 @@ def test_a_scheduler_that_is_not_there_is_said_so(home: Path, monkeypatch: pytes
 
 def test_a_scheduler_without_workers_is_said_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "JOINING", 1)
-    with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as empty:
+    with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty:
         code, said = run(
             "extract-teacher", "digits", *with_set(options(home, "never.zarr")),
             "--scheduler", empty.scheduler_address,

@@ -63,6 +63,8 @@ def _own(workers: int | None) -> Iterator[Any]:
             processes=True,
             host="127.0.0.1",
             dashboard_address=None,
+            # its health page, which it always serves, nowhere but on loopback
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
             preload=["kcd_pipeline.extraction.worker"],  # its dask_setup
             memory_limit=0,  # what a worker takes is known: the data set, the teacher, a block
             silence_logs=logging.CRITICAL,  # a worker that dies is replaced, and what matters is said by us
