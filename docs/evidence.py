@@ -30,16 +30,17 @@ def main() -> None:
     config = parse_config(folder.read_config(), source=str(folder.config))
     train = load_dataset(config.data).train
     plan = PlanStore(folder.plans).read(stage)
-    value, _ = ValueStore.open(folder.values).read(plan.epoch - 1)
-    rank = np.lexsort((np.arange(len(value)), -value))
+    value, frequency = ValueStore.open(folder.values).read(plan.epoch - 1)
+    score = value * frequency.astype(np.float64) ** config.condense.alpha
+    rank = np.lexsort((np.arange(len(value)), -score))
     group = np.full(len(value), GREY, dtype=object)
     group[plan.kept[~plan.low]], group[plan.kept[plan.low]] = BLUE, ORANGE
 
     figure, (curve, most, least) = plt.subplots(3, 1, figsize=(9, 5.4), height_ratios=(3, 1, 1), layout="constrained")
     for colour, name in ((BLUE, "K1H: taught as stored"), (ORANGE, "K1L: perturbed"), (GREY, "K0: dropped")):
         where = np.flatnonzero(group[rank] == colour)
-        curve.fill_between(where, value[rank][where], color=colour, label=f"{name}, {len(where):,}", step="mid")
-    curve.set(xlabel="rank", ylabel="V in nats", xlim=(0, len(value)), ylim=(0, None))
+        curve.fill_between(where, score[rank][where], color=colour, label=f"{name}, {len(where):,}", step="mid")
+    curve.set(xlabel="rank", ylabel="score V · F^alpha", xlim=(0, len(value)), ylim=(0, None))
     curve.set_title(f"{len(value):,} samples after epoch {plan.epoch}, before stage {stage + 1}", loc="left")
     curve.legend(frameon=False)
     for axes, chosen, name in zip((most, least), ends(value, SHOWN), ("most valued", "least valued"), strict=True):
@@ -47,7 +48,7 @@ def main() -> None:
         axes.imshow(strip, interpolation="nearest")
         axes.set_title(f"{name}: V {value[chosen].max():.2g} to {value[chosen].min():.2g}", loc="left", fontsize=10)
         axes.axis("off")
-    figure.savefig(to, dpi=110)
+    figure.savefig(to, dpi=110, bbox_inches="tight")
 
 
 if __name__ == "__main__":
