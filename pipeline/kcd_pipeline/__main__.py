@@ -2,4 +2,5 @@
 
 from kcd_pipeline.cli import main
 
-main()
+if __name__ == "__main__":  # worker processes import the main module again
+    main()

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.config import Config
-from kcd_pipeline.data import load_dataset
+from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import FailedError
-from kcd_pipeline.extraction.extract import Extractor
+from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.provenance import expected_origin
 from kcd_stores import CondensedRows, Encoding, KnowledgeStore, make_encoding, read_condensed
 from kcd_stores.condensed import ENTRY
@@ -35,8 +35,10 @@ class Comparison:
     tolerance: float
 
 
-def compare_with_teacher(config: Config, *, rows: int, seed: int = 0) -> Comparison:
+def compare_with_teacher(config: Config, *, rows: int, seed: int = 0, dataset: Dataset | None = None) -> Comparison:
     """Make about `rows` random rows again, through the store's own encoding, and compare.
+
+    `dataset` is the recipe's, where it is loaded already.
 
     Rows come in runs of neighbours, from every view in turn; of a condensed store only those that are taught as they
     were stored, for a perturbed row is what no teacher said of its picture.
@@ -48,7 +50,7 @@ def compare_with_teacher(config: Config, *, rows: int, seed: int = 0) -> Compari
     FailedError
         If they differ by more than other arithmetic could explain.
     """
-    dataset = load_dataset(config.data)
+    dataset = dataset or load_dataset(config.data)
     store = KnowledgeStore.open(config.store.path, features=config.store.features)
     store.require_made_from(expected_origin(config, dataset, build_augmentation(config.augmentation)))
     store.require_views(config.store.views)

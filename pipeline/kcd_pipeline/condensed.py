@@ -69,7 +69,12 @@ class CondensedSet:
                 f"holds no images: its perturbed rows would belong to pictures that nobody has. Export a run with "
                 f"condense.perturb knowledge or off."
             )
-        self._taught = TaughtRows(self.plan, space=self.space, temperature=self.config.distill.temperature)
+        self._taught = TaughtRows(
+            self.plan,
+            space=self.space,
+            temperature=self.config.distill.temperature,
+            classes=self.store.layout.classes,
+        )
 
     def rows(self, view: int, places: range) -> NDArray[np.float32]:
         """What is taught of the kept samples at `places` of the plan, as their `view`: logits `[n, C]` float32."""

@@ -10,3 +10,7 @@ class UserError(Exception):
 
 class FailedError(Exception):
     """Something went wrong that the user did not ask for, such as logits that are not finite: exit code 1."""
+
+
+class EndedElsewhereError(Exception):
+    """Another of the processes that work together has failed, and has said why: exit code 1, without a message."""

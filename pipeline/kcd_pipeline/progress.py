@@ -18,7 +18,7 @@ from rich.text import Text
 
 from kcd_stores.sizes import human_bytes
 
-__all__ = ["console", "human_bytes", "human_seconds", "log_line", "progress_bar", "say"]
+__all__ = ["console", "human_bytes", "human_seconds", "keep_quiet", "log_line", "progress_bar", "say"]
 
 console = Console(stderr=True)
 
@@ -44,8 +44,13 @@ def progress_bar() -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, disable=console.quiet or not console.is_terminal) as progress:
         yield progress
+
+
+def keep_quiet() -> None:
+    """Say and draw nothing from now on: another process speaks for this one."""
+    console.quiet = True
 
 
 def say(message: str) -> None:

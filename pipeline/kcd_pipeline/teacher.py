@@ -1,11 +1,12 @@
 """The teacher: trained from a recipe, or loaded from the weights that a recipe names."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from kcd_pipeline.augmentation import build_augmentation, permutation
 from kcd_pipeline.config import Config, TeacherConfig
@@ -160,13 +161,19 @@ def load_teacher(config: Config, dataset: Dataset) -> nn.Module:
                 f"the teacher in {path} was trained on another data set: {key} found {facts[key]}, expected {value} "
                 f"of {dataset.name}. Use the data it knows, or another teacher."
             )
+    return teacher_of(config, dataset, state)
+
+
+def teacher_of(config: Config, dataset: Dataset, state: Mapping[str, Tensor]) -> nn.Module:
+    """The teacher of a recipe with the weights `state`, on the CPU, evaluating; UserError if they do not fit."""
+    teacher = config.teacher
     model = model_for(
         teacher.model,
         image_shape=dataset.image_shape,
         classes=len(dataset.classes),
         arguments=without_pretrained(teacher.model, teacher.arguments),
     )
-    fill_model(model, state, source=path, name=f"{teacher.model} for {len(dataset.classes)} classes")
+    fill_model(model, state, source=teacher.weights, name=f"{teacher.model} for {len(dataset.classes)} classes")
     return model.eval()
 
 

@@ -19,6 +19,8 @@ from kcd_stores.location import Location
 from kcd_stores.lock import one_writer
 from kcd_stores.memory import Streaming, plan_streaming
 from kcd_stores.plans import NO_PARTNER, Plan, PlanStore, keep_all
+from kcd_stores.reading import HeldRows, ViewRows
+from kcd_stores.shuffle import WHOLE, Share
 from kcd_stores.sizes import human_bytes, parse_bytes
 from kcd_stores.streaming import ViewStream, open_stream
 from kcd_stores.values import ValueStore
@@ -27,12 +29,14 @@ from kcd_stores.verify import Verdict, verify_store
 __all__ = [
     "ENCODINGS",
     "NO_PARTNER",
+    "WHOLE",
     "CondensedRows",
     "CorruptStoreError",
     "Difference",
     "Encoding",
     "EpochStream",
     "Fidelity",
+    "HeldRows",
     "IncompleteStoreError",
     "KnowledgeStore",
     "Layout",
@@ -42,12 +46,14 @@ __all__ = [
     "Portion",
     "Reading",
     "Rows",
+    "Share",
     "StoreError",
     "StoreMismatchError",
     "StoreUsageError",
     "Streaming",
     "ValueStore",
     "Verdict",
+    "ViewRows",
     "ViewStream",
     "WithFeatures",
     "choose_layout",

@@ -65,8 +65,9 @@ class KnowledgeStore:
         Bytes of files or objects that were read for rows through this object, as they are stored.
     """
 
-    def __init__(self, location: Location, group: zarr.Group, *, features: bool = True) -> None:
+    def __init__(self, location: Location, group: zarr.Group, *, features: bool = True, locked: bool = True) -> None:
         attributes: dict[str, Any] = dict(group.attrs)
+        self._locked = locked and location.is_local  # nobody else can replace it while this process writes
         self.location = location
         self.layout = Layout(**attributes["layout"])
         self.encoding: Encoding = make_encoding(**attributes["encoding"])
@@ -137,6 +138,38 @@ class KnowledgeStore:
             If nothing lies there, or what lies there is not a knowledge store of this format.
         """
         location = Location.of(where)
+        group = cls._group_at(location, writable=writable)
+        if writable:
+            attributes: dict[str, Any] = dict(group.attrs)
+            location.remove_partials()
+            encoding = make_encoding(**attributes["encoding"])
+            if attributes.get("features") is not None:
+                encoding = _with_features(encoding, attributes["features"])
+            require_arrays(group, Layout(**attributes["layout"]), encoding)
+        return cls(location, group, features=writable or features)
+
+    @classmethod
+    def join(cls, where: Where, *, identity: str) -> "KnowledgeStore":
+        """Open the store at `where` to write data (`write_data`) for the process that made it and records what counts.
+
+        Nothing is tidied: temporary files there may be those of others at work.
+
+        Raises
+        ------
+        StoreUsageError
+            If no store lies there, or another one than that of `identity`.
+        """
+        location = Location.of(where)
+        store = cls(location, cls._group_at(location, writable=True), locked=False)
+        if store.identity != identity:
+            raise StoreUsageError(
+                f"the store at {location} is {store.identity} as seen from here, but {identity} is being written. Let "
+                f"every process see the same folder at store.path, such as one of a shared file system, or use a URL."
+            )
+        return store
+
+    @staticmethod
+    def _group_at(location: Location, *, writable: bool) -> zarr.Group:
         if location.is_local:  # elsewhere it would be requests that tell nothing new when all is well
             require_something(location)
         try:
@@ -156,13 +189,7 @@ class KnowledgeStore:
                 f"{attributes.get('kind')!r} of format {attributes.get('format')!r}, expected kind "
                 f"{KIND!r} of format {FORMAT}. Extract it anew with `--overwrite`, or use another store.path."
             )
-        if writable:
-            location.remove_partials()
-            encoding = make_encoding(**attributes["encoding"])
-            if attributes.get("features") is not None:
-                encoding = _with_features(encoding, attributes["features"])
-            require_arrays(group, Layout(**attributes["layout"]), encoding)
-        return cls(location, group, features=writable or features)
+        return group
 
     @property
     def path(self) -> Path:
@@ -194,10 +221,22 @@ class KnowledgeStore:
     def write_block(self, view: int, block: int, logits: NDArray[np.float32], *, seconds: float) -> None:
         """Write `logits[n, C]` float32 (`[n, C + D]` with features), a block's rows, then record the block complete.
 
+        Raises as `write_data` does.
+        """
+        self.write_data(view, block, logits)
+        self._ledger.record(view, block, seconds=seconds)
+
+    def write_data(self, view: int, block: int, logits: NDArray[np.float32]) -> None:
+        """Write `logits[n, C]` float32, the rows of one block, durably; they count once the block is recorded.
+
+        The same block may be written by several processes, if all have the same logits.
+
         Raises
         ------
         ValueError
             If the shape is not the block's, or a logit is not finite or does not fit the encoding.
+        StoreError
+            If the store was replaced or removed by another process, as far as none was kept from it by a lock.
         """
         rows = self.layout.rows(block)
         expected = (len(rows), self.columns)
@@ -215,6 +254,25 @@ class KnowledgeStore:
             else:
                 transfer.write(self.location, array, view, rows.start, part)
         self._require_unreplaced()
+
+    def record_block(self, view: int, block: int, *, seconds: float) -> None:
+        """Record complete a block whose data another process wrote with `write_data`.
+
+        Of a local store one process does so: a view's record is one file.
+
+        Raises
+        ------
+        StoreError
+            If its data is not there.
+        """
+        for array in self._parts.values():
+            name = transfer.object_name(array, view, block)
+            if not self.location.holds(name):
+                raise StoreError(
+                    f"view {view}, block {block} was written by another process, but {name} is not at {self.location} "
+                    f"as seen from here. Let every process see the same folder at store.path, such as one of a shared "
+                    f"file system, or use a URL; then run the same command again."
+                )
         self._ledger.record(view, block, seconds=seconds)
 
     def settle(self) -> None:
@@ -222,16 +280,16 @@ class KnowledgeStore:
         self._ledger.settle()
 
     def _require_unreplaced(self) -> None:
-        """See that a remote store, which no lock protects, is still the one that was opened."""
-        if self.location.is_local:
+        """See that a store which no lock of this process protects is still the one that was opened."""
+        if self._locked:
             return
         (found,) = self.location.fetch(["zarr.json"])
         now: dict[str, Any] = {} if found is None else json.loads(found).get("attributes", {})
         if unchanging(now) != unchanging(dict(self._group.attrs)):
             raise StoreError(
                 f"the store at {self.location} was replaced or removed by another process while this one was writing "
-                f"to it, so this one stops. Let one process at a time write a remote store; when the other is done, "
-                f"run the same command again: it says whether the store is the one that it asks for."
+                f"to it, so this one stops. Let one command at a time write a store; when the other is done, run the "
+                f"same command again: it says whether the store is the one that it asks for."
             )
 
     def grow(self, views: int) -> "KnowledgeStore":

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 CHUNK_BYTES = 500_000
 BLOCK_BYTES = 256 * 1024 * 1024  # of float32 logits: one block in memory while it is made and written
 BLOCKS_PER_VIEW = 32  # files stay in the tens per view, and an interruption loses a few percent of a view
+LEDGERS = 2  # arrays beside the knowledge: `complete` and `seconds`
 SMALLEST_BLOCK = 1024  # rows; below this a file is mostly overhead
 
 
@@ -44,6 +45,13 @@ class Layout:
             raise IndexError(f"block {block} of {self.blocks}")
         start = block * self.block_rows
         return range(start, min(start + self.block_rows, self.samples))
+
+    def objects(self, arrays: int) -> int:
+        """Files or objects of a finished store whose encoding has so many arrays.
+
+        A shard of each array a block; a chunk of `complete` and of `seconds` a view; metadata of the group, of each.
+        """
+        return self.views * (self.blocks * arrays + LEDGERS) + 1 + arrays + LEDGERS
 
     def all_blocks(self) -> Iterator[tuple[int, int]]:
         """Every (view, block), view by view: the order in which they are made."""

@@ -215,7 +215,10 @@ class Location:
         return remote.fetch_parts(self._client, self.url, name, entries)
 
     def fetch(self, names: Sequence[str]) -> list[bytes | None]:
-        """Whole objects, one request each, several at once; None for one that is not there. Remote stores only."""
+        """Whole files or objects, one request each, several at once; None for one that is not there."""
+        if self.folder is not None:
+            files = [self.folder / name for name in names]
+            return [file.read_bytes() if file.is_file() else None for file in files]
         assert self.url is not None
         client, url = self._client, self.url
         if len(names) == 1:
@@ -229,7 +232,9 @@ class Location:
         remote.send(self._client, self.url, name, data)
 
     def holds(self, name: str) -> bool:
-        """An object of that name is there. Remote stores only."""
+        """A file or an object of that name is there."""
+        if self.folder is not None:
+            return (self.folder / name).is_file()
         assert self.url is not None
         return remote.size_of(self._client, self.url, name) is not None
 

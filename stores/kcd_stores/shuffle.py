@@ -30,6 +30,39 @@ class Cut:
             raise ValueError(f"a window of {self.window_rows} rows cannot hold a strip of {self.strip_rows}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What `rank` of `ranks` trains on: one run of neighbours of every batch, so that the batches are those of one.
+
+    The parts of a batch differ by one sample at the most, lower ranks having the larger ones. A part has two samples at
+    least, for batch norm cannot train on one: of a small batch the higher ranks have none.
+    """
+
+    rank: int = 0
+    ranks: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.ranks:
+            raise ValueError(f"there is no rank {self.rank} among {self.ranks}")
+
+    def of(self, size: int) -> slice:
+        """Where its part of a batch of `size` lies."""
+        sharing = max(min(self.ranks, size // 2), 1)
+        each, more = divmod(size, sharing)
+        start = min(self.rank * each + min(self.rank, more), size)
+        return slice(start, start + each + (self.rank < more) if self.rank < sharing else start)
+
+    def mine(self, order: NDArray[np.int64], batch_size: int) -> NDArray[np.int64]:
+        """Its samples of `order[n]`, in that order, when that is cut into batches of `batch_size`."""
+        if self.ranks == 1:
+            return order
+        parts = [batch[self.of(len(batch))] for batch in cut_batches(order, batch_size)]
+        return np.concatenate([order[:0], *parts])
+
+
+WHOLE = Share()  # of a process that trains alone
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Window:
     """What is trained on while one window is held.

@@ -21,6 +21,8 @@ from kcd_stores.knowledge import KnowledgeStore
 from kcd_stores.memory import Streaming
 from kcd_stores.philox import permutation
 from kcd_stores.reading import ViewRows, read_whole
+from kcd_stores.shared_views import SharedViews
+from kcd_stores.shuffle import WHOLE, Share
 from kcd_stores.windows import BlockShuffle
 
 
@@ -142,8 +144,14 @@ def open_stream(
     *,
     batch_size: int,
     scratch: Path | None = None,
+    share: Share = WHOLE,
 ) -> EpochStream:
-    """The stream of the mode that was planned; `views` are those of the epochs that will be read, in order."""
-    if streaming.cut is None:
-        return WholeViews(store, views)
-    return BlockShuffle(store, streaming, batch_size=batch_size, scratch=scratch)
+    """The stream of the mode that was planned; `views` are those of the epochs that will be read, in order.
+
+    Of each portion a `share` of several ranks holds its own rows alone; the order is the same for all of them.
+    """
+    if streaming.cut is not None:
+        return BlockShuffle(store, streaming, batch_size=batch_size, scratch=scratch, share=share)
+    if share.ranks > 1:
+        return SharedViews(store, share, batch_size=batch_size)
+    return WholeViews(store, views)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,23 +10,9 @@ from numpy.typing import NDArray
 from kcd_stores.epochs import Portion, Reading
 from kcd_stores.knowledge import PIECE_BYTES, KnowledgeStore
 from kcd_stores.memory import Streaming
-from kcd_stores.reading import new_rows, read_pieces
+from kcd_stores.reading import HeldRows, new_rows, read_pieces
 from kcd_stores.shelf import FileShelf, MemoryShelf, Shelf
-from kcd_stores.shuffle import Cut, Window, plan_windows
-
-
-class HeldRows:
-    """Rows `[n, C]` of the samples `held[n]` (ascending), looked up by sample."""
-
-    def __init__(self, held: NDArray[np.int64], rows: NDArray[Any]) -> None:
-        self.held, self.rows = held, rows
-
-    def __getitem__(self, index: NDArray[np.int64], /) -> NDArray[Any]:
-        """Rows `[B, C]` of samples `index[B]`; IndexError for one that is not held."""
-        place = np.searchsorted(self.held, index)
-        if len(index) and (place.max() >= len(self.held) or (self.held[place] != index).any()):
-            raise IndexError("a row that this window does not hold was asked for")
-        return self.rows.take(place, axis=0)
+from kcd_stores.shuffle import WHOLE, Cut, Share, Window, plan_windows
 
 
 class WindowReader:
@@ -35,15 +20,24 @@ class WindowReader:
 
     The rows of partners, which may lie anywhere in the view, are gathered in one pass over it before the first window,
     and wait on a shelf: in memory, where the budget has room beside two windows, else in a file.
+
+    Of a window only the rows of its `share` are held, their partners', and those of what is carried on to the next.
     """
 
     def __init__(
-        self, store: KnowledgeStore, reading: Reading, streaming: Streaming, *, batch_size: int, scratch: Path | None
+        self,
+        store: KnowledgeStore,
+        reading: Reading,
+        streaming: Streaming,
+        *,
+        batch_size: int,
+        scratch: Path | None,
+        share: Share,
     ) -> None:
         assert streaming.cut is not None
         self._store, self._reading, self._streaming = store, reading, streaming
         self._cut: Cut = streaming.cut
-        self._batch_size, self._scratch = batch_size, scratch
+        self._batch_size, self._scratch, self._share = batch_size, scratch, share
         self._windows = self._plan()
         self._before = HeldRows(np.empty(0, np.int64), new_rows(0, store))
         self._shelf: Shelf | None = None
@@ -58,8 +52,10 @@ class WindowReader:
         if self._shelf is None and self._reading.partner is not None:
             self._shelf = self._gathered()
         window = next(self._windows)
-        partners = self._partners(window.order)
-        own = np.sort(np.concatenate([window.carried, window.read]))
+        mine = self._share.mine(window.order, self._batch_size)
+        partners = self._partners(mine)
+        carried, read = (self._wanted(samples, window.order, mine) for samples in (window.carried, window.read))
+        own = np.sort(np.concatenate([carried, read]))
         held = np.union1d(own, partners) if len(partners) else own
         rows = new_rows(len(held), self._store)
         if self._shelf is not None:
@@ -68,14 +64,22 @@ class WindowReader:
                 part = partners[start : start + step]
                 rows[np.searchsorted(held, part)] = self._shelf.take(self._taken, self._taken + len(part))
                 self._taken += len(part)
-        rows[np.searchsorted(held, window.carried)] = self._before[window.carried]
-        places = np.searchsorted(held, window.read)
-        for span, piece in read_pieces(self._store, self._reading.view, window.read, self._cut.strip_rows):
+        rows[np.searchsorted(held, carried)] = self._before[carried]
+        places = np.searchsorted(held, read)
+        for span, piece in read_pieces(self._store, self._reading.view, read, self._cut.strip_rows):
             rows[places[span]] = piece
         self._before = HeldRows(held, rows)
         if window.last:
             self.close()
         return Portion(order=window.order, rows=self._before), window.last
+
+    def _wanted(
+        self, samples: NDArray[np.int64], order: NDArray[np.int64], mine: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Those of `samples` whose rows are needed: what is `mine`, and what is not in this window's `order` yet."""
+        if self._share.ranks == 1:
+            return samples
+        return samples[np.isin(samples, mine) | ~np.isin(samples, order)]
 
     def _partners(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
         """The partners of the samples `order`, in that order, of those that have one."""
@@ -86,7 +90,8 @@ class WindowReader:
 
     def _gathered(self) -> Shelf | None:
         """All partners' rows, in the order in which windows will take them; None where there are none."""
-        wanted = np.concatenate([self._reading.kept[:0], *(self._partners(w.order) for w in self._plan())])
+        mine = (self._share.mine(window.order, self._batch_size) for window in self._plan())
+        wanted = np.concatenate([self._reading.kept[:0], *map(self._partners, mine)])
         if not len(wanted):
             return None
         shelf: Shelf
@@ -114,13 +119,21 @@ class BlockShuffle:
         Windows end where batches of this size do.
     scratch
         Folder for partners that find no room in the budget; the system's own for temporary files if None.
+    share
+        Whose rows are held; each portion's `order` is that of all ranks.
     """
 
     def __init__(
-        self, store: KnowledgeStore, streaming: Streaming, *, batch_size: int, scratch: Path | None = None
+        self,
+        store: KnowledgeStore,
+        streaming: Streaming,
+        *,
+        batch_size: int,
+        scratch: Path | None = None,
+        share: Share = WHOLE,
     ) -> None:
         self._store, self._streaming = store, streaming
-        self._batch_size, self._scratch = batch_size, scratch
+        self._batch_size, self._scratch, self._share = batch_size, scratch, share
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="block-shuffle")
         self._reading: Reading | None = None
         self._reader: WindowReader | None = None
@@ -145,7 +158,12 @@ class BlockShuffle:
         self._drop()
         self._reading = reading
         self._reader = WindowReader(
-            self._store, reading, self._streaming, batch_size=self._batch_size, scratch=self._scratch
+            self._store,
+            reading,
+            self._streaming,
+            batch_size=self._batch_size,
+            scratch=self._scratch,
+            share=self._share,
         )
         if len(reading.kept):
             self._read_ahead()

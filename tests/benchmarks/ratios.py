@@ -23,8 +23,8 @@ from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.data import load_dataset
 from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
-from kcd_pipeline.extraction.extract import Extractor
-from kcd_pipeline.losses import kd_loss
+from kcd_pipeline.extraction.extractor import Extractor
+from kcd_pipeline.losses import make_loss
 from kcd_pipeline.models import build_model
 from kcd_pipeline.models.weights import save_weights
 from kcd_pipeline.training.folder import RunFolder
@@ -119,7 +119,8 @@ def live_teacher(config: Config, stored_seconds: float) -> None:
         with torch.inference_mode():
             targets = teacher(views.batch(index, 0))
         loss = torch.nn.functional.cross_entropy(logits, labels)
-        return config.distill.ce_weight * loss + config.distill.kd_weight * kd_loss(logits, targets.clone(), 4.0)
+        knowledge = make_loss(config.distill)(logits, targets.clone(), labels)
+        return config.distill.ce_weight * loss + config.distill.kd_weight * knowledge
 
     order = permutation(0, 0, np.arange(len(dataset.train)))
     live = seconds(lambda: trainer.epoch(0, view=0, samples=len(order), parts=[(order, objective)]))

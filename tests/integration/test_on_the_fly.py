@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import torchvision
 import yaml
 import zarr
 from click.testing import CliRunner
@@ -86,3 +88,42 @@ def test_store_and_report_call_the_classes_by_their_labels(recipe: Path) -> None
     assert result.exit_code == 0, result.output
     assert "2: pagoda, dahlia" in page.read_text()
     assert json.loads((folder / "run" / "summary.json").read_text())["dataset"]["name"] == "tiny-imagenet"
+
+
+def test_imagenets_recipe_takes_torchvisions_weights_as_its_teacher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a picture of each of a thousand classes, and random weights where torchvision keeps what it has fetched
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    torch.manual_seed(0)
+    state = torchvision.models.resnet34().state_dict()
+    file = torchvision.models.ResNet34_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
+    (tmp_path / "torch" / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save(state, tmp_path / "torch" / "hub" / "checkpoints" / file)
+    picture = Image.fromarray(load_sample_images().images[0][:40, :50])
+    for split in ("train", "val"):
+        for number in range(1000):
+            place = tmp_path / "imagenet" / split / f"n{number:08d}"
+            place.mkdir(parents=True)
+            picture.save(place / "a.png")
+    settings = [
+        f"data.root={tmp_path / 'imagenet'}",
+        "data.image_size=32",
+        "data.workers=0",
+        f"store.path={tmp_path / 'store.zarr'}",
+        "store.views=1",
+        "student.model=resnet8",
+        "distill.epochs=1",
+        f"run.dir={tmp_path / 'run'}",
+        "run.device=cpu",
+    ]
+    arguments = [argument for setting in settings for argument in ("--set", setting)]
+    for command in ("extract-teacher", "distill"):
+        result = CliRunner().invoke(main, [command, "imagenet/resnet34-resnet18", *arguments])
+        assert result.exit_code == 0, result.output
+    teacher = zarr.open_group(tmp_path / "store.zarr", mode="r").attrs["made_from"]["teacher"]
+    assert teacher["model"] == "torchvision/resnet34"
+    assert teacher["weights_sha256"] == weights_hash(state)
+    said = CliRunner().invoke(main, ["train-teacher", "imagenet/resnet34-resnet18", *arguments])
+    assert said.exit_code == 2
+    assert "teacher.weights is torchvision/IMAGENET1K_V1: there is nothing to train" in said.output

@@ -136,7 +136,7 @@ def test_what_is_taught_in_windows_is_what_whole_views_teach(home: Path, space: 
     store = KnowledgeStore.open(home / "store.zarr")
     plan = PlanStore(RunFolder(home / "undisturbed").plans).read(2)
     assert plan.low.sum() == 45
-    taught = TaughtRows(plan, space=space, temperature=4.0)
+    taught = TaughtRows(plan, space=space, temperature=4.0, classes=store.layout.classes)
     streaming = plan_streaming(store, memory=BLOCKS, batch_size=32, partners=True)
     stream = open_stream(store, [], streaming, batch_size=32, scratch=home)
     for view in (0, 1):

@@ -42,7 +42,7 @@ def test_what_is_taught_depends_on_the_stored_rows_alone_and_leaves_them_as_they
     epsilon = np.float32([0, strength, strength])
     partner = np.array([NO_PARTNER, 4, 3])
     plan = Plan(stage=1, epoch=1, samples=N, kept=np.arange(3), partner=partner, epsilon=epsilon)
-    taught, before = TaughtRows(plan, space=space, temperature=temperature), rows.copy()
+    taught, before = TaughtRows(plan, space=space, temperature=temperature, classes=rows.shape[1]), rows.copy()
     together = taught.batch(rows, np.array(order))
     one_by_one = torch.cat([taught.batch(rows, np.array([sample])) for sample in order])
     torch.testing.assert_close(together, one_by_one, rtol=1e-5, atol=1e-5)

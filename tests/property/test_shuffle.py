@@ -18,7 +18,7 @@ from kcd_stores import (
     plan_streaming,
 )
 from kcd_stores.reading import spans
-from kcd_stores.shuffle import Cut, choose_cut, cut_batches, plan_windows
+from kcd_stores.shuffle import Cut, Share, choose_cut, cut_batches, plan_windows
 
 
 @st.composite
@@ -159,4 +159,39 @@ def test_any_epoch_of_any_store_in_either_mode(
             assert sorted(order) == kept.tolist()
             seen += order
         stream.close()
+        shares = [Share(rank=rank, ranks=3) for rank in range(3)]
         assert orders.setdefault(streaming.description, seen) == seen, "a budget chooses the mode, and nothing else"
+        for share in shares:
+            stream = open_stream(store, views, streaming, batch_size=batch_size, scratch=path, share=share)
+            orders_of_all = []
+            for now, then in zip(readings, [readings[1], None], strict=True):
+                for portion in stream.read(now, then):
+                    mine = share.mine(portion.order, batch_size)
+                    partners = partner[np.searchsorted(kept, mine)]
+                    for wanted in (mine, partners[partners >= 0]):
+                        expected = rows_of(layout, now.view, wanted).astype(np.float16)
+                        np.testing.assert_array_equal(portion.rows[wanted], expected)
+                    orders_of_all += portion.order.tolist()
+            stream.close()
+            assert orders_of_all == seen, "the order is the same for any number of ranks"
+
+
+@given(size=st.integers(0, 40), batch_size=st.integers(1, 12), ranks=st.integers(1, 5))
+def test_ranks_share_every_batch_between_them(size: int, batch_size: int, ranks: int) -> None:
+    order = np.random.default_rng(size).permutation(size)
+    shares = [Share(rank=rank, ranks=ranks) for rank in range(ranks)]
+    for batch in cut_batches(order, batch_size):
+        parts = [batch[share.of(len(batch))] for share in shares]
+        np.testing.assert_array_equal(np.concatenate(parts), batch)
+        sizes = [len(part) for part in parts]
+        assert sizes == sorted(sizes, reverse=True)
+        some = [size for size in sizes if size]
+        assert some[0] - some[-1] <= 1
+        assert some[-1] >= min(len(batch), 2)
+    assert sorted(np.concatenate([share.mine(order, batch_size) for share in shares])) == list(range(size))
+
+
+@pytest.mark.parametrize(("rank", "ranks"), [(2, 2), (-1, 3), (0, 0)])
+def test_a_rank_that_is_not_there_has_no_share(rank: int, ranks: int) -> None:
+    with pytest.raises(ValueError, match=f"no rank {rank} among {ranks}"):
+        Share(rank=rank, ranks=ranks)

@@ -35,13 +35,15 @@ def test_crop_flip_is_pad_crop_and_mirror(photographs: torch.Tensor, mode: str, 
     index = np.arange(len(photographs))
     views = augmentation(photographs, index, 3)
     padding_mode = {"zeros": "constant", "reflect": "reflect"}[mode]
-    for image, view, (top, left, mirrored) in zip(photographs, views, augmentation.parameters(index, 3).T, strict=True):
+    drawn = augmentation.parameters(index, 3, SIZE, SIZE).T
+    for image, view, (top, left, mirrored) in zip(photographs, views, drawn, strict=True):
         expected = tvf.pad(image, [4], padding_mode=padding_mode)[:, top : top + SIZE, left : left + SIZE]
         assert torch.equal(view, expected.flip(-1) if mirrored else expected)
 
 
 def test_crop_flip_uses_every_shift_and_both_sides() -> None:
-    top, left, mirrored = CropFlip(seed=0, padding=2, padding_mode="zeros", flip=True).parameters(np.arange(2000), 0)
+    augmentation = CropFlip(seed=0, padding=2, padding_mode="zeros", flip=True)
+    top, left, mirrored = augmentation.parameters(np.arange(2000), 0, SIZE, SIZE)
     assert set(top) == set(left) == {0, 1, 2, 3, 4}
     assert 900 < mirrored.sum() < 1100  # 1,000 +- 4.5 standard deviations
 

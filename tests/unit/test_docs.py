@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from kcd_pipeline.cli import main
 from kcd_pipeline.config import load_config, recipe_names
 from kcd_pipeline.config.reference import reference
 from kcd_stores import KnowledgeStore, Layout, make_encoding
@@ -28,11 +30,12 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
 
 
-def test_recipes_that_the_readme_names_exist() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`([a-z0-9-]+/[a-z0-9-]+)`", text))
-    assert named
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_recipes_that_are_named_exist(page: Path) -> None:
+    folders = "|".join({name.split("/")[0] for name in recipe_names() if "/" in name})
+    named = set(re.findall(rf"(?<![\w/])(?:{folders})/\w+-[\w-]+", page.read_text(encoding="utf-8")))
     assert named <= set(recipe_names())
+    assert named or page.name != "README.md"
 
 
 def test_the_readmes_own_recipe_is_a_valid_one(tmp_path: Path) -> None:
@@ -41,6 +44,11 @@ def test_the_readmes_own_recipe_is_a_valid_one(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(recipe)
     config = load_config(str(tmp_path / "mine.yaml"), ["seed=2", "distill.method=kd"])
     assert str(config.run_dir) == "runs/flowers/resnet8-kd-seed2"
+
+
+def test_the_list_of_models_is_what_the_command_prints() -> None:
+    listed = CliRunner().invoke(main, ["models"]).output
+    assert listed in (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
 
 
 def readmes_python() -> list[str]:

@@ -274,7 +274,7 @@ def test_a_row_perturbed_in_logit_space() -> None:
         epsilon=np.float32([0, 0.3]),
     )
     rows = np.float16([[5, 6, 7], [2, 0, 0], [0, 1, -1]])
-    taught = TaughtRows(plan, space="logits", temperature=4.0)
+    taught = TaughtRows(plan, space="logits", temperature=4.0, classes=3)
     batch = taught.batch(rows, np.array([1, 0]))
     np.testing.assert_allclose(batch, [[2, 0.3, -0.3], [5, 6, 7]], atol=1e-6)
     assert batch.dtype == torch.float32

@@ -49,7 +49,7 @@ def pixels(augmentation: Augmentation, sample: int, view: int) -> np.ndarray:
 
 def images_seen(one: Trainer, index: list[int], view: int) -> torch.Tensor:
     """What the model of `one` is given for samples `index` under the plan."""
-    ((_, images),) = one._batches(np.array(index), view, Perturbation(PLAN))
+    ((_, images),) = one._batches([np.array(index)], view, Perturbation(PLAN))
     return images
 
 

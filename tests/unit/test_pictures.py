@@ -135,14 +135,16 @@ def batches(data: Dataset, cut: list[np.ndarray], view: int) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
-@pytest.mark.parametrize("ahead", [1, 5])
+@pytest.mark.parametrize(("ahead", "piece"), [(1, 32), (5, 2), (2, 3)])
 def test_any_number_of_workers_and_any_prefetch_give_the_same_pixels(
-    root: Path, monkeypatch: pytest.MonkeyPatch, workers: int, ahead: int
+    root: Path, monkeypatch: pytest.MonkeyPatch, workers: int, ahead: int, piece: int
 ) -> None:
-    monkeypatch.setattr(picture_views, "AHEAD", ahead)
     order = np.random.default_rng(3).permutation(2 * EACH)
     cut = [order[:5], order[5:6], order[6:]]
-    alone, together = batches(load(root), cut, 2), batches(load(root, workers=workers), cut, 2)
+    alone = batches(load(root), cut, 2)
+    monkeypatch.setattr(picture_views, "AHEAD", ahead)
+    monkeypatch.setattr(picture_views, "PIECE", piece)
+    together = batches(load(root, workers=workers), cut, 2)
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
@@ -352,3 +354,9 @@ def test_a_part_of_the_pictures_has_the_views_that_they_have_in_the_whole(root: 
     seen = part.train_views(Renumbered(augment, samples), CPU).batch(index, 5)
     torch.testing.assert_close(seen, data.train_views(augment, CPU).batch(samples[index], 5), rtol=0, atol=0)
     assert part.test is data.test
+
+
+def test_a_test_folder_of_imagenet_has_no_labels_and_is_passed_over(root: Path) -> None:
+    (root / "test" / "images").mkdir(parents=True)
+    shutil.copy(root / "train" / "china" / "00.jpeg", root / "test" / "images")
+    assert len(load(root, name="tiny-imagenet").test) == 2 * EACH

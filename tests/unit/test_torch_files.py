@@ -60,6 +60,8 @@ def test_every_container_gives_the_same_weights_and_the_same_hash(tmp_path: Path
     hashes["old.pth"] = weights_hash(read(old))
     save_file(state, tmp_path / "w.safetensors")
     hashes["safetensors"] = weights_hash(read(tmp_path / "w.safetensors"))
+    save_file(parallel, tmp_path / "parallel.safetensors")
+    hashes["parallel safetensors"] = weights_hash(read(tmp_path / "parallel.safetensors"))
     assert hashes == dict.fromkeys(hashes, weights_hash(state))
 
 

@@ -35,6 +35,12 @@ class Identity:
     def describe(self) -> dict[str, Any]:
         return {"name": "none"}
 
+    def parameters(self, index: NDArray[np.int64], view: ArrayLike, height: int, width: int) -> NDArray[np.int64]:
+        return np.empty((0, len(index)), np.int64)
+
+    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+        return images
+
     def __call__(self, images: Tensor, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
         return images
 

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from kcd_pipeline.augmentation.frame import Frame
+from kcd_pipeline.moving import moved
 from kcd_stores.philox import below, draws
 
 
@@ -25,7 +26,7 @@ class CropFlip:
     def describe(self) -> dict[str, Any]:
         return {"name": "crop-flip", **vars(self)}
 
-    def parameters(self, index: NDArray[np.int64], view: ArrayLike) -> NDArray[np.int64]:
+    def parameters(self, index: NDArray[np.int64], view: ArrayLike, height: int, width: int) -> NDArray[np.int64]:
         """`[3, B]`: top and left of the crop in the padded image (0 .. 2*padding), and whether it is mirrored."""
         words = draws(self.seed, index, view, 3)
         positions = 2 * self.padding + 1
@@ -40,8 +41,19 @@ class CropFlip:
         ValueError
             If reflect padding is not smaller than the image.
         """
+        parameters = self.parameters(index, view, *images.shape[2:])
+        return self.apply(images, moved(parameters, images.device))
+
+    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+        """`images[B, C, H, W]` uint8 as views of `parameters[3, B]` on the same device: uint8 of the same shape.
+
+        Raises
+        ------
+        ValueError
+            If reflect padding is not smaller than the image.
+        """
         batch, _, height, width = images.shape
-        top, left, flip = torch.from_numpy(self.parameters(index, view)).to(images.device)
+        top, left, flip = parameters
         y = torch.arange(height, device=images.device) + (top - self.padding)[:, None]
         x = torch.arange(width, device=images.device).expand(batch, width)
         x = torch.where(flip[:, None] == 1, width - 1 - x, x) + (left - self.padding)[:, None]

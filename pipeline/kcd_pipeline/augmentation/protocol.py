@@ -18,6 +18,14 @@ class Augmentation(Protocol):
         """Everything that the pixels depend on, as a store records it."""
         ...
 
+    def parameters(self, index: NDArray[np.int64], view: ArrayLike, height: int, width: int) -> NDArray[np.int64]:
+        """`[P, B]`: all that the `view` (one, or `[B]`) of samples `index[B]` hangs on, for images of this size."""
+        ...
+
+    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+        """`images[B, C, H, W]` uint8 as views of `parameters[P, B]` on the same device: same shape, uint8."""
+        ...
+
     def __call__(self, images: Tensor, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
         """`images[B, C, H, W]` uint8 of samples `index[B]`, as their `view` (one, or `[B]`): same shape, uint8."""
         ...

@@ -23,5 +23,11 @@ class Renumbered:
     def __call__(self, images: Tensor, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
         return self._augmentation(images, self._samples[index], view)
 
+    def parameters(self, index: NDArray[np.int64], view: ArrayLike, height: int, width: int) -> NDArray[np.int64]:
+        return self._augmentation.parameters(self._samples[index], view, height, width)
+
+    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+        return self._augmentation.apply(images, parameters)
+
     def picture(self, picture: Image.Image, frame: Frame, sample: int, view: int) -> Tensor:
         return self._augmentation.picture(picture, frame, int(self._samples[sample]), view)

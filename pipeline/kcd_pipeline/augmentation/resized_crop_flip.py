@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from kcd_pipeline.augmentation.frame import Frame, as_pixels
+from kcd_pipeline.moving import moved
 from kcd_stores.philox import below, draws, uniform
 
 ATTEMPTS = 10  # boxes tried before the fallback, as torchvision does
@@ -74,8 +75,12 @@ class ResizedCropFlip:
 
     def __call__(self, images: Tensor, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
         """`images[B, C, H, W]` uint8 of samples `index[B]`, as their `view`: uint8 of the same shape."""
+        parameters = self.parameters(index, view, *images.shape[2:])
+        return self.apply(images, moved(parameters, images.device))
+
+    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+        """`images[B, C, H, W]` uint8 as views of `parameters[5, B]` on the same device: uint8 of the same shape."""
         height, width = images.shape[2:]
-        parameters = torch.from_numpy(self.parameters(index, view, height, width)).to(images.device)
         top, left, box_height, box_width, flip = parameters
         y, y_next, y_part = _positions(top, box_height, height)
         x, x_next, x_part = _positions(left, box_width, width)

@@ -8,6 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from kcd_pipeline.augmentation.protocol import Augmentation
+from kcd_pipeline.moving import lives_there, moved, moved_tensor
+
+DRAWN_AT_ONCE = 8192  # samples whose parameters are drawn together: a few hundred kilobytes
 
 
 class Normaliser:
@@ -39,9 +42,13 @@ class Views:
     Parameters
     ----------
     images
-        `[N, C, H, W]` uint8; moved to `device` whole.
+        `[N, C, H, W]` uint8; they lie where `resident` says, whole.
     mean, std
         Per channel, of pixels scaled to 0..1.
+    device
+        Where augmentation and normalisation run.
+    resident
+        As `run.resident`; on the host, a batch of images goes to the device when it is wanted.
     """
 
     def __init__(
@@ -52,8 +59,10 @@ class Views:
         mean: tuple[float, ...],
         std: tuple[float, ...],
         device: torch.device,
+        resident: str = "auto",
     ) -> None:
-        self._images = images.to(device)
+        self._device = device
+        self._images = images.to(device) if lives_there(images.nbytes, device, resident) else images
         self._augmentation = augmentation
         self.normalised = Normaliser(mean=mean, std=std, device=device)
 
@@ -68,11 +77,38 @@ class Views:
         ValueError
             If the augmentation does not fit images of this size.
         """
-        images = self._images[torch.from_numpy(index).to(self._images.device)]
-        pixels = self._augmentation(images, index, view)
-        return self.normalised(pixels)
+        return self._made(*self._drawn(index, view))
 
     def batches(self, cut: Sequence[NDArray[np.int64]], view: int) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-        """Each `index[B]` of `cut` in turn, with its views."""
-        for index in cut:
-            yield index, self.batch(index, view)
+        """Each `index[B]` of `cut` in turn, with its views; their parameters are drawn and moved many batches at once.
+
+        Raises
+        ------
+        ValueError
+            As `batch`.
+        """
+        for some in _together(cut):
+            where, parameters = self._drawn(np.concatenate(some), view)
+            start = 0
+            for index in some:
+                here = slice(start, start + len(index))
+                yield index, self._made(where[here], parameters[:, here])
+                start = here.stop
+
+    def _drawn(self, index: NDArray[np.int64], view: ArrayLike) -> tuple[Tensor, Tensor]:
+        """The samples `[n]` on the device of the images, and the parameters of their views `[P, n]` on the model's."""
+        parameters = self._augmentation.parameters(index, view, *self._images.shape[2:])
+        return moved(index, self._images.device), moved(parameters, self._device)
+
+    def _made(self, where: Tensor, parameters: Tensor) -> Tensor:
+        images = self._images[where]
+        if images.device != self._device:
+            images = moved_tensor(images, self._device)
+        return self.normalised(self._augmentation.apply(images, parameters))
+
+
+def _together(cut: Sequence[NDArray[np.int64]]) -> Iterator[Sequence[NDArray[np.int64]]]:
+    """Runs of batches of about DRAWN_AT_ONCE samples."""
+    each = max(DRAWN_AT_ONCE // max(len(cut[0]), 1), 1) if cut else 1
+    for start in range(0, len(cut), each):
+        yield cut[start : start + each]

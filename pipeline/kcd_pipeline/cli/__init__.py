@@ -1,6 +1,7 @@
 """The command line. Commands import what they need when they run: torch takes seconds, `--help` must not."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from kcd_pipeline.config.schema import ENCODING_NAMES, METHODS
 from kcd_pipeline.progress import human_bytes, human_seconds
 
 CHECKED_ROWS = 64  # before training: a moment even for a large teacher
+RANKED = ("distill",)  # what torchrun and accelerate launch may start
 HEADINGS = {
     "Stage 1, offline: a teacher and its knowledge": ["train-teacher", "extract-teacher"],
     "Stage 2, online: students": ["distill", "condense", "report"],
@@ -36,6 +38,12 @@ def main(debug: bool) -> None:
 
     Extract a teacher's knowledge once; train many students from the store, condensing it as they learn.
     """
+    command, ranks = click.get_current_context().invoked_subcommand, os.environ.get("WORLD_SIZE", "1")
+    if command not in RANKED and ranks != "1":
+        raise click.UsageError(
+            f"{command} is one process, but {ranks} were launched (the variable WORLD_SIZE says so); only "
+            f"{' and '.join(RANKED)} trains on several ranks. Run it without torchrun or accelerate launch."
+        )
 
 
 def complete_recipe(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
@@ -81,13 +89,27 @@ def train_teacher_command(config: str, overrides: tuple[str, ...], overwrite: bo
 @takes_config
 @click.option("--overwrite", is_flag=True, help="Start anew, replacing the store that is there.")
 @click.option("--dry-run", is_flag=True, help="Say what it would cost, from a short measured trial; write nothing.")
-def extract_teacher_command(config: str, overrides: tuple[str, ...], overwrite: bool, dry_run: bool) -> None:
+@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Share the work among N processes.")
+@click.option("--scheduler", metavar="ADDRESS", help="Share it among the workers of a dask cluster (tcp://host:8786).")
+def extract_teacher_command(
+    config: str,
+    overrides: tuple[str, ...],
+    overwrite: bool,
+    dry_run: bool,
+    workers: int | None,
+    scheduler: str | None,
+) -> None:
     """Run the teacher of CONFIG over every view of every sample and write its logits into the knowledge store.
 
-    Called again, it makes what is missing, or says that the store is complete.
+    Called again, it makes what is missing, or says that the store is complete. Any number of workers, which may come
+    and go, write the same store as one process.
     """
+    if workers is not None and scheduler is not None:
+        raise click.UsageError("--workers starts a cluster and --scheduler uses one that runs: give one of them")
+    if dry_run and (workers is not None or scheduler is not None):
+        raise click.UsageError("--dry-run is a trial in this process: leave --workers and --scheduler out")
     settings = load_config(config, overrides)
-    from kcd_pipeline.extraction import estimate, extract_teacher
+    from kcd_pipeline.extraction import Cluster, estimate, extract_teacher
 
     if dry_run:
         cost = estimate(settings)
@@ -97,7 +119,8 @@ def extract_teacher_command(config: str, overrides: tuple[str, ...], overwrite: 
             f"written to {settings.store.path}."
         )
         return
-    done = extract_teacher(settings, overwrite=overwrite)
+    cluster = None if workers is None and scheduler is None else Cluster(workers=workers, scheduler=scheduler)
+    done = extract_teacher(settings, overwrite=overwrite, cluster=cluster)
     store = done.store
     rows = settings.store.views * store.layout.samples
     if not done.blocks_made:
@@ -127,19 +150,28 @@ def distill_command(
 
     Where the teacher's weights are at hand, a few rows are made again first: a store that has drifted apart from data
     or augmentation is refused before anything is trained on it.
+
+    Several processes train it together under torchrun or accelerate launch: docs/ranks.md.
     """
     if resume and overwrite:
         raise click.UsageError("--resume goes on and --overwrite starts anew: give one of them")
     if method is not None:
         overrides = (*overrides, f"distill.method={method}")
     settings = load_config(config, overrides)
+    from kcd_pipeline.check import compare_with_teacher
+    from kcd_pipeline.data import load_dataset
     from kcd_pipeline.distillation import distill
+    from kcd_pipeline.training.folder import RunFolder
+    from kcd_pipeline.training.ranks import joined
 
-    if not no_check and settings.distill.method != "none" and settings.teacher.weights.is_file():
-        from kcd_pipeline.check import compare_with_teacher
-
-        compare_with_teacher(settings, rows=CHECKED_ROWS)
-    run = distill(settings, resume=resume, overwrite=overwrite)
+    trains = overwrite or not RunFolder(settings.run_dir).finished
+    with joined(settings.run) as ranks:
+        dataset = load_dataset(settings.data)
+        if trains and not no_check and settings.distill.method != "none" and settings.teacher.weights.is_file():
+            ranks.agreed(lambda: compare_with_teacher(settings, rows=CHECKED_ROWS, dataset=dataset))
+        run = distill(settings, resume=resume, overwrite=overwrite, dataset=dataset)
+        if not ranks.first:
+            return
     summary = run.summary
     state = "The run was finished already" if run.already else f"{summary['seconds']:.0f} s"
     click.echo(

@@ -4,13 +4,14 @@
 """
 
 import errno
+import os
 import sys
 import traceback
 from typing import Any
 
 import click
 
-from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.errors import EndedElsewhereError, FailedError, UserError
 from kcd_stores.errors import StoreError, StoreUsageError
 
 INTERRUPTED = 130
@@ -51,6 +52,8 @@ def explain(error: Exception) -> tuple[str, int]:
     """The message and the exit code of an error."""
     if isinstance(error, UserError | StoreUsageError):
         return f"Error: {error}", 2
+    if isinstance(error, EndedElsewhereError):
+        return "", 1
     if isinstance(error, FailedError | StoreError):
         return f"Failed: {error}", 1
     if isinstance(error, OSError) and error.errno is not None:
@@ -62,6 +65,12 @@ def explain(error: Exception) -> tuple[str, int]:
         f"`kcd-pipeline --debug ...` for the traceback, and report it with that.",
         1,
     )
+
+
+def _speaker() -> str:
+    """Which of several ranks says it, where it is not the first."""
+    rank = os.environ.get("RANK", "0")
+    return "" if rank == "0" else f"[rank {rank}] "
 
 
 def _system_reason(error: OSError) -> str:
@@ -83,5 +92,6 @@ def _file(error: OSError) -> str:
 
 
 def _end(message: str, code: int) -> None:
-    click.echo(message, err=True)
+    if message:
+        click.echo(f"{_speaker()}{message}", err=True)
     sys.exit(code)

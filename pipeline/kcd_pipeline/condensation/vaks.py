@@ -90,4 +90,18 @@ def blend(first: Tensor, second: Tensor, epsilon: Tensor, *, space: str, tempera
     return temperature * (torch.logaddexp(log_first, weight.log() + log_second) - torch.log1p(weight))
 
 
-__all__ = ["NO_PARTNER", "Partition", "assembled", "blend", "partition", "strengths"]
+def blend_features(first: Tensor, second: Tensor, epsilon: Tensor, *, space: str) -> Tensor:
+    """`blend`, of penultimate features `first[B, D]` and `second[B, D]`: `[B, D]`.
+
+    The last layer being linear, `f1 + eps * f0` are the features whose logits are `z1 + eps * z0`, but for its bias;
+    the arithmetic blends are means of the features with the weights of the probabilities.
+    """
+    weight = epsilon[:, None]
+    if space == "logits":
+        return first + weight * second
+    if space == "pair":
+        return torch.lerp(first, second, weight)
+    return (first + weight * second) / (1 + weight)
+
+
+__all__ = ["NO_PARTNER", "Partition", "assembled", "blend", "blend_features", "partition", "strengths"]

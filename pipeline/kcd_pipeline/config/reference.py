@@ -60,7 +60,7 @@ def _plain(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(_plain(item) for item in value)}]"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.0f}" if value.is_integer() and abs(value) >= 1e4 else f"{value:.4g}"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return value.as_posix() if isinstance(value, Path) else str(value)

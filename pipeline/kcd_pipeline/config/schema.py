@@ -251,7 +251,18 @@ class RunConfig(Section):
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="auto: a GPU where there is one")
     precision: Literal["float32", "fp16", "bf16"] = Field(default="float32", description="of training arithmetic")
-    threads: Count | None = Field(default=None, description="CPU threads; torch's own choice if not given")
+    compile: bool = Field(default=False, description="torch.compile the model: slower to begin, faster steps on a GPU")
+    resident: Literal["auto", "device", "host"] = Field(
+        default="auto",
+        description="where images and the current view wait for a GPU: in its memory, in the host's, or in its memory "
+        "where they take at most half of what is free",
+    )
+    batch_norm: Literal["synchronised", "local"] = Field(
+        default="synchronised",
+        description="several ranks: over the batch of all of them, as one process would, or each over its own part; "
+        "docs/ranks.md",
+    )
+    threads: Count | None = Field(default=None, description="CPU threads a process; torch's own choice if not given")
 
     @field_validator("dir")
     @classmethod

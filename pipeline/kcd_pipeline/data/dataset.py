@@ -46,9 +46,15 @@ class ImageSplit(Protocol):
         ...
 
     def views(
-        self, augmentation: Augmentation, *, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+        self,
+        augmentation: Augmentation,
+        *,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        device: torch.device,
+        resident: str = "auto",
     ) -> ViewSource:
-        """Batches of it as a model's input."""
+        """Batches of it as a model's input; images in memory lie where `resident` says (`run.resident`)."""
         ...
 
 
@@ -94,10 +100,16 @@ class Split:
         return Split(images=self.images[index], labels=self.labels[index])
 
     def views(
-        self, augmentation: Augmentation, *, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+        self,
+        augmentation: Augmentation,
+        *,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        device: torch.device,
+        resident: str = "auto",
     ) -> ViewSource:
-        """Batches of it as a model's input; all images are moved to `device`."""
-        return Views(self.images, augmentation, mean=mean, std=std, device=device)
+        """Batches of it as a model's input; the images lie where `resident` says (`run.resident`)."""
+        return Views(self.images, augmentation, mean=mean, std=std, device=device, resident=resident)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,13 +147,13 @@ class Dataset:
         """What people call class `label`."""
         return (self.label_names or self.classes)[label]
 
-    def train_views(self, augmentation: Augmentation, device: torch.device) -> ViewSource:
+    def train_views(self, augmentation: Augmentation, device: torch.device, resident: str = "auto") -> ViewSource:
         """Batches of the training set as models see them."""
-        return self.train.views(augmentation, mean=self.mean, std=self.std, device=device)
+        return self.train.views(augmentation, mean=self.mean, std=self.std, device=device, resident=resident)
 
-    def test_views(self, augmentation: Augmentation, device: torch.device) -> ViewSource:
+    def test_views(self, augmentation: Augmentation, device: torch.device, resident: str = "auto") -> ViewSource:
         """Batches of the test set as models see them."""
-        return self.test.views(augmentation, mean=self.mean, std=self.std, device=device)
+        return self.test.views(augmentation, mean=self.mean, std=self.std, device=device, resident=resident)
 
     def restricted(self, samples: NDArray[np.int64]) -> "Dataset":
         """The same test set, and of the training set only `samples[K]`, numbered 0 to K-1."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -15,9 +16,11 @@ from kcd_pipeline.data.listing import ANNOTATIONS, Listing, list_annotated, list
 from kcd_pipeline.data.pictures import PictureSplit
 from kcd_pipeline.errors import UserError
 
-TEST_NAMES = ("test", "val")
 WORDS = "words.txt"  # beside train/: class, tab, what people call it (and synonyms after commas)
 MEASURED = 1000  # pictures from which normalisation is taken where all would have to be decoded for it
+
+
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation of each channel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,18 +29,18 @@ class Kind:
 
     size: int | None
     margin: float  # the shorter side is scaled to margin * size
-    mean: tuple[float, ...] | None
-    std: tuple[float, ...] | None
+    normalisation: Normalisation | None
     on_the_fly: bool
+    tests: tuple[str, ...] = ("val",)  # where the test set is; a `test` of the two ImageNets has no labels
 
 
 KINDS = {
-    "imagefolder": Kind(size=None, margin=1, mean=None, std=None, on_the_fly=False),
+    "imagefolder": Kind(size=None, margin=1, normalisation=None, on_the_fly=False, tests=("test", "val")),
     "tiny-imagenet": Kind(
-        size=64, margin=1, mean=(0.4802, 0.4481, 0.3975), std=(0.2770, 0.2691, 0.2821), on_the_fly=True
+        size=64, margin=1, normalisation=((0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)), on_the_fly=True
     ),
     "imagenet": Kind(
-        size=224, margin=256 / 224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), on_the_fly=True
+        size=224, margin=256 / 224, normalisation=((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), on_the_fly=True
     ),
 }
 
@@ -51,32 +54,29 @@ def load(config: DataConfig) -> Dataset:
         If a folder is missing, the classes of the splits differ, an image cannot be read, or a size is needed.
     """
     kind = KINDS[config.name]
-    train, test = _listings(config.root)
+    train, test = _listings(config.root, kind.tests)
     size = config.image_size or kind.size
+    frame = None if size is None else Frame(size=size, resize=round(size * kind.margin))
     fly = kind.on_the_fly if config.on_the_fly is None else config.on_the_fly
-    if fly and size is None:
+    known = (config.mean, config.std) if config.mean and config.std else kind.normalisation
+    splits: list[ImageSplit]
+    if fly and frame is None:
         raise UserError(
             f"{config.name} in {config.root}: images that are decoded on the fly need one size, set data.image_size"
         )
-    frame = None if size is None else Frame(size=size, resize=round(size * kind.margin))
-    mean, std = (config.mean, config.std) if config.mean and config.std else (kind.mean, kind.std)
-    chosen = [
-        listing if limit is None else listing.limited(limit)
-        for listing, limit in ((train, config.limit_per_class), (test, config.test_limit_per_class))
-    ]
     if fly and frame is not None:
-        splits: list[ImageSplit] = [PictureSplit(listing=part, frame=frame, workers=config.workers) for part in chosen]
-        if mean is None or std is None:
-            mean, std = _measured(PictureSplit(listing=train, frame=frame, workers=0))
-    elif mean is None or std is None:
+        splits = [PictureSplit(listing=part, frame=frame, workers=config.workers) for part in (train, test)]
+        mean, std = known or _measured(splits[0])
+        splits = [_limited(splits[0], config.limit_per_class), _limited(splits[1], config.test_limit_per_class)]
+    elif known:
+        mean, std = known
+        parts = (_limited(train, config.limit_per_class), _limited(test, config.test_limit_per_class))
+        splits = [imagefolder.decoded(part, frame) for part in parts]
+    else:
         whole = imagefolder.decoded(train, frame)
         mean, std = measured_normalisation(whole.images)
-        splits = [
-            whole if config.limit_per_class is None else whole.limited(config.limit_per_class),
-            imagefolder.decoded(chosen[1], frame),
-        ]
-    else:
-        splits = [imagefolder.decoded(part, frame) for part in chosen]
+        tested = imagefolder.decoded(_limited(test, config.test_limit_per_class), frame)
+        splits = [_limited(whole, config.limit_per_class), tested]
     return Dataset(
         name=config.name,
         classes=train.classes,
@@ -88,17 +88,27 @@ def load(config: DataConfig) -> Dataset:
     )
 
 
-def _listings(root: Path) -> tuple[Listing, Listing]:
-    test_root = next((root / name for name in TEST_NAMES if _holds_something(root / name)), None)
+class _Limitable(Protocol):
+    def limited(self, per_class: int) -> Self: ...
+
+
+_Part = TypeVar("_Part", bound=_Limitable)
+
+
+def _limited(part: _Part, per_class: int | None) -> _Part:
+    return part if per_class is None else part.limited(per_class)
+
+
+def _listings(root: Path, tests: tuple[str, ...]) -> tuple[Listing, Listing]:
+    test_root = next((root / name for name in tests if _holds_something(root / name)), None)
     if not (root / "train").is_dir() or test_root is None:
         raise UserError(
             f"{root.resolve()} is not an image folder: expected train/<class>/*.png (or jpg, ...) and the same below "
-            f"test/ or val/. Set data.root to the folder that holds both."
+            f"{'/ or '.join(tests)}/. Set data.root to the folder that holds both."
         )
     train = list_folder(root / "train")
-    annotated = next((root / name for name in TEST_NAMES if (root / name / ANNOTATIONS).is_file()), None)
-    if annotated is not None:
-        return train, list_annotated(annotated, train.classes)
+    if (test_root / ANNOTATIONS).is_file():
+        return train, list_annotated(test_root, train.classes)
     if not any(entry.is_dir() for entry in test_root.iterdir()):
         raise UserError(
             f"{test_root} holds files and no folders of classes: sort its images into {test_root.name}/<class>/, as "
@@ -117,7 +127,7 @@ def _holds_something(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
-def _measured(split: PictureSplit) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _measured(split: ImageSplit) -> Normalisation:
     """Normalisation from MEASURED pictures spread evenly over a split."""
     samples = np.linspace(0, len(split) - 1, min(MEASURED, len(split))).astype(int).tolist()
     return measured_normalisation(torch.stack([split.image(sample) for sample in samples]))

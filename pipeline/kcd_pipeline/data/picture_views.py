@@ -1,8 +1,8 @@
 """Views of pictures on disk, decoded and augmented by torch's DataLoader workers ahead of the training loop.
 
-The order of an epoch is known before it begins, so workers are told whole batches in that order, and hand them back in
-that order. A view is a pure function of (seed, sample, view): how many workers there are, how far they run ahead and
-who makes which batch changes nothing.
+The order of an epoch is known before it begins, so workers are told pieces of batches in that order, and hand them back
+in that order. A view is a pure function of (seed, sample, view): how many workers there are, how far they run ahead and
+who makes which piece changes nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,8 @@ from kcd_pipeline.errors import FailedError, UserError
 if TYPE_CHECKING:  # a split makes its views: at run time the one imports the other
     from kcd_pipeline.data.pictures import PictureSplit
 
-AHEAD = 2  # batches that each worker makes ahead
+PIECE = 32  # pictures that a worker makes at a time: a whole batch of one worker would let the others wait for it
+AHEAD = 4  # pieces that each worker makes ahead
 
 Request = tuple[NDArray[np.int64], NDArray[np.int64]]  # samples and views, [B] each
 
@@ -66,18 +67,8 @@ class PictureViews:
         self._size = len(split)
         self._requests, self._made = _Requests(), _Batches(split, augmentation)
         self.normalised = Normaliser(mean=mean, std=std, device=device)
-        workers = split.workers
-        self._loader: DataLoader[Any] = DataLoader(
-            self._made,
-            batch_size=None,  # a request is a batch already
-            sampler=self._requests,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            prefetch_factor=AHEAD if workers else None,
-            pin_memory=device.type == "cuda",
-            collate_fn=_as_it_is,
-            generator=torch.Generator(),  # torch's global one is for initial weights alone
-        )
+        self._workers, self._pinned = split.workers, device.type == "cuda"
+        self._loader = self._new_loader()
 
     def __len__(self) -> int:
         return self._size
@@ -104,10 +95,34 @@ class PictureViews:
         FailedError
             If a worker died.
         """
-        self._requests.next = [_request(index, view) for index in cut]
+        pieces = [_pieces(index) for index in cut]
+        self._requests.next = [_request(piece, view) for batch in pieces for piece in batch]
         made = iter(self._loader)
-        for index in cut:
-            yield index, self.normalised(_pixels(_next(made)))
+        try:
+            for index, batch in zip(cut, pieces, strict=True):
+                yield index, self.normalised(torch.cat([_pixels(_next(made)) for _ in batch]))
+        except BaseException:  # also when whoever asked goes away before the end
+            del made  # with the loader the last reference: workers end now, not when garbage is next collected
+            self._loader = self._new_loader()
+            raise
+
+    def _new_loader(self) -> DataLoader[Any]:
+        """Workers start with the first pass, and go on into the next."""
+        return DataLoader(
+            self._made,
+            batch_size=None,  # a request is what a worker makes at a time
+            sampler=self._requests,
+            num_workers=self._workers,
+            persistent_workers=self._workers > 0,
+            prefetch_factor=AHEAD if self._workers else None,
+            pin_memory=self._pinned,
+            collate_fn=_as_it_is,
+            generator=torch.Generator(),  # torch's global one is for initial weights alone
+        )
+
+
+def _pieces(index: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    return [index[start : start + PIECE] for start in range(0, len(index), PIECE)]
 
 
 def _request(index: NDArray[np.int64], view: ArrayLike) -> Request:

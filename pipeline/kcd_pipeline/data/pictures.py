@@ -111,9 +111,15 @@ class PictureSplit:
         return replace(self, listing=self.listing.chosen(samples))
 
     def views(
-        self, augmentation: Augmentation, *, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+        self,
+        augmentation: Augmentation,
+        *,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        device: torch.device,
+        resident: str = "auto",
     ) -> ViewSource:
-        """Batches of it as a model's input, decoded ahead of need."""
+        """Batches of it as a model's input, decoded ahead of need; none are in memory to be `resident`."""
         return PictureViews(self, augmentation, mean=mean, std=std, device=device)
 
 

@@ -3,16 +3,28 @@
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from kcd_pipeline.augmentation import permutation
-from kcd_pipeline.condensation import Perturbation, TaughtRows, condense, new_values, stage_of, update_values
+from kcd_pipeline.condensation import (
+    Perturbation,
+    ResidentRows,
+    TaughtRows,
+    condense,
+    new_values,
+    resident,
+    stage_of,
+    update_values,
+)
 from kcd_pipeline.config import Config
 from kcd_pipeline.distillation.given import GivenPlans
 from kcd_pipeline.errors import FailedError
-from kcd_pipeline.losses import make_loss
+from kcd_pipeline.losses import make_feature_loss, make_loss
+from kcd_pipeline.models.tap import FeatureTap
 from kcd_pipeline.training.folder import RunFolder
+from kcd_pipeline.training.ranks import ALONE, Ranks
 from kcd_pipeline.training.session import Lesson
 from kcd_pipeline.training.trainer import EpochResult, Objective, Part, labels_only
 from kcd_stores import (
@@ -29,6 +41,8 @@ from kcd_stores import (
     open_stream,
 )
 
+CPU = torch.device("cpu")
+
 
 class StudentCurriculum:
     """Epoch e: the samples of its stage's plan, as view `e mod V`, taught by the stored rows of that view.
@@ -44,10 +58,16 @@ class StudentCurriculum:
         knowledge: tuple[KnowledgeStore, Streaming] | None,
         samples: int,
         given: GivenPlans | None = None,
+        *,
+        ranks: Ranks = ALONE,
+        device: torch.device = CPU,
+        tap: FeatureTap | None = None,
     ) -> None:
         self._config, self._knowledge, self._samples, self._given = config, knowledge, samples, given
+        self._ranks, self._device = ranks, device
         self._condense, self._loss = config.condense, make_loss(config.distill)
-        self._scratch = folder.path
+        self._tap, self._feature_loss = tap, make_feature_loss(config.distill)
+        self._scratch = folder.path if folder.path.is_dir() else None  # only rank 0 is sure to see the folder
         self._epochs, self._views = config.distill.epochs, config.store.views
         self._values_path = folder.values
         self._plans = PlanStore(folder.plans)
@@ -57,16 +77,7 @@ class StudentCurriculum:
 
     def start(self, epoch: int) -> None:
         """Restore values and plan as they stood before `epoch`, and begin to read ahead."""
-        if epoch:
-            self._values = ValueStore.open(self._values_path, writable=True)
-            self._value, self._frequency = self._values.read(epoch - 1)
-            self._entropy = self._values.read_entropy(epoch - 1)
-            self._plan = self._plans.read(self._stage(epoch - 1))
-        else:
-            self._values = ValueStore.create(self._values_path, epochs=self._epochs, samples=self._samples)
-            self._value, self._frequency = new_values(self._samples)
-            self._entropy = np.full(self._samples, np.nan, dtype=np.float32)
-            self._plans.write(self._plan)
+        self._plan = self._ranks.agreed(lambda: self._restored(epoch))
         if self._knowledge is not None:
             self._stream = open_stream(
                 self._knowledge[0],
@@ -74,12 +85,25 @@ class StudentCurriculum:
                 self._knowledge[1],
                 batch_size=self._config.distill.batch_size,
                 scratch=self._scratch,
+                share=self._ranks.share,
             )
+
+    def _restored(self, epoch: int) -> Plan:
+        """The plan before `epoch`; values as they stood then, which rank 0 alone keeps."""
+        if epoch:
+            self._values = ValueStore.open(self._values_path, writable=True)
+            self._value, self._frequency = self._values.read(epoch - 1)
+            self._entropy = self._values.read_entropy(epoch - 1)
+            return self._plans.read(self._stage(epoch - 1))
+        self._values = ValueStore.create(self._values_path, epochs=self._epochs, samples=self._samples)
+        self._value, self._frequency = new_values(self._samples)
+        self._entropy = np.full(self._samples, np.nan, dtype=np.float32)
+        self._plans.write(self._plan)
+        return self._plan
 
     def lesson(self, epoch: int) -> Lesson:
         if self._stage(epoch) != self._plan.stage:
-            self._plan = self._condensed(epoch)
-            self._plans.write(self._plan)
+            self._plan = self._ranks.agreed(lambda: self._condensed(epoch))
         return Lesson(
             view=epoch % self._views,
             samples=len(self._plan.kept),
@@ -89,6 +113,10 @@ class StudentCurriculum:
         )
 
     def learnt(self, epoch: int, result: EpochResult) -> dict[str, int]:
+        return self._ranks.agreed(lambda: self._noted(epoch, result))
+
+    def _noted(self, epoch: int, result: EpochResult) -> dict[str, int]:
+        """Values and frequencies after `epoch`, written; what this process has read of the store for it."""
         try:
             update_values(self._value, self._frequency, result.order, result.entropy)
         except ValueError as error:
@@ -107,8 +135,12 @@ class StudentCurriculum:
         return stage_of(epoch, self._condense.interval) if self._config.distill.method == "kcd" else 0
 
     def _condensed(self, epoch: int) -> Plan:
-        if self._given is not None:
-            return self._given.plan(self._stage(epoch))
+        """The plan of the stage that `epoch` opens, written."""
+        plan = self._ranked(epoch) if self._given is None else self._given.plan(self._stage(epoch))
+        self._plans.write(plan)
+        return plan
+
+    def _ranked(self, epoch: int) -> Plan:
         return condense(
             self._values,
             before=self._plan,
@@ -124,12 +156,16 @@ class StudentCurriculum:
             yield permutation(self._config.seed, epoch, self._plan.kept), labels_only
             return
         space = "pair" if self._condense.perturb == "pair" else self._condense.space
-        taught = TaughtRows(self._plan, space=space, temperature=self._config.distill.temperature)
+        temperature = self._config.distill.temperature
+        assert self._knowledge is not None  # or there were no stream
+        classes = self._knowledge[0].layout.classes
+        taught = TaughtRows(self._plan, space=space, temperature=temperature, classes=classes, device=self._device)
         # what the next epoch reads is known ahead, unless a condensation comes first
         same_plan = epoch + 1 < self._epochs and self._stage(epoch + 1) == self._plan.stage
         then = self._reading(epoch + 1) if same_plan else None
         for portion in self._stream.read(self._reading(epoch), then):
-            yield portion.order, self._objective(taught, portion.rows)
+            rows = resident(portion.rows, self._device, self._config.run.resident)
+            yield portion.order, self._objective(taught, rows, classes)
 
     def _reading(self, epoch: int) -> Reading:
         plan = self._plan
@@ -137,13 +173,17 @@ class StudentCurriculum:
         partner = np.where(plan.epsilon > 0, plan.partner, NO_PARTNER) if plan.epsilon.any() else None
         return Reading(seed=self._config.seed, epoch=epoch, view=epoch % self._views, kept=plan.kept, partner=partner)
 
-    def _objective(self, taught: TaughtRows, rows: Rows) -> Objective:
-        """ce_weight * CE + kd_weight * the chosen loss towards what is taught of `rows`."""
+    def _objective(self, taught: TaughtRows, rows: Rows | ResidentRows, classes: int) -> Objective:
+        """ce_weight * CE + kd_weight * the chosen loss towards what is taught of `rows`, and what is on features."""
         distill = self._config.distill
 
         def objective(logits: Tensor, labels: Tensor, index: np.ndarray) -> Tensor:
-            targets = taught.batch(rows, index).to(logits.device, non_blocking=True)
-            knowledge = self._loss(logits, targets, labels)
-            return distill.ce_weight * F.cross_entropy(logits, labels) + distill.kd_weight * knowledge
+            targets = taught.batch(rows, index)
+            knowledge = self._loss(logits, targets[:, :classes], labels)
+            loss = distill.ce_weight * F.cross_entropy(logits, labels) + distill.kd_weight * knowledge
+            if self._feature_loss is None or self._tap is None:
+                return loss
+            weight, of_features = self._feature_loss
+            return loss + weight * of_features(self._tap.take(), targets[:, classes:])
 
         return objective

@@ -1,5 +1,6 @@
 """Stage 2: one student from one knowledge store, into one run folder."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,14 +8,18 @@ from torch import nn
 
 from kcd_pipeline.augmentation import Augmentation, Renumbered, build_augmentation
 from kcd_pipeline.config import Config
+from kcd_pipeline.config.losses import DistLossConfig, PktLossConfig
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.distillation.given import open_given_plans
+from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import model_for
+from kcd_pipeline.models.tap import FeatureTap
 from kcd_pipeline.models.weights import parameter_count
 from kcd_pipeline.provenance import expected_origin, software
 from kcd_pipeline.training.device import seeded
 from kcd_pipeline.training.folder import RunFolder
+from kcd_pipeline.training.ranks import Ranks, joined
 from kcd_pipeline.training.session import run_epochs
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import (
@@ -38,24 +43,36 @@ class Distillation:
     already: bool
 
 
-def distill(config: Config, *, resume: bool = False, overwrite: bool = False) -> Distillation:
-    """Train the student of a recipe, or go on with it.
+def distill(
+    config: Config, *, resume: bool = False, overwrite: bool = False, dataset: Dataset | None = None
+) -> Distillation:
+    """Train the student of a recipe, or go on with it; `dataset` is the recipe's, where it is loaded already.
 
     Raises
     ------
     UserError, StoreUsageError
         If data or store are missing or do not match, or the run folder is not this run's.
     FailedError
-        If training diverges.
+        If training diverges, or another rank ends.
     """
+    with joined(config.run) as ranks:
+        return _distill(config, ranks, dataset or load_dataset(config.data), resume=resume, overwrite=overwrite)
+
+
+def _distill(config: Config, ranks: Ranks, whole: Dataset, *, resume: bool, overwrite: bool) -> Distillation:
+    _require_loss_of_samples(config, ranks)
     folder = RunFolder(config.run_dir)
-    whole, augmentation = load_dataset(config.data), build_augmentation(config.augmentation)
+    augmentation = build_augmentation(config.augmentation)
     store = open_matching_store(config, whole, augmentation)
     dataset, augmentation = _part_taught(whole, augmentation, store)
     taught_by = None if config.distill.method == "none" else store
     # before the folder is claimed or cleared: a model or a device that is not there must cost nothing
+    student = _new_student(config, dataset)
+    tap = None
+    if taught_by is not None and taught_by.encoding.extra:
+        tap = FeatureTap(student, image_shape=dataset.image_shape, classes=len(dataset.classes))
     trainer = Trainer(
-        _new_student(config, dataset),
+        student,
         dataset,
         augmentation,
         optimisation=config.distill,
@@ -70,17 +87,30 @@ def distill(config: Config, *, resume: bool = False, overwrite: bool = False) ->
         **({} if given is None else {"plans": given.digest}),
     }
     knowledge = None if taught_by is None or streaming is None else (taught_by, streaming)
-    with one_writer(folder.path):
+
+    def claimed() -> dict[str, Any] | None:
+        """The summary of a run that is finished already."""
+        held.enter_context(one_writer(folder.path))
         folder.claim(config.plain(), origin, resume=resume, overwrite=overwrite)
-        if folder.finished:
-            return Distillation(folder=folder, summary=folder.read_summary(), already=True)
-        curriculum = StudentCurriculum(config, folder, knowledge, len(dataset.train), given)
-        best = _train(config, folder, trainer, curriculum)
+        return folder.read_summary() if folder.finished else None
+
+    def ended() -> dict[str, Any]:
         summary = _summary(config, folder, dataset, store, best) | {
             "parameters": parameter_count(trainer.model),
             "streaming": origin["streaming"],
         }
         folder.write_summary(summary)
+        return summary
+
+    with ExitStack() as held:
+        finished = ranks.agreed(claimed)
+        if finished is not None:
+            return Distillation(folder=folder, summary=finished, already=True)
+        curriculum = StudentCurriculum(
+            config, folder, knowledge, len(dataset.train), given, ranks=ranks, device=trainer.device, tap=tap
+        )
+        best = _train(config, folder, trainer, curriculum)
+        summary = ranks.agreed(ended)
     return Distillation(folder=folder, summary=summary, already=False)
 
 
@@ -92,6 +122,19 @@ def _part_taught(
     if rows is None:
         return dataset, augmentation
     return dataset.restricted(rows.samples), Renumbered(augmentation, rows.samples)
+
+
+def _require_loss_of_samples(config: Config, ranks: Ranks) -> None:
+    """Refuse a loss that compares the samples of a batch with each other where each rank would see only its part."""
+    loss = config.distill.loss
+    compares = (isinstance(loss, DistLossConfig) and loss.gamma) or (isinstance(loss, PktLossConfig) and loss.beta)
+    if ranks.several and config.distill.method != "none" and compares:
+        without = "gamma" if isinstance(loss, DistLossConfig) else "beta"
+        raise UserError(
+            f"distill.loss.name is {loss.name}, which compares all samples of a batch with each other, but this is "
+            f"rank {ranks.share.rank} of {ranks.share.ranks}, and each sees only its part of one. Train it in one "
+            f"process, or set distill.loss.{without}=0."
+        )
 
 
 def _train(config: Config, folder: RunFolder, trainer: Trainer, curriculum: StudentCurriculum) -> float:
@@ -129,8 +172,14 @@ def open_matching_store(config: Config, dataset: Dataset, augmentation: Augmenta
     labels_only = config.distill.method == "none"
     if labels_only and is_vacant(config.store.path):
         return None
-    store = KnowledgeStore.open(config.store.path)
+    on_features = isinstance(config.distill.loss, PktLossConfig) and not labels_only
+    store = KnowledgeStore.open(config.store.path, features=on_features)
     store.require_made_from(expected_origin(config, dataset, augmentation))
+    if on_features and store.features is None:
+        raise UserError(
+            f"distill.loss.name is {config.distill.loss.name}, which is on penultimate features, but the store at "
+            f"{store.location} has none. Extract one with store.features=true, or choose another loss."
+        )
     if not labels_only:
         store.require_views(config.store.views)
     return store

@@ -1,6 +1,7 @@
 """Stage 1, offline: from a teacher to a knowledge store."""
 
+from kcd_pipeline.extraction.cluster import Cluster
 from kcd_pipeline.extraction.estimate import Estimate, estimate
 from kcd_pipeline.extraction.extract import Extraction, extract_teacher
 
-__all__ = ["Estimate", "Extraction", "estimate", "extract_teacher"]
+__all__ = ["Cluster", "Estimate", "Extraction", "estimate", "extract_teacher"]

@@ -4,12 +4,11 @@ import time
 from dataclasses import dataclass
 
 from kcd_pipeline.config import Config
-from kcd_pipeline.extraction.extract import Extractor
+from kcd_pipeline.extraction.extractor import Extractor
 from kcd_stores import measure_fidelity
 
 TRIAL_SECONDS = 3.0
 TRIAL_BATCHES = 2  # at least, after one to warm up
-LEDGERS = 2  # arrays beside the knowledge: `complete` and `seconds`, a file a view each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +40,10 @@ def estimate(config: Config) -> Estimate:
     written = measure_fidelity(
         extractor.logits(0, range(min(layout.block_rows, 2 * batch, layout.samples))), extractor.encoding
     )
-    arrays = len(extractor.encoding.arrays(layout.classes))
     return Estimate(
         rows=rows_in_all,
         bytes=round(written.bytes_per_row * rows_in_all),
-        files=layout.views * (layout.blocks * arrays + LEDGERS) + 1 + arrays + LEDGERS,
+        files=layout.objects(len(extractor.encoding.arrays(layout.classes))),
         seconds=elapsed / done * rows_in_all,
         trial_rows=done,
     )

@@ -9,7 +9,12 @@ from kcd_pipeline.losses.kd import Kd
 from kcd_pipeline.losses.pkt import Pkt
 from kcd_pipeline.losses.protocol import KnowledgeLoss
 
-__all__ = ["Dist", "Dkd", "Kd", "KnowledgeLoss", "Pkt", "make_loss", "prediction_entropy"]
+__all__ = ["Dist", "Dkd", "Kd", "KnowledgeLoss", "Pkt", "make_feature_loss", "make_loss", "prediction_entropy"]
+
+
+def make_feature_loss(config: DistillConfig) -> tuple[float, Pkt] | None:
+    """The weight and the loss over features that `distill.loss` asks for beside the one over logits, if any."""
+    return (config.loss.beta, Pkt()) if isinstance(config.loss, PktLossConfig) else None
 
 
 def make_loss(config: DistillConfig) -> KnowledgeLoss:

@@ -135,23 +135,28 @@ def _timm(name: str, channels: int, classes: int | None, arguments: dict[str, An
 
 def _own(name: str, channels: int, classes: int, arguments: dict[str, Any]) -> nn.Module:
     """Called with `arguments`, and with `channels` and `classes` as far as it takes parameters of these names."""
-    module_name, _, attribute = name.partition(":")
     with _working_folder_importable():
-        try:
-            build = getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise UserError(
-                f"there is no model '{name}': {error}. Expected package.module:callable, importable from the "
-                f"environment or from {Path.cwd()}."
-            ) from error
-    if not callable(build):
-        raise UserError(f"'{name}' is a {type(build).__name__}, expected something to call that returns a model")
-    offered = {"channels": channels, "classes": classes}
-    taken = {key: value for key, value in offered.items() if key not in arguments and _takes(build, key)}
-    model = _built(name, build, **taken, **arguments)
+        build = _imported(name)
+        offered = {"channels": channels, "classes": classes}
+        taken = {key: value for key, value in offered.items() if key not in arguments and _takes(build, key)}
+        model = _built(name, build, **taken, **arguments)
     if not isinstance(model, nn.Module):
         raise UserError(f"'{name}' returned a {type(model).__name__}, expected a torch.nn.Module")
     return model
+
+
+def _imported(name: str) -> Callable[..., Any]:
+    module_name, _, attribute = name.partition(":")
+    try:
+        build = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"there is no model '{name}': {error}. Expected package.module:callable, importable from the environment "
+            f"or from {Path.cwd()}."
+        ) from error
+    if not callable(build):
+        raise UserError(f"'{name}' is a {type(build).__name__}, expected something to call that returns a model")
+    return build
 
 
 def _takes(build: Callable[..., Any], name: str) -> bool:

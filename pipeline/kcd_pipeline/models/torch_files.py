@@ -42,7 +42,7 @@ def is_torch_file(path: Path) -> bool:
 
 
 def read_torch_file(path: Path) -> dict[str, Tensor]:
-    """The state dict in `path`, on the CPU, without `module.` before its keys.
+    """The state dict in `path`, on the CPU.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def read_torch_file(path: Path) -> dict[str, Tensor]:
         raise UserError(
             f"{path} is not a readable torch file: {_first_line(error)}. Fetch or save it again."
         ) from error
-    return _without_prefix(_state_dict(content, path))
+    return _state_dict(content, path)
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
@@ -78,7 +78,8 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     )
 
 
-def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`state` with no `module.` before its keys, if all of them have it."""
     if all(key.startswith(PARALLEL) for key in state):
         return {key.removeprefix(PARALLEL): tensor for key, tensor in state.items()}
     return state

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.files import write_whole
-from kcd_pipeline.models.torch_files import is_torch_file, read_torch_file
+from kcd_pipeline.models.torch_files import is_torch_file, read_torch_file, without_prefix
 
 LISTED = 4  # parameters named in a message before "and n more"
 COUNTED = "num_batches_tracked"
@@ -40,11 +40,12 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"teacher.weights to a file of a state dict (safetensors, or a checkpoint by torch.save)."
         )
     if is_torch_file(path):
-        return read_torch_file(path), {}
+        return without_prefix(read_torch_file(path)), {}
     try:
         with safe_open(path, framework="pt") as file:
-            metadata, names = file.metadata() or {}, list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, json.loads(metadata.get("kcd", "{}"))
+            facts = json.loads((file.metadata() or {}).get("kcd", "{}"))
+            state = {name: file.get_tensor(name) for name in list(file.keys())}
+            return state if facts else without_prefix(state), facts
     except (SafetensorError, OSError) as error:
         raise UserError(
             f"{path} is neither a readable safetensors file ({error}) nor a checkpoint by torch.save. Fetch or make it "

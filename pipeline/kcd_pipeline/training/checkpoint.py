@@ -5,7 +5,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
+
 from kcd_pipeline.files import read_json, write_json
+from kcd_pipeline.training.ranks import Ranks
 
 PREFIX = "epoch-"
 
@@ -32,8 +36,31 @@ def _remove_others(folder: Path, final: Path) -> None:
             shutil.rmtree(other)
 
 
-def load_checkpoint(accelerator: Any, folder: Path) -> dict[str, Any] | None:
-    """Restore the newest checkpoint into what `accelerator` prepared; its `state`, or None when there is none."""
+def load_checkpoint(ranks: Ranks, accelerator: Any, folder: Path) -> dict[str, Any] | None:
+    """Restore the newest checkpoint into what `accelerator` prepared; its `state`, or None when there is none.
+
+    Rank 0 reads it and tells the others, who need not see the folder.
+    """
+    if not ranks.several:
+        return _read(accelerator, folder)
+    restored = [*accelerator._models, *accelerator._optimizers, *filter(None, [accelerator.scaler])]
+
+    def found() -> tuple[dict[str, Any] | None, list[Any]]:
+        state = _read(accelerator, folder)
+        return state, [] if state is None else [_on_host(part.state_dict()) for part in restored]
+
+    state, contents = ranks.agreed(found)
+    if state is not None and not ranks.first:
+        for part, content in zip(restored, contents, strict=True):
+            part.load_state_dict(content)
+    return state
+
+
+def _on_host(state: Any) -> Any:
+    return tree_map_only(Tensor, Tensor.cpu, state)
+
+
+def _read(accelerator: Any, folder: Path) -> dict[str, Any] | None:
     if not folder.is_dir():
         return None
     whole = sorted(path for path in folder.iterdir() if path.suffix != ".partial")

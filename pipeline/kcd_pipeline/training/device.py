@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import nn
+from torch import distributed, nn
 
 from kcd_pipeline.config import RunConfig
 from kcd_pipeline.errors import UserError
@@ -16,12 +16,13 @@ PRECISIONS = {"float32": "no", "fp16": "fp16", "bf16": "bf16"}
 def make_accelerator(config: RunConfig) -> Any:
     """An `accelerate.Accelerator` for the device and precision of `run`; sets torch's thread count.
 
+    Ranks that were started together have been joined before (kcd_pipeline.training.ranks).
+
     Raises
     ------
     UserError
         If the device is not there, or cannot work in that precision.
     """
-    _set_threads(config)
     there = {
         "auto": True,
         "cpu": True,
@@ -31,10 +32,13 @@ def make_accelerator(config: RunConfig) -> Any:
     if not there[config.device]:
         raise UserError(f"run.device is '{config.device}', but torch {torch.__version__} finds none on this machine")
     AcceleratorState._reset_state(reset_partial_state=True)  # one process may train several models in turn
+    # among ranks accelerate asks to be told of the CPU, which it finds by itself where it is alone
+    on_cpu = config.device == "cpu" or (distributed.is_initialized() and not torch.cuda.is_available())
     try:
-        accelerator = Accelerator(mixed_precision=PRECISIONS[config.precision], cpu=config.device == "cpu")
+        accelerator = Accelerator(mixed_precision=PRECISIONS[config.precision], cpu=on_cpu)
     except ValueError as error:
         raise UserError(f"run.precision {config.precision} cannot be had here: {error}") from error
+    _set_threads(config)
     if accelerator.device.type == "cuda":
         torch.backends.cudnn.benchmark = False  # its choice may differ between a run and its resumption
         torch.backends.cudnn.deterministic = True

@@ -27,7 +27,7 @@ from kcd_stores.description import differences, listed
 # where things are may change between a run and its resumption; what they are may not. A memory budget may, as long as
 # it chooses the same mode of streaming: the mode is part of origin.json, for it decides the order of samples
 MOVABLE = {
-    "run": {"dir", "device", "threads"},
+    "run": {"dir", "device", "threads", "resident"},
     "data": {"root", "download", "workers"},
     "store": {"path", "memory"},
     "teacher": {"weights"},

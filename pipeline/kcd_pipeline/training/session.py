@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -31,7 +33,10 @@ class Lesson:
 
 
 class Curriculum(Protocol):
-    """Decides each epoch's lesson and learns from how it went. Teachers, plain and condensing students have one."""
+    """Decides each epoch's lesson and learns from how it went. Teachers, plain and condensing students have one.
+
+    Among several ranks each has its own, and all of them give the same lessons.
+    """
 
     def start(self, epoch: int) -> None:
         """Get ready to go on from `epoch`."""
@@ -58,15 +63,18 @@ def run_epochs(
     """Train until `epochs` are done, going on from the newest checkpoint; the best test accuracy, 0..1.
 
     Order within an epoch: values and metrics first, then the checkpoint that makes them count. Whatever was
-    written beyond the newest checkpoint is written again, the same, by the resumed run.
+    written beyond the newest checkpoint is written again, the same, by the resumed run. Among several ranks all come
+    here, and rank 0 alone writes.
     """
-    state = load_checkpoint(trainer.accelerator, folder.checkpoint) or {"epoch": -1, "best": -1.0}
-    first, best = state["epoch"] + 1, state["best"]
-    folder.truncate_metrics(first)
+    ranks = trainer.ranks
+    state = load_checkpoint(ranks, trainer.accelerator, folder.checkpoint) or {"epoch": -1, "best": -1.0}
+    first = state["epoch"] + 1
+    if ranks.first:
+        folder.truncate_metrics(first)
     curriculum.start(first)
     if first:
         say(f"{name}: going on from epoch {first + 1} of {epochs}")
-    with SummaryWriter(str(folder.tensorboard), purge_step=first) as board, progress_bar() as bar:
+    with Record(folder, trainer, first=first, best=state["best"], facts=facts) as record, progress_bar() as bar:
         task = bar.add_task(name, total=None, note="", unit="img")
         for epoch in range(first, epochs):
             started = time.perf_counter()
@@ -83,32 +91,75 @@ def run_epochs(
             counted = curriculum.learnt(epoch, result)
             seconds = time.perf_counter() - started
             accuracy = trainer.test_accuracy()
-            if accuracy > best:
-                best = accuracy
-                save_weights(folder.best_weights, trainer.model, {**facts, "epoch": epoch, "test_accuracy": accuracy})
-            line = {
-                "epoch": epoch,
-                "loss": result.loss,
-                "train_accuracy": result.accuracy,
-                "test_accuracy": accuracy,
-                "samples": len(result.order),
-                "rows": lesson.knowledge_rows,
-                "steps": result.steps,
-                **counted,
-                "kept_fraction": len(result.order) / trainer.samples,
-                "seconds": seconds,
-                "rows_per_second": len(result.order) / seconds,
-            }
-            folder.append_metrics(line)
-            with undisturbed():
-                _to_board(board.add_scalar, line)
-            save_checkpoint(trainer.accelerator, folder.checkpoint, epoch, {"best": best})
+            rows = lesson.knowledge_rows
+            ranks.agreed(partial(record.add, epoch, result, accuracy, rows=rows, counted=counted, seconds=seconds))
             done = f"test {accuracy:.2%}, loss {result.loss:.3f}"
             left = human_seconds((time.perf_counter() - started) * (epochs - epoch - 1))
             bar.update(task, note=f"{done}, about {left} to go")
-            log_line(f"{name} epoch {epoch + 1}/{epochs}: {done}, {line['rows_per_second']:,.0f} img/s, {left} to go")
-    save_weights(folder.weights, trainer.model, {**facts, "epoch": epochs - 1})
-    return float(best)
+            rate = len(result.order) / seconds
+            log_line(f"{name} epoch {epoch + 1}/{epochs}: {done}, {rate:,.0f} img/s, {left} to go")
+        if ranks.first:
+            save_weights(folder.weights, trainer.model, {**facts, "epoch": epochs - 1})
+        return record.best
+
+
+class Record:
+    """What a run's folder is told of each epoch: metrics, best weights, checkpoint; by rank 0 alone.
+
+    A context: TensorBoard's file is open within it.
+    """
+
+    def __init__(self, folder: RunFolder, trainer: Trainer, *, first: int, best: float, facts: dict[str, Any]) -> None:
+        self._folder, self._trainer, self._first, self._facts = folder, trainer, first, facts
+        self.best = best
+        self._board: SummaryWriter | None = None
+
+    def __enter__(self) -> Self:
+        if self._trainer.ranks.first:
+            self._board = SummaryWriter(str(self._folder.tensorboard), purge_step=self._first)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._board is not None:
+            self._board.close()
+
+    def add(
+        self,
+        epoch: int,
+        result: EpochResult,
+        accuracy: float,
+        *,
+        rows: int,
+        counted: Mapping[str, int],
+        seconds: float,
+    ) -> None:
+        """Write down how `epoch` went, and then that it is done."""
+        folder, trainer = self._folder, self._trainer
+        if accuracy > self.best:
+            self.best = accuracy
+            facts = {**self._facts, "epoch": epoch, "test_accuracy": accuracy}
+            save_weights(folder.best_weights, trainer.model, facts)
+        line = {
+            "epoch": epoch,
+            "loss": result.loss,
+            "train_accuracy": result.accuracy,
+            "test_accuracy": accuracy,
+            "samples": len(result.order),
+            "rows": rows,
+            "steps": result.steps,
+            **counted,
+            "kept_fraction": len(result.order) / trainer.samples,
+            "seconds": seconds,
+            "rows_per_second": len(result.order) / seconds,
+            "ranks": trainer.ranks.share.ranks,
+        }
+        folder.append_metrics(line)
+        assert self._board is not None
+        with undisturbed():
+            _to_board(self._board.add_scalar, line)
+        save_checkpoint(trainer.accelerator, folder.checkpoint, epoch, {"best": self.best})
 
 
 def _to_board(add_scalar: Callable[[str, float, int], None], line: dict[str, Any]) -> None:

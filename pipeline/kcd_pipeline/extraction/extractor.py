@@ -1,0 +1,162 @@
+"""The teacher of a recipe over the views of its training set: what makes the logits of any block."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from kcd_pipeline.augmentation import Augmentation, Identity, build_augmentation
+from kcd_pipeline.config import Config
+from kcd_pipeline.data import Dataset, load_dataset
+from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.models.tap import FeatureTap
+from kcd_pipeline.models.weights import parameter_count, weights_hash
+from kcd_pipeline.provenance import encoding_settings, expected_origin, software
+from kcd_pipeline.teacher import load_teacher, teacher_of
+from kcd_pipeline.training.device import for_inference
+from kcd_pipeline.training.trainer import evaluate
+from kcd_stores import Encoding, Layout, WithFeatures, choose_layout, make_encoding, row_bytes, widened_range
+
+RANGE_ROWS = 8192  # from which int8's range is taken
+TRIAL_SPANS = 16  # at least, for neighbours are often of one class
+
+
+class Extractor:
+    """The teacher over the views of a training set: ready to make any block.
+
+    `weights`, where given, is the teacher's state dict; else it is read from where the recipe says.
+    """
+
+    def __init__(
+        self, config: Config, dataset: Dataset | None = None, weights: Mapping[str, torch.Tensor] | None = None
+    ) -> None:
+        self.config = config
+        self.dataset: Dataset = dataset or load_dataset(config.data)
+        self.augmentation: Augmentation = build_augmentation(config.augmentation)
+        self.model: nn.Module
+        if weights is None:
+            self.model = load_teacher(config, self.dataset)
+        else:
+            self.model = teacher_of(config, self.dataset, weights)
+        self._given_hash = None if weights is None else weights_hash(weights)
+        self.model, self._device = for_inference(self.model, config.run)
+        self._tap: FeatureTap | None = None
+        if config.store.features:
+            shape, classes = self.dataset.image_shape, len(self.dataset.classes)
+            self._tap = FeatureTap(self.model, image_shape=shape, classes=classes)
+        self._views = self.dataset.train_views(self.augmentation, self._device)
+        self._test = self.dataset.test_views(Identity(), self._device)
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """The encoding of a new store of this recipe; int8's range, if the recipe leaves it open, from a trial.
+
+        Raises
+        ------
+        UserError
+            If its settings do not fit the data set.
+        """
+        wanted, classes = self.config.store, len(self.dataset.classes)
+        name, settings = wanted.encoding, encoding_settings(wanted)
+        if name == "int8" and not settings:
+            settings["low"], settings["high"] = widened_range(self._seen[:, :classes])
+        encoding = make_encoding(name, **settings)
+        try:
+            encoding.arrays(classes)
+        except ValueError as error:
+            raise UserError(f"store.encoding {name} does not fit {self.dataset.name}: {error}") from error
+        if self._tap is None:
+            return encoding
+        of: dict[str, float] = {}
+        if wanted.features_encoding == "int8":
+            of["low"], of["high"] = widened_range(self._seen[:, classes:])
+        return WithFeatures(logits=encoding, of=make_encoding(wanted.features_encoding, **of), extra=self._tap.width)
+
+    @cached_property
+    def _seen(self) -> NDArray[np.float32]:
+        """What ranges of int8 are taken from."""
+        return self.trial(RANGE_ROWS, self.config.store.views)
+
+    def trial(self, rows: int, views: int) -> NDArray[np.float32]:
+        """What `logits` gives for about so many samples, spread over the data set and over its first `views`."""
+        samples, spans = len(self.dataset.train), max(views, TRIAL_SPANS)
+        size = -(-min(rows, samples) // spans)
+        starts = (span * max(samples - size, 0) // (spans - 1) for span in range(spans))
+        return np.concatenate(
+            [self.logits(n % views, range(start, min(start + size, samples))) for n, start in enumerate(starts)]
+        )
+
+    def layout(self) -> Layout:
+        """The layout of a new store of this recipe."""
+        return choose_layout(
+            views=self.config.store.views,
+            samples=len(self.dataset.train),
+            classes=len(self.dataset.classes),
+            row_bytes=row_bytes(self.encoding, len(self.dataset.classes)),
+            block_rows=self.config.store.block_rows,
+        )
+
+    def origin(self) -> dict[str, Any]:
+        """What a store made here is made from, short of the teacher's accuracy."""
+        origin = expected_origin(self.config, self.dataset, self.augmentation)
+        del origin["encoding"]  # a fact of the store, which it records by itself
+        if self._given_hash is not None:
+            origin["teacher"]["weights_sha256"] = self._given_hash
+        elif "weights_sha256" not in origin["teacher"]:  # published ones, which are no file here
+            origin["teacher"]["weights_sha256"] = weights_hash(self.model.state_dict())
+        origin["teacher"]["parameters"] = parameter_count(self.model)
+        return origin | {
+            "forward": {"batch_size": self.config.store.batch_size, "device": self._device.type},
+            "software": software(),
+        }
+
+    def test_accuracy(self) -> float:
+        """Top-1 accuracy of the teacher on the test split, 0..1."""
+        return evaluate(self.model, self._test, self.dataset.test.labels.to(self._device))
+
+    @torch.inference_mode()
+    def logits(
+        self, view: int, rows: range | NDArray[np.int64], on_batch: Callable[[int], None] = lambda size: None
+    ) -> NDArray[np.float32]:
+        """The teacher's logits `[n, C]` float32 for samples `rows` as their `view`; with features behind, `[n, C + D]`.
+
+        Batches start at the first of `rows` and have the recipe's size, so the same block is always made by the
+        same arithmetic, whatever was made before it.
+
+        Raises
+        ------
+        FailedError
+            If a logit is not finite, naming the sample.
+        """
+        batch_size = self.config.store.batch_size
+        samples = np.asarray(rows, dtype=np.int64)
+        cut = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
+        parts = []
+        for index, images in self._batches(cut, view):
+            given = self.model(images).float()
+            if self._tap is not None:
+                given = torch.cat([given, self._tap.take()], dim=1)
+            parts.append(given.cpu().numpy())
+            on_batch(len(index))
+        logits = np.concatenate(parts)
+        if not np.isfinite(logits).all():
+            row, column = np.argwhere(~np.isfinite(logits))[0]
+            sample, feature = int(samples[row]), int(column) - len(self.dataset.classes)
+            what = f"feature {feature}" if feature >= 0 else f"logit for class '{self.dataset.label_name(column)}'"
+            raise FailedError(
+                f"the teacher's {what} of sample {sample} "
+                f"('{self.dataset.label_name(int(self.dataset.train.labels[sample]))}'), view {view}, is "
+                f"{logits[row, column]}. The block was not written; blocks before it are safe. Check "
+                f"{self.config.teacher.weights}: its training may have diverged."
+            )
+        return logits
+
+    def _batches(self, cut: list[NDArray[np.int64]], view: int) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
+        try:
+            yield from self._views.batches(cut, view)
+        except ValueError as error:
+            raise UserError(f"the augmentation does not fit the data: {error}") from error

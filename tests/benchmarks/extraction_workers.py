@@ -1,0 +1,105 @@
+"""Extraction by 1, 2 and 4 worker processes over extraction by one process, as ratios of one run; a line of JSON each.
+
+    python tests/benchmarks/extraction_workers.py [--views 24] [--turns 3] [--model resnet20] [--workers 1 2 4]
+
+scikit-learn's digits through a CIFAR teacher, random weights: what is computed is the same. Two ratios: of the rows a
+second from the first block recorded to the last, which is what a long extraction gets, and of the whole command, the
+start of the workers included. Alternatives take turns, and the fastest of their turns counts. `cpu_ms_per_row`
+are milliseconds of CPU, of all processes, and hold also on a machine that does other work beside.
+"""
+
+import argparse
+import json
+import os
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kcd_pipeline.config import Config, load_config
+from kcd_pipeline.extraction import Cluster, extract_teacher
+from kcd_pipeline.models import build_model
+from kcd_pipeline.models.weights import save_weights
+from kcd_stores.ledger import Ledger
+
+
+def extraction(config: Config, workers: int) -> dict[str, float]:
+    """One whole extraction: seconds, CPU seconds and rows a second between its first and last recorded block."""
+    times: list[tuple[float, int, int]] = []
+    original = Ledger.record
+
+    def record(self: Ledger, view: int, block: int, *, seconds: float) -> None:
+        original(self, view, block, seconds=seconds)
+        times.append((time.perf_counter(), view, block))
+
+    Ledger.record = record  # type: ignore[method-assign]
+    before, started = cpu(), time.perf_counter()
+    try:
+        done = extract_teacher(config, overwrite=True, cluster=Cluster(workers=workers) if workers else None)
+    finally:
+        Ledger.record = original  # type: ignore[method-assign]
+    whole, used = time.perf_counter() - started, cpu() - before
+    layout = done.store.layout
+    rows = [len(layout.rows(block)) for _, _, block in times]
+    return {
+        "rows_per_second": sum(rows[1:]) / (times[-1][0] - times[0][0]),
+        "seconds": whole,
+        "cpu_seconds_per_row": used / sum(rows),
+    }
+
+
+def cpu() -> float:
+    """CPU seconds of this process and of those that it started and that have ended."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--views", type=int, default=24)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--model", default="resnet20")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        torch.manual_seed(0)
+        save_weights(folder / "teacher.safetensors", build_model(given.model, channels=1, classes=10), {})
+        chosen: dict[str, Any] = {
+            "teacher.model": given.model,
+            "teacher.weights": folder / "teacher.safetensors",
+            "store.path": folder / "store.zarr",
+            "store.views": given.views,
+            "store.block_rows": 512,
+        }
+        config = load_config("digits", [f"{key}={value}" for key, value in chosen.items()])
+        kinds = [0, *given.workers]
+        found: dict[int, list[dict[str, float]]] = {kind: [] for kind in kinds}
+        for _ in range(given.turns):
+            for kind in kinds:
+                found[kind].append(extraction(config, kind))
+    rate = {kind: max(turn["rows_per_second"] for turn in turns) for kind, turns in found.items()}
+    whole = {kind: min(turn["seconds"] for turn in turns) for kind, turns in found.items()}
+    cost = {kind: min(turn["cpu_seconds_per_row"] for turn in turns) for kind, turns in found.items()}
+    for kind in given.workers:
+        line = {
+            "benchmark": f"extraction by {kind} workers / by one process",
+            "ratio": round(rate[kind] / rate[0], 3),
+            "whole_command_ratio": round(whole[0] / whole[kind], 3),
+            "rows_per_second": round(rate[kind]),
+            "rows_per_second_alone": round(rate[0]),
+            "seconds": round(whole[kind], 1),
+            "seconds_alone": round(whole[0], 1),
+            "cpu_ms_per_row": round(1000 * cost[kind], 3),
+            "cpu_ms_per_row_alone": round(1000 * cost[0], 3),
+            "cores": len(os.sched_getaffinity(0)),
+            "load": round(os.getloadavg()[0], 1),
+        }
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()

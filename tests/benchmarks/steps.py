@@ -1,0 +1,265 @@
+"""What a student's step costs beyond a bare one, and a run beside one with a live teacher; one line of JSON each.
+
+    python tests/benchmarks/steps.py [cpu|cuda] [--batch-sizes 64 512] [--compile] [--precision bf16] [--only steps|run]
+
+Made-up images of CIFAR's shape and made-up knowledge: what is measured does not hang on what they show. Alternatives
+take turns, and the fastest of their turns counts, so that whatever else the machine does falls on both.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from kcd_pipeline.augmentation import build_augmentation, permutation
+from kcd_pipeline.condensation import update_values
+from kcd_pipeline.config import Config, parse_config
+from kcd_pipeline.data import Dataset, Split
+from kcd_pipeline.distillation.curriculum import StudentCurriculum
+from kcd_pipeline.losses import make_loss
+from kcd_pipeline.models import build_model
+from kcd_pipeline.training.folder import RunFolder
+from kcd_pipeline.training.session import Lesson, run_epochs
+from kcd_pipeline.training.trainer import EpochResult, Trainer
+from kcd_stores import KnowledgeStore, choose_layout, make_encoding, plan_streaming, row_bytes
+
+CLASSES, STUDENT, TEACHER = 100, "resnet8x4", "resnet32x4"
+
+
+def say(name: str, ratio: float, bound: str, **facts: Any) -> None:
+    rounded = {key: round(value, 5) if isinstance(value, float) else value for key, value in facts.items()}
+    print(json.dumps({"benchmark": name, "ratio": round(ratio, 4), "wanted": bound, **rounded}), flush=True)
+
+
+def recipe(options: argparse.Namespace, folder: Path, batch_size: int, epochs: int) -> Config:
+    tree = {
+        "data": {"name": "cifar100"},
+        "teacher": {"model": TEACHER, "weights": "none.safetensors"},
+        "store": {"path": str(folder / "store.zarr"), "views": 2},
+        "student": {"model": STUDENT},
+        "distill": {"epochs": epochs, "batch_size": batch_size, "lr": 0.01},
+        "condense": {"interval": 1},
+        "run": {
+            "device": options.device,
+            "precision": options.precision,
+            "compile": options.compile,
+            "threads": options.threads,
+        },
+    }
+    return parse_config(tree, source="the benchmark")
+
+
+def made_up(samples: int, tests: int) -> Dataset:
+    random = torch.Generator().manual_seed(0)
+
+    def split(size: int) -> Split:
+        images = torch.randint(0, 256, (size, 3, 32, 32), generator=random, dtype=torch.uint8)
+        return Split(images=images, labels=torch.randint(0, CLASSES, (size,), generator=random))
+
+    names = tuple(map(str, range(CLASSES)))
+    return Dataset(
+        name="made-up", classes=names, train=split(samples), test=split(tests), mean=(0.5,) * 3, std=(0.25,) * 3
+    )
+
+
+def knowledge(config: Config, samples: int) -> KnowledgeStore:
+    encoding = make_encoding("float16")
+    layout = choose_layout(
+        views=config.store.views, samples=samples, classes=CLASSES, row_bytes=row_bytes(encoding, CLASSES)
+    )
+    store = KnowledgeStore.create(config.store.path, layout=layout, encoding=encoding, made_from={})
+    random = np.random.default_rng(0)
+    for view, block in layout.all_blocks():
+        logits = random.normal(0, 4, (len(layout.rows(block)), CLASSES)).astype(np.float32)
+        store.write_block(view, block, logits, seconds=0)
+    return store
+
+
+def new_trainer(config: Config, dataset: Dataset) -> Trainer:
+    torch.manual_seed(0)
+    model = build_model(STUDENT, channels=3, classes=CLASSES)
+    augmentation = build_augmentation(config.augmentation)
+    return Trainer(model, dataset, augmentation, optimisation=config.distill, run=config.run)
+
+
+def new_curriculum(config: Config, folder: Path, store: KnowledgeStore, trainer: Trainer) -> StudentCurriculum:
+    streaming = plan_streaming(store, memory=10**9, batch_size=config.distill.batch_size, partners=True)
+    known = (store, streaming)
+    curriculum = StudentCurriculum(config, RunFolder(folder), known, store.layout.samples, device=trainer.device)
+    curriculum.start(0)
+    return curriculum
+
+
+class ResidentBatch:
+    """A view source that has one batch ready, whatever is asked for."""
+
+    def __init__(self, images: torch.Tensor) -> None:
+        self._images = images
+
+    def batches(self, cut: Sequence[NDArray[np.int64]], view: int) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
+        for index in cut:
+            yield index, self._images
+
+
+def clock(device: torch.device) -> float:
+    """Seconds: of the wall beside a GPU; of this process' own computing on the CPU, which others may be using too."""
+    synchronise(device)
+    return time.perf_counter() if device.type == "cuda" else time.process_time()
+
+
+def synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def step(options: argparse.Namespace, batch_size: int) -> None:
+    """An epoch of a condensed stage, rows looked up and perturbed, values updated / as many bare steps on one batch."""
+    steps = options.steps
+    samples = batch_size * steps
+    with tempfile.TemporaryDirectory() as name:
+        config = recipe(options, Path(name), batch_size, epochs=2)
+        store = knowledge(config, samples)
+        trainer = new_trainer(config, made_up(samples, batch_size))
+        curriculum = new_curriculum(config, Path(name) / "run", store, trainer)
+        entropy = np.random.default_rng(0).random(samples, dtype=np.float32)
+        curriculum.lesson(0)
+        order = np.arange(samples)
+        curriculum.learnt(0, EpochResult(loss=1, accuracy=0, order=order, entropy=entropy, steps=1, seconds=1))
+        images = torch.randn(batch_size, 3, 32, 32, device=trainer.device).to(memory_format=torch.channels_last)
+        trainer._train = ResidentBatch(images)  # type: ignore[assignment]  # all that an epoch asks of it
+        # the samples kept at the end of the schedule, and as many whole batches of them
+        lesson = curriculum.lesson(1)
+        ((kept, objective),) = lesson.parts
+        kept = kept[: len(kept) // batch_size * batch_size]
+        value, frequency = np.full(samples, np.nan), np.zeros(samples, np.int32)
+
+        def student() -> None:
+            result = trainer.epoch(1, view=1, samples=len(kept), parts=[(kept, objective)])
+            update_values(value, frequency, result.order, result.entropy)
+
+        model, optimizer = trainer._model, trainer._optimizer
+        labels = trainer._labels[:batch_size]
+
+        def bare() -> None:
+            model.train()
+            for _ in range(len(kept) // batch_size):
+                with trainer.accelerator.autocast():
+                    logits = model(images)
+                F.cross_entropy(logits.float(), labels).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+
+        best = fastest(options.turns, trainer.device, bare=bare, student=student)
+        curriculum.close()
+    each = {f"{key}_step_seconds": value / (len(kept) // batch_size) for key, value in best.items()}
+    facts = {"batch_size": batch_size, **told(options, trainer.device), **each}
+    say(f"student step / bare labels-only step, {STUDENT}", best["student"] / best["bare"], "<= 1.05", **facts)
+
+
+def fastest(turns: int, device: torch.device, **actions: Callable[[], None]) -> dict[str, float]:
+    """Seconds of the fastest turn of each, after one that does not count."""
+    best = dict.fromkeys(actions, float("inf"))
+    for turn in range(turns + 1):
+        for name, action in actions.items():
+            started = clock(device)
+            action()
+            if turn:
+                best[name] = min(best[name], clock(device) - started)
+    return best
+
+
+class LiveTeacher:
+    """The curriculum of plain distillation with the teacher beside: all samples, its logits made at every step."""
+
+    def __init__(self, config: Config, trainer: Trainer, samples: int) -> None:
+        self._config, self._samples, self._loss = config, samples, make_loss(config.distill)
+        torch.manual_seed(1)
+        teacher = build_model(TEACHER, channels=3, classes=CLASSES).eval()
+        self._teacher = teacher.to(trainer.device).to(memory_format=torch.channels_last)
+        self._autocast = trainer.accelerator.autocast
+        self._seen = torch.empty(0)
+        trainer._model.register_forward_pre_hook(self._look)  # the images that the student sees
+
+    def _look(self, model: torch.nn.Module, arguments: tuple[torch.Tensor]) -> None:
+        (self._seen,) = arguments
+
+    def _objective(self, logits: torch.Tensor, labels: torch.Tensor, index: NDArray[np.int64]) -> torch.Tensor:
+        with torch.no_grad(), self._autocast():
+            targets = self._teacher(self._seen)
+        distill = self._config.distill
+        knowledge = self._loss(logits, targets.float(), labels)
+        return distill.ce_weight * F.cross_entropy(logits, labels) + distill.kd_weight * knowledge
+
+    def start(self, epoch: int) -> None:
+        pass
+
+    def lesson(self, epoch: int) -> Lesson:
+        order = permutation(0, epoch, np.arange(self._samples))
+        return Lesson(view=epoch % 2, samples=len(order), parts=[(order, self._objective)], knowledge_rows=0)
+
+    def learnt(self, epoch: int, result: EpochResult) -> dict[str, int]:
+        return {}
+
+
+def run(options: argparse.Namespace, batch_size: int = 64) -> None:
+    """A whole `kcd` run, its condensations, files and tests included / the same epochs with a live teacher."""
+    samples, epochs = options.samples, options.epochs
+    found: dict[str, list[float]] = {"kcd": [], "live": []}
+    with tempfile.TemporaryDirectory() as name:
+        config = recipe(options, Path(name), batch_size, epochs)
+        store, dataset = knowledge(config, samples), made_up(samples, 64)
+        for turn in range(options.turns):
+            for kind, seconds in found.items():
+                folder = RunFolder(Path(name) / f"{kind}-{turn}")
+                folder.path.mkdir()
+                trainer = new_trainer(config, dataset)
+                started = clock(trainer.device)
+                if kind == "kcd":
+                    curriculum = new_curriculum(config, folder.path, store, trainer)
+                    run_epochs(folder, trainer, curriculum, epochs=epochs, name=kind, facts={})
+                    curriculum.close()
+                else:
+                    live = LiveTeacher(config, trainer, samples)
+                    run_epochs(folder, trainer, live, epochs=epochs, name=kind, facts={})
+                seconds.append(clock(trainer.device) - started)
+    kcd, live_seconds = (min(seconds) for seconds in found.values())
+    facts = {"samples": samples, "epochs": epochs, **told(options, trainer.device)}
+    name = f"kcd run / run with a live teacher, {TEACHER} to {STUDENT}"
+    say(name, kcd / live_seconds, "<= 0.35", kcd_seconds=kcd, live_seconds=live_seconds, **facts)
+
+
+def told(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    return {"device": f"{device.type} ({name})", "precision": options.precision, "compile": options.compile}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("device", nargs="?", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--batch-sizes", nargs="+", type=int, default=[64, 512])
+    parser.add_argument("--precision", default="float32", choices=["float32", "bf16"])
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--steps", type=int, default=4, help="batches of samples in the set; a GPU wants 200")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--samples", type=int, default=640, help="of the whole run; a GPU wants 20,000")
+    parser.add_argument("--epochs", type=int, default=3, help="of the whole run")
+    parser.add_argument("--threads", type=int, help="of the CPU; torch's own choice if not given")
+    parser.add_argument("--only", choices=["steps", "run"])
+    options = parser.parse_args()
+    if options.only != "run":
+        for batch_size in options.batch_sizes:
+            step(options, batch_size)
+    if options.only != "steps":
+        run(options)
+
+
+if __name__ == "__main__":
+    main()

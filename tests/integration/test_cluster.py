@@ -1,0 +1,313 @@
+"""Extraction by several processes: whoever makes a block, and however they end, the store is that of one process."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import zarr
+from click.testing import CliRunner
+from distributed import Client, LocalCluster
+from PIL import Image
+
+from kcd_pipeline.cli import main
+from kcd_pipeline.config import Config, load_config
+from kcd_pipeline.errors import UserError
+from kcd_pipeline.extraction import Cluster, cluster, crew, extract_teacher
+from kcd_pipeline.extraction.extractor import Extractor
+from kcd_pipeline.extraction.worker import Job, Post, facts
+from kcd_pipeline.models import build_model
+from kcd_pipeline.models.weights import load_weights, save_weights
+from kcd_stores import KnowledgeStore
+
+
+def options(folder: Path, store: str, **more: Any) -> list[str]:
+    chosen = {
+        "data.limit_per_class": 30,
+        "teacher.model": "resnet8",
+        "teacher.weights": folder / "teacher.safetensors",
+        "store.path": folder / store,
+        "store.views": 3,
+        "store.batch_size": 64,
+        "store.block_rows": 64,
+        "run.threads": 1,  # the last bits of a product of matrices may depend on it
+    } | {key.replace("__", "."): value for key, value in more.items()}
+    return [f"{key}={value}" for key, value in chosen.items()]
+
+
+def settings(folder: Path, store: str, **more: Any) -> Config:
+    return load_config("digits", options(folder, store, **more))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A teacher, another one, and `alone.zarr`, the store that one process makes."""
+    folder = tmp_path_factory.mktemp("cluster")
+    for name in ("teacher", "other"):
+        torch.manual_seed(len(name))
+        save_weights(folder / f"{name}.safetensors", build_model("resnet8", channels=1, classes=10), {})
+    extract_teacher(settings(folder, "alone.zarr"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Client]:
+    """A cluster of two worker processes that somebody started."""
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as made,
+        Client(made) as client,
+    ):
+        yield client
+
+
+def address(client: Client) -> str:
+    return str(client.scheduler.address)
+
+
+def knowledge(store: Path) -> dict[str, bytes]:
+    """Every file but what blocks cost to make."""
+    files = {str(file.relative_to(store)): file.read_bytes() for file in store.rglob("*") if file.is_file()}
+    return {name: data for name, data in files.items() if not name.startswith("seconds/")}
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    ended = CliRunner().invoke(main, list(arguments))
+    return ended.exit_code, " ".join(ended.output.split())
+
+
+def with_set(chosen: list[str]) -> list[str]:
+    return [word for option in chosen for word in ("--set", option)]
+
+
+# --- the same store -----------------------------------------------------------------------------------------
+
+
+def test_workers_of_a_running_cluster_write_the_bytes_of_one_process(home: Path, running: Client) -> None:
+    code, said = run("extract-teacher", "digits", *with_set(options(home, "two.zarr")), "--scheduler", address(running))
+    assert code == 0, said
+    assert knowledge(home / "two.zarr") == knowledge(home / "alone.zarr")
+    assert np.isfinite(zarr.open(str(home / "two.zarr"), mode="r")["seconds"][:]).all()
+    # a smaller encoding, whose draws and ranges come from the data, and views that are added later
+    for encoding in ("int8", "topk"):
+        alone = settings(home, f"{encoding}-alone.zarr", store__encoding=encoding)
+        extract_teacher(alone)
+        for views in (1, 3):
+            shared = settings(home, f"{encoding}.zarr", store__encoding=encoding, store__views=views)
+            if encoding == "topk" or views == 3:  # int8 takes its range from all views that are asked for at first
+                extract_teacher(shared, cluster=Cluster(scheduler=address(running)))
+        assert knowledge(home / f"{encoding}.zarr") == knowledge(Path(alone.store.path))
+
+
+def test_two_processes_of_its_own_decode_pictures_and_write_the_same_bytes(tmp_path: Path) -> None:
+    """Workers have children of their own here, which decode."""
+    random = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for number in range(24):
+            file = tmp_path / "pictures" / part / "ab"[number % 2] / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(random.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(file)
+    (tmp_path / "pictures.yaml").write_text(
+        f"data: {{name: imagefolder, root: {tmp_path / 'pictures'}, on_the_fly: true, image_size: 8, workers: 1}}\n"
+        "augmentation: {name: resized-crop-flip}\n"
+        f"teacher: {{model: resnet8, weights: {tmp_path / 'teacher.safetensors'}}}\n"
+        f"store: {{path: {tmp_path / 'two.zarr'}, views: 3, block_rows: 8, batch_size: 8}}\n"
+        "student: {model: resnet8}\n"
+        "run: {threads: 1}\n"
+    )
+    save_weights(tmp_path / "teacher.safetensors", build_model("resnet8", channels=3, classes=2), {})
+    code, said = run("extract-teacher", str(tmp_path / "pictures.yaml"), "--workers", "2")
+    assert code == 0, said
+    assert "9 blocks made and 0 found" in said
+    extract_teacher(load_config(str(tmp_path / "pictures.yaml"), [f"store.path={tmp_path / 'one.zarr'}"]))
+    assert knowledge(tmp_path / "two.zarr") == knowledge(tmp_path / "one.zarr")
+
+
+def test_workers_that_do_not_see_the_weights_are_sent_them(
+    home: Path, running: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = []
+    original = crew._weights
+    monkeypatch.setattr(crew, "sees", lambda path: False)
+    monkeypatch.setattr(crew, "_weights", lambda extractor: sent.append(data := original(extractor)) or data)
+    extract_teacher(settings(home, "sent.zarr"), cluster=Cluster(scheduler=address(running)))
+    assert len(sent) == 1
+    assert knowledge(home / "sent.zarr") == knowledge(home / "alone.zarr")
+
+
+# --- ends ---------------------------------------------------------------------------------------------------
+
+
+def wait_for_a_block(store: Path) -> None:
+    for _ in range(3000):
+        if (store / "complete" / "c").exists():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no block came to {store}")
+
+
+def test_blocks_of_a_worker_that_is_killed_are_made_by_the_others(home: Path, running: Client) -> None:
+    extract_teacher(settings(home, "long-alone.zarr", store__views=24))
+    victim, killed = next(iter(running.run(os.getpid).values())), []
+
+    def kill() -> None:
+        wait_for_a_block(home / "killed.zarr")
+        os.kill(victim, signal.SIGKILL)
+        store = KnowledgeStore.open(home / "killed.zarr")
+        killed.append(int(store.complete().sum()) / store.complete().size)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    extract_teacher(settings(home, "killed.zarr", store__views=24), cluster=Cluster(scheduler=address(running)))
+    killer.join()
+    assert 0 < killed[0] < 1, "it died in the middle"
+    assert knowledge(home / "killed.zarr") == knowledge(home / "long-alone.zarr")
+    running.wait_for_workers(2, timeout=60)  # its nanny starts another
+
+
+def test_ctrl_c_ends_everything_and_one_process_finishes_the_store(home: Path) -> None:
+    command = [sys.executable, "-m", "kcd_pipeline", "extract-teacher", "digits", "--workers", "1"]
+    process = subprocess.Popen(
+        [*command, *with_set(options(home, "stopped.zarr", store__views=60))],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for_a_block(home / "stopped.zarr")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 130, said
+    assert "Interrupted. What was complete is kept" in said
+    assert "Traceback" not in said
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
+    store = KnowledgeStore.open(home / "stopped.zarr")
+    assert 0 < store.complete().sum() < store.complete().size
+    extract_teacher(settings(home, "stopped.zarr", store__views=60))
+    extract_teacher(settings(home, "stopped-alone.zarr", store__views=60))
+    assert knowledge(home / "stopped.zarr") == knowledge(home / "stopped-alone.zarr")
+
+
+def test_a_teacher_that_says_nothing_finite_ends_the_command(home: Path, running: Client) -> None:
+    model = build_model("resnet8", channels=1, classes=10)
+    torch.nn.init.constant_(model.fc.bias, float("nan"))
+    save_weights(home / "nan.safetensors", model, {})
+    chosen = options(home, "alone.zarr", teacher__weights=home / "nan.safetensors")
+    before = knowledge(home / "alone.zarr")
+    code, said = run("extract-teacher", "digits", *with_set(chosen), "--overwrite", "--scheduler", address(running))
+    assert code == 1
+    assert "is nan" in said
+    assert knowledge(home / "alone.zarr") == before
+
+
+# --- workers that are not fit -------------------------------------------------------------------------------
+
+
+def become(what: str, other: Path | None = None) -> None:
+    """Make of the process that calls this a worker that has other things; "itself" puts them back."""
+    import kcd_pipeline.data.digits as digits
+    import kcd_pipeline.provenance as provenance
+    import kcd_pipeline.teacher as teacher
+
+    provenance.__version__ = "0.1.0"  # type: ignore[attr-defined]
+    teacher.load_weights = load_weights  # type: ignore[attr-defined]
+    digits.load = getattr(digits, "true_load", digits.load)
+    if what == "version":
+        provenance.__version__ = "0.0.9"  # type: ignore[attr-defined]
+    if what == "teacher":
+        teacher.load_weights = lambda path: load_weights(other)  # type: ignore[attr-defined,arg-type]
+    if what == "data":
+        digits.true_load = load = digits.load  # type: ignore[attr-defined]
+
+        def load_another() -> Any:
+            train, test, classes = load()
+            train.images[7, 0, 0, 0] += 1
+            return train, test, classes
+
+        digits.load = load_another
+
+
+@pytest.mark.parametrize(
+    ("what", "difference"),
+    [
+        ("version", "software.kcd-pipeline: found 0.0.9, expected 0.1.0"),
+        ("teacher", "teacher.weights_sha256: found"),
+        ("data", "dataset.fingerprint: found"),
+    ],
+)
+def test_a_worker_that_has_something_else_is_refused(home: Path, running: Client, what: str, difference: str) -> None:
+    workers = list(running.scheduler_info(n_workers=-1)["workers"])
+    running.run(become, what, home / "other.safetensors", workers=workers[1:])
+    before = knowledge(home / "alone.zarr")
+    try:
+        code, said = run(
+            "extract-teacher", "digits", *with_set(options(home, "alone.zarr")), "--overwrite",
+            "--scheduler", address(running),
+        )  # fmt: skip
+    finally:
+        running.run(become, "itself")
+    assert code == 2, said
+    assert difference in said
+    assert workers[1] in said
+    assert workers[0] not in said
+    assert knowledge(home / "alone.zarr") == before, "refused before anything is replaced"
+
+
+def test_a_worker_that_joins_later_is_looked_at_before_its_first_block(home: Path) -> None:
+    config = settings(home, "alone.zarr")
+    expected = facts(Extractor(config))
+    expected["software"] = expected["software"] | {"torch": "2.0.0"}
+    post = Post(Job(key="k", config=config, facts=expected, weights=None), "late at tcp://127.0.0.1:1")
+    with pytest.raises(UserError, match=r"late at tcp://127.0.0.1:1 would make other knowledge[\s\S]*software.torch"):
+        _ = post.extractor
+
+
+def test_a_worker_of_other_libraries_is_refused_before_it_is_sent_anything(
+    home: Path, running: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = running.get_versions
+
+    def versions(self: Client, packages: list[str]) -> Any:
+        found = original(packages=packages)
+        next(iter(found["workers"].values()))["packages"]["torch"] = "2.0.0"
+        return found
+
+    monkeypatch.setattr(Client, "get_versions", versions)
+    with pytest.raises(UserError, match=r"other libraries[\s\S]*torch: found 2.0.0, expected"):
+        extract_teacher(settings(home, "never.zarr"), cluster=Cluster(scheduler=address(running)))
+    assert not (home / "never.zarr").exists()
+
+
+# --- no cluster ---------------------------------------------------------------------------------------------
+
+
+def test_a_scheduler_that_is_not_there_is_said_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    for wrong in ("tcp://127.0.0.1:1", "nonsense://x", "127.0.0.1:notaport"):
+        code, said = run("extract-teacher", "digits", *with_set(options(home, "never.zarr")), "--scheduler", wrong)
+        assert code == 2, said
+        assert f"no dask scheduler answers at {wrong}" in said
+
+
+def test_a_scheduler_without_workers_is_said_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "JOINING", 1)
+    with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty:
+        code, said = run(
+            "extract-teacher", "digits", *with_set(options(home, "never.zarr")),
+            "--scheduler", empty.scheduler_address,
+        )  # fmt: skip
+    assert code == 2, said
+    assert "has no workers" in said
+
+
+def test_options_that_contradict_each_other_are_refused() -> None:
+    assert run("extract-teacher", "digits", "--workers", "2", "--scheduler", "tcp://127.0.0.1:1")[0] == 2
+    assert run("extract-teacher", "digits", "--workers", "2", "--dry-run")[0] == 2
+    assert run("extract-teacher", "digits", "--workers", "0")[0] == 2

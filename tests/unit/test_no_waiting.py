@@ -1,0 +1,257 @@
+"""A step asks the device for nothing: no value comes back before the epoch ends, and no shape hangs on one.
+
+On a GPU torch itself is told to refuse whatever waits. On the CPU, where nothing is waited for, the operations that
+would are refused by name; and what runs on the `meta` device, which has shapes and no values, cannot have asked for
+one.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from kcd_pipeline.augmentation import build_augmentation
+from kcd_pipeline.condensation import ResidentRows, TaughtRows, resident
+from kcd_pipeline.config import AugmentationConfig, Config, parse_config
+from kcd_pipeline.data import Dataset, Split
+from kcd_pipeline.distillation.curriculum import StudentCurriculum
+from kcd_pipeline.distillation.given import GivenPlans
+from kcd_pipeline.models import build_model
+from kcd_pipeline.training.folder import RunFolder
+from kcd_pipeline.training.trainer import EpochResult, Trainer
+from kcd_stores import (
+    HeldRows,
+    KnowledgeStore,
+    Plan,
+    ViewRows,
+    choose_layout,
+    keep_all,
+    make_encoding,
+    plan_streaming,
+)
+
+N, CLASSES, BATCH = 48, 5, 16
+WAITING = (
+    torch.ops.aten._local_scalar_dense,  # .item(), float(), bool(), .tolist()
+    torch.ops.aten.nonzero,  # and with it where(mask), x[mask]
+    torch.ops.aten.masked_select,
+    torch.ops.aten._unique2,
+    torch.ops.aten.equal,
+)
+KEPT = np.arange(40)
+PLAN = Plan(  # of 40 kept samples the last 8 are perturbed by those that were dropped
+    stage=1,
+    epoch=1,
+    samples=N,
+    kept=KEPT,
+    partner=np.where(KEPT >= 32, KEPT + 8, -1),
+    epsilon=np.where(KEPT >= 32, np.float32(0.25), np.float32(0)),
+)
+
+
+class RefuseToWait(TorchDispatchMode):
+    """Fails on every operation whose result the host must have before it can go on."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func.overloadpacket not in WAITING, f"{func} waits for the device"
+        if func.overloadpacket in (torch.ops.aten.index, torch.ops.aten.index_put, torch.ops.aten.index_put_):
+            assert not any(i is not None and i.dtype == torch.bool for i in args[1]), "a mask's count must be known"
+        return func(*args, **(kwargs or {}))
+
+
+def recipe(**more: Any) -> Config:
+    tree: dict[str, Any] = {
+        "data": {"name": "cifar10"},
+        "teacher": {"model": "resnet8", "weights": "none.safetensors"},
+        "store": {"path": "none.zarr", "views": 1},
+        "student": {"model": "resnet8"},
+        "distill": {"epochs": 2, "batch_size": BATCH},
+        "condense": {"interval": 1},
+        "run": {"device": "cpu"},
+    }
+    for key, value in more.items():
+        section, name = key.split("__")
+        tree[section] = tree.get(section, {}) | {name: value}
+    return parse_config(tree, source="the test")
+
+
+def dataset() -> Dataset:
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (N, 3, 16, 16), generator=random, dtype=torch.uint8)
+    split = Split(images=images, labels=torch.arange(N) % CLASSES)
+    names = tuple("abcde")
+    return Dataset(name="made-up", classes=names, train=split, test=split, mean=(0.5,) * 3, std=(0.2,) * 3)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> KnowledgeStore:
+    layout = choose_layout(views=1, samples=N, classes=CLASSES, row_bytes=2 * CLASSES)
+    made = KnowledgeStore.create(
+        tmp_path / "store.zarr", layout=layout, encoding=make_encoding("float16"), made_from={}
+    )
+    made.write_block(0, 0, np.random.default_rng(0).normal(size=(N, CLASSES)).astype(np.float32), seconds=0)
+    return made
+
+
+def perturbed_epoch(config: Config, store: KnowledgeStore, folder: Path, watched: Callable[[], Any]) -> EpochResult:
+    """An epoch of a stage that is perturbed, every step of it but the first within `watched`."""
+    torch.manual_seed(0)
+    model = build_model("resnet8", channels=3, classes=CLASSES)
+    trainer = Trainer(
+        model, dataset(), build_augmentation(config.augmentation), optimisation=config.distill, run=config.run
+    )
+    knowledge = (store, plan_streaming(store, memory=10**6, batch_size=BATCH, partners=True))
+    given = GivenPlans([keep_all(N), PLAN], perturbed=True)
+    curriculum = StudentCurriculum(config, RunFolder(folder), knowledge, N, given, device=trainer.device)
+    curriculum.start(0)
+    lesson = curriculum.lesson(1)
+    left, watching = N - 8, ExitStack()
+
+    def on_batch(size: int) -> None:
+        nonlocal left
+        if left == N - 8:
+            watching.enter_context(watched())
+        left -= size
+        if not left:
+            watching.close()
+
+    with watching:
+        result = trainer.epoch(
+            1,
+            view=lesson.view,
+            samples=lesson.samples,
+            parts=lesson.parts,
+            blended=lesson.blended,
+            on_batch=on_batch,
+        )
+    curriculum.close()
+    assert result.steps == 3
+    assert not left
+    return result
+
+
+@pytest.mark.parametrize("perturb", ["knowledge", "pair"])
+@pytest.mark.parametrize("augmentation", ["crop-flip", "resized-crop-flip"])
+@pytest.mark.parametrize("loss", ["kd", "dkd", "dist"])
+def test_no_step_waits(tmp_path: Path, store: KnowledgeStore, perturb: str, augmentation: str, loss: str) -> None:
+    config = recipe(condense__perturb=perturb, augmentation__name=augmentation, distill__loss={"name": loss})
+    perturbed_epoch(config, store, tmp_path / "run", RefuseToWait)
+
+
+@pytest.mark.parametrize("wait", [lambda x: x.item(), lambda x: float(x), lambda x: x[x > 0], lambda x: x.nonzero()])
+def test_what_waits_is_noticed(wait: Callable[[torch.Tensor], Any]) -> None:
+    with RefuseToWait(), pytest.raises(AssertionError):
+        wait(torch.ones(1))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("where", ["device", "host"])
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_no_step_waits_on_a_gpu(tmp_path: Path, store: KnowledgeStore, where: str, precision: str) -> None:
+    @contextmanager
+    def watched() -> Iterator[None]:
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    config = recipe(run__device="cuda", run__resident=where, run__precision=precision)
+    there = perturbed_epoch(config, store, tmp_path / "there", watched)
+    here = perturbed_epoch(recipe(), store, tmp_path / "here", RefuseToWait)
+    np.testing.assert_allclose(there.entropy, here.entropy, atol=0.05)
+
+
+# --- what a GPU would do, as far as it can be seen without one -------------------------------------------------
+
+
+@pytest.mark.parametrize("space", ["logits", "probabilities", "pair"])
+@pytest.mark.parametrize("held", [False, True], ids=["whole view", "some rows"])
+def test_rows_in_a_devices_memory_teach_what_rows_on_the_host_do(space: str, held: bool) -> None:
+    view = np.random.default_rng(0).normal(size=(N, CLASSES)).astype(np.float16)
+    some = np.arange(0, N, 1 if not held else 4)
+    rows: ViewRows | HeldRows = HeldRows(some, view[some]) if held else ViewRows(view)
+    index = np.random.default_rng(1).permutation(np.intersect1d(some, KEPT))
+    taught = TaughtRows(PLAN, space=space, temperature=4.0)
+    expected = taught.batch(rows, index)
+    torch.testing.assert_close(taught.batch(ResidentRows(rows, torch.device("cpu")), index), expected, rtol=0, atol=0)
+    meta = torch.device("meta")
+    without_values = TaughtRows(PLAN, space=space, temperature=4.0, device=meta).batch(ResidentRows(rows, meta), index)
+    assert without_values.shape == expected.shape
+    assert without_values.device == meta
+
+
+def test_rows_stay_where_they_are_without_a_gpu() -> None:
+    rows = ViewRows(np.zeros((4, 2), np.float16))
+    assert resident(rows, torch.device("cpu"), "device") is rows
+
+
+@pytest.mark.parametrize("name", ["none", "crop-flip", "resized-crop-flip"])
+def test_augmentation_hangs_on_no_value_but_its_parameters(name: str) -> None:
+    """Drawn by numpy on the host for any device, applied by integers alone: the same pixels wherever it runs."""
+    images = dataset().train.images  # type: ignore[attr-defined]  # in memory
+    augmentation = build_augmentation(AugmentationConfig(name=name))  # type: ignore[arg-type]  # one of them
+    index = np.arange(N)
+    parameters = torch.from_numpy(augmentation.parameters(index, 3, 16, 16))
+    with RefuseToWait():
+        pixels = augmentation.apply(images, parameters)
+    assert augmentation.apply(images.to("meta"), parameters.to("meta")).shape == images.shape
+    assert pixels.dtype == torch.uint8
+    torch.testing.assert_close(pixels, augmentation(images, index, 3), rtol=0, atol=0)
+
+
+class RefuseFloats(TorchDispatchMode):
+    """Fails on every operation that gives floating point: its last bit may differ between devices."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = func(*args, **(kwargs or {}))
+        assert not (isinstance(given, torch.Tensor) and given.is_floating_point()), f"{func} is not exact"
+        return given
+
+
+@pytest.mark.parametrize("name", ["crop-flip", "resized-crop-flip"])
+def test_augmentation_is_integer_arithmetic_from_end_to_end(name: str) -> None:
+    images = dataset().train.images  # type: ignore[attr-defined]  # in memory
+    augmentation = build_augmentation(AugmentationConfig(name=name))  # type: ignore[arg-type]  # one of them
+    parameters = torch.from_numpy(augmentation.parameters(np.arange(N), 1, 16, 16))
+    with RefuseFloats():
+        augmentation.apply(images, parameters)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", ["crop-flip", "resized-crop-flip"])
+def test_a_gpu_shows_the_same_pixels(name: str) -> None:
+    images = dataset().train.images  # type: ignore[attr-defined]  # in memory
+    augmentation = build_augmentation(AugmentationConfig(name=name))  # type: ignore[arg-type]  # one of them
+    index = np.arange(N)
+    there = augmentation(images.cuda(), index, 2)
+    torch.testing.assert_close(there.cpu(), augmentation(images, index, 2), rtol=0, atol=0)
+
+
+def test_views_drawn_many_at_once_are_those_drawn_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kcd_pipeline.augmentation import views as module
+
+    monkeypatch.setattr(module, "DRAWN_AT_ONCE", 20)
+    views = dataset().train_views(build_augmentation(AugmentationConfig()), torch.device("cpu"))
+    order = np.random.default_rng(2).permutation(N)
+    cut = [order[:7], order[7:14], order[14:21], order[21:22], order[22:]]
+    seen = list(views.batches(cut, 3))
+    assert [index.tolist() for index, _ in seen] == [index.tolist() for index in cut]
+    for index, images in seen:
+        torch.testing.assert_close(images, views.batch(index, 3), rtol=0, atol=0)
+    assert list(views.batches([], 0)) == []
+
+
+def test_compiling_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[torch.nn.Module] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda model: compiled.append(model))
+    for chosen in (False, True):
+        config = recipe(run__compile=chosen)
+        model = build_model("resnet8", channels=3, classes=CLASSES)
+        Trainer(model, dataset(), build_augmentation(config.augmentation), optimisation=config.distill, run=config.run)
+    assert compiled == [model]
