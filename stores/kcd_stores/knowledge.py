@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from kcd_stores import creation, transfer
 from kcd_stores.creation import KIND, existing_array, refuse_foreign, require_arrays, require_something, unchanging
 from kcd_stores.description import differences, listed
-from kcd_stores.encodings import Encoding, WithFeatures, make_encoding
+from kcd_stores.encodings import Encoding, describe_features, make_encoding, with_features
 from kcd_stores.errors import (
     CorruptStoreError,
     IncompleteStoreError,
@@ -72,8 +72,8 @@ class KnowledgeStore:
         self.layout = Layout(**attributes["layout"])
         self.encoding: Encoding = make_encoding(**attributes["encoding"])
         self.features: dict[str, Any] | None = attributes.get("features")
-        if features and self.features is not None:
-            self.encoding = _with_features(self.encoding, self.features)
+        if features:
+            self.encoding = with_features(self.encoding, self.features)
         self.made_from: dict[str, Any] = attributes["made_from"]
         self.fidelity: dict[str, Any] | None = attributes.get("fidelity")
         self._group = group
@@ -113,7 +113,7 @@ class KnowledgeStore:
             "format": FORMAT,
             "kind": KIND,
             "encoding": {"name": encoding.name, **encoding.settings()},
-            "features": _described(encoding) if isinstance(encoding, WithFeatures) else None,
+            "features": describe_features(encoding),
             "layout": vars(layout),
             "made_from": dict(made_from),
             "fidelity": None if fidelity is None else dict(fidelity),
@@ -142,9 +142,7 @@ class KnowledgeStore:
         if writable:
             attributes: dict[str, Any] = dict(group.attrs)
             location.remove_partials()
-            encoding = make_encoding(**attributes["encoding"])
-            if attributes.get("features") is not None:
-                encoding = _with_features(encoding, attributes["features"])
+            encoding = with_features(make_encoding(**attributes["encoding"]), attributes.get("features"))
             require_arrays(group, Layout(**attributes["layout"]), encoding)
         return cls(location, group, features=writable or features)
 
@@ -497,12 +495,3 @@ class KnowledgeStore:
     def files(self) -> int:
         """How many files or objects it is."""
         return len(self._sizes())
-
-
-def _described(encoding: WithFeatures) -> dict[str, Any]:
-    """The features of an encoding, as attributes: `_with_features` gives them back."""
-    return {"dim": encoding.extra, "encoding": {"name": encoding.of.name, **encoding.of.settings()}}
-
-
-def _with_features(logits: Encoding, features: Mapping[str, Any]) -> Encoding:
-    return WithFeatures(logits=logits, of=make_encoding(**features["encoding"]), extra=features["dim"])

@@ -63,7 +63,7 @@ def running() -> Iterator[Client]:
     """A cluster of two worker processes that somebody started."""
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as made,
-        Client(made) as client,
+        Client(made, set_as_default=False) as client,
     ):
         yield client
 

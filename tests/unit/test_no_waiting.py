@@ -177,11 +177,13 @@ def test_rows_in_a_devices_memory_teach_what_rows_on_the_host_do(space: str, hel
     some = np.arange(0, N, 1 if not held else 4)
     rows: ViewRows | HeldRows = HeldRows(some, view[some]) if held else ViewRows(view)
     index = np.random.default_rng(1).permutation(np.intersect1d(some, KEPT))
-    taught = TaughtRows(PLAN, space=space, temperature=4.0)
+    taught = TaughtRows(PLAN, space=space, temperature=4.0, classes=CLASSES)
     expected = taught.batch(rows, index)
     torch.testing.assert_close(taught.batch(ResidentRows(rows, torch.device("cpu")), index), expected, rtol=0, atol=0)
     meta = torch.device("meta")
-    without_values = TaughtRows(PLAN, space=space, temperature=4.0, device=meta).batch(ResidentRows(rows, meta), index)
+    without_values = TaughtRows(PLAN, space=space, temperature=4.0, classes=CLASSES, device=meta).batch(
+        ResidentRows(rows, meta), index
+    )
     assert without_values.shape == expected.shape
     assert without_values.device == meta
 

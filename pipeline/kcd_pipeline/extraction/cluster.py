@@ -69,7 +69,7 @@ def _own(workers: int | None) -> Iterator[Any]:
             memory_limit=0,  # what a worker takes is known: the data set, the teacher, a block
             silence_logs=logging.CRITICAL,  # a worker that dies is replaced, and what matters is said by us
         ) as cluster,
-        Client(cluster) as client,
+        Client(cluster, set_as_default=False) as client,
     ):
         yield client
 
@@ -81,7 +81,7 @@ def _running(address: str) -> Iterator[Any]:
     for name in ("distributed.core", "distributed.comm", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        client = Client(address, timeout=PATIENCE)
+        client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise UserError(
             f"no dask scheduler answers at {address} within {PATIENCE} s ({error}). Start one (`dask scheduler`), mend "

@@ -1,7 +1,7 @@
 """Encodings by name."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,9 +16,11 @@ __all__ = [
     "ArraySpec",
     "Encoding",
     "WithFeatures",
+    "describe_features",
     "make_encoding",
     "row_bytes",
     "widened_range",
+    "with_features",
 ]
 
 # numcodecs' codecs are outside zarr's own list; every zarr-python reads them, which is what is promised
@@ -50,3 +52,17 @@ def make_encoding(name: str, **settings: Any) -> Encoding:
         return ENCODINGS[name](**settings)
     except TypeError as error:
         raise StoreUsageError(f"encoding {name} cannot have the settings {settings}: {error}") from error
+
+
+def describe_features(encoding: Encoding) -> dict[str, Any] | None:
+    """The features of an encoding as a store's attributes hold them, which `with_features` takes; None without any."""
+    if not isinstance(encoding, WithFeatures):
+        return None
+    return {"dim": encoding.extra, "encoding": {"name": encoding.of.name, **encoding.of.settings()}}
+
+
+def with_features(logits: Encoding, features: Mapping[str, Any] | None) -> Encoding:
+    """The encoding of logits, and of the features that `describe_features` described."""
+    if features is None:
+        return logits
+    return WithFeatures(logits=logits, of=make_encoding(**features["encoding"]), extra=features["dim"])
