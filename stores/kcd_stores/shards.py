@@ -151,7 +151,7 @@ class ShardedArray:
         """The index `[n]` of a shard, from its last bytes."""
         if len(end) < self._index_bytes:
             raise DamageError(block, f"it is shorter than the {self._index_bytes} bytes of its index")
-        return _checked(end, DamageError(block, "the checksum of its index is wrong")).view(ENTRY)
+        return checked(end, DamageError(block, "the checksum of its index is wrong")).view(ENTRY)
 
     def _entry(self, index: NDArray[Any], piece: Piece) -> tuple[int, int]:
         """Offset and bytes of a chunk."""
@@ -162,7 +162,7 @@ class ShardedArray:
 
     def _decode(self, stored: NDArray[np.uint8], piece: Piece, out: NDArray[Any]) -> None:
         """One chunk as it is stored, into its place."""
-        body = _checked(stored, DamageError(piece.block, f"the checksum of chunk {piece.chunk} is wrong"))
+        body = checked(stored, DamageError(piece.block, f"the checksum of chunk {piece.chunk} is wrong"))
         if len(body) < 16 or int(body[4:8].view("<u4")[0]) != self._chunk_bytes:  # blosc's header: bytes to come
             raise DamageError(piece.block, f"chunk {piece.chunk} does not hold {self._chunk_bytes} bytes")
         target = out[piece.place : piece.place + len(piece.rows)]
@@ -190,7 +190,7 @@ class ShardedArray:
         return DamageError(piece.block, str(error))
 
 
-def _checked(stored: NDArray[np.uint8], wrong: DamageError) -> NDArray[np.uint8]:
+def checked(stored: NDArray[np.uint8], wrong: Exception) -> NDArray[np.uint8]:
     """`stored` without the crc32c at its end, which is right."""
     body, crc = stored[:-CRC_BYTES], stored[-CRC_BYTES:]
     if len(stored) <= CRC_BYTES or google_crc32c.value(body) != int.from_bytes(crc.tobytes(), "little"):

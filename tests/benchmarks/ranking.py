@@ -33,6 +33,7 @@ import numpy as np
 from kcd_pipeline.condensation import condense
 from kcd_pipeline.condensation.ogve import scores as score_samples
 from kcd_pipeline.condensation.ranking import ranked
+from kcd_pipeline.condensation.scoring import lazily
 from kcd_pipeline.condensation.vaks import Partition, partition
 from kcd_pipeline.config import CondenseConfig
 from kcd_stores import NO_PARTNER, Plan, ValueStore, parse_bytes
@@ -87,8 +88,8 @@ def split(scores: da.Array, before: np.ndarray, memory: int) -> Partition:
 
 def on_disk(path: Path) -> da.Array:
     """The scores of the run's first epoch, lazily."""
-    value, frequency = (da.from_zarr(array)[0] for array in ValueStore.open(path / "values.zarr").arrays())
-    return score_samples(value, frequency, ALPHA)
+    values = ValueStore.open(path / "values.zarr")
+    return score_samples(lazily(values, "value", 0), lazily(values, "frequency", 0), ALPHA)
 
 
 def child(path: Path, case: str, memory: int) -> dict[str, Any]:

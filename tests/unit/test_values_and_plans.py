@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
-from kcd_stores import IncompleteStoreError, Plan, PlanStore, StoreUsageError, ValueStore, keep_all
+from kcd_stores import CorruptStoreError, IncompleteStoreError, Plan, PlanStore, StoreUsageError, ValueStore, keep_all
 
 
 def test_values_read_back_by_epoch(tmp_path: Path) -> None:
@@ -133,3 +133,26 @@ def test_a_plan_whose_attributes_were_never_written_is_not_there(tmp_path: Path)
 def test_a_plan_that_cannot_be_is_refused(change: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         plan(**change)
+
+
+def test_chunks_of_a_row_are_those_that_zarr_reads_also_where_nothing_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kcd_stores.values.CHUNK", 4)
+    store, random = ValueStore.create(tmp_path / "v", epochs=2, samples=10), np.random.default_rng(0)
+    store.write(0, random.random(10), np.arange(10, dtype=np.int32), random.random(10, dtype=np.float32))
+    group = zarr.open_group(tmp_path / "v", mode="r")
+    assert sum(store.part_sizes()) == 10
+    for name in ("value", "frequency", "entropy"):
+        for epoch in (0, 1):
+            parts = [store.read_part(name, epoch, number) for number in range(len(store.part_sizes()))]
+            np.testing.assert_array_equal(np.concatenate(parts), group[name][epoch])  # type: ignore[index]  # an array
+
+
+def test_a_damaged_chunk_of_values_is_named(tmp_path: Path) -> None:
+    store = ValueStore.create(tmp_path / "v", epochs=1, samples=10)
+    store.write(0, np.zeros(10), np.ones(10, np.int32), np.zeros(10, np.float32))
+    file = tmp_path / "v" / "frequency" / "c" / "0" / "0"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(CorruptStoreError, match="frequency/c/0/0: its checksum is wrong"):
+        store.read_part("frequency", 0, 0)

@@ -4,6 +4,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+from dask import delayed
 from numpy.typing import NDArray
 
 from kcd_pipeline.condensation.ogve import scores
@@ -19,13 +20,25 @@ def ranked_by(values: ValueStore, *, epoch: int, stage: int, config: CondenseCon
     the latest visit. `keep: least` is the same ranking from its other end, `keep: random` a draw for each (seed,
     stage, sample).
     """
-    value, frequency = (da.from_zarr(array)[epoch] for array in values.arrays())
+    value, frequency = lazily(values, "value", epoch), lazily(values, "frequency", epoch)
     if config.keep == "random":
         return _random(frequency, seed, stage)
     if config.value == "current":
-        value = da.from_zarr(values.entropies())[epoch].astype(np.float64)
+        values.entropies()  # there, or said to be missing
+        value = lazily(values, "entropy", epoch).astype(np.float64)
     ranked = scores(value, frequency, config.alpha)
     return _reversed(ranked) if config.keep == "least" else ranked
+
+
+def lazily(values: ValueStore, name: str, epoch: int) -> da.Array:
+    """Row `epoch` of an array of `values`, `[N]`, a chunk of it at a time."""
+    dtype = {"value": np.float64, "frequency": np.int32, "entropy": np.float32}[name]
+    read = delayed(values.read_part, pure=False)
+    parts = [
+        da.from_delayed(read(name, epoch, number), shape=(size,), dtype=dtype)
+        for number, size in enumerate(values.part_sizes())
+    ]
+    return da.concatenate(parts)
 
 
 def worth(score: float, config: CondenseConfig) -> float:
