@@ -4,14 +4,13 @@
 
 scikit-learn's digits through a CIFAR teacher, random weights: what is computed is the same. Two ratios: of the rows a
 second from the first block recorded to the last, which is what a long extraction gets, and of the whole command, the
-start of the workers included. Alternatives take turns, and the fastest of their turns counts. `cpu_ms_per_row`
-are milliseconds of CPU, of all processes, and hold also on a machine that does other work beside.
+start of the workers included. Alternatives take turns, and the fastest of their turns counts.
+`load` is what else the machine was doing, and had better be less than its cores.
 """
 
 import argparse
 import json
 import os
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -27,7 +26,7 @@ from kcd_stores.ledger import Ledger
 
 
 def extraction(config: Config, workers: int) -> dict[str, float]:
-    """One whole extraction: seconds, CPU seconds and rows a second between its first and last recorded block."""
+    """One whole extraction: seconds, and rows a second between its first and last recorded block."""
     times: list[tuple[float, int, int]] = []
     original = Ledger.record
 
@@ -36,25 +35,18 @@ def extraction(config: Config, workers: int) -> dict[str, float]:
         times.append((time.perf_counter(), view, block))
 
     Ledger.record = record  # type: ignore[method-assign]
-    before, started = cpu(), time.perf_counter()
+    started = time.perf_counter()
     try:
         done = extract_teacher(config, overwrite=True, cluster=Cluster(workers=workers) if workers else None)
     finally:
         Ledger.record = original  # type: ignore[method-assign]
-    whole, used = time.perf_counter() - started, cpu() - before
+    whole = time.perf_counter() - started
     layout = done.store.layout
     rows = [len(layout.rows(block)) for _, _, block in times]
     return {
         "rows_per_second": sum(rows[1:]) / (times[-1][0] - times[0][0]),
         "seconds": whole,
-        "cpu_seconds_per_row": used / sum(rows),
     }
-
-
-def cpu() -> float:
-    """CPU seconds of this process and of those that it started and that have ended."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def main() -> None:
@@ -83,7 +75,6 @@ def main() -> None:
                 found[kind].append(extraction(config, kind))
     rate = {kind: max(turn["rows_per_second"] for turn in turns) for kind, turns in found.items()}
     whole = {kind: min(turn["seconds"] for turn in turns) for kind, turns in found.items()}
-    cost = {kind: min(turn["cpu_seconds_per_row"] for turn in turns) for kind, turns in found.items()}
     for kind in given.workers:
         line = {
             "benchmark": f"extraction by {kind} workers / by one process",
@@ -93,8 +84,6 @@ def main() -> None:
             "rows_per_second_alone": round(rate[0]),
             "seconds": round(whole[kind], 1),
             "seconds_alone": round(whole[0], 1),
-            "cpu_ms_per_row": round(1000 * cost[kind], 3),
-            "cpu_ms_per_row_alone": round(1000 * cost[0], 3),
             "cores": len(os.sched_getaffinity(0)),
             "load": round(os.getloadavg()[0], 1),
         }
