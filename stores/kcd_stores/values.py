@@ -36,10 +36,8 @@ class ValueStore:
 
     def __init__(self, path: Path, group: zarr.Group) -> None:
         self.path = path
-        self._value: zarr.Array[Any] = group["value"]  # type: ignore[assignment]  # zarr types a member as array or group
-        self._frequency: zarr.Array[Any] = group["frequency"]  # type: ignore[assignment]  # as above
-        self._group = group
-        self.epochs, self.samples = self._value.shape
+        self._arrays: dict[str, Any] = {name: group[name] for name in ("value", "frequency", "entropy")}
+        self.epochs, self.samples = self._arrays["value"].shape
 
     @classmethod
     def create(cls, path: Path, *, epochs: int, samples: int) -> "ValueStore":
@@ -95,9 +93,9 @@ class ValueStore:
         self, epoch: int, value: NDArray[np.float64], frequency: NDArray[np.int32], entropy: NDArray[np.float32]
     ) -> None:
         """Write `value[N]`, `frequency[N]` and the latest `entropy[N]` as they stand after `epoch`."""
-        self._value[epoch] = value
-        self.entropies()[epoch] = entropy
-        self._frequency[epoch] = frequency  # last: by it an epoch is known to have been written
+        self._arrays["value"][epoch] = value
+        self._arrays["entropy"][epoch] = entropy
+        self._arrays["frequency"][epoch] = frequency  # last: by it an epoch is known to have been written
 
     def read(self, epoch: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
         """`value[N]` float64 and `frequency[N]` int32 after `epoch`.
@@ -107,18 +105,14 @@ class ValueStore:
         IncompleteStoreError
             If that epoch was never written.
         """
-        frequency = np.asarray(self._frequency[epoch])
+        frequency = np.asarray(self._arrays["frequency"][epoch])
         if frequency.min() < 0:
             raise IncompleteStoreError(f"the values of epoch {epoch} were never written to {self.path}")
-        return np.asarray(self._value[epoch]), frequency
+        return np.asarray(self._arrays["value"][epoch]), frequency
 
     def read_entropy(self, epoch: int) -> NDArray[np.float32]:
         """The entropy of each sample at its latest visit up to `epoch`, `[N]` float32 in nats; NaN: never visited."""
-        return np.asarray(self.entropies()[epoch])
-
-    def arrays(self) -> "tuple[zarr.Array[Any], zarr.Array[Any]]":
-        """The arrays `value[E, N]` and `frequency[E, N]` themselves, for lazy readers such as dask."""
-        return self._value, self._frequency
+        return np.asarray(self._arrays["entropy"][epoch])
 
     def read_part(self, name: str, epoch: int, number: int) -> NDArray[Any]:
         """Chunk `number` of row `epoch` of the array called `name`, `[n]`: what zarr reads, at the pace of the disk.
@@ -130,7 +124,7 @@ class ValueStore:
         CorruptStoreError
             If its checksum is wrong.
         """
-        array: Any = self._group[name]
+        array = self._arrays[name]
         count = min(array.chunks[1], self.samples - number * array.chunks[1])
         file = self.path / name / "c" / str(epoch) / str(number)
         if not file.is_file():
@@ -145,21 +139,5 @@ class ValueStore:
 
     def part_sizes(self) -> list[int]:
         """Samples in each chunk of a row."""
-        size = self._value.chunks[1]
+        size = self._arrays["value"].chunks[1]
         return [min(size, self.samples - first) for first in range(0, self.samples, size)]
-
-    def entropies(self) -> "zarr.Array[Any]":
-        """The array `entropy[E, N]` itself, for lazy readers.
-
-        Raises
-        ------
-        StoreUsageError
-            If it is not there: the first runs did not record it.
-        """
-        array = self._group.get("entropy")
-        if not isinstance(array, zarr.Array):
-            raise StoreUsageError(
-                f"the values at {self.path} have no array 'entropy': the run is of an older version. Run it again "
-                f"with --overwrite."
-            )
-        return array

@@ -72,12 +72,18 @@ def made(recipe: Path, workers: int) -> dict[str, str]:
     }
 
 
-def test_an_epoch_ends_with_the_same_weights_with_0_1_2_and_4_workers(recipe: Path) -> None:
-    alone = made(recipe, 0)
+@pytest.fixture(scope="module")
+def alone(recipe: Path) -> dict[str, str]:
+    """What no worker but the process itself makes."""
+    return made(recipe, 0)
+
+
+def test_an_epoch_ends_with_the_same_weights_with_0_1_2_and_4_workers(recipe: Path, alone: dict[str, str]) -> None:
     for workers in (1, 2, 4):
         assert made(recipe, workers) == alone
 
 
+@pytest.mark.usefixtures("alone")
 def test_store_and_report_call_the_classes_by_their_labels(recipe: Path) -> None:
     folder = recipe.parent / "workers-0"
     made_from = zarr.open_group(folder / "store.zarr", mode="r").attrs["made_from"]["dataset"]

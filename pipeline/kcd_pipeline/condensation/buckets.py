@@ -3,6 +3,7 @@
 Letters: B buckets, N samples.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,21 +49,30 @@ class Buckets:
         return int(self.total[self.lower >= NEVER].sum())
 
 
+class Tally(threading.local):
+    """`counts[n]` of each thread's own, all of them in `everyones`: fresh ones for each chunk would cost more."""
+
+    def __init__(self, size: int, everyones: list[NDArray[np.int64]]) -> None:
+        self.counts = np.zeros(size, dtype=np.int64)
+        everyones.append(self.counts)
+
+
 def count_keys(keys: KeyChunks, candidate: NDArray[np.bool_] | None) -> Buckets:
     """All keys by their leading bits, in one pass; `candidate[N]`: None where all are."""
     bits = min(max(keys.samples.bit_length(), LEAST_BITS), MOST_BITS)
-    scratch = Scratch(keys.largest)
+    everyones: list[NDArray[np.int64]] = []
+    scratch, tally = Scratch(keys.largest), Tally(2 << bits, everyones)
     shift = np.uint64(KEY_BITS - bits - 1)  # one bit more than asked for: it says whether a candidate is meant
 
-    def counted(chunk: NDArray[np.uint64], samples: slice) -> NDArray[np.int64]:
+    def counted(chunk: NDArray[np.uint64], samples: slice) -> None:
         numbers = np.right_shift(chunk, shift, out=scratch.keys[: len(chunk)])
         numbers &= ~np.uint64(1)
         numbers |= np.uint8(1) if candidate is None else candidate[samples].view(np.uint8)
-        return np.bincount(numbers.view(np.int64), minlength=2 << bits)
+        np.add.at(tally.counts, numbers.view(np.int64), 1)
 
-    counts = np.zeros(2 << bits, dtype=np.int64)
-    for part in keys.each(counted):
-        counts += part
+    for _ in keys.each(counted):
+        pass
+    counts = np.sum(everyones, axis=0)
     return _filled(0, KEY_BITS - bits, counts[0::2] + counts[1::2], counts[1::2])
 
 

@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import dask
 import dask.array as da
 import numpy as np
+from dask.local import get_sync
+from dask.optimization import cull
 from numpy.typing import NDArray
 
 from kcd_pipeline.condensation.keys import descending_keys
@@ -39,7 +42,9 @@ class KeyChunks:
         self.largest = max(scores.chunks[0])
         self._scratch = Scratch(0 if held else self.largest)
         self._ends = np.cumsum(scores.chunks[0]).tolist()
-        self._chunks = scores.to_delayed().ravel()
+        (fused,) = dask.optimize(scores)  # reading and scoring a chunk become one task of it
+        graph, names = dict(fused.__dask_graph__()), fused.__dask_keys__()
+        self._tasks = [(cull(graph, [name])[0], name) for name in names]
         self._held = np.empty(self.samples, dtype=np.uint64) if held else None
         self._full = False
 
@@ -79,6 +84,6 @@ class KeyChunks:
     def _keys(self, number: int, samples: slice) -> NDArray[np.uint64]:
         if self._held is not None and self._full:
             return self._held[samples]
-        scores: Any = self._chunks[number].compute(scheduler="synchronous")
+        scores: Any = get_sync(*self._tasks[number])
         place = self._scratch.keys[: len(scores)] if self._held is None else self._held[samples]
         return descending_keys(scores, first=samples.start, out=place)

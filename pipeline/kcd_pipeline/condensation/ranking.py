@@ -130,7 +130,7 @@ def select_within(scores: da.Array, *, keep: int, candidate: NDArray[np.bool_] |
 
     buckets, zones = _zones(keys, candidate, around_the_cut, limits)
     first, cut, _ = _spans(buckets, keep)
-    high = np.zeros(keys.samples, dtype=bool)
+    high = np.empty(keys.samples, dtype=bool)
     order = in_order(keys, zones, candidate=candidate, limits=limits, before=high)
     above = int(buckets.total[:first].sum())
     near = int(buckets.total[first : cut + 1].sum())  # in order whole; only the candidates of what follows are

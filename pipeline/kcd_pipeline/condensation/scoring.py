@@ -4,7 +4,6 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-from dask import delayed
 from numpy.typing import NDArray
 
 from kcd_pipeline.condensation.ogve import scores
@@ -24,7 +23,6 @@ def ranked_by(values: ValueStore, *, epoch: int, stage: int, config: CondenseCon
     if config.keep == "random":
         return _random(frequency, seed, stage)
     if config.value == "current":
-        values.entropies()  # there, or said to be missing
         value = lazily(values, "entropy", epoch).astype(np.float64)
     ranked = scores(value, frequency, config.alpha)
     return _reversed(ranked) if config.keep == "least" else ranked
@@ -33,12 +31,13 @@ def ranked_by(values: ValueStore, *, epoch: int, stage: int, config: CondenseCon
 def lazily(values: ValueStore, name: str, epoch: int) -> da.Array:
     """Row `epoch` of an array of `values`, `[N]`, a chunk of it at a time."""
     dtype = {"value": np.float64, "frequency": np.int32, "entropy": np.float32}[name]
-    read = delayed(values.read_part, pure=False)
-    parts = [
-        da.from_delayed(read(name, epoch, number), shape=(size,), dtype=dtype)
-        for number, size in enumerate(values.part_sizes())
-    ]
-    return da.concatenate(parts)
+
+    def read(block_id: tuple[int]) -> NDArray[Any]:
+        return values.read_part(name, epoch, block_id[0])
+
+    sizes = tuple(values.part_sizes())
+    result: Any = da.map_blocks(read, chunks=(sizes,), dtype=dtype, meta=np.empty(0, dtype))
+    return result
 
 
 def worth(score: float, config: CondenseConfig) -> float:

@@ -6,6 +6,7 @@ Equal keys never lie in two zones, so zones in order, each in order, are the ran
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,13 @@ def _batches(zones: Sequence[Zone], limit: int) -> Iterator[list[Zone]]:
         yield batch
 
 
-Part = tuple[NDArray[np.integer], NDArray[np.uint64] | None]  # members of a zone in a chunk, and their keys
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """The members of some zones in one chunk: `index[m]` and `keys[m]`, zone by zone, and how many are of each."""
+
+    index: NDArray[np.integer]
+    keys: NDArray[np.uint64]
+    counts: list[int]
 
 
 def _fill(
@@ -107,37 +114,41 @@ def _fill(
 ) -> None:
     """`out[m]`: the members of `zones` in order, in one pass."""
     begin, end = np.uint64(zones[0].lower), np.uint64(zones[-1].last)
+    later = [np.uint64(zone.lower) for zone in zones[1:]]
+    whole = np.uint64(max((zone.last for zone in zones if not zone.candidates), default=0))  # then candidates only
+    numbers = np.uint8 if len(zones) <= 256 else np.int64  # numpy sorts bytes by counting them
 
-    def gathered(chunk: NDArray[np.uint64], samples: slice) -> list[Part]:
+    def gathered(chunk: NDArray[np.uint64], samples: slice) -> Part:
         if before is not None:
             np.less(chunk, begin, out=before[samples])
-        at = np.flatnonzero((chunk >= begin) & (chunk <= end))
-        near, index = chunk[at], (at + samples.start).astype(out.dtype)
-        among = None if candidate is None else candidate[samples][at]
-        parts: list[Part] = []
-        for zone in zones:
-            inside = (near >= np.uint64(zone.lower)) & (near <= np.uint64(zone.last))
-            if zone.candidates and among is not None:
-                inside &= among
-            here = np.flatnonzero(inside)
-            parts.append((index[here], None if zone.one_key else near[here]))
-        return parts
+        inside = chunk >= begin
+        inside &= chunk <= end
+        if candidate is not None and whole < end:
+            inside &= candidate[samples] | (chunk <= whole)
+        at = np.flatnonzero(inside)
+        near = chunk[at]
+        zone: NDArray[Any] = np.zeros(len(at), dtype=numbers)
+        for lower in later:
+            zone += near >= lower
+        order = np.argsort(zone, kind="stable")
+        index = (at[order] + samples.start).astype(out.dtype)
+        return Part(index=index, keys=near[order], counts=np.bincount(zone, minlength=len(zones)).tolist())
 
-    ends = np.cumsum([zone.count for zone in zones])
-    places = [out[stop - zone.count : stop] for zone, stop in zip(zones, ends, strict=True)]
-    held = [np.empty(0 if zone.one_key else zone.count, dtype=np.uint64) for zone in zones]
-    filled = [0] * len(zones)
-    for parts in keys.each(gathered):
-        for number, (index, key) in enumerate(parts):
-            stop = filled[number] + len(index)
-            places[number][filled[number] : stop] = index
-            if key is not None:
-                held[number][filled[number] : stop] = key
-            filled[number] = stop
+    ends = np.cumsum([zone.count for zone in zones]).tolist()
+    filled = [0, *ends[:-1]]
+    held = np.empty(0 if all(zone.one_key for zone in zones) else ends[-1], dtype=np.uint64)
+    for part in keys.each(gathered):
+        first = 0
+        for number, count in enumerate(part.counts):
+            here, there = slice(first, first + count), slice(filled[number], filled[number] + count)
+            out[there] = part.index[here]
+            if not zones[number].one_key:
+                held[there] = part.keys[here]
+            first, filled[number] = here.stop, there.stop
 
     def arranged(number: int) -> None:
-        places[number][:] = places[number][order_of(held[number])]
-        held[number] = np.empty(0, dtype=np.uint64)
+        members = slice(ends[number] - zones[number].count, ends[number])
+        out[members] = out[members][order_of(held[members])]
 
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(arranged, [number for number, zone in enumerate(zones) if not zone.one_key]))
