@@ -263,14 +263,13 @@ class KnowledgeStore:
         StoreError
             If its data is not there.
         """
-        for array in self._parts.values():
-            name = transfer.object_name(array, view, block)
-            if not self.location.holds(name):
-                raise StoreError(
-                    f"view {view}, block {block} was written by another process, but {name} is not at {self.location} "
-                    f"as seen from here. Let every process see the same folder at store.path, such as one of a shared "
-                    f"file system, or use a URL; then run the same command again."
-                )
+        missing = self._ledger.missing(view, block)
+        if missing is not None:
+            raise StoreError(
+                f"view {view}, block {block} was written by another process, but {missing} is not at {self.location} "
+                f"as seen from here. Let every process see the same folder at store.path, such as one of a shared "
+                f"file system, or use a URL; then run the same command again."
+            )
         self._ledger.record(view, block, seconds=seconds)
 
     def settle(self) -> None:

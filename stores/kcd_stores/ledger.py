@@ -64,6 +64,11 @@ class Ledger:
         self._own[view, block] = seconds
         self._put_back(view, fresh=block)
 
+    def missing(self, view: int, block: int) -> str | None:
+        """The first file or object of a block's data that is not there; None if all are."""
+        names = (transfer.object_name(part, view, block) for part in self._parts)
+        return next((name for name in names if not self._location.holds(name)), None)
+
     def settle(self) -> None:
         """Put back what this object recorded and another writer's record left out; of a local store, nothing."""
         for view in sorted({view for view, _ in self._own}):
@@ -72,7 +77,7 @@ class Ledger:
     def _put_back(self, view: int, *, fresh: int | None = None) -> None:
         complete = self._row(self._complete, view)
         gone = [block for at, block in self._own if at == view and complete[block] != 1]
-        lost = [block for block in gone if block != fresh and not self._holds(view, block)]
+        lost = [block for block in gone if block != fresh and self.missing(view, block) is not None]
         for block in lost:
             del self._own[view, block]
         back = [block for block in gone if block not in lost]
@@ -86,6 +91,3 @@ class Ledger:
 
     def _row(self, array: "zarr.Array[Any]", view: int) -> NDArray[Any]:
         return transfer.read(self._location, array, view, 0, array.shape[1]).copy()
-
-    def _holds(self, view: int, block: int) -> bool:
-        return all(self._location.holds(transfer.object_name(part, view, block)) for part in self._parts)

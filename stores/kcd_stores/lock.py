@@ -38,5 +38,6 @@ def one_writer(where: Where) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            error.filename = error.filename or str(path)  # a full disk says nothing of what was being written
+            if error.errno is not None:  # with a file's name, one that has only a message would lose it
+                error.filename = error.filename or str(path)  # a full disk says nothing of what was being written
             raise

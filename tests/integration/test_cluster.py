@@ -1,6 +1,7 @@
 """Extraction by several processes: whoever makes a block, and however they end, the store is that of one process."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,7 +9,9 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ import torch
 import zarr
 from click.testing import CliRunner
 from distributed import Client, LocalCluster
+from distributed.comm import CommClosedError
 from PIL import Image
 
 from kcd_pipeline.cli import main
@@ -23,7 +27,7 @@ from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.extraction import Cluster, cluster, crew, extract_teacher
 from kcd_pipeline.extraction.extractor import Extractor
-from kcd_pipeline.extraction.worker import Job, Post, facts
+from kcd_pipeline.extraction.worker import Job, Made, Post, facts
 from kcd_pipeline.models import build_model
 from kcd_pipeline.models.weights import load_weights, save_weights
 from kcd_stores import KnowledgeStore
@@ -72,6 +76,20 @@ def address(client: Client) -> str:
     return str(client.scheduler.address)
 
 
+def wait_for(client: Client, workers: int) -> None:
+    """Until so many workers are there, such as after nannies started others for those that died."""
+    for _ in range(3000):
+        if len(client.nthreads()) == workers:  # by the scheduler; `wait_for_workers` goes by what was so seconds ago
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{client.nthreads()} instead of {workers} workers")
+
+
+def scale(client: Client, workers: int) -> None:
+    client.cluster.scale(workers)
+    wait_for(client, workers)
+
+
 def knowledge(store: Path) -> dict[str, bytes]:
     """Every file but what blocks cost to make."""
     files = {str(file.relative_to(store)): file.read_bytes() for file in store.rglob("*") if file.is_file()}
@@ -95,15 +113,27 @@ def test_workers_of_a_running_cluster_write_the_bytes_of_one_process(home: Path,
     assert code == 0, said
     assert knowledge(home / "two.zarr") == knowledge(home / "alone.zarr")
     assert np.isfinite(zarr.open(str(home / "two.zarr"), mode="r")["seconds"][:]).all()
-    # a smaller encoding, whose draws and ranges come from the data, and views that are added later
-    for encoding in ("int8", "topk"):
-        alone = settings(home, f"{encoding}-alone.zarr", store__encoding=encoding)
-        extract_teacher(alone)
-        for views in (1, 3):
-            shared = settings(home, f"{encoding}.zarr", store__encoding=encoding, store__views=views)
-            if encoding == "topk" or views == 3:  # int8 takes its range from all views that are asked for at first
-                extract_teacher(shared, cluster=Cluster(scheduler=address(running)))
-        assert knowledge(home / f"{encoding}.zarr") == knowledge(Path(alone.store.path))
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen", "steps"),
+    [
+        ("int8", {"store__encoding": "int8"}, [(3, 2)]),  # its range is that of all views that are asked for at first
+        ("sample", {"store__encoding": "sample"}, [(1, 2), (3, 2)]),
+        ("features", {"store__encoding": "topk", "store__features": True}, [(1, 1), (3, 3)]),
+    ],
+)
+def test_any_encoding_views_added_later_and_any_number_of_workers_are_the_bytes_of_one_process(
+    home: Path, running: Client, name: str, chosen: dict[str, Any], steps: list[tuple[int, int]]
+) -> None:
+    """In steps: so many views in all, by so many workers."""
+    extract_teacher(settings(home, f"{name}-alone.zarr", **chosen))
+    for views, workers in steps:
+        scale(running, workers)
+        shared = settings(home, f"{name}.zarr", **chosen, store__views=views)
+        extract_teacher(shared, cluster=Cluster(scheduler=address(running)))
+    scale(running, 2)
+    assert knowledge(home / f"{name}.zarr") == knowledge(home / f"{name}-alone.zarr")
 
 
 def test_two_processes_of_its_own_decode_pictures_and_write_the_same_bytes(tmp_path: Path) -> None:
@@ -118,14 +148,14 @@ def test_two_processes_of_its_own_decode_pictures_and_write_the_same_bytes(tmp_p
         f"data: {{name: imagefolder, root: {tmp_path / 'pictures'}, on_the_fly: true, image_size: 8, workers: 1}}\n"
         "augmentation: {name: resized-crop-flip}\n"
         f"teacher: {{model: resnet8, weights: {tmp_path / 'teacher.safetensors'}}}\n"
-        f"store: {{path: {tmp_path / 'two.zarr'}, views: 3, block_rows: 8, batch_size: 8}}\n"
+        f"store: {{path: {tmp_path / 'two.zarr'}, views: 2, block_rows: 8, batch_size: 8}}\n"
         "student: {model: resnet8}\n"
         "run: {threads: 1}\n"
     )
     save_weights(tmp_path / "teacher.safetensors", build_model("resnet8", channels=3, classes=2), {})
     code, said = run("extract-teacher", str(tmp_path / "pictures.yaml"), "--workers", "2")
     assert code == 0, said
-    assert "9 blocks made and 0 found" in said
+    assert "6 blocks made and 0 found" in said
     extract_teacher(load_config(str(tmp_path / "pictures.yaml"), [f"store.path={tmp_path / 'one.zarr'}"]))
     assert knowledge(tmp_path / "two.zarr") == knowledge(tmp_path / "one.zarr")
 
@@ -153,23 +183,101 @@ def wait_for_a_block(store: Path) -> None:
     raise AssertionError(f"no block came to {store}")
 
 
-def test_blocks_of_a_worker_that_is_killed_are_made_by_the_others(home: Path, running: Client) -> None:
+@pytest.fixture(scope="module")
+def long(home: Path) -> dict[str, bytes]:
+    """What one process makes of 24 views."""
     extract_teacher(settings(home, "long-alone.zarr", store__views=24))
-    victim, killed = next(iter(running.run(os.getpid).values())), []
+    return knowledge(home / "long-alone.zarr")
+
+
+@pytest.mark.parametrize("victims", [1, 2])
+def test_blocks_of_workers_that_are_killed_are_made_by_those_left_or_that_come(
+    home: Path,
+    running: Client,
+    long: dict[str, bytes],
+    victims: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(crew, "SILENCE", 0.05)  # a nanny needs a third of a second
+    store, killed = home / f"killed-{victims}.zarr", []
+    pids = list(running.run(os.getpid).values())
 
     def kill() -> None:
-        wait_for_a_block(home / "killed.zarr")
-        os.kill(victim, signal.SIGKILL)
-        store = KnowledgeStore.open(home / "killed.zarr")
-        killed.append(int(store.complete().sum()) / store.complete().size)
+        wait_for_a_block(store)
+        for pid in pids[:victims]:
+            os.kill(pid, signal.SIGKILL)
+        killed.append(KnowledgeStore.open(store).complete().mean())
 
     killer = threading.Thread(target=kill)
     killer.start()
-    extract_teacher(settings(home, "killed.zarr", store__views=24), cluster=Cluster(scheduler=address(running)))
+    extract_teacher(settings(home, store.name, store__views=24), cluster=Cluster(scheduler=address(running)))
     killer.join()
-    assert 0 < killed[0] < 1, "it died in the middle"
-    assert knowledge(home / "killed.zarr") == knowledge(home / "long-alone.zarr")
-    running.wait_for_workers(2, timeout=60)  # its nanny starts another
+    assert 0 < killed[0] < 1, "they died in the middle"
+    assert knowledge(store) == long
+    assert ("no worker is left; waiting for one to join" in capsys.readouterr().err) == (victims == 2)
+    wait_for(running, 2)
+
+
+def test_it_is_said_too_where_the_last_worker_dies_before_it_told_of_its_block(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(crew, "SILENCE", 0.01)
+    told, ended = Made(view=1, block=2, seconds=0.5, worker="another"), SimpleQueue[Any]()
+    future = Mock(status="finished", result=Mock(side_effect=[TimeoutError(), TimeoutError(), told]))
+    ended.put(future)
+    alone = crew.Crew(Mock(status="running", nthreads=dict), Mock())
+    assert alone._next(ended) == (future, told)
+    assert capsys.readouterr().err.count("no worker is left") == 1
+
+
+def test_a_block_that_every_worker_dies_of_ends_the_command(
+    home: Path, running: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deadly(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def allow(failures: int, dask_scheduler: Any) -> int:
+        before: int = dask_scheduler.allowed_failures
+        dask_scheduler.allowed_failures = failures
+        return before
+
+    monkeypatch.setattr(crew, "make_block", deadly)
+    assert running.run_on_scheduler(allow, 0) == 3, "the fourth death is the last one, as the documentation says"
+    chosen = options(home, "deadly.zarr", store__views=1, store__block_rows=512)
+    try:
+        code, said = run("extract-teacher", "digits", *with_set(chosen), "--scheduler", address(running))
+    finally:
+        running.run_on_scheduler(allow, 3)
+    assert code == 1, said
+    assert "a block was given up" in said
+    assert "use fewer, or smaller ones (store.block_rows)" in said
+    wait_for(running, 2)
+
+
+def test_a_scheduler_that_is_lost_ends_the_command(
+    home: Path, running: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(future: Any) -> None:
+        raise CommClosedError("in <TCP>: Stream is closed")
+
+    monkeypatch.setattr(crew, "_result", lost)
+    code, said = run(
+        "extract-teacher", "digits", *with_set(options(home, "lost.zarr")), "--scheduler", address(running)
+    )
+    assert code == 1
+    assert "the scheduler of the cluster was lost. What is complete is kept" in said
+
+
+def test_a_time_that_runs_out_in_a_worker_is_no_reason_to_wait(
+    home: Path, running: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*arguments: Any) -> None:
+        raise TimeoutError("of a server")
+
+    monkeypatch.setattr(crew, "make_block", slow)
+    with pytest.raises(TimeoutError, match="of a server"):
+        extract_teacher(settings(home, "slow.zarr"), cluster=Cluster(scheduler=address(running)))
 
 
 def test_ctrl_c_ends_everything_and_one_process_finishes_the_store(home: Path) -> None:
@@ -213,12 +321,14 @@ def test_a_teacher_that_says_nothing_finite_ends_the_command(home: Path, running
 def become(what: str, other: Path | None = None) -> None:
     """Make of the process that calls this a worker that has other things; "itself" puts them back."""
     import kcd_pipeline.data.digits as digits
+    import kcd_pipeline.extraction.worker as worker
     import kcd_pipeline.provenance as provenance
     import kcd_pipeline.teacher as teacher
 
     provenance.__version__ = "0.1.0"  # type: ignore[attr-defined]
     teacher.load_weights = load_weights  # type: ignore[attr-defined]
     digits.load = getattr(digits, "true_load", digits.load)
+    worker.KnowledgeStore = KnowledgeStore  # type: ignore[attr-defined]
     if what == "version":
         provenance.__version__ = "0.0.9"  # type: ignore[attr-defined]
     if what == "teacher":
@@ -232,6 +342,17 @@ def become(what: str, other: Path | None = None) -> None:
             return train, test, classes
 
         digits.load = load_another
+    if what == "store":
+        assert other is not None
+        own = other / str(os.getpid())
+
+        class Elsewhere:
+            @staticmethod
+            def join(path: str, *, identity: str) -> KnowledgeStore:
+                shutil.copytree(path, own)
+                return KnowledgeStore.join(own, identity=identity)
+
+        worker.KnowledgeStore = Elsewhere  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -258,6 +379,23 @@ def test_a_worker_that_has_something_else_is_refused(home: Path, running: Client
     assert workers[1] in said
     assert workers[0] not in said
     assert knowledge(home / "alone.zarr") == before, "refused before anything is replaced"
+
+
+def test_a_store_that_only_the_workers_see_is_noticed(home: Path, running: Client, tmp_path: Path) -> None:
+    running.run(become, "store", tmp_path)
+    chosen = options(home, "unseen.zarr")
+    try:
+        code, said = run("extract-teacher", "digits", *with_set(chosen), "--scheduler", address(running))
+    finally:
+        running.run(become, "itself")
+    assert code == 1, said
+    assert f"is not at {home / 'unseen.zarr'} as seen from here" in said
+    assert not KnowledgeStore.open(home / "unseen.zarr").complete().any()
+
+
+def test_all_libraries_are_compared_before_and_when_a_worker_joins(home: Path) -> None:
+    found = facts(Extractor(settings(home, "alone.zarr")))
+    assert {*found["software"], *found["compression"]} == {"python", *crew.LIBRARIES}
 
 
 def test_a_worker_that_joins_later_is_looked_at_before_its_first_block(home: Path) -> None:

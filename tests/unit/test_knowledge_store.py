@@ -1,8 +1,10 @@
 """What a knowledge store promises: plain zarr, self-description, completeness, and errors that name the file."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from kcd_stores import (
     IncompleteStoreError,
     KnowledgeStore,
     Layout,
+    Location,
+    StoreError,
     StoreMismatchError,
     StoreUsageError,
     make_encoding,
@@ -30,8 +34,8 @@ def logits_of(view: int, block: int) -> np.ndarray:
     return base + np.float32([0.25, 0.5, -0.75]) + 100 * view
 
 
-def create(path: Path, encoding: str = "float32") -> KnowledgeStore:
-    return KnowledgeStore.create(path, layout=LAYOUT, encoding=make_encoding(encoding), made_from=ORIGIN)
+def create(path: Path | Location, encoding: str = "float32", **settings: float) -> KnowledgeStore:
+    return KnowledgeStore.create(path, layout=LAYOUT, encoding=make_encoding(encoding, **settings), made_from=ORIGIN)
 
 
 def fill(store: KnowledgeStore) -> KnowledgeStore:
@@ -229,3 +233,67 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(tmp_path: Path) -> N
     holder.wait()
     with one_writer(path):
         assert not path.exists()
+
+
+# --- several processes that write ---------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["folder", "remote"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
+    return Location.of(tmp_path / "store.zarr" if request.param == "folder" else f"memory://{uuid4().hex}")
+
+
+def test_data_that_another_process_wrote_counts_once_it_is_recorded(place: Location) -> None:
+    store = create(place)
+    KnowledgeStore.join(place, identity=store.identity).write_data(1, 2, logits_of(1, 2))
+    assert not KnowledgeStore.open(place).complete().any()
+    with pytest.raises(IncompleteStoreError, match="view 1, block 2"):
+        KnowledgeStore.open(place).read_rows(1, 8, 10)
+    store.record_block(1, 2, seconds=0.5)
+    assert np.argwhere(KnowledgeStore.open(place).complete()).tolist() == [[1, 2]]
+    assert KnowledgeStore.open(place).seconds() == 0.5
+    np.testing.assert_array_equal(KnowledgeStore.open(place).read_rows(1, 8, 10), logits_of(1, 2))
+
+
+def test_a_block_without_data_is_not_recorded(place: Location) -> None:
+    store = create(place)
+    message = f"view 1, block 2 was written by another process, but logits/c/1/2/0 is not at {place} as seen from here"
+    with pytest.raises(StoreError, match=re.escape(message)):
+        store.record_block(1, 2, seconds=0.5)
+    store.settle()
+    assert not KnowledgeStore.open(place).complete().any()
+
+
+def test_a_block_that_lacks_one_of_its_arrays_is_not_recorded(tmp_path: Path) -> None:
+    store = create(tmp_path / "store.zarr", "topk", k=2)
+    KnowledgeStore.join(store.path, identity=store.identity).write_data(0, 1, logits_of(0, 1))
+    (store.path / "rest" / "c" / "0" / "1").unlink()
+    with pytest.raises(StoreError, match=r"rest/c/0/1 is not at .*store\.path"):
+        store.record_block(0, 1, seconds=0.5)
+    assert not store.complete().any()
+
+
+def test_who_joins_leaves_the_partial_files_of_others(tmp_path: Path) -> None:
+    store = create(tmp_path / "store.zarr")
+    partial = store.path / "logits" / "c.0123.partial"
+    partial.write_bytes(b"half of it")
+    KnowledgeStore.join(store.path, identity=store.identity).write_data(0, 0, logits_of(0, 0))
+    assert partial.exists()
+
+
+def test_another_store_is_not_joined(place: Location) -> None:
+    identity, other = create(place).identity, "0123456789ab"
+    with pytest.raises(StoreUsageError, match=f"is {identity} as seen from here, but {other} is being written"):
+        KnowledgeStore.join(place, identity=other)
+    with pytest.raises(StoreUsageError, match="no knowledge store"):
+        KnowledgeStore.join(f"{place}-elsewhere", identity=identity)
+
+
+def test_who_joined_does_not_write_into_a_store_that_took_the_place(place: Location) -> None:
+    joined = KnowledgeStore.join(place, identity=create(place).identity)
+    other = KnowledgeStore.create(
+        place, layout=LAYOUT, encoding=make_encoding("float32"), made_from={"dataset": "another"}, overwrite=True
+    )
+    with pytest.raises(StoreError, match="was replaced or removed by another process"):
+        joined.write_data(0, 0, logits_of(0, 0))
+    assert other.knowledge_bytes() == 0

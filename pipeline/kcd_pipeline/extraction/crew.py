@@ -6,12 +6,13 @@ Workers write data; this process alone, which holds the store's lock, records wh
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from distributed import Client, Future
+from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 from safetensors.torch import save
 
@@ -61,8 +62,7 @@ class Crew:
             with tally(store.layout, missing) as done:
                 hand_out(AHEAD)
                 while pending:
-                    future = self._next(ended)
-                    made = _result(future)
+                    future, made = self._next(ended)
                     pending.discard(future)
                     store.record_block(made.view, made.block, seconds=made.seconds)
                     makers.add(made.worker)
@@ -70,17 +70,25 @@ class Crew:
                     done.rows(len(store.layout.rows(made.block)))
                     done.block(made.view, made.block)
                     hand_out(1)
+        except (CancelledError, CommClosedError) as error:
+            raise FailedError(
+                "the scheduler of the cluster was lost. What is complete is kept; the same command goes on from there."
+            ) from error
         finally:
             self._client.cancel(list(pending))
         store.location.remove_partials()  # of workers that died
 
-    def _next(self, ended: "SimpleQueue[Future]") -> Future:
-        """The next block that is made, or failed."""
+    def _next(self, ended: "SimpleQueue[Future]") -> tuple[Future, Made]:
+        """The next block that is made; what a worker had made but not yet told when it died, is made again."""
+        future: Future | None = None
         said = False
         while True:
             try:
-                return ended.get(timeout=SILENCE)
-            except Empty:
+                future = future or ended.get(timeout=SILENCE)
+                return future, _result(future)
+            except (Empty, TimeoutError):
+                if future is not None and future.status == "error":
+                    raise  # the worker's own
                 if not said and self._client.status == "running" and not self._client.nthreads():
                     said = True
                     say("no worker is left; waiting for one to join (Ctrl-C: what is complete is kept)")
@@ -112,7 +120,8 @@ def enlisted(client: Client, cluster: Cluster, extractor: Extractor) -> Iterator
         yield Crew(client, job)
     finally:
         if client.status == "running":
-            client.unregister_worker_plugin(plugin.name)
+            with suppress(OSError):  # the scheduler was lost a moment ago
+                client.unregister_worker_plugin(plugin.name)
 
 
 def _require_same_libraries(client: Client) -> None:
@@ -162,14 +171,10 @@ def _raise_if_unfit(worker: str, answer: Any) -> None:
 
 def _result(future: Future) -> Made:
     try:
-        made: Made = future.result()
+        made: Made = future.result(timeout=SILENCE)
     except KilledWorker as error:
         raise FailedError(
             f"a block was given up: {error}. Most often workers die of a lack of memory, for each holds the data set, "
             f"the teacher and a block: use fewer, or smaller ones (store.block_rows). What is complete is kept."
-        ) from error
-    except CancelledError as error:
-        raise FailedError(
-            "the scheduler of the cluster was lost. What is complete is kept; the same command goes on from there."
         ) from error
     return made
