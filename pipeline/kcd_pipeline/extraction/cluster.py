@@ -11,6 +11,7 @@ from kcd_pipeline.errors import UserError
 
 PATIENCE = 10  # seconds that a scheduler may take to answer
 JOINING = 30  # seconds in which a worker must have come to a scheduler that has none
+SILENT = logging.CRITICAL + 1  # dask calls a connection that ends with Ctrl-C critical; what matters is said by us
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ def _own(workers: int | None) -> Iterator[Any]:
             scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
             preload=["kcd_pipeline.extraction.worker"],  # its dask_setup
             memory_limit=0,  # what a worker takes is known: the data set, the teacher, a block
-            silence_logs=logging.CRITICAL,  # a worker that dies is replaced, and what matters is said by us
+            silence_logs=SILENT,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
@@ -79,7 +80,7 @@ def _running(address: str) -> Iterator[Any]:
     from distributed import Client
 
     for name in ("distributed.core", "distributed.comm", "distributed.client"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        logging.getLogger(name).setLevel(SILENT)
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
