@@ -1,6 +1,6 @@
 """Extraction by 1, 2 and 4 worker processes over extraction by one process, as ratios of one run; a line of JSON each.
 
-    python tests/benchmarks/extraction_workers.py [--views 24] [--turns 3] [--model resnet20] [--workers 1 2 4]
+    python tests/benchmarks/extraction_workers.py [--views 16] [--turns 3] [--model resnet32x4] [--workers 1 2 4]
 
 scikit-learn's digits through a CIFAR teacher, random weights: what is computed is the same. Two ratios: of the rows a
 second once every worker has made a block, which is what a long extraction gets, and of the whole command, the start of
@@ -56,9 +56,9 @@ def extraction(config: Config, workers: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--views", type=int, default=24)
+    parser.add_argument("--views", type=int, default=16)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--model", default="resnet20")
+    parser.add_argument("--model", default="resnet32x4")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -55,9 +55,14 @@ def _own(workers: int | None) -> Iterator[Any]:
     import dask
     from distributed import Client, LocalCluster
 
-    # not daemons, which may have no children: data.workers decode pictures. They end with this process all the same.
+    settings = {
+        # daemons may have no children: data.workers decode pictures. Workers end with this process all the same.
+        "distributed.worker.daemon": False,
+        # not its MALLOC_TRIM_THRESHOLD_: memory returned at once, and on small images a teacher a third slower for it
+        "distributed.nanny.pre-spawn-environ": {},
+    }
     with (
-        dask.config.set({"distributed.worker.daemon": False}),
+        dask.config.set(settings),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
