@@ -1,5 +1,6 @@
 """Extraction by several processes: whoever makes a block, and however they end, the store is that of one process."""
 
+import gc
 import os
 import shutil
 import signal
@@ -26,6 +27,7 @@ from kcd_pipeline.cli import main
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.extraction import Cluster, cluster, crew, extract_teacher
+from kcd_pipeline.extraction.client import TidyClient
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.extraction.worker import Job, Made, Post, facts
 from kcd_pipeline.models import build_model
@@ -283,7 +285,7 @@ def test_a_time_that_runs_out_in_a_worker_is_no_reason_to_wait(
 def test_ctrl_c_ends_everything_and_one_process_finishes_the_store(home: Path) -> None:
     command = [sys.executable, "-m", "kcd_pipeline", "extract-teacher", "digits", "--workers", "1"]
     process = subprocess.Popen(
-        [*command, *with_set(options(home, "stopped.zarr", store__views=60))],
+        [*command, *with_set(options(home, "stopped.zarr", store__views=24))],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -298,8 +300,8 @@ def test_ctrl_c_ends_everything_and_one_process_finishes_the_store(home: Path) -
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
     store = KnowledgeStore.open(home / "stopped.zarr")
     assert 0 < store.complete().sum() < store.complete().size
-    extract_teacher(settings(home, "stopped.zarr", store__views=60))
-    extract_teacher(settings(home, "stopped-alone.zarr", store__views=60))
+    extract_teacher(settings(home, "stopped.zarr", store__views=24))
+    extract_teacher(settings(home, "stopped-alone.zarr", store__views=24))
     assert knowledge(home / "stopped.zarr") == knowledge(home / "stopped-alone.zarr")
 
 
@@ -432,6 +434,17 @@ def test_a_scheduler_that_is_not_there_is_said_so(home: Path, monkeypatch: pytes
         code, said = run("extract-teacher", "digits", *with_set(options(home, "never.zarr")), "--scheduler", wrong)
         assert code == 2, said
         assert f"no dask scheduler answers at {wrong}" in said
+
+
+@pytest.mark.parametrize("wrong", ["tcp://127.0.0.1:1", "nonsense://x", "127.0.0.1:notaport"])
+def test_a_client_that_cannot_connect_is_closed_at_once(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    """dask's own is closed when it is collected, and has waited for ever there while another loop was being started."""
+    collected: list[str] = []
+    monkeypatch.setattr(Client, "__del__", lambda client: collected.append(client.status))
+    with pytest.raises((OSError, ValueError)):
+        TidyClient(wrong, timeout=1)
+    gc.collect()
+    assert collected == ["closed"]
 
 
 def test_a_scheduler_without_workers_is_said_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,12 +82,12 @@ def _own(workers: int | None) -> Iterator[Any]:
 
 @contextmanager
 def _running(address: str) -> Iterator[Any]:
-    from distributed import Client
+    from kcd_pipeline.extraction.client import TidyClient
 
     for name in ("distributed.core", "distributed.comm", "distributed.client"):
         logging.getLogger(name).setLevel(SILENT)
     try:
-        client = Client(address, timeout=PATIENCE, set_as_default=False)
+        client = TidyClient(address, timeout=PATIENCE)
     except (OSError, TimeoutError, ValueError) as error:
         raise UserError(
             f"no dask scheduler answers at {address} within {PATIENCE} s ({error}). Start one (`dask scheduler`), mend "
