@@ -9,6 +9,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ def kill(process: BaseProcess) -> bool:
     """Kill it; False if it came to its end first."""
     assert process.pid is not None
     if process.is_alive():
-        os.kill(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # or ends right now
+            os.kill(process.pid, signal.SIGKILL)
     process.join(30)
     assert process.exitcode in (-signal.SIGKILL, 0)
     return process.exitcode != 0
