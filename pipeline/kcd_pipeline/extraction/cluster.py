@@ -58,7 +58,7 @@ def _own(workers: int | None) -> Iterator[Any]:
     settings = {
         # daemons may have no children: data.workers decode pictures. Workers end with this process all the same.
         "distributed.worker.daemon": False,
-        # not its MALLOC_TRIM_THRESHOLD_: memory returned at once, and on small images a teacher a third slower for it
+        # not its MALLOC_TRIM_THRESHOLD_: memory returned at once, and on small images a teacher two fifths slower
         "distributed.nanny.pre-spawn-environ": {},
     }
     with (
