@@ -81,13 +81,18 @@ class ValueStore:
         Raises
         ------
         StoreUsageError
-            If there are none at `path`.
+            If there are none at `path`, or an array of theirs is not there.
         """
         try:
             store = LocalStore(path, read_only=not writable)
             return cls(path, zarr.open_group(store, mode="r+" if writable else "r"))
-        except (FileNotFoundError, KeyError) as error:
+        except FileNotFoundError as error:
             raise StoreUsageError(f"there are no values of a run at {path} ({error})") from error
+        except KeyError as error:
+            raise StoreUsageError(
+                f"the values of a run at {path} lack the array {error}: part of them was deleted, or they are of an "
+                f"older version. Run it again with --overwrite."
+            ) from error
 
     def write(
         self, epoch: int, value: NDArray[np.float64], frequency: NDArray[np.int32], entropy: NDArray[np.float32]

@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -38,12 +39,9 @@ def extraction(config: Config, workers: int) -> dict[str, float]:
         original(self, view, block, seconds=seconds)
         times.append((time.perf_counter(), view, block))
 
-    Ledger.record = record  # type: ignore[method-assign]
     started = time.perf_counter()
-    try:
+    with patch.object(Ledger, "record", record):
         done = extract_teacher(config, overwrite=True, cluster=Cluster(workers=workers) if workers else None)
-    finally:
-        Ledger.record = original  # type: ignore[method-assign]
     whole = time.perf_counter() - started
     layout = done.store.layout
     rows, round_of = [len(layout.rows(block)) for _, _, block in times], max(workers, 1)

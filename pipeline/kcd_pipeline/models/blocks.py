@@ -18,7 +18,7 @@ class Classifier(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """`images[B, K, H, W]` -> what the last layer sees, `[B, D]`."""
-        raise NotImplementedError
+        raise NotImplementedError  # each family has its own; a Classifier alone is no model
 
     def forward(self, x: Tensor) -> Tensor:
         return self.get_submodule(self.last_layer)(self.features(x))
