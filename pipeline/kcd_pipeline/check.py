@@ -17,8 +17,8 @@ from kcd_pipeline.errors import FailedError
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.provenance import expected_origin
 from kcd_stores import CondensedRows, Encoding, KnowledgeStore, make_encoding, read_condensed
-from kcd_stores.condensed import ENTRY
-from kcd_stores.fidelity import log_softmax
+from kcd_stores.knowledge.condensed import ENTRY
+from kcd_stores.knowledge.fidelity import log_softmax
 
 # mean total variation distance that other arithmetic (device, threads, batch size) can explain
 TOLERANCE = 2e-3

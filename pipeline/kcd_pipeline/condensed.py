@@ -37,8 +37,8 @@ from kcd_stores import (
     widened_range,
     write_condensed,
 )
-from kcd_stores.description import differences, listed
-from kcd_stores.reading import read_pieces
+from kcd_stores.knowledge.description import differences, listed
+from kcd_stores.streaming.rows import read_pieces
 
 RANGE_ROWS = 8192  # from which int8's range is taken
 FIDELITY_ROWS = 2048  # on which a new store's encoding is measured

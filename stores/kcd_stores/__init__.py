@@ -1,10 +1,6 @@
 """Stores for cached teacher knowledge, usable without the pipeline and without torch."""
 
-from kcd_stores.condensed import CondensedRows, is_condensed, read_condensed, write_condensed
-from kcd_stores.creation import is_vacant
-from kcd_stores.description import Difference, differences
 from kcd_stores.encodings import ENCODINGS, Encoding, WithFeatures, make_encoding, row_bytes, widened_range
-from kcd_stores.epochs import EpochStream, Portion, Reading, Rows
 from kcd_stores.errors import (
     CorruptStoreError,
     IncompleteStoreError,
@@ -12,19 +8,23 @@ from kcd_stores.errors import (
     StoreMismatchError,
     StoreUsageError,
 )
-from kcd_stores.fidelity import Fidelity, measure_fidelity
-from kcd_stores.knowledge import KnowledgeStore
-from kcd_stores.layout import Layout, choose_layout
-from kcd_stores.location import Location
-from kcd_stores.lock import one_writer
-from kcd_stores.memory import Streaming, plan_streaming
-from kcd_stores.plans import NO_PARTNER, Plan, PlanStore, keep_all
-from kcd_stores.reading import HeldRows, ViewRows
-from kcd_stores.shuffle import WHOLE, Share
+from kcd_stores.knowledge.condensed import CondensedRows, is_condensed, read_condensed, write_condensed
+from kcd_stores.knowledge.creation import is_vacant
+from kcd_stores.knowledge.description import Difference, differences
+from kcd_stores.knowledge.fidelity import Fidelity, measure_fidelity
+from kcd_stores.knowledge.layout import Layout, choose_layout
+from kcd_stores.knowledge.store import KnowledgeStore
+from kcd_stores.knowledge.verify import Verdict, verify_store
+from kcd_stores.runs.plans import NO_PARTNER, Plan, PlanStore, keep_all
+from kcd_stores.runs.values import ValueStore
 from kcd_stores.sizes import human_bytes, parse_bytes
-from kcd_stores.streaming import ViewStream, open_stream
-from kcd_stores.values import ValueStore
-from kcd_stores.verify import Verdict, verify_store
+from kcd_stores.storage.location import Location
+from kcd_stores.storage.lock import one_writer
+from kcd_stores.streaming.budget import Streaming, plan_streaming
+from kcd_stores.streaming.open import ViewStream, open_stream
+from kcd_stores.streaming.order import WHOLE, Share
+from kcd_stores.streaming.protocol import EpochStream, Portion, Reading, Rows
+from kcd_stores.streaming.rows import HeldRows, ViewRows
 
 __all__ = [
     "ENCODINGS",

@@ -11,9 +11,9 @@ import torch
 from torch.utils.data import Dataset
 
 from kcd_stores.errors import StoreMismatchError, StoreUsageError
-from kcd_stores.knowledge import KnowledgeStore
-from kcd_stores.own_loop import require_view
+from kcd_stores.knowledge.store import KnowledgeStore
 from kcd_stores.sizes import DEFAULT_MEMORY, human_bytes, parse_bytes
+from kcd_stores.streaming.batches import require_view
 
 
 class KnowledgeDataset(Dataset[tuple[Any, Any, torch.Tensor]]):

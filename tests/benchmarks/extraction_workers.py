@@ -24,7 +24,7 @@ from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.extraction import Cluster, extract_teacher
 from kcd_pipeline.models import build_model
 from kcd_pipeline.models.weights import save_weights
-from kcd_stores.ledger import Ledger
+from kcd_stores.knowledge.ledger import Ledger
 
 
 def extraction(config: Config, workers: int) -> dict[str, float]:

@@ -37,7 +37,7 @@ from kcd_pipeline.condensation.scoring import lazily
 from kcd_pipeline.condensation.vaks import Partition, partition
 from kcd_pipeline.config import CondenseConfig
 from kcd_stores import NO_PARTNER, Plan, ValueStore, parse_bytes
-from kcd_stores.values import CHUNK
+from kcd_stores.runs.values import CHUNK
 
 ALPHA, KEEP = 0.03, 0.7
 BEFORE = {"one stage": 1.0, "six stages": 0.76}  # fraction that the stage before kept

@@ -31,7 +31,7 @@ from kcd_pipeline.training.folder import RunFolder
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import KnowledgeStore, choose_layout, make_encoding, row_bytes
 from kcd_stores.philox import permutation
-from kcd_stores.reading import ViewRows, read_whole
+from kcd_stores.streaming.rows import ViewRows, read_whole
 
 TURNS = 5
 

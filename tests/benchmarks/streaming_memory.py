@@ -28,7 +28,7 @@ from kcd_stores import (
     plan_streaming,
     row_bytes,
 )
-from kcd_stores.shuffle import cut_batches
+from kcd_stores.streaming.order import cut_batches
 
 # beside the rows that are held: a piece of 4 MiB on its way (compressed, decoded, checked, gathered), zarr's threads
 # and what malloc keeps for each of them, and a few numbers a sample

@@ -17,8 +17,8 @@ from kcd_stores import (
     open_stream,
     plan_streaming,
 )
-from kcd_stores.reading import spans
-from kcd_stores.shuffle import Cut, Share, choose_cut, cut_batches, plan_windows
+from kcd_stores.streaming.order import Cut, Share, choose_cut, cut_batches, plan_windows
+from kcd_stores.streaming.rows import spans
 
 
 @st.composite

@@ -19,9 +19,9 @@ from kcd_stores import (
     parse_bytes,
     plan_streaming,
 )
-from kcd_stores.shelf import FileShelf, MemoryShelf
-from kcd_stores.shuffle import Cut
-from kcd_stores.windows import BlockShuffle, HeldRows, WindowReader
+from kcd_stores.streaming.block_shuffle import BlockShuffle, HeldRows, WindowReader
+from kcd_stores.streaming.order import Cut
+from kcd_stores.streaming.partner_rows import FileShelf, MemoryShelf
 
 LAYOUT = Layout(views=2, samples=256, classes=4, block_rows=32, chunk_rows=8)  # windows of 32, strips of 1
 KEPT = np.arange(200)

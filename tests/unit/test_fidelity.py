@@ -5,7 +5,7 @@ import pytest
 from scipy import special, stats
 
 from kcd_stores import make_encoding, measure_fidelity
-from kcd_stores.fidelity import mean_divergence
+from kcd_stores.knowledge.fidelity import mean_divergence
 
 
 def test_the_divergence_is_scipys_at_temperature_four() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kcd_stores import Location, StoreError, StoreUsageError, is_vacant, one_writer, remote
-from kcd_stores.remote import _explained, patience
+from kcd_stores import Location, StoreError, StoreUsageError, is_vacant, one_writer
+from kcd_stores.storage import objects as remote
+from kcd_stores.storage.objects import _explained, patience
 
 
 @pytest.mark.parametrize(

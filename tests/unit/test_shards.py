@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kcd_stores import CorruptStoreError, KnowledgeStore, Layout, Reading, make_encoding, open_stream, plan_streaming
 from kcd_stores.encodings import ENCODINGS
-from kcd_stores.reading import read_whole
+from kcd_stores.streaming.rows import read_whole
 
 LAYOUT = Layout(views=2, samples=300, classes=12, block_rows=128, chunk_rows=16)  # the last shard and chunk not full
 SETTINGS = {"int8": {"low": -30.0, "high": 40.0}, "topk": {"k": 3}}

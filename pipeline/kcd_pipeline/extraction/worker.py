@@ -24,7 +24,7 @@ from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.extraction.blocks import unwritten_is_failure
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_stores import KnowledgeStore, StoreUsageError, differences
-from kcd_stores.description import listed
+from kcd_stores.knowledge.description import listed
 
 
 @dataclass(frozen=True, kw_only=True)

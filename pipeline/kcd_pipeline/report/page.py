@@ -23,7 +23,7 @@ from kcd_pipeline.report.origins import StoreUse, saving
 from kcd_pipeline.report.pictures import Datasets, Gallery, gallery
 from kcd_pipeline.report.valued import StageValues, read_stages
 from kcd_stores import ValueStore
-from kcd_stores.description import flatten
+from kcd_stores.knowledge.description import flatten
 
 OPEN_GALLERIES = 3  # more experiments than this: all but the first are folded away
 

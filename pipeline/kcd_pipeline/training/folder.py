@@ -22,7 +22,7 @@ import yaml
 
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.files import read_json, write_json, write_whole
-from kcd_stores.description import differences, listed
+from kcd_stores.knowledge.description import differences, listed
 
 # where things are may change between a run and its resumption; what they are may not. A memory budget may, as long as
 # it chooses the same mode of streaming: the mode is part of origin.json, for it decides the order of samples

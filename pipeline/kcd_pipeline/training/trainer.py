@@ -26,7 +26,7 @@ from kcd_pipeline.training.batch_norm import synchronised
 from kcd_pipeline.training.device import make_accelerator
 from kcd_pipeline.training.optimisation import learning_rate, make_optimizer
 from kcd_pipeline.training.ranks import ALONE, Ranks
-from kcd_stores.shuffle import cut_batches
+from kcd_stores.streaming.order import cut_batches
 
 EVALUATION_BATCH = 512
 

@@ -26,7 +26,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import LocalStore
 
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError, StoreUsageError
-from kcd_stores.shards import checked
+from kcd_stores.knowledge.shards import checked
 
 CHUNK = 1 << 20  # samples a chunk, at the most
 

@@ -6,9 +6,9 @@ The budget chooses the mode and nothing else: within a mode, orders are the same
 from dataclasses import dataclass
 
 from kcd_stores.errors import StoreUsageError
-from kcd_stores.knowledge import KnowledgeStore
-from kcd_stores.shuffle import Cut, choose_cut
+from kcd_stores.knowledge.store import KnowledgeStore
 from kcd_stores.sizes import human_bytes
+from kcd_stores.streaming.order import Cut, choose_cut
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_stores.epochs import Portion, Reading
-from kcd_stores.knowledge import KnowledgeStore
+from kcd_stores.knowledge.store import KnowledgeStore
 from kcd_stores.philox import permutation
-from kcd_stores.reading import HeldRows, new_rows, read_pieces
-from kcd_stores.shuffle import Share
+from kcd_stores.streaming.order import Share
+from kcd_stores.streaming.protocol import Portion, Reading
+from kcd_stores.streaming.rows import HeldRows, new_rows, read_pieces
 
 
 class SharedViews:

@@ -5,7 +5,7 @@
 
 Letters: V views, B blocks in a view; both arrays have one chunk a view.
 
-A local store has one writer, by a lock (kcd_stores.lock). A remote one has no lock that dies with its holder, so its
+A local store has one writer, by a lock (kcd_stores.storage.lock). A remote one has no lock that dies with its holder, so its
 record is kept safe in another way. A view's record is one object, and two extractions that replace it at the same
 moment can lose each other's latest entries. Entries lost are never wrong: the block reads as missing, and is made
 again with the same bytes by the next call. So each writer puts back, whenever it records a block of that view and
@@ -20,8 +20,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from kcd_stores import transfer
-from kcd_stores.location import Location
+from kcd_stores.storage import elements as transfer
+from kcd_stores.storage.location import Location
 
 
 class Ledger:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kcd_stores.condensed import read_condensed
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError
-from kcd_stores.knowledge import KnowledgeStore
-from kcd_stores.location import Where
+from kcd_stores.knowledge.condensed import read_condensed
+from kcd_stores.knowledge.store import KnowledgeStore
+from kcd_stores.storage.location import Where
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError
-from kcd_stores.knowledge import KnowledgeStore
+from kcd_stores.knowledge.store import KnowledgeStore
 
 ENTRY = "condensed"  # of `made_from`
 # name, dtype, and what reads where nothing was written, which is never data

@@ -11,8 +11,8 @@ from zarr.storage import MemoryStore
 
 from kcd_stores.encodings import ArraySpec, Encoding
 from kcd_stores.errors import IncompleteStoreError, StoreUsageError
-from kcd_stores.layout import Layout
-from kcd_stores.location import Location, Where
+from kcd_stores.knowledge.layout import Layout
+from kcd_stores.storage.location import Location, Where
 
 KIND = "knowledge"
 FACTS = ("shape", "shards", "chunks", "dtype")  # of an array, that the layout decides

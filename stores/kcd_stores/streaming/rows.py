@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_stores.knowledge import PIECE_BYTES, KnowledgeStore
-from kcd_stores.location import AT_ONCE
+from kcd_stores.knowledge.store import PIECE_BYTES, KnowledgeStore
+from kcd_stores.storage.location import AT_ONCE
 
 
 def new_rows(count: int, store: KnowledgeStore) -> NDArray[Any]:

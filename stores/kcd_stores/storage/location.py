@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from zarr.abc.store import Store
 from zarr.storage import LocalStore
 
-from kcd_stores import remote
 from kcd_stores.errors import StoreUsageError
+from kcd_stores.storage import objects as remote
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Client

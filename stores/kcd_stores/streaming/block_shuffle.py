@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_stores.epochs import Portion, Reading
-from kcd_stores.knowledge import PIECE_BYTES, KnowledgeStore
-from kcd_stores.memory import Streaming
-from kcd_stores.reading import HeldRows, new_rows, read_pieces
-from kcd_stores.shelf import FileShelf, MemoryShelf, Shelf
-from kcd_stores.shuffle import WHOLE, Cut, Share, Window, plan_windows
+from kcd_stores.knowledge.store import PIECE_BYTES, KnowledgeStore
+from kcd_stores.streaming.budget import Streaming
+from kcd_stores.streaming.order import WHOLE, Cut, Share, Window, plan_windows
+from kcd_stores.streaming.partner_rows import FileShelf, MemoryShelf, Shelf
+from kcd_stores.streaming.protocol import Portion, Reading
+from kcd_stores.streaming.rows import HeldRows, new_rows, read_pieces
 
 
 class WindowReader:

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_stores.layout import Layout, power_of_two_below
+from kcd_stores.knowledge.layout import Layout, power_of_two_below
 from kcd_stores.philox import STRIP_STREAM, permutation
 
 WINDOW_BYTES = 32 * 1024 * 1024  # of decoded rows: what is shuffled together, and half of what is held at once

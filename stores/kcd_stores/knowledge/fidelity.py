@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_stores.encodings import Encoding, row_bytes
-from kcd_stores.knowledge import KnowledgeStore
-from kcd_stores.layout import choose_layout
+from kcd_stores.knowledge.layout import choose_layout
+from kcd_stores.knowledge.store import KnowledgeStore
 
 TEMPERATURE = 4.0  # at which distributions are compared: softened, as students are taught
 NO_MASS = -100.0  # of a log-probability: a class that `sample` never drew, where the divergence has no bound

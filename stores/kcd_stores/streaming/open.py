@@ -1,10 +1,10 @@
 """A store's rows handed out epoch by epoch, the next ones read and decoded while the current ones are being used.
 
-Two modes, chosen by a memory budget (kcd_stores.memory), one interface (kcd_stores.epochs): an epoch is one or more
+Two modes, chosen by a memory budget (kcd_stores.streaming.budget), one interface (kcd_stores.streaming.protocol): an epoch is one or more
 `Portion`s, each some samples in the order of training with their rows at hand.
 
 whole views     one portion an epoch: at most two views are held; the order is a permutation of all kept samples
-block shuffle   a portion a window (kcd_stores.windows): two windows are held, whatever the size of the store
+block shuffle   a portion a window (kcd_stores.streaming.block_shuffle): two windows are held, whatever the size of the store
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,14 +16,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_stores.epochs import EpochStream, Portion, Reading
-from kcd_stores.knowledge import KnowledgeStore
-from kcd_stores.memory import Streaming
+from kcd_stores.knowledge.store import KnowledgeStore
 from kcd_stores.philox import permutation
-from kcd_stores.reading import ViewRows, read_whole
-from kcd_stores.shared_views import SharedViews
-from kcd_stores.shuffle import WHOLE, Share
-from kcd_stores.windows import BlockShuffle
+from kcd_stores.streaming.block_shuffle import BlockShuffle
+from kcd_stores.streaming.budget import Streaming
+from kcd_stores.streaming.order import WHOLE, Share
+from kcd_stores.streaming.protocol import EpochStream, Portion, Reading
+from kcd_stores.streaming.rows import ViewRows, read_whole
+from kcd_stores.streaming.shared_views import SharedViews
 
 
 class ViewStream:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore, StorePath
 
-from kcd_stores.location import Location
+from kcd_stores.storage.location import Location
 
 
 def object_name(array: "zarr.Array[Any]", view: int, block: int) -> str:

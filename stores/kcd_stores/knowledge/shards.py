@@ -24,8 +24,8 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from kcd_stores.encodings import ArraySpec
-from kcd_stores.layout import Layout
-from kcd_stores.location import AT_ONCE, Location
+from kcd_stores.knowledge.layout import Layout
+from kcd_stores.storage.location import AT_ONCE, Location
 
 CRC_BYTES = 4
 ENTRY = np.dtype([("offset", "<u8"), ("bytes", "<u8")])

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_stores.epochs import Reading
 from kcd_stores.errors import IncompleteStoreError, StoreUsageError
-from kcd_stores.knowledge import KnowledgeStore
-from kcd_stores.memory import plan_streaming
-from kcd_stores.shuffle import cut_batches
+from kcd_stores.knowledge.store import KnowledgeStore
 from kcd_stores.sizes import parse_bytes
-from kcd_stores.streaming import open_stream
+from kcd_stores.streaming.budget import plan_streaming
+from kcd_stores.streaming.open import open_stream
+from kcd_stores.streaming.order import cut_batches
+from kcd_stores.streaming.protocol import Reading
 
 
 def batches(

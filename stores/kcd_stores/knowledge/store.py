@@ -23,9 +23,6 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from kcd_stores import creation, transfer
-from kcd_stores.creation import KIND, existing_array, refuse_foreign, require_arrays, require_something, unchanging
-from kcd_stores.description import differences, listed
 from kcd_stores.encodings import Encoding, describe_features, make_encoding, with_features
 from kcd_stores.errors import (
     CorruptStoreError,
@@ -34,11 +31,22 @@ from kcd_stores.errors import (
     StoreMismatchError,
     StoreUsageError,
 )
-from kcd_stores.layout import Layout
-from kcd_stores.ledger import Ledger
-from kcd_stores.location import Location, Where
-from kcd_stores.shards import DamageError, ShardedArray
+from kcd_stores.knowledge import creation
+from kcd_stores.knowledge.creation import (
+    KIND,
+    existing_array,
+    refuse_foreign,
+    require_arrays,
+    require_something,
+    unchanging,
+)
+from kcd_stores.knowledge.description import differences, listed
+from kcd_stores.knowledge.layout import Layout
+from kcd_stores.knowledge.ledger import Ledger
+from kcd_stores.knowledge.shards import DamageError, ShardedArray
 from kcd_stores.sizes import DEFAULT_MEMORY
+from kcd_stores.storage import elements as transfer
+from kcd_stores.storage.location import Location, Where
 
 FORMAT = 1
 PIECE_BYTES = 4 * 1024 * 1024  # of decoded rows: what a sparse encoding is decoded by, beside the rows asked for
@@ -60,7 +68,7 @@ class KnowledgeStore:
     made_from
         What it was made from: data set, augmentation, teacher, software.
     fidelity
-        What was measured of the encoding when the store was made (kcd_stores.fidelity), or None.
+        What was measured of the encoding when the store was made (kcd_stores.knowledge.fidelity), or None.
     bytes_read
         Bytes of files or objects that were read for rows through this object, as they are stored.
     """
@@ -392,7 +400,7 @@ class KnowledgeStore:
         view
             Which view's rows; show the same view of the images.
         seed, epoch
-            Decide the order, and nothing else does but the mode of streaming (see kcd_stores.streaming).
+            Decide the order, and nothing else does but the mode of streaming (see kcd_stores.streaming.open).
         kept
             Samples to go through, ascending; all if not given.
         memory
@@ -405,7 +413,7 @@ class KnowledgeStore:
         CorruptStoreError
             As `read_view` does.
         """
-        from kcd_stores.own_loop import batches  # it needs this module
+        from kcd_stores.streaming.batches import batches  # it needs this module
 
         return batches(self, view=view, batch_size=batch_size, seed=seed, epoch=epoch, kept=kept, memory=memory)
 
