@@ -10,7 +10,7 @@ from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.progress import say
 from kcd_pipeline.report import report
 from kcd_pipeline.teacher import train_teacher
-from kcd_pipeline.training.folder import RunFolder
+from kcd_pipeline.runs.folder import RunFolder
 
 RECIPE = "digits"
 

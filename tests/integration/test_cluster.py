@@ -324,7 +324,7 @@ def become(what: str, other: Path | None = None) -> None:
     """Make of the process that calls this a worker that has other things; "itself" puts them back."""
     import kcd_pipeline.data.digits as digits
     import kcd_pipeline.extraction.worker as worker
-    import kcd_pipeline.provenance as provenance
+    import kcd_pipeline.recipe_store.origin as provenance
     import kcd_pipeline.teacher as teacher
 
     provenance.__version__ = "0.1.0"  # type: ignore[attr-defined]

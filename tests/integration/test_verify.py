@@ -10,7 +10,7 @@ import pytest
 import zarr
 from click.testing import CliRunner
 
-from kcd_pipeline.check import compare_with_teacher
+from kcd_pipeline.verification.against_teacher import compare_with_teacher
 from kcd_pipeline.cli import main
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.errors import FailedError

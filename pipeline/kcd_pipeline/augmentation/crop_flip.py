@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from kcd_pipeline.augmentation.frame import Frame
-from kcd_pipeline.moving import moved
+from kcd_pipeline.device_moves import moved
 from kcd_stores.philox import below, draws
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from kcd_pipeline.augmentation.frame import Frame, as_pixels
-from kcd_pipeline.moving import moved
+from kcd_pipeline.device_moves import moved
 from kcd_stores.philox import below, draws, uniform
 
 ATTEMPTS = 10  # boxes tried before the fallback, as torchvision does

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from kcd_pipeline.augmentation.protocol import Augmentation
-from kcd_pipeline.moving import lives_there, moved, moved_tensor
+from kcd_pipeline.device_moves import lives_there, moved, moved_tensor
 
 DRAWN_AT_ONCE = 8192  # samples whose parameters are drawn together: a few hundred kilobytes
 

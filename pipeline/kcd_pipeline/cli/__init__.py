@@ -158,10 +158,10 @@ def distill_command(
     if method is not None:
         overrides = (*overrides, f"distill.method={method}")
     settings = load_config(config, overrides)
-    from kcd_pipeline.check import compare_with_teacher
+    from kcd_pipeline.verification.against_teacher import compare_with_teacher
     from kcd_pipeline.data import load_dataset
     from kcd_pipeline.distillation import distill
-    from kcd_pipeline.training.folder import RunFolder
+    from kcd_pipeline.runs.folder import RunFolder
     from kcd_pipeline.training.ranks import joined
 
     trains = overwrite or not RunFolder(settings.run_dir).finished
@@ -201,7 +201,7 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
     Another student is taught from it by kd, on these samples alone: --set store.path=STORE. Called again, it makes what
     is missing, or says that the store is complete.
     """
-    from kcd_pipeline.condensed import export_condensed
+    from kcd_pipeline.export.condensed_set import export_condensed
 
     done = export_condensed(run, to, stage=stage, encoding=encoding, source=source, overwrite=overwrite)
     store, plan = done.store, done.plan
@@ -273,7 +273,7 @@ def verify_command(store: str, config: str | None, overrides: tuple[str, ...], r
 
     Exit code 1 if it is damaged, 2 if it is only not finished.
     """
-    from kcd_pipeline.verification import verify
+    from kcd_pipeline.verification.verify import verify
 
     settings = None if config is None else load_config(config, (*overrides, f"store.path={store}"))
     click.echo(verify(store, settings, rows=rows))

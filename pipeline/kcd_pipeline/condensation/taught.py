@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kcd_pipeline.condensation.perturbation import Perturbation
 from kcd_pipeline.condensation.vaks import blend, blend_features
-from kcd_pipeline.moving import lives_there, moved
+from kcd_pipeline.device_moves import lives_there, moved
 from kcd_stores import HeldRows, Plan, Rows, ViewRows
 
 

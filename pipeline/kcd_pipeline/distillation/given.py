@@ -8,7 +8,7 @@ from kcd_pipeline.condensation import stage_count
 from kcd_pipeline.config import CondenseConfig, Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.training.folder import RunFolder
+from kcd_pipeline.runs.folder import RunFolder
 from kcd_stores import NO_PARTNER, Plan, PlanStore
 
 

@@ -8,7 +8,7 @@ from kcd_pipeline.extraction.blocks import Here, Maker
 from kcd_pipeline.extraction.cluster import Cluster
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.progress import say
-from kcd_pipeline.provenance import wanted_encoding
+from kcd_pipeline.recipe_store.origin import wanted_encoding
 from kcd_stores import (
     Encoding,
     Fidelity,

@@ -10,7 +10,7 @@ from typing import Any
 from kcd_pipeline.report.collect import RunRecord
 from kcd_pipeline.report.origins import store_key
 from kcd_pipeline.report.wording import short
-from kcd_pipeline.training.folder import MOVABLE
+from kcd_pipeline.runs.folder import MOVABLE
 from kcd_stores.knowledge.description import flatten
 
 # Where things lie is no part of an experiment; what the store and the test set are is compared by their fingerprints.

@@ -15,7 +15,7 @@ from kcd_pipeline.errors import UserError
 from kcd_pipeline.report.collect import read_epochs, read_settings
 from kcd_pipeline.report.costs import cost, stages_told
 from kcd_pipeline.report.described import print_run, print_store
-from kcd_pipeline.training.folder import RunFolder
+from kcd_pipeline.runs.folder import RunFolder
 from kcd_stores import KnowledgeStore, Location, PlanStore, ValueStore, is_condensed
 
 READINGS = 3  # of which the fastest counts

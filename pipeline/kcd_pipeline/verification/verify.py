@@ -1,6 +1,6 @@
 """`kcd-pipeline verify`: a store read whole, and compared with its teacher."""
 
-from kcd_pipeline.check import compare_with_teacher
+from kcd_pipeline.verification.against_teacher import compare_with_teacher
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.progress import progress_bar

@@ -15,7 +15,7 @@ from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.extraction.extractor import Extractor
-from kcd_pipeline.provenance import expected_origin
+from kcd_pipeline.recipe_store.origin import expected_origin
 from kcd_stores import CondensedRows, Encoding, KnowledgeStore, make_encoding, read_condensed
 from kcd_stores.knowledge.condensed import ENTRY
 from kcd_stores.knowledge.fidelity import log_softmax

@@ -11,8 +11,8 @@ from kcd_pipeline.condensation import TaughtRows
 from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.progress import progress_bar
-from kcd_pipeline.provenance import encoding_settings
-from kcd_pipeline.training.folder import RunFolder
+from kcd_pipeline.recipe_store.origin import encoding_settings
+from kcd_pipeline.runs.folder import RunFolder
 from kcd_stores import (
     NO_PARTNER,
     CondensedRows,
