@@ -32,7 +32,7 @@ import numpy as np
 
 from kcd_pipeline.condensation import condense
 from kcd_pipeline.condensation.ogve import scores as score_samples
-from kcd_pipeline.condensation.ranking import ranked
+from kcd_pipeline.condensation.ranking.select import ranked
 from kcd_pipeline.condensation.scoring import lazily
 from kcd_pipeline.condensation.vaks import Partition, partition
 from kcd_pipeline.config import CondenseConfig

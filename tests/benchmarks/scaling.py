@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kcd_pipeline.condensation.budget import plan_ranking
+from kcd_pipeline.condensation.ranking.budget import plan_ranking
 from kcd_stores import (
     Encoding,
     KnowledgeStore,

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kcd_pipeline.condensation.buckets import count_keys, refine
-from kcd_pipeline.condensation.budget import Limits, plan_ranking
-from kcd_pipeline.condensation.chunks import KeyChunks
-from kcd_pipeline.condensation.keys import descending_keys, order_of, score_of
-from kcd_pipeline.condensation.ranking import ranked, ranked_within, select_within
+from kcd_pipeline.condensation.ranking.buckets import count_keys, refine
+from kcd_pipeline.condensation.ranking.budget import Limits, plan_ranking
+from kcd_pipeline.condensation.ranking.chunks import KeyChunks
+from kcd_pipeline.condensation.ranking.keys import descending_keys, order_of, score_of
+from kcd_pipeline.condensation.ranking.select import ranked, ranked_within, select_within
 from kcd_pipeline.condensation.vaks import partition
 from kcd_stores import StoreUsageError
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kcd_pipeline.condensation.budget import DEFAULT_MEMORY
+from kcd_pipeline.condensation.ranking.budget import DEFAULT_MEMORY
 from kcd_pipeline.condensation.schedule import kept_count, stage_count
 from kcd_pipeline.condensation.scoring import ranked_by, worth
 from kcd_pipeline.condensation.vaks import assembled, partition

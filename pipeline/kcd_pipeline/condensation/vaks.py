@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kcd_pipeline.condensation.budget import DEFAULT_MEMORY
-from kcd_pipeline.condensation.ranking import Partition, select
+from kcd_pipeline.condensation.ranking.budget import DEFAULT_MEMORY
+from kcd_pipeline.condensation.ranking.select import Partition, select
 from kcd_stores import NO_PARTNER
 
 

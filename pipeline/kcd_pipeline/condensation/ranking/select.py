@@ -13,11 +13,11 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_pipeline.condensation.buckets import AT_ONCE, Buckets, count_keys, refine
-from kcd_pipeline.condensation.budget import DEFAULT_MEMORY, Limits, plan_ranking
-from kcd_pipeline.condensation.chunks import KeyChunks
-from kcd_pipeline.condensation.keys import score_of
-from kcd_pipeline.condensation.zones import Zone, cut_zones, in_order, index_type
+from kcd_pipeline.condensation.ranking.buckets import AT_ONCE, Buckets, count_keys, refine
+from kcd_pipeline.condensation.ranking.budget import DEFAULT_MEMORY, Limits, plan_ranking
+from kcd_pipeline.condensation.ranking.chunks import KeyChunks
+from kcd_pipeline.condensation.ranking.keys import score_of
+from kcd_pipeline.condensation.ranking.zones import Zone, cut_zones, in_order, index_type
 
 BLOCK = 1 << 18  # samples whose marks become indices at a time
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_pipeline.condensation.chunks import KeyChunks, Scratch
-from kcd_pipeline.condensation.keys import KEY_BITS, descending_keys
+from kcd_pipeline.condensation.ranking.chunks import KeyChunks, Scratch
+from kcd_pipeline.condensation.ranking.keys import KEY_BITS, descending_keys
 
 LEAST_BITS = 12  # sign and exponent: infinities begin a bucket
 MOST_BITS = 18  # 64 buckets between a score and its double

@@ -16,7 +16,7 @@ from dask.local import get_sync
 from dask.optimization import cull
 from numpy.typing import NDArray
 
-from kcd_pipeline.condensation.keys import descending_keys
+from kcd_pipeline.condensation.ranking.keys import descending_keys
 
 Result = TypeVar("Result")
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_pipeline.condensation.buckets import Buckets
-from kcd_pipeline.condensation.budget import Limits
-from kcd_pipeline.condensation.chunks import KeyChunks
-from kcd_pipeline.condensation.keys import order_of
+from kcd_pipeline.condensation.ranking.buckets import Buckets
+from kcd_pipeline.condensation.ranking.budget import Limits
+from kcd_pipeline.condensation.ranking.chunks import KeyChunks
+from kcd_pipeline.condensation.ranking.keys import order_of
 
 
 @dataclass(frozen=True, kw_only=True)
