@@ -15,7 +15,7 @@ from kcd_pipeline.cli import main
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.models import build_model, model_for, model_names
 from kcd_pipeline.models.counting import multiply_adds
-from kcd_pipeline.models.elsewhere import is_published, published_state
+from kcd_pipeline.models.external import is_published, published_state
 from kcd_pipeline.models.weights import parameter_count
 
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import ELSEWHERE, build_model, cifar_resnet, model_names
-from kcd_pipeline.models.cifar_resnet import CifarResNet
+from kcd_pipeline.models import ELSEWHERE, build_model, model_names
+from kcd_pipeline.models.zoo import cifar_resnet
+from kcd_pipeline.models.zoo.cifar_resnet import CifarResNet
 from kcd_pipeline.models.weights import parameter_count
 
 # Parameters for 3 channels and 100 classes, from the layers' shapes. A convolution k x k from a to b channels has

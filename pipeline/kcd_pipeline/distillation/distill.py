@@ -14,7 +14,7 @@ from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.distillation.given import open_given_plans
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import model_for
-from kcd_pipeline.models.tap import FeatureTap
+from kcd_pipeline.models.feature_tap import FeatureTap
 from kcd_pipeline.models.weights import parameter_count
 from kcd_pipeline.recipe_store.origin import expected_origin, software
 from kcd_pipeline.training.device import seeded

@@ -8,7 +8,13 @@ from torch import Tensor, nn
 
 from kcd_pipeline.config import nearest
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import cifar_resnet, mobilenetv2, resnet50, shufflenetv1, shufflenetv2, vgg, wide_resnet
+from kcd_pipeline.models.zoo import cifar_resnet
+from kcd_pipeline.models.zoo import mobilenetv2
+from kcd_pipeline.models.zoo import resnet50
+from kcd_pipeline.models.zoo import shufflenetv1
+from kcd_pipeline.models.zoo import shufflenetv2
+from kcd_pipeline.models.zoo import vgg
+from kcd_pipeline.models.zoo import wide_resnet
 
 FAMILIES = (cifar_resnet, wide_resnet, vgg, mobilenetv2, shufflenetv1, shufflenetv2, resnet50)
 ELSEWHERE = "torchvision/NAME, timm/NAME or package.module:callable"
@@ -37,7 +43,7 @@ def build_model(name: str, *, channels: int, classes: int, arguments: Mapping[st
             if arguments:
                 raise UserError(f"{name} takes no arguments, found {', '.join(arguments)}")
             return family.build(name, channels=channels, classes=classes)
-    from kcd_pipeline.models import elsewhere  # torchvision takes a second, and few need it
+    from kcd_pipeline.models import external as elsewhere  # torchvision takes a second, and few need it
 
     if elsewhere.is_elsewhere(name):
         return elsewhere.build_elsewhere(name, channels=channels, classes=classes, arguments=arguments or {})

@@ -11,7 +11,7 @@ Two forms go by these names: here they have batch norm (`vgg13` is what torchvis
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kcd_pipeline.models.blocks import Classifier, global_mean, initialise
+from kcd_pipeline.models.zoo.blocks import Classifier, global_mean, initialise
 
 LARGE = 64  # pixels a side from which the resolution is halved a fourth time
 

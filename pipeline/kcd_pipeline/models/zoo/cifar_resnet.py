@@ -10,7 +10,7 @@ The other form pads with zeros (option A) and is smaller: its resnet20 has 269,7
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kcd_pipeline.models.blocks import Classifier, conv1x1, conv3x3, global_mean, initialise
+from kcd_pipeline.models.zoo.blocks import Classifier, conv1x1, conv3x3, global_mean, initialise
 
 
 class BasicBlock(nn.Module):

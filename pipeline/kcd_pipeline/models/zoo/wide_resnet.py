@@ -7,7 +7,7 @@ convolution; where the shape changes, the shortcut branches off after the first 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kcd_pipeline.models.blocks import Classifier, conv1x1, conv3x3, global_mean, initialise
+from kcd_pipeline.models.zoo.blocks import Classifier, conv1x1, conv3x3, global_mean, initialise
 
 
 class BasicBlock(nn.Module):

@@ -7,7 +7,7 @@ stage. `torchvision/mobilenet_v2` is the full-width ImageNet form.
 
 from torch import Tensor, nn
 
-from kcd_pipeline.models.blocks import Classifier, conv1x1, conv3x3, global_mean, initialise
+from kcd_pipeline.models.zoo.blocks import Classifier, conv1x1, conv3x3, global_mean, initialise
 
 # expansion, channels at full width, blocks, stride of the first of them
 STAGES = (

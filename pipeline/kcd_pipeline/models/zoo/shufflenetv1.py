@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kcd_pipeline.models.blocks import Classifier, conv1x1, conv3x3, global_mean, shuffled
+from kcd_pipeline.models.zoo.blocks import Classifier, conv1x1, conv3x3, global_mean, shuffled
 
 STEM = 24
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models.blocks import Classifier
+from kcd_pipeline.models.zoo.blocks import Classifier
 
 
 class FeatureTap:

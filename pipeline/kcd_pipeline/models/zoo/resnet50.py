@@ -7,7 +7,7 @@ Two forms go by this name: here the stem is a 3x3 convolution at full resolution
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kcd_pipeline.models.blocks import Classifier, conv1x1, conv3x3, global_mean, initialise
+from kcd_pipeline.models.zoo.blocks import Classifier, conv1x1, conv3x3, global_mean, initialise
 
 EXPANSION = 4  # channels that leave a block, for each one within
 
