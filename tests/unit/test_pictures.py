@@ -16,7 +16,9 @@ from torchvision.transforms.v2 import functional
 
 from kcd_pipeline.augmentation import Augmentation, Identity, Renumbered, build_augmentation
 from kcd_pipeline.config import AugmentationConfig, DataConfig
-from kcd_pipeline.data import Dataset, load_dataset, picture_views, pictures
+from kcd_pipeline.data import Dataset, load_dataset
+from kcd_pipeline.data.folders import loader as picture_views
+from kcd_pipeline.data.folders import on_disk as pictures
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.report.pictures import png_uri
 

@@ -1,7 +1,8 @@
 """Data sets; one entry point, `load_dataset`."""
 
 from kcd_pipeline.config import DataConfig
-from kcd_pipeline.data import cifar, digits, folders, idx
+from kcd_pipeline.data import cifar, digits, idx
+from kcd_pipeline.data.folders import load as folders
 from kcd_pipeline.data.dataset import Dataset, ImageSplit, Split, measured_normalisation
 from kcd_pipeline.errors import UserError
 

@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from kcd_pipeline.augmentation import Augmentation, Frame, ViewSource
-from kcd_pipeline.data.listing import Listing
-from kcd_pipeline.data.picture_views import PictureViews
+from kcd_pipeline.data.folders.listing import Listing
+from kcd_pipeline.data.folders.loader import PictureViews
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.files import write_whole
 

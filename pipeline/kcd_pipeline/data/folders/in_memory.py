@@ -7,8 +7,8 @@ from torch import Tensor
 
 from kcd_pipeline.augmentation.frame import Frame, as_pixels
 from kcd_pipeline.data.dataset import Split
-from kcd_pipeline.data.listing import Listing
-from kcd_pipeline.data.pictures import open_picture
+from kcd_pipeline.data.folders.listing import Listing
+from kcd_pipeline.data.folders.on_disk import open_picture
 from kcd_pipeline.errors import UserError
 
 

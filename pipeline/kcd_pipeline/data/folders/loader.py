@@ -18,7 +18,7 @@ from kcd_pipeline.augmentation import Augmentation, Normaliser
 from kcd_pipeline.errors import FailedError, UserError
 
 if TYPE_CHECKING:  # a split makes its views: at run time the one imports the other
-    from kcd_pipeline.data.pictures import PictureSplit
+    from kcd_pipeline.data.folders.on_disk import PictureSplit
 
 PIECE = 32  # pictures that a worker makes at a time: a whole batch of one worker would let the others wait for it
 AHEAD = 4  # pieces that each worker makes ahead
