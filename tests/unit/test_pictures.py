@@ -20,7 +20,7 @@ from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.data.folders import loader as picture_views
 from kcd_pipeline.data.folders import on_disk as pictures
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.report.pictures import png_uri
+from kcd_pipeline.report.render.pictures import png_uri
 
 CPU = torch.device("cpu")
 EACH = 6  # pictures of each class and split

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.report.collect import RunRecord
-from kcd_pipeline.report.comparison import compare
-from kcd_pipeline.report.groups import differing_settings, seed_groups, spread
-from kcd_pipeline.report.origins import find_stores, store_warnings
-from kcd_pipeline.report.origins import test_set_warnings as warnings_of_test_sets
+from kcd_pipeline.report.collect.runs import RunRecord
+from kcd_pipeline.report.compute.comparison import compare
+from kcd_pipeline.report.compute.groups import differing_settings, seed_groups, spread
+from kcd_pipeline.report.compute.stores import find_stores, store_warnings
+from kcd_pipeline.report.compute.stores import test_set_warnings as warnings_of_test_sets
 
 STORE: dict[str, Any] = {
     "path": "a.zarr",

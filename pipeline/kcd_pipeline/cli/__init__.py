@@ -258,7 +258,7 @@ def models_command(names: tuple[str, ...], shape: tuple[int, int, int], classes:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def inspect_command(path: str, as_json: bool) -> None:
     """Say what lies at PATH, a knowledge store or a run: shape, encoding, bytes, completeness, what it is made from."""
-    from kcd_pipeline.report.inspect import inspect
+    from kcd_pipeline.inspection.facts import inspect
 
     inspect(path, as_json=as_json)
 

@@ -7,8 +7,8 @@ import click
 
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.progress import say
-from kcd_pipeline.report.collect import collect
-from kcd_pipeline.report.comparison import compare
+from kcd_pipeline.report.collect.runs import collect
+from kcd_pipeline.report.compute.comparison import compare
 
 __all__ = ["report"]
 
@@ -23,14 +23,14 @@ def report(runs: list[Path], *, html: Path | None, as_json: bool) -> None:
     """
     comparison = compare(collect(runs))
     if html is not None:
-        from kcd_pipeline.report.page import render  # loads matplotlib, Jinja2 and torch, which only a page needs
+        from kcd_pipeline.report.render.page import render  # loads matplotlib, Jinja2 and torch, which only a page needs
 
         _make_room(html)
         render(comparison, html)
     if as_json:
         click.echo(json.dumps(comparison.as_json(), indent=2, allow_nan=False))
     else:
-        from kcd_pipeline.report.table import print_comparison  # loads rich's tables, which JSON does not need
+        from kcd_pipeline.report.render.table import print_comparison  # loads rich's tables, which JSON does not need
 
         print_comparison(comparison)
     if html is not None:

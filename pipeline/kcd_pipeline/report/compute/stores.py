@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
 
-from kcd_pipeline.report.collect import RunRecord
-from kcd_pipeline.report.economics import Economics, economics
+from kcd_pipeline.report.collect.runs import RunRecord
+from kcd_pipeline.report.compute.economics import Economics, economics
 from kcd_pipeline.report.wording import both_short, count, names
 from kcd_stores import differences
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kcd_pipeline.report.collect import RunRecord
-from kcd_pipeline.report.groups import Group, Setting, best_groups, differing_settings, seed_groups
-from kcd_pipeline.report.origins import StoreUse, find_stores, store_warnings, test_set_warnings
+from kcd_pipeline.report.collect.runs import RunRecord
+from kcd_pipeline.report.compute.groups import Group, Setting, best_groups, differing_settings, seed_groups
+from kcd_pipeline.report.compute.stores import StoreUse, find_stores, store_warnings, test_set_warnings
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 
 from kcd_pipeline.config.variants import variant_words
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.report.costs import Cost, cost, stages_told
+from kcd_pipeline.report.collect.costs import Cost, cost, stages_told
 from kcd_pipeline.runs.folder import RunFolder
 from kcd_stores import PlanStore
 

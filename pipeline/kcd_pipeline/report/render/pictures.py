@@ -12,8 +12,8 @@ from PIL import Image
 from kcd_pipeline.config import parse_config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.report.collect import RunRecord
-from kcd_pipeline.report.valued import ends
+from kcd_pipeline.report.collect.runs import RunRecord
+from kcd_pipeline.report.collect.stages import ends
 from kcd_stores import PlanStore
 
 EACH = 12  # pictures at either end

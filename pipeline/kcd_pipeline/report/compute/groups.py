@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kcd_pipeline.report.collect import RunRecord
-from kcd_pipeline.report.origins import store_key
+from kcd_pipeline.report.collect.runs import RunRecord
+from kcd_pipeline.report.compute.stores import store_key
 from kcd_pipeline.report.wording import short
 from kcd_pipeline.runs.folder import MOVABLE
 from kcd_stores.knowledge.description import flatten

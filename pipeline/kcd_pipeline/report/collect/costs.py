@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kcd_pipeline.report.valued import plan_facts, stage_epochs
+from kcd_pipeline.report.collect.stages import plan_facts, stage_epochs
 from kcd_stores import Plan
 
 Epoch = Mapping[str, Any]  # a line of metrics.jsonl
