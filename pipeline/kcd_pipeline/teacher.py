@@ -15,8 +15,8 @@ from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import model_for
 from kcd_pipeline.models.external import is_published, published_state, without_pretrained
 from kcd_pipeline.models.weights import fill_model, load_weights, parameter_count, save_weights, weights_hash
-from kcd_pipeline.training.device import seeded
 from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.training.device import seeded
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import EpochResult, Trainer, labels_only
 from kcd_stores import one_writer

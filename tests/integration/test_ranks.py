@@ -28,11 +28,16 @@ from kcd_pipeline.cli import main
 from kcd_pipeline.config import load_config
 from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.models.weights import load_weights
-from kcd_pipeline.teacher import train_teacher
 from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.teacher import train_teacher
 from kcd_stores import KnowledgeStore, PlanStore, ValueStore
 
-PRELOADED = ["kcd_pipeline.distillation", "kcd_pipeline.verification.against_teacher", "sklearn.datasets", "tensorboard"]
+PRELOADED = [
+    "kcd_pipeline.distillation",
+    "kcd_pipeline.verification.against_teacher",
+    "sklearn.datasets",
+    "tensorboard",
+]
 EPOCHS = 6
 BATCH = 149  # 300 samples: 149, 149 and 2, which is none for the third of three ranks
 

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import ELSEWHERE, build_model, model_names
+from kcd_pipeline.models.weights import parameter_count
 from kcd_pipeline.models.zoo import cifar_resnet
 from kcd_pipeline.models.zoo.cifar_resnet import CifarResNet
-from kcd_pipeline.models.weights import parameter_count
 
 # Parameters for 3 channels and 100 classes, from the layers' shapes. A convolution k x k from a to b channels has
 # k*k*a*b, a batch norm of b channels 2b, the last layer 64*100 + 100.

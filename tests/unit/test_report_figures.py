@@ -6,10 +6,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from kcd_pipeline.report.render import figures
 from kcd_pipeline.report.collect.runs import RunRecord
-from kcd_pipeline.report.compute.groups import Group
 from kcd_pipeline.report.collect.stages import StageValues
+from kcd_pipeline.report.compute.groups import Group
+from kcd_pipeline.report.render import figures
 
 
 def group(label: str, *, method: str, epochs: int = 8, seeds: int = 1) -> Group:

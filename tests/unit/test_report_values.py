@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from kcd_pipeline.report import wording
-from kcd_pipeline.report.render.pictures import png_uri
 from kcd_pipeline.report.collect.stages import ends, stage_epochs, summarise
+from kcd_pipeline.report.render.pictures import png_uri
 from kcd_stores import Plan, keep_all
 
 NAN = float("nan")

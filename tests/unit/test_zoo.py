@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kcd_pipeline.models import build_model, model_names
-from kcd_pipeline.models.zoo.blocks import Classifier
 from kcd_pipeline.models.weights import parameter_count
+from kcd_pipeline.models.zoo.blocks import Classifier
 from kcd_pipeline.models.zoo.wide_resnet import WideResNet
 
 State = Mapping[str, Tensor]

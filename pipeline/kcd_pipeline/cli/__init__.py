@@ -158,11 +158,11 @@ def distill_command(
     if method is not None:
         overrides = (*overrides, f"distill.method={method}")
     settings = load_config(config, overrides)
-    from kcd_pipeline.verification.against_teacher import compare_with_teacher
     from kcd_pipeline.data import load_dataset
     from kcd_pipeline.distillation import distill
     from kcd_pipeline.runs.folder import RunFolder
     from kcd_pipeline.training.ranks import joined
+    from kcd_pipeline.verification.against_teacher import compare_with_teacher
 
     trains = overwrite or not RunFolder(settings.run_dir).finished
     with joined(settings.run) as ranks:

@@ -2,8 +2,8 @@
 
 from kcd_pipeline.config import DataConfig
 from kcd_pipeline.data import cifar, digits, idx
-from kcd_pipeline.data.folders import load as folders
 from kcd_pipeline.data.dataset import Dataset, ImageSplit, Split, measured_normalisation
+from kcd_pipeline.data.folders import load as folders
 from kcd_pipeline.errors import UserError
 
 __all__ = ["Dataset", "ImageSplit", "Split", "load_dataset"]

@@ -17,8 +17,8 @@ from kcd_pipeline.models import model_for
 from kcd_pipeline.models.feature_tap import FeatureTap
 from kcd_pipeline.models.weights import parameter_count
 from kcd_pipeline.recipe_store.origin import expected_origin, software
-from kcd_pipeline.training.device import seeded
 from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.training.device import seeded
 from kcd_pipeline.training.ranks import Ranks, joined
 from kcd_pipeline.training.session import run_epochs
 from kcd_pipeline.training.trainer import Trainer

@@ -1,0 +1,1 @@
+"""Facts of a store or a run, for people and for machines."""

@@ -8,13 +8,7 @@ from torch import Tensor, nn
 
 from kcd_pipeline.config import nearest
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models.zoo import cifar_resnet
-from kcd_pipeline.models.zoo import mobilenetv2
-from kcd_pipeline.models.zoo import resnet50
-from kcd_pipeline.models.zoo import shufflenetv1
-from kcd_pipeline.models.zoo import shufflenetv2
-from kcd_pipeline.models.zoo import vgg
-from kcd_pipeline.models.zoo import wide_resnet
+from kcd_pipeline.models.zoo import cifar_resnet, mobilenetv2, resnet50, shufflenetv1, shufflenetv2, vgg, wide_resnet
 
 FAMILIES = (cifar_resnet, wide_resnet, vgg, mobilenetv2, shufflenetv1, shufflenetv2, resnet50)
 ELSEWHERE = "torchvision/NAME, timm/NAME or package.module:callable"

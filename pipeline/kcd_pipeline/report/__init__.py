@@ -23,7 +23,9 @@ def report(runs: list[Path], *, html: Path | None, as_json: bool) -> None:
     """
     comparison = compare(collect(runs))
     if html is not None:
-        from kcd_pipeline.report.render.page import render  # loads matplotlib, Jinja2 and torch, which only a page needs
+        from kcd_pipeline.report.render.page import (
+            render,  # loads matplotlib, Jinja2 and torch, which only a page needs
+        )
 
         _make_room(html)
         render(comparison, html)

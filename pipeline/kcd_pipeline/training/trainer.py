@@ -19,9 +19,9 @@ from kcd_pipeline.augmentation import Augmentation, Identity, ViewSource
 from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.config import OptimisationConfig, RunConfig
 from kcd_pipeline.data import Dataset
+from kcd_pipeline.device_moves import moved
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.losses import prediction_entropy
-from kcd_pipeline.device_moves import moved
 from kcd_pipeline.training.batch_norm import synchronised
 from kcd_pipeline.training.device import make_accelerator
 from kcd_pipeline.training.optimisation import learning_rate, make_optimizer

@@ -1,0 +1,1 @@
+"""Checks of a store: whole and undamaged, and still what its teacher says."""

@@ -1,9 +1,9 @@
 """`kcd-pipeline verify`: a store read whole, and compared with its teacher."""
 
-from kcd_pipeline.verification.against_teacher import compare_with_teacher
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.progress import progress_bar
+from kcd_pipeline.verification.against_teacher import compare_with_teacher
 from kcd_stores import IncompleteStoreError, KnowledgeStore, Verdict, verify_store
 
 LISTED = 8  # damaged blocks named before "and n more"

@@ -13,8 +13,8 @@ def one_writer(where: Where) -> Iterator[None]:
     """Hold the right to write the store or run at `where`; the lock is an empty hidden file beside it.
 
     For a remote store there is no lock, since none there dies with its holder: nothing is held and nobody refused.
-    Two extractions at once do the work twice and write the same bytes; kcd_stores.knowledge.ledger says what can get lost
-    (records of blocks, which are then made again), and a store replaced by another process is noticed and left.
+    Two extractions at once do the work twice and write the same bytes; kcd_stores.knowledge.ledger says what can get
+    lost (records of blocks, which are then made again), and a store replaced by another process is noticed and left.
 
     Raises
     ------

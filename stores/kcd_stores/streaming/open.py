@@ -1,10 +1,10 @@
 """A store's rows handed out epoch by epoch, the next ones read and decoded while the current ones are being used.
 
-Two modes, chosen by a memory budget (kcd_stores.streaming.budget), one interface (kcd_stores.streaming.protocol): an epoch is one or more
-`Portion`s, each some samples in the order of training with their rows at hand.
+Two modes, chosen by a memory budget (kcd_stores.streaming.budget), one interface (kcd_stores.streaming.protocol): an
+epoch is one or more `Portion`s, each some samples in the order of training with their rows at hand.
 
 whole views     one portion an epoch: at most two views are held; the order is a permutation of all kept samples
-block shuffle   a portion a window (kcd_stores.streaming.block_shuffle): two windows are held, whatever the size of the store
+block shuffle   a portion a window (kcd_stores.streaming.block_shuffle): two windows are held, whatever the store's size
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -10,8 +10,8 @@ from torchvision.models import ResNet18_Weights
 
 from kcd_pipeline.augmentation import Frame
 from kcd_pipeline.config import DataConfig
-from kcd_pipeline.data.folders import in_memory as imagefolder
 from kcd_pipeline.data.dataset import Dataset, ImageSplit, measured_normalisation
+from kcd_pipeline.data.folders import in_memory as imagefolder
 from kcd_pipeline.data.folders.listing import ANNOTATIONS, Listing, list_annotated, list_folder
 from kcd_pipeline.data.folders.on_disk import PictureSplit
 from kcd_pipeline.errors import UserError

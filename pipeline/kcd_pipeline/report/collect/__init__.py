@@ -1,0 +1,1 @@
+"""Read runs from their folders into checked records."""

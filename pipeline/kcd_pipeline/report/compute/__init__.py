@@ -1,0 +1,1 @@
+"""Compare records: groups of seeds, stores, costs. Pure functions, no files."""

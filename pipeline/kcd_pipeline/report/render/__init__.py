@@ -1,0 +1,1 @@
+"""Show a comparison: tables on the terminal, or one HTML page."""

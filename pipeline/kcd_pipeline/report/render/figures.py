@@ -15,8 +15,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from kcd_pipeline.report.collect.runs import RunRecord
-from kcd_pipeline.report.compute.groups import Group
 from kcd_pipeline.report.collect.stages import StageValues
+from kcd_pipeline.report.compute.groups import Group
 
 # Okabe and Ito's colours, which people with any of the common colour deficiencies tell apart
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -17,12 +17,12 @@ from kcd_pipeline import __version__
 from kcd_pipeline.files import write_whole
 from kcd_pipeline.progress import human_bytes
 from kcd_pipeline.report import wording
-from kcd_pipeline.report.render import figures
+from kcd_pipeline.report.collect.stages import StageValues, read_stages
 from kcd_pipeline.report.compute.comparison import Comparison
 from kcd_pipeline.report.compute.groups import Group, seeds_told
 from kcd_pipeline.report.compute.stores import StoreUse, saving
+from kcd_pipeline.report.render import figures
 from kcd_pipeline.report.render.pictures import Datasets, Gallery, gallery
-from kcd_pipeline.report.collect.stages import StageValues, read_stages
 from kcd_stores import ValueStore
 from kcd_stores.knowledge.description import flatten
 
@@ -49,7 +49,7 @@ def page(comparison: Comparison, *, command: str) -> str:
     galleries = [gallery(group.first, value, datasets) for group, value in zip(groups, values, strict=True)]
     colours = {group.label: look.colour for group, look in zip(groups, figures.looks(groups), strict=True)}
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("kcd_pipeline.report", "."),
+        loader=jinja2.PackageLoader("kcd_pipeline.report.render", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
