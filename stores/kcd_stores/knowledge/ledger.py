@@ -6,10 +6,10 @@
 Letters: V views, B blocks in a view; both arrays have one chunk a view.
 
 A local store has one writer, by a lock (kcd_stores.storage.lock). A remote one has no lock that dies with its holder,
-so its record is kept safe in another way. A view's record is one object, and two extractions that replace it at the same
-moment can lose each other's latest entries. Entries lost are never wrong: the block reads as missing, and is made
-again with the same bytes by the next call. So each writer puts back, whenever it records a block of that view and
-once more at its end (`settle`), what it recorded itself and finds gone, after a look that the data is still there
+so its record is kept safe in another way. A view's record is one object, and two extractions that replace it at the
+same moment can lose each other's latest entries. Entries lost are never wrong: the block reads as missing, and is
+made again with the same bytes by the next call. So each writer puts back, whenever it records a block of that view
+and once more at its end (`settle`), what it recorded itself and finds gone, after a look that the data is still there
 (it is not if another process replaced the store). What remains: an entry lost at the very end of two extractions is
 found missing by the reader, who is told to run the extraction again.
 """
