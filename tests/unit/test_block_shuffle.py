@@ -10,6 +10,7 @@ import pytest
 
 from kcd_stores import (
     CorruptStoreError,
+    HeldRows,
     KnowledgeStore,
     Layout,
     Reading,
@@ -19,7 +20,7 @@ from kcd_stores import (
     parse_bytes,
     plan_streaming,
 )
-from kcd_stores.streaming.block_shuffle import BlockShuffle, HeldRows, WindowReader
+from kcd_stores.streaming.block_shuffle import BlockShuffle, WindowReader
 from kcd_stores.streaming.order import Cut
 from kcd_stores.streaming.partner_rows import FileShelf, MemoryShelf
 
@@ -126,7 +127,7 @@ def test_an_error_of_the_background_read_reaches_the_reader(store: KnowledgeStor
 def test_partners_wait_in_a_file_where_the_budget_has_no_room(
     store: KnowledgeStore, memory: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used = set()
+    used: set[str] = set()
     for shelf in (FileShelf, MemoryShelf):
         monkeypatch.setattr(shelf, "take", _noting(shelf.take, used, shelf.__name__))
     stream = shuffled(store, memory)
@@ -147,7 +148,7 @@ def _noting(method: Callable[..., np.ndarray], used: set[str], name: str) -> Cal
 
 
 def test_a_row_that_is_not_held_is_never_another_row() -> None:
-    held = HeldRows(np.array([2, 5]), np.float32([[2.0], [5.0]]))
+    held = HeldRows(np.array([2, 5]), np.array([[2.0], [5.0]], np.float32))
     assert held[np.array([5, 2, 5])].ravel().tolist() == [5, 2, 5]
     for missing in (0, 3, 9):
         with pytest.raises(IndexError):

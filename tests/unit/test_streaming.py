@@ -40,7 +40,9 @@ class Watched:
     """A store that notes which views were read, and by which thread."""
 
     def __init__(self, store: KnowledgeStore) -> None:
-        self.store, self.read, self.threads = store, [], set()
+        self.store = store
+        self.read: list[int] = []
+        self.threads: set[str] = set()
         self.layout, self.dtype = store.layout, store.dtype
         self.columns, self.row_bytes = store.columns, store.row_bytes
         self.location = store.location
