@@ -151,7 +151,7 @@ def distill_command(
     Where the teacher's weights are at hand, a few rows are made again first: a store that has drifted apart from data
     or augmentation is refused before anything is trained on it.
 
-    Several processes train it together under torchrun or accelerate launch: docs/ranks.md.
+    Several processes train it together under torchrun or accelerate launch: docs/how-to/several-ranks.md.
     """
     if resume and overwrite:
         raise click.UsageError("--resume goes on and --overwrite starts anew: give one of them")
