@@ -161,16 +161,16 @@ def distill_command(
     from kcd_pipeline.data import load_dataset
     from kcd_pipeline.distillation import distill
     from kcd_pipeline.runs.folder import RunFolder
-    from kcd_pipeline.training.ranks import joined
+    from kcd_pipeline.training.ranks import join_ranks
     from kcd_pipeline.verification.against_teacher import compare_with_teacher
 
     trains = overwrite or not RunFolder(settings.run_dir).finished
-    with joined(settings.run) as ranks:
+    with join_ranks(settings.run) as ranks:
         dataset = load_dataset(settings.data)
         if trains and not no_check and settings.distill.method != "none" and settings.teacher.weights.is_file():
-            ranks.agreed(lambda: compare_with_teacher(settings, rows=CHECKED_ROWS, dataset=dataset))
+            ranks.run_on_first(lambda: compare_with_teacher(settings, rows=CHECKED_ROWS, dataset=dataset))
         run = distill(settings, resume=resume, overwrite=overwrite, dataset=dataset)
-        if not ranks.first:
+        if not ranks.is_first:
             return
     summary = run.summary
     state = "The run was finished already" if run.already else f"{summary['seconds']:.0f} s"
