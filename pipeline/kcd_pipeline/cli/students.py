@@ -28,7 +28,7 @@ def distill_command(
     Where the teacher's weights are at hand, a few rows are made again first: a store that has drifted apart from data
     or augmentation is refused before anything is trained on it.
 
-    Several processes train it together under torchrun or accelerate launch: docs/ranks.md.
+    Several processes train it together under torchrun or accelerate launch: docs/how-to/several-ranks.md.
     """
     if resume and overwrite:
         raise click.UsageError("--resume goes on and --overwrite starts anew: give one of them")
@@ -38,16 +38,16 @@ def distill_command(
     from kcd_pipeline.data import load_dataset
     from kcd_pipeline.distillation import distill
     from kcd_pipeline.runs.folder import RunFolder
-    from kcd_pipeline.training.ranks import joined
+    from kcd_pipeline.training.ranks import join_ranks
     from kcd_pipeline.verification.against_teacher import compare_with_teacher
 
     trains = overwrite or not RunFolder(settings.run_dir).finished
-    with joined(settings.run) as ranks:
+    with join_ranks(settings.run) as ranks:
         dataset = load_dataset(settings.data)
         if trains and not no_check and settings.distill.method != "none" and settings.teacher.weights.is_file():
-            ranks.agreed(lambda: compare_with_teacher(settings, rows=COMPARED_ROWS, dataset=dataset))
+            ranks.run_on_first(lambda: compare_with_teacher(settings, rows=COMPARED_ROWS, dataset=dataset))
         run = distill(settings, resume=resume, overwrite=overwrite, dataset=dataset)
-        if not ranks.first:
+        if not ranks.is_first:
             return
     summary = run.summary
     state = "The run was finished already" if run.already else f"{summary['seconds']:.0f} s"
