@@ -15,7 +15,7 @@ from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import model_for
 from kcd_pipeline.models.external import is_published, published_state, without_pretrained
 from kcd_pipeline.models.weights import fill_model, load_weights, parameter_count, save_weights, weights_hash
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder, claim_folder
 from kcd_pipeline.training.device import seed_torch
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import EpochResult, Trainer, label_objective
@@ -95,7 +95,7 @@ def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer
             f"teacher.weights to another file, or give --overwrite to replace it."
         )
     origin = {"dataset": dataset.description["fingerprint"]}
-    folder.claim(_relevant(config), origin, resume=folder.exists and not overwrite, overwrite=overwrite)
+    claim_folder(folder, _relevant(config), origin, resume=folder.exists and not overwrite, overwrite=overwrite)
     if folder.finished and weights.exists():
         summary = folder.read_summary()
         return TrainedTeacher(

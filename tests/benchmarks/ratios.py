@@ -27,7 +27,7 @@ from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.losses import make_loss
 from kcd_pipeline.models import build_model
 from kcd_pipeline.models.weights import save_weights
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import KnowledgeStore, choose_layout, make_encoding, row_bytes
 from kcd_stores.philox import permutation

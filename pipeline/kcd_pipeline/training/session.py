@@ -11,8 +11,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.models.weights import save_weights
-from kcd_pipeline.progress import human_seconds, log_line, progress_bar, say
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.progress import human_seconds, progress_bar, say, say_progress
+from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.checkpoint import load_checkpoint, save_checkpoint
 from kcd_pipeline.training.interrupts import interrupts_deferred
 from kcd_pipeline.training.trainer import EpochResult, Part, Trainer
@@ -99,7 +99,7 @@ def run_epochs(
             left = human_seconds((time.perf_counter() - started) * (epochs - epoch - 1))
             bar.update(task, note=f"{done}, about {left} to go")
             rate = len(result.order) / seconds
-            log_line(f"{name} epoch {epoch + 1}/{epochs}: {done}, {rate:,.0f} img/s, {left} to go")
+            say_progress(f"{name} epoch {epoch + 1}/{epochs}: {done}, {rate:,.0f} img/s, {left} to go")
         if ranks.is_first:
             save_weights(folder.weights, trainer.model, {**facts, "epoch": epochs - 1})
         return record.best
