@@ -151,7 +151,7 @@ class Trainer:
     ) -> None:
         """Take a step for each batch of samples `order`, and add its results to `sums`."""
         batches = cut_batches(order, self._config.batch_size)
-        shares = [self.ranks.share.of(len(batch)) for batch in batches]
+        shares = [self.ranks.share.part_of(len(batch)) for batch in batches]
         own = [batch[share] for batch, share in zip(batches, shares, strict=True)]
         labels = self._labels_of(own)
         images = self._batches(own, view, perturbation)
