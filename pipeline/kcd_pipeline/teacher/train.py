@@ -16,8 +16,9 @@ from kcd_pipeline.models.weights import parameter_count, save_weights
 from kcd_pipeline.runs.folder import RunFolder
 from kcd_pipeline.teacher.description import describe_teacher, describe_training_data
 from kcd_pipeline.training.device import seed_torch
+from kcd_pipeline.training.epoch import EpochResult, label_objective
 from kcd_pipeline.training.session import Lesson, run_epochs
-from kcd_pipeline.training.trainer import EpochResult, Trainer, label_objective
+from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import one_writer
 
 SECTIONS = ("seed", "data", "augmentation", "teacher", "run")  # of a recipe, on which the training depends

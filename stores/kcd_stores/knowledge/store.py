@@ -44,12 +44,11 @@ from kcd_stores.knowledge.description import differences, listed
 from kcd_stores.knowledge.layout import Layout
 from kcd_stores.knowledge.ledger import Ledger
 from kcd_stores.knowledge.shards import DamageError, ShardedArray
-from kcd_stores.sizes import DEFAULT_MEMORY
+from kcd_stores.sizes import DEFAULT_MEMORY, PIECE_BYTES
 from kcd_stores.storage import elements as transfer
-from kcd_stores.storage.location import Location, Where
+from kcd_stores.storage.location import AT_ONCE, Location, Where
 
 FORMAT = 1
-PIECE_BYTES = 4 * 1024 * 1024  # of decoded rows: what a sparse encoding is decoded by, beside the rows asked for
 
 
 class KnowledgeStore:
@@ -382,6 +381,11 @@ class KnowledgeStore:
     def row_bytes(self) -> int:
         """Bytes of one decoded row in memory."""
         return self.columns * self.dtype.itemsize
+
+    @property
+    def concurrent_reads(self) -> int:
+        """How many reads are worth making at once: 1 of a local store, which decodes in parallel itself."""
+        return 1 if self.location.is_local else AT_ONCE
 
     def batches(
         self,
