@@ -8,7 +8,7 @@ from kcd_pipeline.runs.folder import RunFolder
 from kcd_stores.knowledge.description import differences, listed
 
 # Keys that say where or on what machine a run takes place: they may change when it is resumed. The memory budget may
-# change too: all that matters of it is the mode of streaming, which decides the order of samples, and origin.json has it.
+# change too: origin.json has all that matters of it, the mode of streaming, which decides the order of samples.
 MOVABLE_KEYS = frozenset(
     {
         "run.dir", "run.device", "run.threads", "run.resident",
