@@ -16,9 +16,9 @@ from kcd_pipeline.models import model_for
 from kcd_pipeline.models.external import is_published, published_state, without_pretrained
 from kcd_pipeline.models.weights import fill_model, load_weights, parameter_count, save_weights, weights_hash
 from kcd_pipeline.runs.folder import RunFolder
-from kcd_pipeline.training.device import seeded
+from kcd_pipeline.training.device import seed_torch
 from kcd_pipeline.training.session import Lesson, run_epochs
-from kcd_pipeline.training.trainer import EpochResult, Trainer, labels_only
+from kcd_pipeline.training.trainer import EpochResult, Trainer, label_objective
 from kcd_stores import one_writer
 
 
@@ -32,7 +32,7 @@ class TrainedTeacher:
     already: bool
 
 
-class LabelsOnly:
+class TeacherCurriculum:
     """The curriculum of a teacher: all samples, every epoch a new view, labels only."""
 
     def __init__(self, samples: int, seed: int) -> None:
@@ -43,9 +43,9 @@ class LabelsOnly:
 
     def lesson(self, epoch: int) -> Lesson:
         order = permutation(self._seed, epoch, self._all)
-        return Lesson(view=epoch, samples=len(order), parts=[(order, labels_only)], knowledge_rows=0)
+        return Lesson(view=epoch, samples=len(order), parts=[(order, label_objective)], knowledge_rows=0)
 
-    def learnt(self, epoch: int, result: EpochResult) -> dict[str, int]:
+    def record(self, epoch: int, result: EpochResult) -> dict[str, int]:
         return {}
 
 
@@ -66,7 +66,7 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
     """
     folder = training_folder(config.teacher.weights)
     dataset = load_dataset(config.data)
-    seeded(config.seed)
+    seed_torch(config.seed)
     if is_published(config.teacher.weights):
         raise UserError(f"teacher.weights is {config.teacher.weights}: there is nothing to train. Name a file to train")
     model = model_for(
@@ -105,7 +105,7 @@ def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer
     best = run_epochs(
         folder,
         trainer,
-        LabelsOnly(len(dataset.train), config.seed),
+        TeacherCurriculum(len(dataset.train), config.seed),
         epochs=config.teacher.epochs,
         name="teacher",
         facts=facts,

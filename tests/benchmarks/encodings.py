@@ -1,4 +1,4 @@
-"""The table of docs/encodings.md: every encoding of the same logits, against float32.
+"""The table of docs/concepts/encodings.md: every encoding of the same logits, against float32.
 
     python tests/benchmarks/encodings.py STORE.zarr     # a float32 store of a real teacher
     python tests/benchmarks/encodings.py                # 100 classes, realistically peaked, made on the spot

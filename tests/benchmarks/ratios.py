@@ -123,7 +123,7 @@ def live_teacher(config: Config, stored_seconds: float) -> None:
         return config.distill.ce_weight * loss + config.distill.kd_weight * knowledge
 
     order = permutation(0, 0, np.arange(len(dataset.train)))
-    live = seconds(lambda: trainer.epoch(0, view=0, samples=len(order), parts=[(order, objective)]))
+    live = seconds(lambda: trainer.train_epoch(0, view=0, samples=len(order), parts=[(order, objective)]))
     say("kd epoch from the store / with a live resnet32x4", stored_seconds / live, "<= 0.15", live_seconds=live)
 
 

@@ -1,4 +1,4 @@
-"""What two large data sets would take, from formulas: the tables of docs/scaling.md.
+"""What two large data sets would take, from formulas: the tables of docs/results/scaling.md.
 
     python tests/benchmarks/scaling.py          # prints them
 
@@ -194,7 +194,7 @@ def ranking_table() -> str:
 
 
 def tables() -> dict[str, str]:
-    """Every table of docs/scaling.md by its heading there."""
+    """Every table of docs/results/scaling.md by its heading there."""
     found = {f"Bytes and objects: {size.name}": sizes_table(size) for size in SIZES}
     found["Extraction"] = extraction_table()
     found |= {f"Training: {size.name}": training_table(size) for size in SIZES}

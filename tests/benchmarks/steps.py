@@ -132,7 +132,7 @@ def step(options: argparse.Namespace, batch_size: int) -> None:
         entropy = np.random.default_rng(0).random(samples, dtype=np.float32)
         curriculum.lesson(0)
         order = np.arange(samples)
-        curriculum.learnt(0, EpochResult(loss=1, accuracy=0, order=order, entropy=entropy, steps=1, seconds=1))
+        curriculum.record(0, EpochResult(loss=1, accuracy=0, order=order, entropy=entropy, steps=1, seconds=1))
         images = torch.randn(batch_size, 3, 32, 32, device=trainer.device).to(memory_format=torch.channels_last)
         trainer._train = ResidentBatch(images)  # type: ignore[assignment]  # all that an epoch asks of it
         # the samples kept at the end of the schedule, and as many whole batches of them
@@ -142,7 +142,7 @@ def step(options: argparse.Namespace, batch_size: int) -> None:
         value, frequency = np.full(samples, np.nan), np.zeros(samples, np.int32)
 
         def student() -> None:
-            result = trainer.epoch(1, view=1, samples=len(kept), parts=[(kept, objective)])
+            result = trainer.train_epoch(1, view=1, samples=len(kept), parts=[(kept, objective)])
             update_values(value, frequency, result.order, result.entropy)
 
         model, optimizer = trainer._model, trainer._optimizer
@@ -205,7 +205,7 @@ class LiveTeacher:
         order = permutation(0, epoch, np.arange(self._samples))
         return Lesson(view=epoch % 2, samples=len(order), parts=[(order, self._objective)], knowledge_rows=0)
 
-    def learnt(self, epoch: int, result: EpochResult) -> dict[str, int]:
+    def record(self, epoch: int, result: EpochResult) -> dict[str, int]:
         return {}
 
 

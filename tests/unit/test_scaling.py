@@ -1,4 +1,4 @@
-"""docs/scaling.md says what its formulas give, and its formulas say what real stores are."""
+"""docs/results/scaling.md says what its formulas give, and its formulas say what real stores are."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from tests.benchmarks.scaling import ENCODINGS, IMAGENET, LARGE, objects, rankin
 
 from kcd_stores import KnowledgeStore, choose_layout, make_encoding, row_bytes
 
-PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
+PAGE = Path(__file__).parents[2] / "docs" / "results" / "scaling.md"
 
 
 @pytest.mark.parametrize(("heading", "table"), tables().items(), ids=lambda part: part.split("|")[0])

@@ -148,7 +148,7 @@ def go_through(curriculum: StudentCurriculum, epoch: int) -> dict[int, np.ndarra
     found = taught(lesson)
     assert lesson.samples == lesson.knowledge_rows == len(found)
     order = np.array(list(found))
-    curriculum.learnt(epoch, EpochResult(loss=1, accuracy=0, order=order, entropy=H[epoch, order], steps=1, seconds=1))
+    curriculum.record(epoch, EpochResult(loss=1, accuracy=0, order=order, entropy=H[epoch, order], steps=1, seconds=1))
     return found
 
 
@@ -213,6 +213,6 @@ def test_a_method_that_does_not_condense_trains_on_all_of_it_always(
         assert sorted(order) == list(range(N))
         assert lesson.knowledge_rows == (N if method == "kd" else 0)
         entropy = np.ones(N, np.float32)
-        curriculum.learnt(epoch, EpochResult(loss=1, accuracy=0, order=order, entropy=entropy, steps=1, seconds=1))
+        curriculum.record(epoch, EpochResult(loss=1, accuracy=0, order=order, entropy=entropy, steps=1, seconds=1))
     curriculum.close()
     assert PlanStore(folder.plans).stages() == [0]

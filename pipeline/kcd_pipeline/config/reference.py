@@ -1,4 +1,4 @@
-"""Every key of a recipe as Markdown, from the schema: `python -m kcd_pipeline.config.reference > docs/config.md`."""
+"""Every key of a recipe as Markdown, from the schema: `python -m kcd_pipeline.config.reference > docs/reference/config.md`."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -87,20 +87,20 @@ class _Normalise(torch.autograd.Function):
         return of_x.to(x.dtype), of_weight, of_bias, None
 
 
-def synchronised(model: nn.Module, device: torch.device) -> nn.Module:
+def synchronise_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
     """`model` with every batch norm replaced by one over all ranks: the same parameters, buffers and keys."""
     if device.type == "cuda":
         converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # torch's hints lack it
         return converted
     for name, module in list(model.named_children()):
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
-            setattr(model, name, _converted(module))
+            setattr(model, name, _to_synchronised(module))
         else:
-            synchronised(module, device)
+            synchronise_batch_norm(module, device)
     return model
 
 
-def _converted(module: _BatchNorm) -> SynchronisedBatchNorm:
+def _to_synchronised(module: _BatchNorm) -> SynchronisedBatchNorm:
     made = SynchronisedBatchNorm(
         module.num_features,
         eps=module.eps,

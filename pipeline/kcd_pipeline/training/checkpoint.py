@@ -49,8 +49,8 @@ def load_checkpoint(ranks: Ranks, accelerator: Any, folder: Path) -> dict[str, A
         state = _read(accelerator, folder)
         return state, [] if state is None else [_on_host(part.state_dict()) for part in restored]
 
-    state, contents = ranks.agreed(found)
-    if state is not None and not ranks.first:
+    state, contents = ranks.run_on_first(found)
+    if state is not None and not ranks.is_first:
         for part, content in zip(restored, contents, strict=True):
             part.load_state_dict(content)
     return state

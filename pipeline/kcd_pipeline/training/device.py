@@ -50,12 +50,12 @@ def _set_threads(config: RunConfig) -> None:
         torch.set_num_threads(config.threads)
 
 
-def seeded(seed: int) -> None:
+def seed_torch(seed: int) -> None:
     """Seed torch's global generator, from which initial weights come; nothing else draws from it."""
     torch.manual_seed(seed)
 
 
-def for_inference(model: nn.Module, config: RunConfig) -> tuple[nn.Module, torch.device]:
+def prepare_for_inference(model: nn.Module, config: RunConfig) -> tuple[nn.Module, torch.device]:
     """`model` in evaluation mode, channels last, on the device of `run`, and that device."""
     device: torch.device = make_accelerator(config).device
     return model.to(device, memory_format=torch.channels_last).eval(), device  # type: ignore[call-overload]  # torch's hints lack it

@@ -20,10 +20,10 @@ from kcd_stores import WHOLE, Share
 
 T = TypeVar("T")
 
-PATIENCE = 600  # seconds that a rank waits for the others, such as for a condensation or a slow disk
+RANK_WAIT_SECONDS = 600  # seconds that a rank waits for the others, such as for a condensation or a slow disk
 
 
-def started_together() -> int:
+def started_ranks() -> int:
     """R, the number of ranks that this process was started with; 1 where it was started alone.
 
     Raises
@@ -37,7 +37,7 @@ def started_together() -> int:
     return int(found)
 
 
-def patience() -> timedelta:
+def rank_wait() -> timedelta:
     """How long a rank waits for another: KCD_RANKS_PATIENCE seconds, or ten minutes.
 
     Raises
@@ -45,9 +45,9 @@ def patience() -> timedelta:
     UserError
         If that is no number.
     """
-    found = os.environ.get("KCD_RANKS_PATIENCE", str(PATIENCE))
+    found = os.environ.get("KCD_RANKS_PATIENCE", str(RANK_WAIT_SECONDS))
     if not found.isdecimal() or not int(found):
-        raise UserError(f"the variable KCD_RANKS_PATIENCE is '{found}', expected seconds such as {PATIENCE}")
+        raise UserError(f"the variable KCD_RANKS_PATIENCE is '{found}', expected seconds such as {RANK_WAIT_SECONDS}")
     return timedelta(seconds=int(found))
 
 
@@ -58,14 +58,14 @@ class Ranks:
         self.share = share
 
     @classmethod
-    def here(cls) -> "Ranks":
+    def current(cls) -> "Ranks":
         """Those that this process has been joined with; itself alone, where it was not."""
         if not distributed.is_initialized():
             return ALONE
         return cls(Share(rank=distributed.get_rank(), ranks=distributed.get_world_size()))
 
     @property
-    def first(self) -> bool:
+    def is_first(self) -> bool:
         """This is rank 0, or alone."""
         return self.share.rank == 0
 
@@ -74,7 +74,7 @@ class Ranks:
         """There are others."""
         return self.share.ranks > 1
 
-    def agreed(self, action: Callable[[], T]) -> T:
+    def run_on_first(self, action: Callable[[], T]) -> T:
         """What `action` gives when rank 0 does it, for every rank; all must ask for it, and all wait for it.
 
         Raises
@@ -85,7 +85,7 @@ class Ranks:
         if not self.several:
             return action()
         told: list[Any] = [None, None]
-        if self.first:
+        if self.is_first:
             try:
                 told[1] = action()
             except Exception as error:
@@ -104,7 +104,7 @@ class Ranks:
             for tensor in tensors:
                 distributed.all_reduce(tensor)
 
-    def take_buffers(self, model: nn.Module) -> None:
+    def share_buffers(self, model: nn.Module) -> None:
         """Give every rank the buffers of rank 0, such as batch norm's running statistics."""
         if self.several:
             for buffer in model.buffers():
@@ -115,7 +115,7 @@ ALONE = Ranks()
 
 
 @contextmanager
-def joined(run: RunConfig) -> Iterator[Ranks]:
+def join_ranks(run: RunConfig) -> Iterator[Ranks]:
     """Find the ranks that were started with this process, and part from them at the end; once within it, it is free.
 
     Raises
@@ -125,20 +125,20 @@ def joined(run: RunConfig) -> Iterator[Ranks]:
     FailedError
         If one of them does not come, or ends, or does not answer in time.
     """
-    if started_together() == 1 or distributed.is_initialized():
-        yield Ranks.here()
+    if started_ranks() == 1 or distributed.is_initialized():
+        yield Ranks.current()
         return
     rank = int(os.environ.get("RANK", "0"))
     if rank:
         keep_quiet()
     try:
-        distributed.init_process_group(_backend(run), timeout=patience())
-        yield Ranks.here()
+        distributed.init_process_group(_backend(run), timeout=rank_wait())
+        yield Ranks.current()
     except RuntimeError as error:
         if not _is_of_ranks(error):
             raise
         raise FailedError(
-            f"another rank has ended or does not answer, so rank {rank} of {started_together()} ends as well "
+            f"another rank has ended or does not answer, so rank {rank} of {started_ranks()} ends as well "
             f"({str(error).strip().splitlines()[0][:200]}). If the other one has said why, that is the reason. What "
             f"was complete before is kept: the same command with --resume goes on, with as many ranks as you like."
         ) from error

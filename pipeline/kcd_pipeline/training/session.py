@@ -14,22 +14,22 @@ from kcd_pipeline.models.weights import save_weights
 from kcd_pipeline.progress import human_seconds, log_line, progress_bar, say
 from kcd_pipeline.runs.folder import RunFolder
 from kcd_pipeline.training.checkpoint import load_checkpoint, save_checkpoint
+from kcd_pipeline.training.interrupts import interrupts_deferred
 from kcd_pipeline.training.trainer import EpochResult, Part, Trainer
-from kcd_pipeline.training.undisturbed import undisturbed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lesson:
     """What one epoch trains on: `samples` in `parts`, as their `view`; the parts can be gone through once.
 
-    `blended`, where given, says which images are blended with others of the same view.
+    `perturbation`, where given, says which images are blended with others of the same view.
     """
 
     view: int
     samples: int
     parts: Iterable[Part]
     knowledge_rows: int
-    blended: Perturbation | None = None
+    perturbation: Perturbation | None = None
 
 
 class Curriculum(Protocol):
@@ -46,7 +46,7 @@ class Curriculum(Protocol):
         """What `epoch` trains on."""
         ...
 
-    def learnt(self, epoch: int, result: EpochResult) -> Mapping[str, int]:
+    def record(self, epoch: int, result: EpochResult) -> Mapping[str, int]:
         """Take note of `epoch`, durably, before it is checkpointed; what its line of metrics is to say besides."""
         ...
 
@@ -69,7 +69,7 @@ def run_epochs(
     ranks = trainer.ranks
     state = load_checkpoint(ranks, trainer.accelerator, folder.checkpoint) or {"epoch": -1, "best": -1.0}
     first = state["epoch"] + 1
-    if ranks.first:
+    if ranks.is_first:
         folder.truncate_metrics(first)
     curriculum.start(first)
     if first:
@@ -80,25 +80,27 @@ def run_epochs(
             started = time.perf_counter()
             lesson = curriculum.lesson(epoch)
             bar.reset(task, total=lesson.samples, description=f"{name} epoch {epoch + 1}/{epochs}")
-            result = trainer.epoch(
+            result = trainer.train_epoch(
                 epoch,
                 view=lesson.view,
                 samples=lesson.samples,
                 parts=lesson.parts,
-                blended=lesson.blended,
+                perturbation=lesson.perturbation,
                 on_batch=lambda size: bar.advance(task, size),
             )
-            counted = curriculum.learnt(epoch, result)
+            counted = curriculum.record(epoch, result)
             seconds = time.perf_counter() - started
             accuracy = trainer.test_accuracy()
             rows = lesson.knowledge_rows
-            ranks.agreed(partial(record.add, epoch, result, accuracy, rows=rows, counted=counted, seconds=seconds))
+            ranks.run_on_first(
+                partial(record.add, epoch, result, accuracy, rows=rows, counted=counted, seconds=seconds)
+            )
             done = f"test {accuracy:.2%}, loss {result.loss:.3f}"
             left = human_seconds((time.perf_counter() - started) * (epochs - epoch - 1))
             bar.update(task, note=f"{done}, about {left} to go")
             rate = len(result.order) / seconds
             log_line(f"{name} epoch {epoch + 1}/{epochs}: {done}, {rate:,.0f} img/s, {left} to go")
-        if ranks.first:
+        if ranks.is_first:
             save_weights(folder.weights, trainer.model, {**facts, "epoch": epochs - 1})
         return record.best
 
@@ -115,7 +117,7 @@ class Record:
         self._board: SummaryWriter | None = None
 
     def __enter__(self) -> Self:
-        if self._trainer.ranks.first:
+        if self._trainer.ranks.is_first:
             self._board = SummaryWriter(str(self._folder.tensorboard), purge_step=self._first)
         return self
 
@@ -157,7 +159,7 @@ class Record:
         }
         folder.append_metrics(line)
         assert self._board is not None
-        with undisturbed():
+        with interrupts_deferred():
             _to_board(self._board.add_scalar, line)
         save_checkpoint(trainer.accelerator, folder.checkpoint, epoch, {"best": self.best})
 

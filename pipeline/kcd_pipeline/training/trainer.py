@@ -19,10 +19,10 @@ from kcd_pipeline.augmentation import Augmentation, Identity, ViewSource
 from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.config import OptimisationConfig, RunConfig
 from kcd_pipeline.data import Dataset
-from kcd_pipeline.device_moves import moved
+from kcd_pipeline.device_moves import to_device
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.losses import prediction_entropy
-from kcd_pipeline.training.batch_norm import synchronised
+from kcd_pipeline.training.batch_norm import synchronise_batch_norm
 from kcd_pipeline.training.device import make_accelerator
 from kcd_pipeline.training.optimisation import learning_rate, make_optimizer
 from kcd_pipeline.training.ranks import ALONE, Ranks
@@ -63,7 +63,7 @@ class EpochResult:
     seconds: float
 
 
-def labels_only(logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> Tensor:
+def label_objective(logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> Tensor:
     """The objective that needs no knowledge: cross-entropy."""
     return F.cross_entropy(logits, labels)
 
@@ -80,13 +80,13 @@ class Trainer:
         optimisation: OptimisationConfig,
         run: RunConfig,
     ) -> None:
-        self.ranks = Ranks.here()
+        self.ranks = Ranks.current()
         self.accelerator = make_accelerator(run)
         self.device: torch.device = self.accelerator.device
         self._config, self._image_shape = optimisation, dataset.image_shape
         model = model.to(memory_format=torch.channels_last)
         if self.ranks.several and run.batch_norm == "synchronised":
-            model = synchronised(model, self.device)
+            model = synchronise_batch_norm(model, self.device)
         self._optimizer = self.accelerator.prepare(make_optimizer(model, optimisation))
         # as in evaluation: what accelerate knows, and checkpoints, is the model itself for any number of ranks
         self._model = self.accelerator.prepare_model(model, evaluation_mode=True)
@@ -111,20 +111,20 @@ class Trainer:
         """N, the size of the training set."""
         return len(self._train)
 
-    def epoch(
+    def train_epoch(
         self,
         epoch: int,
         *,
         view: int,
         samples: int,
         parts: Iterable[Part],
-        blended: Perturbation | None = None,
+        perturbation: Perturbation | None = None,
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> EpochResult:
         """Train on the `samples` of all `parts` together, as their `view`, part after part in the order given.
 
-        Images are blended as `blended` says. No value is copied from the device before the epoch ends. All ranks go
-        through the same parts, and get the same result.
+        Images are blended as `perturbation` says. No value is copied from the device before the epoch ends. All ranks
+        go through the same parts, and get the same result.
 
         Raises
         ------
@@ -144,9 +144,9 @@ class Trainer:
             cut = cut_batches(order, self._config.batch_size)
             shares = [self.ranks.share.of(len(batch)) for batch in cut]
             mine = [batch[share] for batch, share in zip(cut, shares, strict=True)]
-            mine_there = moved(np.concatenate([order[:0], *mine]), self.device)
+            mine_there = to_device(np.concatenate([order[:0], *mine]), self.device)
             labels = torch.split(self._labels[mine_there], [len(part) for part in mine])
-            batches = self._batches(mine, view, blended)
+            batches = self._batches(mine, view, perturbation)
             for batch, share, (index, images), truth in zip(cut, shares, batches, labels, strict=True):
                 logits, loss = self._step(images, truth, index, objective, len(batch))
                 with torch.no_grad():
@@ -158,7 +158,7 @@ class Trainer:
                 on_batch(len(batch))
             trained.append(order)
         self.ranks.add_up(entropy, loss_sum, correct)
-        self.ranks.take_buffers(self._model)
+        self.ranks.share_buffers(self._model)
         loss_mean = float(loss_sum) / samples
         if not np.isfinite(loss_mean):
             raise FailedError(
@@ -194,7 +194,7 @@ class Trainer:
         return logits, loss.detach()
 
     def _batches(
-        self, cut: list[NDArray[np.int64]], view: int, blended: Perturbation | None
+        self, cut: list[NDArray[np.int64]], view: int, perturbation: Perturbation | None
     ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
         """Samples `index[B]` as their `view`, as `(1 - eps) * x1 + eps * x0` where they are blended: `[B, C, H, W]`.
 
@@ -207,10 +207,10 @@ class Trainer:
                     yield index, self._no_images()
                     continue
                 _, images = next(made)
-                found = None if blended is None else blended.of(index)
+                found = None if perturbation is None else perturbation.lookup(index)
                 if found is not None and len(found.places):
-                    places = moved(found.places, self.device)
-                    epsilon = moved(found.epsilon, self.device)[:, None, None, None]
+                    places = to_device(found.places, self.device)
+                    epsilon = to_device(found.epsilon, self.device)[:, None, None, None]
                     images[places] = torch.lerp(images[places], self._train.batch(found.partners, view), epsilon)
                 yield index, images
         except ValueError as error:
@@ -239,6 +239,6 @@ def evaluate(model: nn.Module, views: ViewSource, labels: Tensor, ranks: Ranks =
     cut = cut_batches(np.arange(len(views)), EVALUATION_BATCH)[ranks.share.rank :: ranks.share.ranks]
     correct = torch.zeros((), dtype=torch.int64, device=labels.device)
     for index, images in views.batches(cut, 0):
-        correct += (model(images).argmax(dim=1) == labels[moved(index, labels.device)]).sum()
+        correct += (model(images).argmax(dim=1) == labels[to_device(index, labels.device)]).sum()
     ranks.add_up(correct)
     return int(correct) / len(views)

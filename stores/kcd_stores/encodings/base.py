@@ -49,7 +49,7 @@ class ArraySpec:
     limit: int | None = None
 
     def compressors(self, chunk_rows: int) -> list[Any]:
-        """Byte shuffling and zstd, then a checksum over the result. docs/encodings.md has the figures behind it.
+        """Byte shuffling and zstd, then a checksum over the result. docs/concepts/encodings.md has the figures behind it.
 
         Blosc cuts a buffer into blocks that fit a cache, 32 KiB at this level, each with its own entropy tables. One
         block a chunk instead leaves out 8 to 13% of the bytes, and decodes two to four times as fast.

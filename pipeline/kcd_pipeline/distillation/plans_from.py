@@ -12,7 +12,7 @@ from kcd_pipeline.runs.folder import RunFolder
 from kcd_stores import NO_PARTNER, Plan, PlanStore
 
 
-class GivenPlans:
+class PlansFromRun:
     """The plans of every stage of this run, as another run made them; `digest` changes with their content."""
 
     def __init__(self, plans: list[Plan], *, perturbed: bool) -> None:
@@ -24,7 +24,7 @@ class GivenPlans:
         return self._plans[stage]
 
 
-def open_given_plans(config: Config, dataset: Dataset) -> GivenPlans | None:
+def open_plans_from(config: Config, dataset: Dataset) -> PlansFromRun | None:
     """The plans that `condense.plans_from` names, checked against this run; None where it names none.
 
     Raises
@@ -41,7 +41,7 @@ def open_given_plans(config: Config, dataset: Dataset) -> GivenPlans | None:
     folder.read_condensing_config(asked_by="condense.plans_from")
     _require_same_data(folder, dataset)
     plans = _stages(folder, config.condense, config.distill.epochs, len(dataset.train))
-    return GivenPlans(plans, perturbed=config.condense.perturb != "off")
+    return PlansFromRun(plans, perturbed=config.condense.perturb != "off")
 
 
 def _require_same_data(folder: RunFolder, dataset: Dataset) -> None:

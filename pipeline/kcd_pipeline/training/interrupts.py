@@ -8,7 +8,7 @@ from types import FrameType
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def interrupts_deferred() -> Iterator[None]:
     """Put off SIGINT to the end of the block; outside the main thread, where none arrives, do nothing.
 
     tensorboard's writer hands events to a thread through a queue: interrupted between putting one there and waking the
