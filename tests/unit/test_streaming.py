@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kcd_stores import CorruptStoreError, KnowledgeStore, Layout, ViewStream, make_encoding
+from kcd_stores import CorruptStoreError, KnowledgeStore, KnowledgeWriter, Layout, ViewStream, make_encoding
 
 LAYOUT = Layout(views=4, samples=6, classes=2, block_rows=4, chunk_rows=4)
 
@@ -15,13 +15,13 @@ LAYOUT = Layout(views=4, samples=6, classes=2, block_rows=4, chunk_rows=4)
 @pytest.fixture
 def store(tmp_path: Path) -> KnowledgeStore:
     """Every logit of view v is v."""
-    made = KnowledgeStore.create(
+    made = KnowledgeWriter.create(
         tmp_path / "store.zarr", layout=LAYOUT, encoding=make_encoding("float16"), made_from={}
     )
     for view, block in LAYOUT.all_blocks():
         rows = np.full((len(LAYOUT.rows(block)), 2), view, dtype=np.float32)
         made.write_block(view, block, rows, seconds=0)
-    return made
+    return made.store
 
 
 def test_views_come_in_the_order_asked_for(store: KnowledgeStore) -> None:

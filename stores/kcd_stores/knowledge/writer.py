@@ -175,6 +175,10 @@ class KnowledgeWriter:
         """End writing: restore records of this writer that another one, at work at the same time, has overwritten."""
         self._ledger.settle()
 
+    def remove_partials(self) -> None:
+        """Remove temporary files that killed processes left; none may be writing at that moment."""
+        self._opened.location.remove_partials()
+
     def grow(self, views: int) -> "KnowledgeWriter":
         """Lay the store out for more views, and return a writer of the larger store.
 
