@@ -23,15 +23,16 @@ from kcd_stores.storage.location import Location
 from kcd_stores.storage.lock import one_writer
 from kcd_stores.streaming.batches import batches
 from kcd_stores.streaming.budget import Streaming, plan_streaming
-from kcd_stores.streaming.open import ViewStream, open_stream
-from kcd_stores.streaming.order import WHOLE, Share
-from kcd_stores.streaming.protocol import EpochStream, Portion, Reading, Rows
+from kcd_stores.streaming.open import open_stream
+from kcd_stores.streaming.order import ONLY_RANK, Share, cut_batches
+from kcd_stores.streaming.protocol import EpochStream, Portion, Reading, Rows, RowSource
 from kcd_stores.streaming.rows import HeldRows, ViewRows
+from kcd_stores.streaming.whole_views import ViewStream
 
 __all__ = [
     "ENCODINGS",
     "NO_PARTNER",
-    "WHOLE",
+    "ONLY_RANK",
     "CondensedRows",
     "CorruptStoreError",
     "Difference",
@@ -48,6 +49,7 @@ __all__ = [
     "PlanStore",
     "Portion",
     "Reading",
+    "RowSource",
     "Rows",
     "Share",
     "StoreError",
@@ -61,6 +63,7 @@ __all__ = [
     "WithFeatures",
     "batches",
     "choose_layout",
+    "cut_batches",
     "differences",
     "human_bytes",
     "is_condensed",

@@ -100,7 +100,7 @@ def streaming(size: Size, encoding: Encoding, folder: Path) -> tuple[str, int]:
         folder / f"{size.name}-{encoding.name}", layout=size.layout(encoding, 1), encoding=encoding, made_from={}
     )
     plan = plan_streaming(writer.store, memory=parse_bytes(MEMORY), batch_size=BATCH, partners=True)
-    return ("block shuffle" if plan.cut else "whole views"), plan.held_bytes
+    return ("block shuffle" if plan.window_sizes else "whole views"), plan.held_bytes
 
 
 def ranking_bytes(samples: int, *, kept: float, blended: float, chunk: int = 1 << 20) -> int:

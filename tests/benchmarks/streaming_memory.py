@@ -89,7 +89,7 @@ def stream(path: Path, memory: int, partners: float) -> dict[str, object]:
     return {
         "rows": samples,
         "classes": store.layout.classes,
-        "mode": streaming.description,
+        "mode": streaming.describe(),
         "view_bytes": samples * store.row_bytes,
         "budget": memory,
         "planned": streaming.held_bytes,

@@ -168,7 +168,8 @@ class StoreConfig(Section):
     block_rows: Count | None = Field(default=None, description="rows a block (= a shard); chosen from N if not given")
     memory: Size = Field(
         default=DEFAULT_MEMORY,
-        description="what streamed rows may take: whole views where two fit, else a block shuffle; docs/concepts/streaming.md",
+        description="what streamed rows may take: whole views where two fit, else a block shuffle; "
+        "docs/concepts/streaming.md",
     )
 
 

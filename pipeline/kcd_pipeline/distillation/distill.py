@@ -83,7 +83,7 @@ def _distill(config: Config, ranks: Ranks, whole: Dataset, *, resume: bool, over
     origin = {
         "dataset": dataset.description["fingerprint"],
         "store": taught_by and taught_by.identity,
-        "streaming": streaming and streaming.description,
+        "streaming": streaming and streaming.describe("store.memory"),
         **({} if given is None else {"plans": given.digest}),
     }
     knowledge = None if taught_by is None or streaming is None else (taught_by, streaming)

@@ -16,7 +16,7 @@ from torch import Tensor, distributed, nn
 from kcd_pipeline.config import RunConfig
 from kcd_pipeline.errors import EndedElsewhereError, FailedError, UserError
 from kcd_pipeline.progress import keep_quiet
-from kcd_stores import WHOLE, Share
+from kcd_stores import ONLY_RANK, Share
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ def rank_wait() -> timedelta:
 class Ranks:
     """This process among those that train together."""
 
-    def __init__(self, share: Share = WHOLE) -> None:
+    def __init__(self, share: Share = ONLY_RANK) -> None:
         self.share = share
 
     @classmethod

@@ -142,7 +142,7 @@ class Trainer:
         done = steps = 0
         for order, objective in parts:
             cut = cut_batches(order, self._config.batch_size)
-            shares = [self.ranks.share.of(len(batch)) for batch in cut]
+            shares = [self.ranks.share.part_of(len(batch)) for batch in cut]
             mine = [batch[share] for batch, share in zip(cut, shares, strict=True)]
             mine_there = to_device(np.concatenate([order[:0], *mine]), self.device)
             labels = torch.split(self._labels[mine_there], [len(part) for part in mine])

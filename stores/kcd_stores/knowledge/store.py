@@ -28,9 +28,8 @@ from kcd_stores.knowledge.group import KnowledgeGroup, open_group
 from kcd_stores.knowledge.inventory import Inventory
 from kcd_stores.knowledge.ledger import Ledger
 from kcd_stores.knowledge.shards import DamageError, ShardedArray
-from kcd_stores.storage.location import Location, Where
-
-PIECE_BYTES = 4 * 1024 * 1024  # of decoded rows: a sparse encoding is decoded piece by piece into the rows asked for
+from kcd_stores.sizes import PIECE_BYTES
+from kcd_stores.storage.location import AT_ONCE, Location, Where
 
 
 class KnowledgeStore:
@@ -171,6 +170,11 @@ class KnowledgeStore:
     def row_bytes(self) -> int:
         """Bytes of one decoded row in memory."""
         return self.columns * self.dtype.itemsize
+
+    @property
+    def concurrent_reads(self) -> int:
+        """How many reads are worth making at once: 1 of a local store, which decodes in parallel itself."""
+        return 1 if self.location.is_local else AT_ONCE
 
     def read_view(self, view: int) -> NDArray[Any]:
         """Read and decode all rows of one view, `[N, C]` (`[N, C + D]` with features) in a floating dtype.
