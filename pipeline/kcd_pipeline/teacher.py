@@ -17,8 +17,9 @@ from kcd_pipeline.models.external import is_published, published_state, without_
 from kcd_pipeline.models.weights import fill_model, load_weights, parameter_count, save_weights, weights_hash
 from kcd_pipeline.runs.folder import RunFolder
 from kcd_pipeline.training.device import seed_torch
+from kcd_pipeline.training.epoch import EpochResult, label_objective
 from kcd_pipeline.training.session import Lesson, run_epochs
-from kcd_pipeline.training.trainer import EpochResult, Trainer, label_objective
+from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import one_writer
 
 

@@ -27,8 +27,9 @@ from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.losses import make_loss
 from kcd_pipeline.models import build_model
 from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.training.epoch import EpochResult
 from kcd_pipeline.training.session import Lesson, run_epochs
-from kcd_pipeline.training.trainer import EpochResult, Trainer
+from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import KnowledgeStore, KnowledgeWriter, choose_layout, make_encoding, plan_streaming, row_bytes
 
 CLASSES, STUDENT, TEACHER = 100, "resnet8x4", "resnet32x4"

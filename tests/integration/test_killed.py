@@ -199,15 +199,15 @@ def train_and_die(config: Config, where: str, occasion: int) -> None:
     """Train until the `occasion`-th time that the function `where` is about to be called, and die there."""
     import kcd_pipeline.distillation.curriculum as curriculum
     import kcd_pipeline.training.checkpoint as checkpoint
-    import kcd_pipeline.training.session as session
+    import kcd_pipeline.training.recorder as recorder
 
     owners: dict[str, tuple[Any, str]] = {
         "values are written": (ValueStore, "write"),
         "a plan is written": (PlanStore, "write"),
         "the ranking is made": (curriculum, "condense"),
         "metrics are written": (RunFolder, "append_metrics"),
-        "best weights are written": (session, "save_weights"),
-        "a checkpoint is begun": (session, "save_checkpoint"),
+        "best weights are written": (recorder, "save_weights"),
+        "a checkpoint is begun": (recorder, "save_checkpoint"),
         "a checkpoint is renamed": (Path, "rename"),
         "older checkpoints are removed": (checkpoint, "_remove_others"),
         "the summary is written": (RunFolder, "write_summary"),

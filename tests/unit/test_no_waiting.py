@@ -23,7 +23,8 @@ from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.distillation.plans_from import PlansFromRun
 from kcd_pipeline.models import build_model
 from kcd_pipeline.runs.folder import RunFolder
-from kcd_pipeline.training.trainer import EpochResult, Trainer
+from kcd_pipeline.training.epoch import EpochResult
+from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import (
     HeldRows,
     KnowledgeStore,

@@ -46,8 +46,8 @@ from scipy import special
 from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.training.epoch import EpochResult
 from kcd_pipeline.training.session import Lesson
-from kcd_pipeline.training.trainer import EpochResult
 from kcd_stores import KnowledgeStore, KnowledgeWriter, Layout, PlanStore, ValueStore, make_encoding, plan_streaming
 
 N, CLASSES, VIEWS, EPOCHS = 8, 3, 2, 8

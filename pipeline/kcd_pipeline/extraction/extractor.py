@@ -18,7 +18,7 @@ from kcd_pipeline.models.weights import parameter_count, weights_hash
 from kcd_pipeline.recipe_store.origin import encoding_settings, expected_origin, software
 from kcd_pipeline.teacher import load_teacher, teacher_of
 from kcd_pipeline.training.device import prepare_for_inference
-from kcd_pipeline.training.trainer import evaluate
+from kcd_pipeline.training.evaluation import evaluate
 from kcd_stores import Encoding, Layout, WithFeatures, choose_layout, make_encoding, row_bytes, widened_range
 
 RANGE_ROWS = 8192  # from which int8's range is taken
