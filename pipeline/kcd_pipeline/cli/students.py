@@ -88,7 +88,7 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
         return
     click.echo(
         f"Store {store.location}: {rows:,} rows ({store.layout.views} views of {store.layout.samples:,} of "
-        f"{plan.samples:,} samples, stage {plan.stage + 1}), {human_bytes(store.bytes_on_disk())}, "
+        f"{plan.samples:,} samples, stage {plan.stage + 1}), {human_bytes(store.inventory.bytes_on_disk())}, "
         f"{done.blocks_made} blocks made and {done.blocks_found} found."
     )
 

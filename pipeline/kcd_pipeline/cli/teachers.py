@@ -90,6 +90,6 @@ def _extract(settings: Config, *, overwrite: bool, cluster: "Cluster | None") ->
         return
     click.echo(
         f"Store {store.location}: {rows:,} rows ({settings.store.views} views of {store.layout.samples:,} samples), "
-        f"{human_bytes(store.bytes_on_disk())}, {store.seconds():.0f} s of teacher, "
+        f"{human_bytes(store.inventory.bytes_on_disk())}, {store.seconds():.0f} s of teacher, "
         f"{done.blocks_made} blocks made and {done.blocks_found} found."
     )

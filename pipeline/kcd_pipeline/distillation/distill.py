@@ -224,7 +224,7 @@ def store_facts(store: KnowledgeStore) -> dict[str, Any]:
         "made_from": store.made_from,
         "encoding": store.encoding_label,
         "views": store.layout.views,
-        "rows": store.complete_rows(),
-        "bytes": store.bytes_on_disk(),
+        "rows": store.inventory.complete_rows(),
+        "bytes": store.inventory.bytes_on_disk(),
         "seconds": store.seconds(),
     }

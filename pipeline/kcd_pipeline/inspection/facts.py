@@ -71,7 +71,7 @@ def describe_store(store: KnowledgeStore) -> dict[str, Any]:
     layout, complete = store.layout, store.complete()
     block_rows = np.array([len(layout.rows(block)) for block in range(layout.blocks)])
     rows = int((complete * block_rows).sum())
-    size = store.bytes_on_disk()
+    size = store.inventory.bytes_on_disk()
     return {
         "kind": "knowledge store",
         "path": str(store.location),
@@ -94,7 +94,7 @@ def describe_store(store: KnowledgeStore) -> dict[str, Any]:
         },
         "bytes": size,
         "bytes_per_row": size / rows if rows else None,
-        "files": store.files(),
+        "files": store.inventory.files(),
         "seconds": store.seconds(),
         "fidelity": store.fidelity,
         "reading": _reading_speed(store),
