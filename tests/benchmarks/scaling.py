@@ -1,4 +1,4 @@
-"""What two large data sets would take, from formulas: the tables of docs/scaling.md.
+"""What two large data sets would take, from formulas: the tables of docs/results/scaling.md.
 
     python tests/benchmarks/scaling.py          # prints them
 
@@ -16,7 +16,7 @@ from typing import Any
 from kcd_pipeline.condensation.ranking.budget import plan_ranking
 from kcd_stores import (
     Encoding,
-    KnowledgeStore,
+    KnowledgeWriter,
     Layout,
     StoreUsageError,
     choose_layout,
@@ -96,11 +96,11 @@ def teacher_hours(size: Size, views: int, rate: float) -> float:
 
 def streaming(size: Size, encoding: Encoding, folder: Path) -> tuple[str, int]:
     """The mode in which a student streams such a store within MEMORY, and the bytes of rows held; from its metadata."""
-    store = KnowledgeStore.create(
+    writer = KnowledgeWriter.create(
         folder / f"{size.name}-{encoding.name}", layout=size.layout(encoding, 1), encoding=encoding, made_from={}
     )
-    plan = plan_streaming(store, memory=parse_bytes(MEMORY), batch_size=BATCH, partners=True)
-    return ("block shuffle" if plan.cut else "whole views"), plan.held_bytes
+    plan = plan_streaming(writer.store, memory=parse_bytes(MEMORY), batch_size=BATCH, partners=True)
+    return ("block shuffle" if plan.window_sizes else "whole views"), plan.held_bytes
 
 
 def ranking_bytes(samples: int, *, kept: float, blended: float, chunk: int = 1 << 20) -> int:
@@ -194,7 +194,7 @@ def ranking_table() -> str:
 
 
 def tables() -> dict[str, str]:
-    """Every table of docs/scaling.md by its heading there."""
+    """Every table of docs/results/scaling.md by its heading there."""
     found = {f"Bytes and objects: {size.name}": sizes_table(size) for size in SIZES}
     found["Extraction"] = extraction_table()
     found |= {f"Training: {size.name}": training_table(size) for size in SIZES}

@@ -26,10 +26,11 @@ from kcd_pipeline.data import Dataset, Split
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.losses import make_loss
 from kcd_pipeline.models import build_model
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.training.epoch import EpochResult
 from kcd_pipeline.training.session import Lesson, run_epochs
-from kcd_pipeline.training.trainer import EpochResult, Trainer
-from kcd_stores import KnowledgeStore, choose_layout, make_encoding, plan_streaming, row_bytes
+from kcd_pipeline.training.trainer import Trainer
+from kcd_stores import KnowledgeStore, KnowledgeWriter, choose_layout, make_encoding, plan_streaming, row_bytes
 
 CLASSES, STUDENT, TEACHER = 100, "resnet8x4", "resnet32x4"
 
@@ -75,12 +76,12 @@ def knowledge(config: Config, samples: int) -> KnowledgeStore:
     layout = choose_layout(
         views=config.store.views, samples=samples, classes=CLASSES, row_bytes=row_bytes(encoding, CLASSES)
     )
-    store = KnowledgeStore.create(config.store.path, layout=layout, encoding=encoding, made_from={})
+    writer = KnowledgeWriter.create(config.store.path, layout=layout, encoding=encoding, made_from={})
     random = np.random.default_rng(0)
     for view, block in layout.all_blocks():
         logits = random.normal(0, 4, (len(layout.rows(block)), CLASSES)).astype(np.float32)
-        store.write_block(view, block, logits, seconds=0)
-    return store
+        writer.write_block(view, block, logits, seconds=0)
+    return writer.store
 
 
 def new_trainer(config: Config, dataset: Dataset) -> Trainer:
@@ -132,7 +133,7 @@ def step(options: argparse.Namespace, batch_size: int) -> None:
         entropy = np.random.default_rng(0).random(samples, dtype=np.float32)
         curriculum.lesson(0)
         order = np.arange(samples)
-        curriculum.learnt(0, EpochResult(loss=1, accuracy=0, order=order, entropy=entropy, steps=1, seconds=1))
+        curriculum.record(0, EpochResult(loss=1, accuracy=0, order=order, entropy=entropy, steps=1, seconds=1))
         images = torch.randn(batch_size, 3, 32, 32, device=trainer.device).to(memory_format=torch.channels_last)
         trainer._train = ResidentBatch(images)  # type: ignore[assignment]  # all that an epoch asks of it
         # the samples kept at the end of the schedule, and as many whole batches of them
@@ -142,7 +143,7 @@ def step(options: argparse.Namespace, batch_size: int) -> None:
         value, frequency = np.full(samples, np.nan), np.zeros(samples, np.int32)
 
         def student() -> None:
-            result = trainer.epoch(1, view=1, samples=len(kept), parts=[(kept, objective)])
+            result = trainer.train_epoch(1, view=1, samples=len(kept), parts=[(kept, objective)])
             update_values(value, frequency, result.order, result.entropy)
 
         model, optimizer = trainer._model, trainer._optimizer
@@ -205,7 +206,7 @@ class LiveTeacher:
         order = permutation(0, epoch, np.arange(self._samples))
         return Lesson(view=epoch % 2, samples=len(order), parts=[(order, self._objective)], knowledge_rows=0)
 
-    def learnt(self, epoch: int, result: EpochResult) -> dict[str, int]:
+    def record(self, epoch: int, result: EpochResult) -> dict[str, int]:
         return {}
 
 

@@ -12,25 +12,25 @@ from click.testing import CliRunner
 from kcd_pipeline.cli import main
 from kcd_pipeline.config import load_config, recipe_names
 from kcd_pipeline.config.reference import reference
-from kcd_stores import KnowledgeStore, Layout, make_encoding
+from kcd_stores import KnowledgeWriter, Layout, make_encoding
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_the_key_reference_is_the_schema() -> None:
-    written = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
-    assert written == reference() + "\n", "run `python -m kcd_pipeline.config.reference > docs/config.md`"
+    written = (ROOT / "docs" / "reference" / "config.md").read_text(encoding="utf-8")
+    assert written == reference() + "\n", "run `python -m kcd_pipeline.config.reference > docs/reference/config.md`"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_to_files_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}, which is not there"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_recipes_that_are_named_exist(page: Path) -> None:
     folders = "|".join({name.split("/")[0] for name in recipe_names() if "/" in name})
     named = set(re.findall(rf"(?<![\w/])(?:{folders})/\w+-[\w-]+", page.read_text(encoding="utf-8")))
@@ -48,7 +48,7 @@ def test_the_readmes_own_recipe_is_a_valid_one(tmp_path: Path) -> None:
 
 def test_the_list_of_models_is_what_the_command_prints() -> None:
     listed = CliRunner().invoke(main, ["models"]).output
-    assert listed in (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    assert listed in (ROOT / "docs" / "reference" / "models.md").read_text(encoding="utf-8")
 
 
 def readmes_python() -> list[str]:
@@ -61,9 +61,9 @@ def readmes_python() -> list[str]:
 def test_the_readmes_loops_over_a_store_run_as_they_stand(tmp_path: Path, number: int) -> None:
     layout = Layout(views=8, samples=1437, classes=10, block_rows=256, chunk_rows=256)
     path = tmp_path / "runs" / "digits" / "store.zarr"
-    store = KnowledgeStore.create(path, layout=layout, encoding=make_encoding("float16"), made_from={})
+    writer = KnowledgeWriter.create(path, layout=layout, encoding=make_encoding("float16"), made_from={})
     for view, block in layout.all_blocks():
-        store.write_block(view, block, np.zeros((len(layout.rows(block)), 10), np.float32), seconds=0)
+        writer.write_block(view, block, np.zeros((len(layout.rows(block)), 10), np.float32), seconds=0)
     snippets = readmes_python()
     assert len(snippets) == 2
     done = subprocess.run(

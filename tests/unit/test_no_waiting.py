@@ -16,17 +16,19 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kcd_pipeline.augmentation import build_augmentation
-from kcd_pipeline.condensation import ResidentRows, TaughtRows, resident
+from kcd_pipeline.condensation import ResidentRows, TaughtRows, make_resident
 from kcd_pipeline.config import AugmentationConfig, Config, parse_config
 from kcd_pipeline.data import Dataset, Split
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
-from kcd_pipeline.distillation.given import GivenPlans
+from kcd_pipeline.distillation.plans_from import PlansFromRun
 from kcd_pipeline.models import build_model
-from kcd_pipeline.runs.folder import RunFolder
-from kcd_pipeline.training.trainer import EpochResult, Trainer
+from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.training.epoch import EpochResult
+from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import (
     HeldRows,
     KnowledgeStore,
+    KnowledgeWriter,
     Plan,
     ViewRows,
     choose_layout,
@@ -94,11 +96,11 @@ def dataset() -> Dataset:
 @pytest.fixture
 def store(tmp_path: Path) -> KnowledgeStore:
     layout = choose_layout(views=1, samples=N, classes=CLASSES, row_bytes=2 * CLASSES)
-    made = KnowledgeStore.create(
+    made = KnowledgeWriter.create(
         tmp_path / "store.zarr", layout=layout, encoding=make_encoding("float16"), made_from={}
     )
     made.write_block(0, 0, np.random.default_rng(0).normal(size=(N, CLASSES)).astype(np.float32), seconds=0)
-    return made
+    return made.store
 
 
 def perturbed_epoch(config: Config, store: KnowledgeStore, folder: Path, watched: Callable[[], Any]) -> EpochResult:
@@ -109,7 +111,7 @@ def perturbed_epoch(config: Config, store: KnowledgeStore, folder: Path, watched
         model, dataset(), build_augmentation(config.augmentation), optimisation=config.distill, run=config.run
     )
     knowledge = (store, plan_streaming(store, memory=10**6, batch_size=BATCH, partners=True))
-    given = GivenPlans([keep_all(N), PLAN], perturbed=True)
+    given = PlansFromRun([keep_all(N), PLAN], perturbed=True)
     curriculum = StudentCurriculum(config, RunFolder(folder), knowledge, N, given, device=trainer.device)
     curriculum.start(0)
     lesson = curriculum.lesson(1)
@@ -124,12 +126,12 @@ def perturbed_epoch(config: Config, store: KnowledgeStore, folder: Path, watched
             watching.close()
 
     with watching:
-        result = trainer.epoch(
+        result = trainer.train_epoch(
             1,
             view=lesson.view,
             samples=lesson.samples,
             parts=lesson.parts,
-            blended=lesson.blended,
+            perturbation=lesson.perturbation,
             on_batch=on_batch,
         )
     curriculum.close()
@@ -193,7 +195,7 @@ def test_rows_in_a_devices_memory_teach_what_rows_on_the_host_do(space: str, hel
 
 def test_rows_stay_where_they_are_without_a_gpu() -> None:
     rows = ViewRows(np.zeros((4, 2), np.float16))
-    assert resident(rows, torch.device("cpu"), "device") is rows
+    assert make_resident(rows, torch.device("cpu"), "device") is rows
 
 
 @pytest.mark.parametrize("name", ["none", "crop-flip", "resized-crop-flip"])

@@ -8,7 +8,8 @@ from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.config import AugmentationConfig, OptimisationConfig, RunConfig
 from kcd_pipeline.data import Dataset, Split
 from kcd_pipeline.models import build_model
-from kcd_pipeline.training.trainer import Trainer, labels_only
+from kcd_pipeline.training.epoch import label_objective
+from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import NO_PARTNER, Plan
 
 MEAN, STD = (0.4, 0.5), (0.2, 0.3)
@@ -73,10 +74,10 @@ def test_a_blend_acts_on_the_images_themselves_however_often_they_are_asked_for(
 
 def test_an_epoch_of_blended_images_trains_another_student_than_one_of_the_images_alone() -> None:
     weights = []
-    for blended in (None, Perturbation(PLAN)):
+    for perturbation in (None, Perturbation(PLAN)):
         one = trainer()
-        parts = [(np.array([0, 1, 2, 3]), labels_only)]
-        result = one.epoch(0, view=1, samples=4, parts=parts, blended=blended)
+        parts = [(np.array([0, 1, 2, 3]), label_objective)]
+        result = one.train_epoch(0, view=1, samples=4, parts=parts, perturbation=perturbation)
         assert result.order.tolist() == [0, 1, 2, 3]
         weights.append(torch.cat([parameter.detach().flatten() for parameter in one.model.parameters()]))
     assert not torch.equal(*weights)

@@ -13,7 +13,8 @@ from kcd_pipeline.config import Config, load_config, recipe_names
 from kcd_pipeline.data import Dataset, Split
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import model_for
-from kcd_pipeline.training.trainer import Trainer, labels_only
+from kcd_pipeline.training.epoch import label_objective
+from kcd_pipeline.training.trainer import Trainer
 
 BASE: dict[str, Any] = {
     "seed": 4,
@@ -202,6 +203,6 @@ def test_every_recipe_builds_its_models_and_takes_a_step(name: str) -> None:
     trainer = Trainer(
         student, dataset, build_augmentation(config.augmentation), optimisation=config.distill, run=config.run
     )
-    result = trainer.epoch(0, view=1, samples=4, parts=[(np.arange(4), labels_only)])
+    result = trainer.train_epoch(0, view=1, samples=4, parts=[(np.arange(4), label_objective)])
     assert np.isfinite(result.loss)
     assert any(not torch.equal(tensor, before[key]) for key, tensor in trainer.model.state_dict().items())

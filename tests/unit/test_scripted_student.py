@@ -45,10 +45,10 @@ from scipy import special
 
 from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.training.epoch import EpochResult
 from kcd_pipeline.training.session import Lesson
-from kcd_pipeline.training.trainer import EpochResult
-from kcd_stores import KnowledgeStore, Layout, PlanStore, ValueStore, make_encoding, plan_streaming
+from kcd_stores import KnowledgeStore, KnowledgeWriter, Layout, PlanStore, ValueStore, make_encoding, plan_streaming
 
 N, CLASSES, VIEWS, EPOCHS = 8, 3, 2, 8
 NEVER = np.nan  # a visit that must not happen
@@ -120,10 +120,10 @@ def recipe(schedule: str, keep_ratio: float, dropped: str, **condense: Any) -> C
 def store(tmp_path_factory: pytest.TempPathFactory) -> KnowledgeStore:
     layout = Layout(views=VIEWS, samples=N, classes=CLASSES, block_rows=N, chunk_rows=N)
     path = tmp_path_factory.mktemp("script") / "store.zarr"
-    made = KnowledgeStore.create(path, layout=layout, encoding=make_encoding("float32"), made_from={})
+    made = KnowledgeWriter.create(path, layout=layout, encoding=make_encoding("float32"), made_from={})
     for view in range(VIEWS):
         made.write_block(view, 0, LOGITS[view], seconds=0)
-    return made
+    return made.store
 
 
 def taught(lesson: Lesson) -> dict[int, np.ndarray]:
@@ -149,7 +149,7 @@ def go_through(curriculum: StudentCurriculum, epoch: int) -> dict[int, np.ndarra
     found = taught(lesson)
     assert lesson.samples == lesson.knowledge_rows == len(found)
     order = np.array(list(found))
-    curriculum.learnt(epoch, EpochResult(loss=1, accuracy=0, order=order, entropy=H[epoch, order], steps=1, seconds=1))
+    curriculum.record(epoch, EpochResult(loss=1, accuracy=0, order=order, entropy=H[epoch, order], steps=1, seconds=1))
     return found
 
 
@@ -214,6 +214,6 @@ def test_a_method_that_does_not_condense_trains_on_all_of_it_always(
         assert sorted(order) == list(range(N))
         assert lesson.knowledge_rows == (N if method == "kd" else 0)
         entropy = np.ones(N, np.float32)
-        curriculum.learnt(epoch, EpochResult(loss=1, accuracy=0, order=order, entropy=entropy, steps=1, seconds=1))
+        curriculum.record(epoch, EpochResult(loss=1, accuracy=0, order=order, entropy=entropy, steps=1, seconds=1))
     curriculum.close()
     assert PlanStore(folder.plans).stages() == [0]

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from kcd_pipeline.augmentation.frame import Frame
-from kcd_pipeline.device_moves import moved
+from kcd_pipeline.device_moves import to_device
 from kcd_stores.philox import below, draws
 
 
@@ -42,7 +42,7 @@ class CropFlip:
             If reflect padding is not smaller than the image.
         """
         parameters = self.parameters(index, view, *images.shape[2:])
-        return self.apply(images, moved(parameters, images.device))
+        return self.apply(images, to_device(parameters, images.device))
 
     def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
         """`images[B, C, H, W]` uint8 as views of `parameters[3, B]` on the same device: uint8 of the same shape.

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from kcd_pipeline.augmentation.frame import Frame, as_pixels
-from kcd_pipeline.device_moves import moved
+from kcd_pipeline.device_moves import to_device
 from kcd_stores.philox import below, draws, uniform
 
 ATTEMPTS = 10  # boxes tried before the fallback, as torchvision does
@@ -76,7 +76,7 @@ class ResizedCropFlip:
     def __call__(self, images: Tensor, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
         """`images[B, C, H, W]` uint8 of samples `index[B]`, as their `view`: uint8 of the same shape."""
         parameters = self.parameters(index, view, *images.shape[2:])
-        return self.apply(images, moved(parameters, images.device))
+        return self.apply(images, to_device(parameters, images.device))
 
     def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
         """`images[B, C, H, W]` uint8 as views of `parameters[5, B]` on the same device: uint8 of the same shape."""

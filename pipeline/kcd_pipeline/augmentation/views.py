@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from kcd_pipeline.augmentation.protocol import Augmentation
-from kcd_pipeline.device_moves import lives_there, moved, moved_tensor
+from kcd_pipeline.device_moves import is_resident, tensor_to_device, to_device
 
 DRAWN_AT_ONCE = 8192  # samples whose parameters are drawn together: a few hundred kilobytes
 
@@ -62,7 +62,7 @@ class Views:
         resident: str = "auto",
     ) -> None:
         self._device = device
-        self._images = images.to(device) if lives_there(images.nbytes, device, resident) else images
+        self._images = images.to(device) if is_resident(images.nbytes, device, resident) else images
         self._augmentation = augmentation
         self.normalised = Normaliser(mean=mean, std=std, device=device)
 
@@ -98,12 +98,12 @@ class Views:
     def _drawn(self, index: NDArray[np.int64], view: ArrayLike) -> tuple[Tensor, Tensor]:
         """The samples `[n]` on the device of the images, and the parameters of their views `[P, n]` on the model's."""
         parameters = self._augmentation.parameters(index, view, *self._images.shape[2:])
-        return moved(index, self._images.device), moved(parameters, self._device)
+        return to_device(index, self._images.device), to_device(parameters, self._device)
 
     def _made(self, where: Tensor, parameters: Tensor) -> Tensor:
         images = self._images[where]
         if images.device != self._device:
-            images = moved_tensor(images, self._device)
+            images = tensor_to_device(images, self._device)
         return self.normalised(self._augmentation.apply(images, parameters))
 
 

@@ -2,18 +2,18 @@
 
 from kcd_pipeline.condensation.condense import condense
 from kcd_pipeline.condensation.ogve import new_values, update_values
-from kcd_pipeline.condensation.perturbation import Blended, Perturbation
+from kcd_pipeline.condensation.perturbation import BatchBlend, Perturbation
 from kcd_pipeline.condensation.schedule import stage_count, stage_of
-from kcd_pipeline.condensation.taught import ResidentRows, TaughtRows, resident
+from kcd_pipeline.condensation.taught import ResidentRows, TaughtRows, make_resident
 
 __all__ = [
-    "Blended",
+    "BatchBlend",
     "Perturbation",
     "ResidentRows",
     "TaughtRows",
     "condense",
+    "make_resident",
     "new_values",
-    "resident",
     "stage_count",
     "stage_of",
     "update_values",

@@ -9,7 +9,7 @@ from kcd_stores import NO_PARTNER, Plan
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Blended:
+class BatchBlend:
     """The members of a batch that are blended: their places in it, their partners and strengths, `[b]` each."""
 
     places: NDArray[np.int64]
@@ -26,8 +26,8 @@ class Perturbation:
         self._partner[plan.kept] = plan.partner
         self._epsilon[plan.kept] = plan.epsilon
 
-    def of(self, index: NDArray[np.int64]) -> Blended:
+    def lookup(self, index: NDArray[np.int64]) -> BatchBlend:
         """Which of the samples `index[B]` are blended, and with what; a strength of 0 blends nothing."""
         places = np.flatnonzero(self._epsilon[index])
         samples = index[places]
-        return Blended(places=places, partners=self._partner[samples], epsilon=self._epsilon[samples])
+        return BatchBlend(places=places, partners=self._partner[samples], epsilon=self._epsilon[samples])

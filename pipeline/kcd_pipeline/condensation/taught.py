@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kcd_pipeline.condensation.perturbation import Perturbation
 from kcd_pipeline.condensation.vaks import blend, blend_features
-from kcd_pipeline.device_moves import lives_there, moved
+from kcd_pipeline.device_moves import is_resident, to_device
 from kcd_stores import HeldRows, Plan, Rows, ViewRows
 
 
@@ -19,15 +19,15 @@ class ResidentRows:
 
     def __getitem__(self, index: NDArray[np.int64], /) -> Tensor:
         """Rows `[B, C]` of samples `index[B]`, on the device."""
-        return self._rows[moved(self._places(index), self._rows.device)]
+        return self._rows[to_device(self._places(index), self._rows.device)]
 
 
-def resident(rows: Rows, device: torch.device, where: str) -> Rows | ResidentRows:
+def make_resident(rows: Rows, device: torch.device, where: str) -> Rows | ResidentRows:
     """`rows` in the memory of a GPU, if `where` (`run.resident`) says so and they are all there; else as they are."""
     if device.type == "cpu" or not isinstance(rows, ViewRows | HeldRows):
         return rows
     # twice: those of the portion before are given up only when its last batch has been trained on
-    return ResidentRows(rows, device) if lives_there(2 * rows.rows.nbytes, device, where) else rows
+    return ResidentRows(rows, device) if is_resident(2 * rows.rows.nbytes, device, where) else rows
 
 
 class TaughtRows:
@@ -47,9 +47,9 @@ class TaughtRows:
     def batch(self, rows: Rows | ResidentRows, index: NDArray[np.int64]) -> Tensor:
         """Rows float32 `[B, C]` (with features `[B, C + D]`) of samples `index[B]` of one view, on the device."""
         taught, classes = self._looked_up(rows, index), self._classes
-        blended = self._perturbation.of(index)
+        blended = self._perturbation.lookup(index)
         if len(blended.places):
-            places, epsilon = moved(blended.places, self._device), moved(blended.epsilon, self._device)
+            places, epsilon = to_device(blended.places, self._device), to_device(blended.epsilon, self._device)
             own, others = taught[places], self._looked_up(rows, blended.partners)
             logits = blend(
                 own[:, :classes], others[:, :classes], epsilon, space=self._space, temperature=self._temperature
@@ -61,5 +61,5 @@ class TaughtRows:
     def _looked_up(self, rows: Rows | ResidentRows, index: NDArray[np.int64]) -> Tensor:
         """A copy of stored rows, float32 `[B, C]`; those that wait on the host are cast where they are used."""
         found = rows[index]
-        there = found if isinstance(found, Tensor) else moved(found, self._device)
+        there = found if isinstance(found, Tensor) else to_device(found, self._device)
         return there.to(torch.float32)

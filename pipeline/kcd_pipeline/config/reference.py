@@ -1,4 +1,7 @@
-"""Every key of a recipe as Markdown, from the schema: `python -m kcd_pipeline.config.reference > docs/config.md`."""
+"""The page of every key of a recipe, made from the schema.
+
+Run `python -m kcd_pipeline.config.reference > docs/reference/config.md` after a change of the schema.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

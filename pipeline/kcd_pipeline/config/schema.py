@@ -27,7 +27,7 @@ Size = Annotated[str, BeforeValidator(_size), WithJsonSchema({"type": "string", 
 
 ModelName = Annotated[str, Field(min_length=1)]
 MODEL = "one that `kcd-pipeline models` lists, torchvision/NAME, timm/NAME or package.module:callable"
-ARGUMENTS = "for a model from elsewhere, by name; docs/models.md"
+ARGUMENTS = "for a model from elsewhere, by name; docs/reference/models.md"
 
 
 def _off(value: Any) -> Any:
@@ -154,7 +154,7 @@ class StoreConfig(Section):
     path: str = Field(description="of the zarr store: a folder, or a URL such as s3://bucket/key")
     views: Count = Field(default=8, description="V: augmentation draws of each sample that are stored")
     encoding: EncodingName = Field(
-        default="float16", description="how logits are laid down; docs/encodings.md compares them"
+        default="float16", description="how logits are laid down; docs/concepts/encodings.md compares them"
     )
     keep_bits: Annotated[int, Field(ge=1, le=23)] = Field(default=7, description="bitround: bits of mantissa kept")
     int8_range: tuple[float, float] | None = Field(
@@ -168,7 +168,8 @@ class StoreConfig(Section):
     block_rows: Count | None = Field(default=None, description="rows a block (= a shard); chosen from N if not given")
     memory: Size = Field(
         default=DEFAULT_MEMORY,
-        description="what streamed rows may take: whole views where two fit, else a block shuffle; docs/streaming.md",
+        description="what streamed rows may take: whole views where two fit, else a block shuffle; "
+        "docs/concepts/streaming.md",
     )
 
 
@@ -260,7 +261,7 @@ class RunConfig(Section):
     batch_norm: Literal["synchronised", "local"] = Field(
         default="synchronised",
         description="several ranks: over the batch of all of them, as one process would, or each over its own part; "
-        "docs/ranks.md",
+        "docs/how-to/several-ranks.md",
     )
     threads: Count | None = Field(default=None, description="CPU threads a process; torch's own choice if not given")
 

@@ -13,20 +13,20 @@ from kcd_pipeline.condensation import (
     ResidentRows,
     TaughtRows,
     condense,
+    make_resident,
     new_values,
-    resident,
     stage_of,
     update_values,
 )
 from kcd_pipeline.config import Config
-from kcd_pipeline.distillation.given import GivenPlans
+from kcd_pipeline.distillation.plans_from import PlansFromRun
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.losses import make_feature_loss, make_loss
 from kcd_pipeline.models.feature_tap import FeatureTap
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.training.epoch import EpochResult, Objective, Part, label_objective
 from kcd_pipeline.training.ranks import ALONE, Ranks
 from kcd_pipeline.training.session import Lesson
-from kcd_pipeline.training.trainer import EpochResult, Objective, Part, labels_only
 from kcd_stores import (
     NO_PARTNER,
     EpochStream,
@@ -57,7 +57,7 @@ class StudentCurriculum:
         folder: RunFolder,
         knowledge: tuple[KnowledgeStore, Streaming] | None,
         samples: int,
-        given: GivenPlans | None = None,
+        given: PlansFromRun | None = None,
         *,
         ranks: Ranks = ALONE,
         device: torch.device = CPU,
@@ -77,7 +77,7 @@ class StudentCurriculum:
 
     def start(self, epoch: int) -> None:
         """Restore values and plan as they stood before `epoch`, and begin to read ahead."""
-        self._plan = self._ranks.agreed(lambda: self._restored(epoch))
+        self._plan = self._ranks.run_on_first(lambda: self._restored(epoch))
         if self._knowledge is not None:
             self._stream = open_stream(
                 self._knowledge[0],
@@ -103,17 +103,17 @@ class StudentCurriculum:
 
     def lesson(self, epoch: int) -> Lesson:
         if self._stage(epoch) != self._plan.stage:
-            self._plan = self._ranks.agreed(lambda: self._condensed(epoch))
+            self._plan = self._ranks.run_on_first(lambda: self._condensed(epoch))
         return Lesson(
             view=epoch % self._views,
             samples=len(self._plan.kept),
             parts=self._parts(epoch),
             knowledge_rows=0 if self._stream is None else len(self._plan.kept),
-            blended=Perturbation(self._plan) if self._condense.perturb == "pair" else None,
+            perturbation=Perturbation(self._plan) if self._condense.perturb == "pair" else None,
         )
 
-    def learnt(self, epoch: int, result: EpochResult) -> dict[str, int]:
-        return self._ranks.agreed(lambda: self._noted(epoch, result))
+    def record(self, epoch: int, result: EpochResult) -> dict[str, int]:
+        return self._ranks.run_on_first(lambda: self._noted(epoch, result))
 
     def _noted(self, epoch: int, result: EpochResult) -> dict[str, int]:
         """Values and frequencies after `epoch`, written; what this process has read of the store for it."""
@@ -153,7 +153,7 @@ class StudentCurriculum:
     def _parts(self, epoch: int) -> Iterator[Part]:
         """The epoch's samples in order, portion by portion as their knowledge streams by."""
         if self._stream is None:
-            yield permutation(self._config.seed, epoch, self._plan.kept), labels_only
+            yield permutation(self._config.seed, epoch, self._plan.kept), label_objective
             return
         space = "pair" if self._condense.perturb == "pair" else self._condense.space
         temperature = self._config.distill.temperature
@@ -164,7 +164,7 @@ class StudentCurriculum:
         same_plan = epoch + 1 < self._epochs and self._stage(epoch + 1) == self._plan.stage
         then = self._reading(epoch + 1) if same_plan else None
         for portion in self._stream.read(self._reading(epoch), then):
-            rows = resident(portion.rows, self._device, self._config.run.resident)
+            rows = make_resident(portion.rows, self._device, self._config.run.resident)
             yield portion.order, self._objective(taught, rows, classes)
 
     def _reading(self, epoch: int) -> Reading:

@@ -11,15 +11,15 @@ from kcd_pipeline.config import Config
 from kcd_pipeline.config.losses import DistLossConfig, PktLossConfig
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
-from kcd_pipeline.distillation.given import open_given_plans
+from kcd_pipeline.distillation.plans_from import open_plans_from
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import model_for
 from kcd_pipeline.models.feature_tap import FeatureTap
 from kcd_pipeline.models.weights import parameter_count
 from kcd_pipeline.recipe_store.origin import expected_origin, software
-from kcd_pipeline.runs.folder import RunFolder
-from kcd_pipeline.training.device import seeded
-from kcd_pipeline.training.ranks import Ranks, joined
+from kcd_pipeline.runs import RunFolder, claim_folder
+from kcd_pipeline.training.device import seed_torch
+from kcd_pipeline.training.ranks import Ranks, join_ranks
 from kcd_pipeline.training.session import run_epochs
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import (
@@ -55,7 +55,7 @@ def distill(
     FailedError
         If training diverges, or another rank ends.
     """
-    with joined(config.run) as ranks:
+    with join_ranks(config.run) as ranks:
         return _distill(config, ranks, dataset or load_dataset(config.data), resume=resume, overwrite=overwrite)
 
 
@@ -79,11 +79,11 @@ def _distill(config: Config, ranks: Ranks, whole: Dataset, *, resume: bool, over
         run=config.run,
     )
     streaming = None if taught_by is None else _streaming(config, taught_by)
-    given = open_given_plans(config, dataset)
+    given = open_plans_from(config, dataset)
     origin = {
         "dataset": dataset.description["fingerprint"],
         "store": taught_by and taught_by.identity,
-        "streaming": streaming and streaming.description,
+        "streaming": streaming and streaming.describe("store.memory"),
         **({} if given is None else {"plans": given.digest}),
     }
     knowledge = None if taught_by is None or streaming is None else (taught_by, streaming)
@@ -91,7 +91,7 @@ def _distill(config: Config, ranks: Ranks, whole: Dataset, *, resume: bool, over
     def claimed() -> dict[str, Any] | None:
         """The summary of a run that is finished already."""
         held.enter_context(one_writer(folder.path))
-        folder.claim(config.plain(), origin, resume=resume, overwrite=overwrite)
+        claim_folder(folder, config.plain(), origin, resume=resume, overwrite=overwrite)
         return folder.read_summary() if folder.finished else None
 
     def ended() -> dict[str, Any]:
@@ -103,14 +103,14 @@ def _distill(config: Config, ranks: Ranks, whole: Dataset, *, resume: bool, over
         return summary
 
     with ExitStack() as held:
-        finished = ranks.agreed(claimed)
+        finished = ranks.run_on_first(claimed)
         if finished is not None:
             return Distillation(folder=folder, summary=finished, already=True)
         curriculum = StudentCurriculum(
             config, folder, knowledge, len(dataset.train), given, ranks=ranks, device=trainer.device, tap=tap
         )
         best = _train(config, folder, trainer, curriculum)
-        summary = ranks.agreed(ended)
+        summary = ranks.run_on_first(ended)
     return Distillation(folder=folder, summary=summary, already=False)
 
 
@@ -186,7 +186,7 @@ def open_matching_store(config: Config, dataset: Dataset, augmentation: Augmenta
 
 
 def _new_student(config: Config, dataset: Dataset) -> nn.Module:
-    seeded(config.seed)
+    seed_torch(config.seed)
     return model_for(
         config.student.model,
         image_shape=dataset.image_shape,
@@ -224,7 +224,7 @@ def store_facts(store: KnowledgeStore) -> dict[str, Any]:
         "made_from": store.made_from,
         "encoding": store.encoding_label,
         "views": store.layout.views,
-        "rows": store.complete_rows(),
-        "bytes": store.bytes_on_disk(),
+        "rows": store.inventory.complete_rows(),
+        "bytes": store.inventory.bytes_on_disk(),
         "seconds": store.seconds(),
     }

@@ -8,11 +8,11 @@ from kcd_pipeline.condensation import stage_count
 from kcd_pipeline.config import CondenseConfig, Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder, read_condensing_config
 from kcd_stores import NO_PARTNER, Plan, PlanStore
 
 
-class GivenPlans:
+class PlansFromRun:
     """The plans of every stage of this run, as another run made them; `digest` changes with their content."""
 
     def __init__(self, plans: list[Plan], *, perturbed: bool) -> None:
@@ -24,7 +24,7 @@ class GivenPlans:
         return self._plans[stage]
 
 
-def open_given_plans(config: Config, dataset: Dataset) -> GivenPlans | None:
+def open_plans_from(config: Config, dataset: Dataset) -> PlansFromRun | None:
     """The plans that `condense.plans_from` names, checked against this run; None where it names none.
 
     Raises
@@ -38,10 +38,10 @@ def open_given_plans(config: Config, dataset: Dataset) -> GivenPlans | None:
     if source.resolve() == config.run_dir.resolve():
         raise UserError(f"condense.plans_from is this run's own folder, {source}. Give the run whose plans to take.")
     folder = RunFolder(source)
-    folder.read_condensing_config(asked_by="condense.plans_from")
+    read_condensing_config(folder, asked_by="condense.plans_from")
     _require_same_data(folder, dataset)
     plans = _stages(folder, config.condense, config.distill.epochs, len(dataset.train))
-    return GivenPlans(plans, perturbed=config.condense.perturb != "off")
+    return PlansFromRun(plans, perturbed=config.condense.perturb != "off")
 
 
 def _require_same_data(folder: RunFolder, dataset: Dataset) -> None:

@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from kcd_pipeline.training.undisturbed import undisturbed
+from kcd_pipeline.training.interrupts import interrupts_deferred
 
 
 def test_an_interrupt_comes_after_the_block_and_once() -> None:
     done = []
 
     def work() -> None:
-        with undisturbed():
+        with interrupts_deferred():
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
             done.append("the rest of the block")
@@ -26,9 +26,9 @@ def test_an_interrupt_comes_after_the_block_and_once() -> None:
 
 
 def test_without_one_nothing_happens_and_errors_pass() -> None:
-    with undisturbed():
+    with interrupts_deferred():
         pass
-    with pytest.raises(ValueError, match="mine"), undisturbed():
+    with pytest.raises(ValueError, match="mine"), interrupts_deferred():
         raise ValueError("mine")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -37,7 +37,7 @@ def test_another_thread_has_no_interrupts_to_put_off() -> None:
     seen = []
 
     def work() -> None:
-        with undisturbed():
+        with interrupts_deferred():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=work)

@@ -1,6 +1,6 @@
-"""The picture of docs/evidence.md: one condensation of a real run, its ranking and both of its ends.
+"""The picture of docs/results/evidence.md: one condensation of a real run, its ranking and both of its ends.
 
-    python docs/evidence.py RUN docs/evidence.png [STAGE]
+    python docs/results/evidence.py RUN docs/results/evidence.png [STAGE]
 
 RUN is a finished `kcd` run of a data set that is held in memory; STAGE counts from 1, as `inspect` does (default: 2).
 """
@@ -17,7 +17,7 @@ import numpy as np
 from kcd_pipeline.config import parse_config
 from kcd_pipeline.data import load_dataset
 from kcd_pipeline.report.collect.stages import ends
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
 from kcd_stores import PlanStore, ValueStore
 
 SHOWN = 10  # samples of each end

@@ -1,0 +1,71 @@
+"""The commands that look around: models, inspect, verify and demo."""
+
+import json
+from pathlib import Path
+
+import click
+
+from kcd_pipeline.cli.options import json_option, parse_image_shape
+from kcd_pipeline.config import load_config
+
+
+@click.command("models", short_help="What teachers and students can be, and what they cost.")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option(
+    "--input",
+    "shape",
+    metavar="KxHxW",
+    callback=parse_image_shape,
+    default="3x32x32",
+    show_default=True,
+    help="Of an image.",
+)
+@click.option("--classes", type=click.IntRange(min=1), default=100, show_default=True, help="How many there are.")
+@json_option
+def models_command(names: tuple[str, ...], shape: tuple[int, int, int], classes: int, as_json: bool) -> None:
+    """List the models of the zoo, or those of the given NAMEs, with parameters and multiply-adds for one image.
+
+    Beside the zoo, teacher.model and student.model may be torchvision/NAME, timm/NAME or package.module:callable.
+    """
+    from kcd_pipeline.models.counting import costs, costs_as_json, costs_as_table
+
+    found = costs(names, shape, classes)
+    click.echo(json.dumps(costs_as_json(found, shape, classes), indent=2) if as_json else costs_as_table(found))
+
+
+@click.command("inspect", short_help="What a store or a run holds.")
+@click.argument("path", type=click.Path())
+@json_option
+def inspect_command(path: str, as_json: bool) -> None:
+    """Say what lies at PATH, a knowledge store or a run: shape, encoding, bytes, completeness, what it is made from."""
+    from kcd_pipeline.inspection.facts import inspect
+
+    inspect(path, as_json=as_json)
+
+
+@click.command("verify", short_help="Whether a store is whole and undamaged.")
+@click.argument("store", type=click.Path())
+@click.option("--teacher", "config", metavar="CONFIG", help="Also make random rows again with the teacher of CONFIG.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value of CONFIG.")
+@click.option("--rows", type=click.IntRange(min=1), default=256, show_default=True, help="Rows made with --teacher.")
+def verify_command(store: str, config: str | None, overrides: tuple[str, ...], rows: int) -> None:
+    """Read all of STORE: completeness, every checksum, every value, and whether its attributes agree with its arrays.
+
+    Exit code 1 if it is damaged, 2 if it is only not finished.
+    """
+    from kcd_pipeline.verification.verify import verify
+
+    settings = None if config is None else load_config(config, (*overrides, f"store.path={store}"))
+    click.echo(verify(store, settings, rows=rows))
+
+
+@click.command("demo", short_help="All of the above on real digits, in minutes.")
+@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default=Path("kcd-demo"))
+def demo_command(folder: Path) -> None:
+    """Teacher, store, three students and a report on scikit-learn's digit images, into DIR (default: kcd-demo).
+
+    Called again, it goes on from where it was stopped.
+    """
+    from kcd_pipeline.demo import demo
+
+    demo(folder)

@@ -1,0 +1,104 @@
+"""The commands of stage 2: distill, condense and report."""
+
+from pathlib import Path
+
+import click
+
+from kcd_pipeline.cli.options import takes_config
+from kcd_pipeline.config import load_config
+from kcd_pipeline.config.schema import ENCODING_NAMES, METHODS
+from kcd_stores import human_bytes
+
+COMPARED_ROWS = 64  # before training: a moment even for a large teacher
+
+
+@click.command("distill", short_help="Train a student from the store.")
+@takes_config
+@click.option("--method", type=click.Choice(METHODS), help="Override distill.method.")
+@click.option("--no-check", is_flag=True, help="Do not compare a few stored rows with the teacher first.")
+@click.option("--resume", is_flag=True, help="Go on with the run in run.dir from its last whole epoch.")
+@click.option("--overwrite", is_flag=True, help="Start anew, replacing the run in run.dir, whatever its config.")
+def distill_command(
+    config: str, overrides: tuple[str, ...], method: str | None, resume: bool, overwrite: bool, no_check: bool
+) -> None:
+    """Train one student of CONFIG from the knowledge store, into its own run folder.
+
+    none learns from labels only, kd from all stored knowledge, kcd condenses it as it goes.
+
+    Where the teacher's weights are at hand, a few rows are made again first: a store that has drifted apart from data
+    or augmentation is refused before anything is trained on it.
+
+    Several processes train it together under torchrun or accelerate launch: docs/how-to/several-ranks.md.
+    """
+    if resume and overwrite:
+        raise click.UsageError("--resume goes on and --overwrite starts anew: give one of them")
+    if method is not None:
+        overrides = (*overrides, f"distill.method={method}")
+    settings = load_config(config, overrides)
+    from kcd_pipeline.data import load_dataset
+    from kcd_pipeline.distillation import distill
+    from kcd_pipeline.runs import RunFolder
+    from kcd_pipeline.training.ranks import join_ranks
+    from kcd_pipeline.verification.against_teacher import compare_with_teacher
+
+    trains = overwrite or not RunFolder(settings.run_dir).finished
+    with join_ranks(settings.run) as ranks:
+        dataset = load_dataset(settings.data)
+        if trains and not no_check and settings.distill.method != "none" and settings.teacher.weights.is_file():
+            ranks.run_on_first(lambda: compare_with_teacher(settings, rows=COMPARED_ROWS, dataset=dataset))
+        run = distill(settings, resume=resume, overwrite=overwrite, dataset=dataset)
+        if not ranks.is_first:
+            return
+    summary = run.summary
+    state = "The run was finished already" if run.already else f"{summary['seconds']:.0f} s"
+    click.echo(
+        f"{summary['student']} by {summary['method']}: {summary['test_accuracy']:.2%} on the test set after "
+        f"{summary['epochs']} epochs, {summary['rows_trained']:,} knowledge rows. {state}. Run: {run.folder.path}"
+    )
+
+
+@click.command("condense", short_help="Write the condensed set of a run as a store of its own.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--export", "to", required=True, metavar="STORE", help="Where the store goes: a folder or a URL.")
+@click.option(
+    "--stage", type=click.IntRange(min=1), help="Whose plan, as inspect counts them; the last one if not given."
+)
+@click.option(
+    "--encoding",
+    type=click.Choice(ENCODING_NAMES),
+    default="float16",
+    show_default=True,
+    help="How logits are laid down, with the settings of the run's recipe.",
+)
+@click.option("--store", "source", metavar="STORE", help="The store that the run was taught from, if it has moved.")
+@click.option("--overwrite", is_flag=True, help="Start anew, replacing the store that is there.")
+def condense_command(run: Path, to: str, stage: int | None, encoding: str, source: str | None, overwrite: bool) -> None:
+    """Write what the last stage of RUN was taught, perturbed rows included, as a compact store of its own.
+
+    Another student is taught from it by kd, on these samples alone: --set store.path=STORE. Called again, it makes what
+    is missing, or says that the store is complete.
+    """
+    from kcd_pipeline.export.condensed_set import export_condensed
+
+    done = export_condensed(run, to, stage=stage, encoding=encoding, source=source, overwrite=overwrite)
+    store, plan = done.store, done.plan
+    rows = store.layout.views * store.layout.samples
+    if not done.blocks_made:
+        click.echo(f"The store at {store.location} is complete: {rows:,} rows; nothing to do.")
+        return
+    click.echo(
+        f"Store {store.location}: {rows:,} rows ({store.layout.views} views of {store.layout.samples:,} of "
+        f"{plan.samples:,} samples, stage {plan.stage + 1}), {human_bytes(store.inventory.bytes_on_disk())}, "
+        f"{done.blocks_made} blocks made and {done.blocks_found} found."
+    )
+
+
+@click.command("report", short_help="Compare runs: table, HTML page, JSON.")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a self-contained page with plots.")
+@click.option("--json", "as_json", is_flag=True, help='Print {"runs": [...]} for machines, instead of the table.')
+def report_command(runs: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
+    """Lay student runs side by side: accuracy, cost, what was kept, and what the store saved."""
+    from kcd_pipeline.report import report
+
+    report(list(runs), html=html, as_json=as_json)

@@ -1,0 +1,95 @@
+"""The commands of stage 1: train-teacher and extract-teacher."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from kcd_pipeline.cli.options import takes_config
+from kcd_pipeline.config import Config, load_config
+from kcd_pipeline.progress import human_seconds
+from kcd_stores import human_bytes
+
+if TYPE_CHECKING:  # at run time this would load torch
+    from kcd_pipeline.extraction import Cluster
+
+
+@click.command("train-teacher", short_help="Train the teacher of a recipe.")
+@takes_config
+@click.option("--overwrite", is_flag=True, help="Start anew, replacing weights and training that are there.")
+def train_teacher_command(config: str, overrides: tuple[str, ...], overwrite: bool) -> None:
+    """Train the teacher of CONFIG and write its weights (safetensors, with its accuracy in the header).
+
+    Called again, it goes on from the last whole epoch, or says that the teacher is there.
+    """
+    settings = load_config(config, overrides)
+    from kcd_pipeline.teacher import train_teacher
+
+    trained = train_teacher(settings, overwrite=overwrite)
+    state = "was trained already" if trained.already else f"trained in {trained.seconds:.0f} s"
+    click.echo(
+        f"Teacher {settings.teacher.model}: {trained.test_accuracy:.2%} on the test set, {state}. "
+        f"Weights: {trained.weights}"
+    )
+
+
+@click.command("extract-teacher", short_help="Write the teacher's knowledge into a store.")
+@takes_config
+@click.option("--overwrite", is_flag=True, help="Start anew, replacing the store that is there.")
+@click.option("--dry-run", is_flag=True, help="Say what it would cost, from a short measured trial; write nothing.")
+@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Share the work among N processes.")
+@click.option("--scheduler", metavar="ADDRESS", help="Share it among the workers of a dask cluster (tcp://host:8786).")
+def extract_teacher_command(
+    config: str,
+    overrides: tuple[str, ...],
+    overwrite: bool,
+    dry_run: bool,
+    workers: int | None,
+    scheduler: str | None,
+) -> None:
+    """Run the teacher of CONFIG over every view of every sample and write its logits into the knowledge store.
+
+    Called again, it makes what is missing, or says that the store is complete. Any number of workers, which may come
+    and go, write the same store as one process.
+    """
+    if workers is not None and scheduler is not None:
+        raise click.UsageError("--workers starts a cluster and --scheduler uses one that runs: give one of them")
+    if dry_run and (workers is not None or scheduler is not None):
+        raise click.UsageError("--dry-run is a trial in this process: leave --workers and --scheduler out")
+    settings = load_config(config, overrides)
+    from kcd_pipeline.extraction import Cluster
+
+    if dry_run:
+        _estimate(settings)
+    elif workers is None and scheduler is None:
+        _extract(settings, overwrite=overwrite, cluster=None)
+    else:
+        _extract(settings, overwrite=overwrite, cluster=Cluster(workers=workers, scheduler=scheduler))
+
+
+def _estimate(settings: Config) -> None:
+    from kcd_pipeline.extraction import estimate
+
+    cost = estimate(settings)
+    click.echo(
+        f"{cost.rows:,} rows ({settings.store.views} views), about {human_bytes(cost.bytes)} in {cost.files:,} "
+        f"files, about {human_seconds(cost.seconds)}; from a trial of {cost.trial_rows:,} rows. Nothing was "
+        f"written to {settings.store.path}."
+    )
+
+
+def _extract(settings: Config, *, overwrite: bool, cluster: "Cluster | None") -> None:
+    from kcd_pipeline.extraction import extract_teacher
+
+    done = extract_teacher(settings, overwrite=overwrite, cluster=cluster)
+    store = done.store
+    rows = settings.store.views * store.layout.samples
+    if not done.blocks_made:
+        click.echo(
+            f"The store at {store.location} is complete: {rows:,} rows in {done.blocks_found} blocks; nothing to do."
+        )
+        return
+    click.echo(
+        f"Store {store.location}: {rows:,} rows ({settings.store.views} views of {store.layout.samples:,} samples), "
+        f"{human_bytes(store.inventory.bytes_on_disk())}, {store.seconds():.0f} s of teacher, "
+        f"{done.blocks_made} blocks made and {done.blocks_found} found."
+    )
