@@ -46,7 +46,7 @@ def measure_fidelity(logits: NDArray[np.float32], encoding: Encoding) -> Fidelit
 
     Rows may have features behind their logits, as the encoding says: their bytes count, what they say is not compared.
     """
-    rows, classes = len(logits), logits.shape[1] - encoding.extra
+    rows, classes = len(logits), logits.shape[1] - encoding.feature_columns
     layout = choose_layout(views=1, samples=rows, classes=classes, row_bytes=row_bytes(encoding, classes))
     with tempfile.TemporaryDirectory() as scratch:
         store = KnowledgeStore.create(Path(scratch) / "trial.zarr", layout=layout, encoding=encoding, made_from={})

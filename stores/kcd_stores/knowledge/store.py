@@ -375,7 +375,7 @@ class KnowledgeStore:
     @property
     def columns(self) -> int:
         """Numbers in a row: C, and D more where features are read with it."""
-        return self.layout.classes + self.encoding.extra
+        return self.layout.classes + self.encoding.feature_columns
 
     @property
     def row_bytes(self) -> int:
