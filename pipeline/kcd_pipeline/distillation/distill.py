@@ -69,7 +69,7 @@ def _distill(config: Config, ranks: Ranks, whole: Dataset, *, resume: bool, over
     # before the folder is claimed or cleared: a model or a device that is not there must cost nothing
     student = _new_student(config, dataset)
     tap = None
-    if taught_by is not None and taught_by.encoding.extra:
+    if taught_by is not None and taught_by.encoding.feature_columns:
         tap = FeatureTap(student, image_shape=dataset.image_shape, classes=len(dataset.classes))
     trainer = Trainer(
         student,
