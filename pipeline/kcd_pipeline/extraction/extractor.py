@@ -16,7 +16,7 @@ from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.models.feature_tap import FeatureTap
 from kcd_pipeline.models.weights import parameter_count, weights_hash
 from kcd_pipeline.recipe_store.origin import encoding_settings, expected_origin, software
-from kcd_pipeline.teacher import load_teacher, teacher_of
+from kcd_pipeline.teacher import build_teacher, load_teacher
 from kcd_pipeline.training.device import prepare_for_inference
 from kcd_pipeline.training.evaluation import evaluate
 from kcd_stores import Encoding, Layout, WithFeatures, choose_layout, make_encoding, row_bytes, widened_range
@@ -41,7 +41,7 @@ class Extractor:
         if weights is None:
             self.model = load_teacher(config, self.dataset)
         else:
-            self.model = teacher_of(config, self.dataset, weights)
+            self.model = build_teacher(config, self.dataset, weights)
         self._given_hash = None if weights is None else weights_hash(weights)
         self.model, self._device = prepare_for_inference(self.model, config.run)
         self._tap: FeatureTap | None = None
