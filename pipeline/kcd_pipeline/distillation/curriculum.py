@@ -210,5 +210,5 @@ class StudentCurriculum:
         labels: Tensor,
         index: NDArray[np.int64],
     ) -> Tensor:
-        """Return the mean loss, a scalar, of `logits[B, C]` of samples `index[B]` with `labels[B]`, taught by `rows`."""
+        """Return the mean loss, a scalar, of `logits[B, C]` of samples `index[B]` with `labels[B]`, taught `rows`."""
         return self._loss(logits, taught.batch(rows, index), labels, classes=classes)
