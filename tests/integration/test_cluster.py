@@ -32,7 +32,7 @@ from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.extraction.worker import Job, Made, Post, facts
 from kcd_pipeline.models import build_model
 from kcd_pipeline.models.weights import load_weights, save_weights
-from kcd_stores import KnowledgeStore
+from kcd_stores import KnowledgeStore, KnowledgeWriter
 
 
 def options(folder: Path, store: str, **more: Any) -> list[str]:
@@ -331,7 +331,7 @@ def become(what: str, other: Path | None = None) -> None:
     provenance.__version__ = "0.1.0"  # type: ignore[attr-defined]
     description.load_weights = load_module.load_weights = load_weights  # type: ignore[attr-defined]
     digits.load = getattr(digits, "true_load", digits.load)
-    worker.KnowledgeStore = KnowledgeStore  # type: ignore[attr-defined]
+    worker.KnowledgeWriter = KnowledgeStore  # type: ignore[attr-defined]
     if what == "version":
         provenance.__version__ = "0.0.9"  # type: ignore[attr-defined]
     if what == "teacher":
@@ -351,11 +351,11 @@ def become(what: str, other: Path | None = None) -> None:
 
         class Elsewhere:
             @staticmethod
-            def join(path: str, *, identity: str) -> KnowledgeStore:
+            def join(path: str, *, identity: str) -> KnowledgeWriter:
                 shutil.copytree(path, own)
-                return KnowledgeStore.join(own, identity=identity)
+                return KnowledgeWriter.join(own, identity=identity)
 
-        worker.KnowledgeStore = Elsewhere  # type: ignore[attr-defined]
+        worker.KnowledgeWriter = Elsewhere  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from kcd_stores import (
     CorruptStoreError,
     HeldRows,
     KnowledgeStore,
+    KnowledgeWriter,
     Layout,
     Reading,
     StoreUsageError,
@@ -32,13 +33,13 @@ PARTNER = np.where(KEPT < 50, 200 + KEPT, -1)
 @pytest.fixture
 def store(tmp_path: Path) -> KnowledgeStore:
     """Every logit of sample i in view v is i + v / 2."""
-    made = KnowledgeStore.create(
+    made = KnowledgeWriter.create(
         tmp_path / "store.zarr", layout=LAYOUT, encoding=make_encoding("float16"), made_from={}
     )
     for view, block in LAYOUT.all_blocks():
         samples = np.array(LAYOUT.rows(block), dtype=np.float32)
         made.write_block(view, block, np.repeat(samples[:, None], 4, axis=1) + view / 2, seconds=0)
-    return made
+    return made.store
 
 
 def shuffled(store: KnowledgeStore, memory: int = 3000, *, partners: bool = True) -> BlockShuffle:

@@ -10,7 +10,7 @@ from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.distillation.preparation import Preparation, prepare_run
 from kcd_pipeline.distillation.summary import summarise
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder, claim_folder
 from kcd_pipeline.training.ranks import join_ranks
 from kcd_pipeline.training.session import run_epochs
 from kcd_stores import one_writer
@@ -75,7 +75,7 @@ def _claim(
 ) -> dict[str, Any] | None:
     """Lock the folder until `lock` ends and claim it; return the summary if its run is finished already."""
     lock.enter_context(one_writer(folder.path))
-    folder.claim(prepared.config.plain(), prepared.origin, resume=resume, overwrite=overwrite)
+    claim_folder(folder, prepared.config.plain(), prepared.origin, resume=resume, overwrite=overwrite)
     return folder.read_summary() if folder.finished else None
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from kcd_pipeline.distillation.preparation import Preparation
 from kcd_pipeline.models.weights import parameter_count
 from kcd_pipeline.recipe_store.origin import software
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
 from kcd_stores import KnowledgeStore, PlanStore
 
 
@@ -39,7 +39,7 @@ def _store_facts(store: KnowledgeStore) -> dict[str, Any]:
         "made_from": store.made_from,
         "encoding": store.encoding_label,
         "views": store.layout.views,
-        "rows": store.complete_rows(),
-        "bytes": store.bytes_on_disk(),
+        "rows": store.inventory.complete_rows(),
+        "bytes": store.inventory.bytes_on_disk(),
         "seconds": store.seconds(),
     }
