@@ -250,7 +250,9 @@ def with_features(path: Path, name: str, of: str) -> tuple[KnowledgeStore, np.nd
     rows = np.concatenate([peaked(), np.maximum(random.normal(0.5, 1, (ROWS, D)), 0).astype(np.float32)], axis=1)
     settings = {"low": -1.0, "high": 9.2} if of == "int8" else {}
     encoding = WithFeatures(
-        logits=make_encoding(name, **SETTINGS.get(name, {})), of=make_encoding(of, **settings), extra=D
+        logit_encoding=make_encoding(name, **SETTINGS.get(name, {})),
+        feature_encoding=make_encoding(of, **settings),
+        feature_columns=D,
     )
     layout = choose_layout(views=2, samples=ROWS, classes=C, row_bytes=row_bytes(encoding, C), block_rows=128)
     writer = KnowledgeWriter.create(path, layout=layout, encoding=encoding, made_from={})

@@ -74,7 +74,7 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
     taught_by = None if config.distill.method == "none" else store
     student = _new_student(config, dataset)
     tap = None
-    if taught_by is not None and taught_by.encoding.extra:
+    if taught_by is not None and taught_by.encoding.feature_columns:
         tap = FeatureTap(student, image_shape=dataset.image_shape, classes=len(dataset.classes))
     return Preparation(
         config=config,
