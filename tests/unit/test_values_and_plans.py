@@ -139,7 +139,7 @@ def test_a_plan_that_cannot_be_is_refused(change: dict[str, Any], reason: str) -
 def test_chunks_of_a_row_are_those_that_zarr_reads_also_where_nothing_was_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kcd_stores.runs.values.CHUNK", 4)
+    monkeypatch.setattr("kcd_stores.runs.values.LARGEST_CHUNK", 4)
     store, random = ValueStore.create(tmp_path / "v", epochs=2, samples=10), np.random.default_rng(0)
     store.write(0, random.random(10), np.arange(10, dtype=np.int32), random.random(10, dtype=np.float32))
     group = zarr.open_group(tmp_path / "v", mode="r")
