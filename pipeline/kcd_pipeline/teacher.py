@@ -12,9 +12,8 @@ from kcd_pipeline.augmentation import build_augmentation, permutation
 from kcd_pipeline.config import Config, TeacherConfig
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import model_for
+from kcd_pipeline.models import fill_model, load_weights, model_for, parameter_count, save_weights, weights_hash
 from kcd_pipeline.models.external import is_published, published_state, without_pretrained
-from kcd_pipeline.models.weights import fill_model, load_weights, parameter_count, save_weights, weights_hash
 from kcd_pipeline.runs.folder import RunFolder
 from kcd_pipeline.training.device import seed_torch
 from kcd_pipeline.training.session import Lesson, run_epochs

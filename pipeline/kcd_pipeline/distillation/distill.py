@@ -13,9 +13,7 @@ from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.distillation.plans_from import open_plans_from
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import model_for
-from kcd_pipeline.models.feature_tap import FeatureTap
-from kcd_pipeline.models.weights import parameter_count
+from kcd_pipeline.models import FeatureTap, model_for, parameter_count
 from kcd_pipeline.recipe_store.origin import expected_origin, software
 from kcd_pipeline.runs.folder import RunFolder
 from kcd_pipeline.training.device import seed_torch

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 from torch.utils.tensorboard import SummaryWriter
 
 from kcd_pipeline.condensation import Perturbation
-from kcd_pipeline.models.weights import save_weights
+from kcd_pipeline.models import save_weights
 from kcd_pipeline.progress import human_seconds, log_line, progress_bar, say
 from kcd_pipeline.runs.folder import RunFolder
 from kcd_pipeline.training.checkpoint import load_checkpoint, save_checkpoint
