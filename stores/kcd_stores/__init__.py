@@ -15,21 +15,24 @@ from kcd_stores.knowledge.fidelity import Fidelity, measure_fidelity
 from kcd_stores.knowledge.layout import Layout, choose_layout
 from kcd_stores.knowledge.store import KnowledgeStore
 from kcd_stores.knowledge.verify import Verdict, verify_store
+from kcd_stores.knowledge.writer import KnowledgeWriter
 from kcd_stores.runs.plans import NO_PARTNER, Plan, PlanStore, keep_all
 from kcd_stores.runs.values import ValueStore
 from kcd_stores.sizes import human_bytes, parse_bytes
 from kcd_stores.storage.location import Location
 from kcd_stores.storage.lock import one_writer
+from kcd_stores.streaming.batches import batches
 from kcd_stores.streaming.budget import Streaming, plan_streaming
-from kcd_stores.streaming.open import ViewStream, open_stream
-from kcd_stores.streaming.order import WHOLE, Share
-from kcd_stores.streaming.protocol import EpochStream, Portion, Reading, Rows
+from kcd_stores.streaming.open import open_stream
+from kcd_stores.streaming.order import ONLY_RANK, Share, cut_batches
+from kcd_stores.streaming.protocol import EpochStream, Portion, Reading, Rows, RowSource
 from kcd_stores.streaming.rows import HeldRows, ViewRows
+from kcd_stores.streaming.whole_views import ViewStream
 
 __all__ = [
     "ENCODINGS",
     "NO_PARTNER",
-    "WHOLE",
+    "ONLY_RANK",
     "CondensedRows",
     "CorruptStoreError",
     "Difference",
@@ -39,12 +42,14 @@ __all__ = [
     "HeldRows",
     "IncompleteStoreError",
     "KnowledgeStore",
+    "KnowledgeWriter",
     "Layout",
     "Location",
     "Plan",
     "PlanStore",
     "Portion",
     "Reading",
+    "RowSource",
     "Rows",
     "Share",
     "StoreError",
@@ -56,7 +61,9 @@ __all__ = [
     "ViewRows",
     "ViewStream",
     "WithFeatures",
+    "batches",
     "choose_layout",
+    "cut_batches",
     "differences",
     "human_bytes",
     "is_condensed",

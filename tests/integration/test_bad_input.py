@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 
 from kcd_pipeline.cli import main
-from kcd_stores import KnowledgeStore
+from kcd_stores import KnowledgeStore, KnowledgeWriter
 
 SMALL = {
     "data.limit_per_class": "20",
@@ -345,7 +345,7 @@ def test_a_store_that_was_only_begun(fresh: Place) -> None:
     whole = KnowledgeStore.open(fresh.store)
     facts: dict[str, Any] = {"layout": whole.layout, "encoding": whole.encoding, "made_from": whole.made_from}
     shutil.rmtree(fresh.store)
-    KnowledgeStore.create(fresh.store, **facts)
+    KnowledgeWriter.create(fresh.store, **facts)
     refused(fresh, "distill", says=[f"the store at {fresh.store} is not finished: 0 of 2 blocks are complete"])
     shutil.rmtree(fresh.store / "complete")
     refused(fresh, "distill", says=[f"the store at {fresh.store} has no array 'complete'", "extract-teacher` again"])

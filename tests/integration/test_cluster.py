@@ -31,7 +31,7 @@ from kcd_pipeline.extraction.client import TidyClient
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.extraction.worker import Job, Made, Post, facts
 from kcd_pipeline.models import build_model, load_weights, save_weights
-from kcd_stores import KnowledgeStore
+from kcd_stores import KnowledgeStore, KnowledgeWriter
 
 
 def options(folder: Path, store: str, **more: Any) -> list[str]:
@@ -324,16 +324,17 @@ def become(what: str, other: Path | None = None) -> None:
     import kcd_pipeline.data.digits as digits
     import kcd_pipeline.extraction.worker as worker
     import kcd_pipeline.recipe_store.origin as provenance
-    import kcd_pipeline.teacher as teacher
+    import kcd_pipeline.teacher.description as description
+    import kcd_pipeline.teacher.load as load_module
 
     provenance.__version__ = "0.1.0"  # type: ignore[attr-defined]
-    teacher.load_weights = load_weights  # type: ignore[attr-defined]
+    description.load_weights = load_module.load_weights = load_weights  # type: ignore[attr-defined]
     digits.load = getattr(digits, "true_load", digits.load)
-    worker.KnowledgeStore = KnowledgeStore  # type: ignore[attr-defined]
+    worker.KnowledgeWriter = KnowledgeStore  # type: ignore[attr-defined]
     if what == "version":
         provenance.__version__ = "0.0.9"  # type: ignore[attr-defined]
     if what == "teacher":
-        teacher.load_weights = lambda path: load_weights(other)  # type: ignore[attr-defined,arg-type]
+        description.load_weights = load_module.load_weights = lambda path: load_weights(other)  # type: ignore[attr-defined,arg-type]
     if what == "data":
         digits.true_load = load = digits.load  # type: ignore[attr-defined]
 
@@ -349,11 +350,11 @@ def become(what: str, other: Path | None = None) -> None:
 
         class Elsewhere:
             @staticmethod
-            def join(path: str, *, identity: str) -> KnowledgeStore:
+            def join(path: str, *, identity: str) -> KnowledgeWriter:
                 shutil.copytree(path, own)
-                return KnowledgeStore.join(own, identity=identity)
+                return KnowledgeWriter.join(own, identity=identity)
 
-        worker.KnowledgeStore = Elsewhere  # type: ignore[attr-defined]
+        worker.KnowledgeWriter = Elsewhere  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from scipy import special
 
 from kcd_pipeline.cli import main
-from kcd_stores import KnowledgeStore, read_condensed
+from kcd_stores import KnowledgeStore, KnowledgeWriter, read_condensed
 
 RECIPE: dict[str, Any] = {
     "data.limit_per_class": 100,
@@ -178,11 +178,11 @@ def test_a_teacher_cannot_add_to_it(home: Path) -> None:
 
 def dying_after(blocks: int, path: Path) -> Any:
     """`write_block` that is interrupted when the store at `path` has so many."""
-    original, written = KnowledgeStore.write_block, 0
+    original, written = KnowledgeWriter.write_block, 0
 
-    def write_block(self: KnowledgeStore, *args: Any, **more: Any) -> None:
+    def write_block(self: KnowledgeWriter, *args: Any, **more: Any) -> None:
         nonlocal written
-        if self.location.path == path:  # and not the scratch store on which the encoding is measured
+        if self.store.location.path == path:  # and not the scratch store on which the encoding is measured
             if written == blocks:
                 raise KeyboardInterrupt
             written += 1
@@ -198,7 +198,7 @@ def test_interrupted_at_any_block_and_made_again_it_has_the_same_bytes(
     for blocks in range(2 * 3):  # 2 views of 700 rows in blocks of 256
         path = tmp_path / f"{blocks}.zarr"
         with monkeypatch.context() as patched:
-            patched.setattr(KnowledgeStore, "write_block", dying_after(blocks, path))
+            patched.setattr(KnowledgeWriter, "write_block", dying_after(blocks, path))
             assert cli("condense", home / "kcd", "--export", path, "--encoding", "float32").exit_code == 130
         text = done(cli("condense", home / "kcd", "--export", path, "--encoding", "float32"))
         assert f"{6 - blocks} blocks made and {blocks} found" in text

@@ -19,7 +19,7 @@ from kcd_pipeline.condensation import TaughtRows
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.teacher import train_teacher
 from kcd_stores import KnowledgeStore, PlanStore, Reading, ValueStore, open_stream, plan_streaming
 

@@ -11,6 +11,7 @@ from scipy import special
 from kcd_stores import (
     CorruptStoreError,
     KnowledgeStore,
+    KnowledgeWriter,
     StoreUsageError,
     WithFeatures,
     choose_layout,
@@ -42,11 +43,11 @@ def store_of(path: Path, logits: np.ndarray, name: str, **settings: Any) -> Know
     layout = choose_layout(
         views=2, samples=rows, classes=classes, row_bytes=row_bytes(encoding, classes), block_rows=128
     )
-    store = KnowledgeStore.create(path, layout=layout, encoding=encoding, made_from={})
+    writer = KnowledgeWriter.create(path, layout=layout, encoding=encoding, made_from={})
     for block in range(layout.blocks):
         part = layout.rows(block)
-        store.write_block(0, block, logits[part.start : part.stop], seconds=0)
-    return store
+        writer.write_block(0, block, logits[part.start : part.stop], seconds=0)
+    return writer.store
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
@@ -223,7 +224,7 @@ def test_a_shard_that_is_gone_is_missed_in_every_array(tmp_path: Path, name: str
 def test_bytes_a_row_of_a_hundred_classes(tmp_path: Path, name: str, most: int) -> None:
     rows = 4096
     store = store_of(tmp_path / "s", peaked(rows), name)
-    assert store.knowledge_bytes() / rows <= most
+    assert store.inventory.knowledge_bytes() / rows <= most
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
@@ -249,14 +250,16 @@ def with_features(path: Path, name: str, of: str) -> tuple[KnowledgeStore, np.nd
     rows = np.concatenate([peaked(), np.maximum(random.normal(0.5, 1, (ROWS, D)), 0).astype(np.float32)], axis=1)
     settings = {"low": -1.0, "high": 9.2} if of == "int8" else {}
     encoding = WithFeatures(
-        logits=make_encoding(name, **SETTINGS.get(name, {})), of=make_encoding(of, **settings), extra=D
+        logit_encoding=make_encoding(name, **SETTINGS.get(name, {})),
+        feature_encoding=make_encoding(of, **settings),
+        feature_columns=D,
     )
     layout = choose_layout(views=2, samples=ROWS, classes=C, row_bytes=row_bytes(encoding, C), block_rows=128)
-    store = KnowledgeStore.create(path, layout=layout, encoding=encoding, made_from={})
+    writer = KnowledgeWriter.create(path, layout=layout, encoding=encoding, made_from={})
     for block in range(layout.blocks):
         part = layout.rows(block)
-        store.write_block(0, block, rows[part.start : part.stop], seconds=0)
-    return store, rows
+        writer.write_block(0, block, rows[part.start : part.stop], seconds=0)
+    return writer.store, rows
 
 
 @pytest.mark.parametrize("name", ["float16", "int8", "topk"])
@@ -280,13 +283,13 @@ def test_who_wants_logits_alone_does_not_read_features(tmp_path: Path) -> None:
     np.testing.assert_array_equal(alone.read_view(0), both.read_view(0)[:, :C])
     assert alone.bytes_read < both.bytes_read * (C + D / 2) / (C + D)
     assert alone.identity == both.identity == written.identity
-    assert written.knowledge_bytes() == both.bytes_read
+    assert written.inventory.knowledge_bytes() == both.bytes_read
 
 
 def test_a_store_with_features_grows_with_them_and_is_verified_with_them(tmp_path: Path) -> None:
     store, rows = with_features(tmp_path / "s", "int8", "float16")
-    grown = KnowledgeStore.open(tmp_path / "s", writable=True).grow(3)
-    assert grown.columns == C + D
+    grown = KnowledgeWriter.open(tmp_path / "s").grow(3)
+    assert grown.store.columns == C + D
     grown.write_block(2, 0, rows[:128], seconds=0)
     shard = store.path / "features" / "c" / "0" / "1" / "0"
     shard.write_bytes(shard.read_bytes()[:-9] + b"123456789")

@@ -22,11 +22,13 @@ from kcd_pipeline.data import Dataset, Split
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.distillation.plans_from import PlansFromRun
 from kcd_pipeline.models import build_model
-from kcd_pipeline.runs.folder import RunFolder
-from kcd_pipeline.training.trainer import EpochResult, Trainer
+from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.training.epoch import EpochResult
+from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import (
     HeldRows,
     KnowledgeStore,
+    KnowledgeWriter,
     Plan,
     ViewRows,
     choose_layout,
@@ -91,11 +93,11 @@ def dataset() -> Dataset:
 @pytest.fixture
 def store(tmp_path: Path) -> KnowledgeStore:
     layout = choose_layout(views=1, samples=N, classes=CLASSES, row_bytes=2 * CLASSES)
-    made = KnowledgeStore.create(
+    made = KnowledgeWriter.create(
         tmp_path / "store.zarr", layout=layout, encoding=make_encoding("float16"), made_from={}
     )
     made.write_block(0, 0, np.random.default_rng(0).normal(size=(N, CLASSES)).astype(np.float32), seconds=0)
-    return made
+    return made.store
 
 
 def perturbed_epoch(config: Config, store: KnowledgeStore, folder: Path, watched: Callable[[], Any]) -> EpochResult:

@@ -8,7 +8,8 @@ from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.config import AugmentationConfig, OptimisationConfig, RunConfig
 from kcd_pipeline.data import Dataset, Split
 from kcd_pipeline.models import build_model
-from kcd_pipeline.training.trainer import Trainer, label_objective
+from kcd_pipeline.training.epoch import label_objective
+from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import NO_PARTNER, Plan
 
 MEAN, STD = (0.4, 0.5), (0.2, 0.3)

@@ -45,10 +45,10 @@ from scipy import special
 
 from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.training.epoch import EpochResult
 from kcd_pipeline.training.session import Lesson
-from kcd_pipeline.training.trainer import EpochResult
-from kcd_stores import KnowledgeStore, Layout, PlanStore, ValueStore, make_encoding, plan_streaming
+from kcd_stores import KnowledgeStore, KnowledgeWriter, Layout, PlanStore, ValueStore, make_encoding, plan_streaming
 
 N, CLASSES, VIEWS, EPOCHS = 8, 3, 2, 8
 NEVER = np.nan  # a visit that must not happen
@@ -119,10 +119,10 @@ def recipe(schedule: str, keep_ratio: float, dropped: str, **condense: Any) -> C
 def store(tmp_path_factory: pytest.TempPathFactory) -> KnowledgeStore:
     layout = Layout(views=VIEWS, samples=N, classes=CLASSES, block_rows=N, chunk_rows=N)
     path = tmp_path_factory.mktemp("script") / "store.zarr"
-    made = KnowledgeStore.create(path, layout=layout, encoding=make_encoding("float32"), made_from={})
+    made = KnowledgeWriter.create(path, layout=layout, encoding=make_encoding("float32"), made_from={})
     for view in range(VIEWS):
         made.write_block(view, 0, LOGITS[view], seconds=0)
-    return made
+    return made.store
 
 
 def taught(lesson: Lesson) -> dict[int, np.ndarray]:

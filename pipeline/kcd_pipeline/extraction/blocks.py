@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.extraction.tally import tally
-from kcd_stores import KnowledgeStore
+from kcd_stores import KnowledgeWriter
 
 
 class Maker(Protocol):
     """Makes blocks, shows how far it is, and returns when all are recorded complete."""
 
-    def make(self, store: KnowledgeStore, missing: Sequence[tuple[int, int]]) -> None:
+    def make(self, writer: KnowledgeWriter, missing: Sequence[tuple[int, int]]) -> None:
         """Make the blocks `missing`, (view, block) each."""
         ...
 
@@ -29,32 +29,35 @@ class Here:
     def __init__(self, extractor: Extractor) -> None:
         self._extractor = extractor
 
-    def make(self, store: KnowledgeStore, missing: Sequence[tuple[int, int]]) -> None:
+    def make(self, writer: KnowledgeWriter, missing: Sequence[tuple[int, int]]) -> None:
         """Raises FailedError if a logit is not finite or does not fit the encoding."""
+        layout = writer.store.layout
         writing: Future[None] | None = None
-        with ThreadPoolExecutor(max_workers=1) as writer, tally(store.layout, missing) as done:
+        with ThreadPoolExecutor(max_workers=1) as pool, tally(layout, missing) as done:
             for view, block in missing:
                 started = time.perf_counter()
-                done.note(f"view {view + 1}/{store.layout.views}")
-                logits = self._extractor.logits(view, store.layout.rows(block), done.rows)
+                done.note(f"view {view + 1}/{layout.views}")
+                logits = self._extractor.logits(view, layout.rows(block), done.rows)
                 if writing is not None:
                     writing.result()
                 seconds = time.perf_counter() - started
                 done.block(view, block)
-                writing = writer.submit(_write, store, view, block, logits, seconds)
+                writing = pool.submit(_write, writer, view, block, logits, seconds)
             if writing is not None:
                 writing.result()
 
 
-def _write(store: KnowledgeStore, view: int, block: int, logits: NDArray[np.float32], seconds: float) -> None:
-    with unwritten_is_failure(store, view, block):
-        store.write_block(view, block, logits, seconds=seconds)
+def _write(writer: KnowledgeWriter, view: int, block: int, logits: NDArray[np.float32], seconds: float) -> None:
+    with unwritten_is_failure(writer, view, block):
+        writer.write_block(view, block, logits, seconds=seconds)
 
 
 @contextmanager
-def unwritten_is_failure(store: KnowledgeStore, view: int, block: int) -> Iterator[None]:
+def unwritten_is_failure(writer: KnowledgeWriter, view: int, block: int) -> Iterator[None]:
     """A block whose logits the store does not take (ValueError) is a FailedError that names it."""
     try:
         yield
     except ValueError as error:
-        raise FailedError(f"view {view}, block {block} could not be written to {store.location}: {error}") from error
+        raise FailedError(
+            f"view {view}, block {block} could not be written to {writer.store.location}: {error}"
+        ) from error

@@ -24,7 +24,7 @@ from kcd_pipeline.extraction.tally import tally
 from kcd_pipeline.extraction.worker import Job, JobPlugin, Made, facts, make_block, report, sees
 from kcd_pipeline.models import load_weights
 from kcd_pipeline.progress import say
-from kcd_stores import KnowledgeStore, Location, StoreError
+from kcd_stores import KnowledgeWriter, Location, StoreError
 
 LIBRARIES = ("kcd-pipeline", "torch", "torchvision", "numpy", "pillow", "zarr", "numcodecs")
 AHEAD = 512  # blocks handed to the scheduler at a time: more than workers there are, less than a scheduler feels
@@ -37,7 +37,7 @@ class Crew:
     def __init__(self, client: Client, job: Job) -> None:
         self._client, self._job = client, job
 
-    def make(self, store: KnowledgeStore, missing: Sequence[tuple[int, int]]) -> None:
+    def make(self, writer: KnowledgeWriter, missing: Sequence[tuple[int, int]]) -> None:
         """Make the blocks `missing`, in any order; a block whose worker dies is made by another.
 
         Raises
@@ -47,6 +47,7 @@ class Crew:
         FailedError
             If a block cannot be made, whoever tries, or the scheduler is lost.
         """
+        store = writer.store
         ended: SimpleQueue[Future] = SimpleQueue()
         todo, pending = iter(missing), set()
         makers: set[str] = set()
@@ -64,7 +65,7 @@ class Crew:
                 while pending:
                     future, made = self._next(ended)
                     pending.discard(future)
-                    store.record_block(made.view, made.block, seconds=made.seconds)
+                    writer.record_block(made.view, made.block, seconds=made.seconds)
                     makers.add(made.worker)
                     done.note(f"view {made.view + 1}/{store.layout.views}, {len(makers)} workers")
                     done.rows(len(store.layout.rows(made.block)))
@@ -76,7 +77,7 @@ class Crew:
             ) from error
         finally:
             self._client.cancel(list(pending))
-        store.location.remove_partials()  # of workers that died
+        writer.remove_partials()  # of workers that died
 
     def _next(self, ended: "SimpleQueue[Future]") -> tuple[Future, Made]:
         """The next block that is made; what a worker had made but not yet told when it died, is made again."""

@@ -15,9 +15,9 @@ from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.models import FeatureTap, parameter_count, weights_hash
 from kcd_pipeline.recipe_store.origin import encoding_settings, expected_origin, software
-from kcd_pipeline.teacher import load_teacher, teacher_of
+from kcd_pipeline.teacher import build_teacher, load_teacher
 from kcd_pipeline.training.device import prepare_for_inference
-from kcd_pipeline.training.trainer import evaluate
+from kcd_pipeline.training.evaluation import evaluate
 from kcd_stores import Encoding, Layout, WithFeatures, choose_layout, make_encoding, row_bytes, widened_range
 
 RANGE_ROWS = 8192  # from which int8's range is taken
@@ -40,7 +40,7 @@ class Extractor:
         if weights is None:
             self.model = load_teacher(config, self.dataset)
         else:
-            self.model = teacher_of(config, self.dataset, weights)
+            self.model = build_teacher(config, self.dataset, weights)
         self._given_hash = None if weights is None else weights_hash(weights)
         self.model, self._device = prepare_for_inference(self.model, config.run)
         self._tap: FeatureTap | None = None
@@ -73,7 +73,11 @@ class Extractor:
         of: dict[str, float] = {}
         if wanted.features_encoding == "int8":
             of["low"], of["high"] = widened_range(self._seen[:, classes:])
-        return WithFeatures(logits=encoding, of=make_encoding(wanted.features_encoding, **of), extra=self._tap.width)
+        return WithFeatures(
+            logit_encoding=encoding,
+            feature_encoding=make_encoding(wanted.features_encoding, **of),
+            feature_columns=self._tap.width,
+        )
 
     @cached_property
     def _seen(self) -> NDArray[np.float32]:

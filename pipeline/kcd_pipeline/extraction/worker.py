@@ -23,7 +23,7 @@ from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.extraction.blocks import unwritten_is_failure
 from kcd_pipeline.extraction.extractor import Extractor
-from kcd_stores import KnowledgeStore, StoreUsageError, differences
+from kcd_stores import KnowledgeWriter, StoreUsageError, differences
 from kcd_stores.knowledge.description import listed
 
 
@@ -75,7 +75,7 @@ class Post:
         self.job, self.worker = job, worker
         self.computing = Lock()  # one block at a time; a worker of two threads writes one while it computes the next
         self.left = False  # the command has ended, or been stopped: what is under way is for nobody
-        self._stores: dict[str, KnowledgeStore] = {}
+        self._writers: dict[str, KnowledgeWriter] = {}
 
     @cached_property
     def extractor(self) -> Extractor:
@@ -99,14 +99,14 @@ class Post:
         if self.left:
             raise LeftError(f"worker {self.worker} was told to leave")
 
-    def store(self, identity: str) -> KnowledgeStore:
-        """The store that is being written, joined."""
-        if identity not in self._stores:
+    def writer(self, identity: str) -> KnowledgeWriter:
+        """Return a writer that has joined the store."""
+        if identity not in self._writers:
             try:
-                self._stores[identity] = KnowledgeStore.join(self.job.config.store.path, identity=identity)
+                self._writers[identity] = KnowledgeWriter.join(self.job.config.store.path, identity=identity)
             except StoreUsageError as error:
                 raise UserError(f"worker {self.worker}: {error}") from error
-        return self._stores[identity]
+        return self._writers[identity]
 
 
 _posts: dict[tuple[str, str], Post] = {}  # by the worker's address (a process may be several) and the job's key
@@ -160,13 +160,13 @@ def make_block(key: str, identity: str, view: int, block: int) -> Made:
     post = _post(get_worker().address, key)
     with post.computing:
         post.still_wanted()
-        store, extractor = post.store(identity), post.extractor
+        writer, extractor = post.writer(identity), post.extractor
         started = time.perf_counter()
-        logits = extractor.logits(view, store.layout.rows(block), post.still_wanted)
+        logits = extractor.logits(view, writer.store.layout.rows(block), post.still_wanted)
         seconds = time.perf_counter() - started
     started = time.perf_counter()
-    with unwritten_is_failure(store, view, block):
-        store.write_data(view, block, logits)
+    with unwritten_is_failure(writer, view, block):
+        writer.write_data(view, block, logits)
     seconds += time.perf_counter() - started
     return Made(view=view, block=block, seconds=seconds, worker=post.worker)
 
