@@ -22,7 +22,7 @@ from kcd_pipeline.extraction.cluster import Cluster
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.extraction.tally import tally
 from kcd_pipeline.extraction.worker import Job, JobPlugin, Made, facts, make_block, report, sees
-from kcd_pipeline.models.weights import load_weights
+from kcd_pipeline.models import load_weights
 from kcd_pipeline.progress import say
 from kcd_stores import KnowledgeWriter, Location, StoreError
 
