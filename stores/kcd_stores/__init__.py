@@ -15,11 +15,13 @@ from kcd_stores.knowledge.fidelity import Fidelity, measure_fidelity
 from kcd_stores.knowledge.layout import Layout, choose_layout
 from kcd_stores.knowledge.store import KnowledgeStore
 from kcd_stores.knowledge.verify import Verdict, verify_store
+from kcd_stores.knowledge.writer import KnowledgeWriter
 from kcd_stores.runs.plans import NO_PARTNER, Plan, PlanStore, keep_all
 from kcd_stores.runs.values import ValueStore
 from kcd_stores.sizes import human_bytes, parse_bytes
 from kcd_stores.storage.location import Location
 from kcd_stores.storage.lock import one_writer
+from kcd_stores.streaming.batches import batches
 from kcd_stores.streaming.budget import Streaming, plan_streaming
 from kcd_stores.streaming.open import open_stream
 from kcd_stores.streaming.order import ONLY_RANK, Share, cut_batches
@@ -40,6 +42,7 @@ __all__ = [
     "HeldRows",
     "IncompleteStoreError",
     "KnowledgeStore",
+    "KnowledgeWriter",
     "Layout",
     "Location",
     "Plan",
@@ -58,6 +61,7 @@ __all__ = [
     "ViewRows",
     "ViewStream",
     "WithFeatures",
+    "batches",
     "choose_layout",
     "cut_batches",
     "differences",

@@ -21,7 +21,7 @@ class KnowledgeDataset(Dataset[tuple[Any, Any, torch.Tensor]]):
 
     One whole view lies in shared memory: all workers of a `DataLoader`, forked or spawned, persistent or not, read the
     same rows, and `set_view` between epochs reaches them all. A view that is larger than `memory` is refused: for
-    stores of any size there is `KnowledgeStore.batches`.
+    stores of any size there is `kcd_stores.batches`.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class KnowledgeDataset(Dataset[tuple[Any, Any, torch.Tensor]]):
         if taken > parse_bytes(memory):
             raise StoreUsageError(
                 f"one view of the store at {store.location} takes {human_bytes(taken)} in memory, more than the "
-                f"{human_bytes(parse_bytes(memory))} that it may. Raise memory, or iterate KnowledgeStore.batches."
+                f"{human_bytes(parse_bytes(memory))} that it may. Raise memory, or iterate kcd_stores.batches."
             )
         self._images, self._augmentation = images, augmentation
         self._store: KnowledgeStore | None = store
@@ -102,4 +102,4 @@ class KnowledgeDataset(Dataset[tuple[Any, Any, torch.Tensor]]):
 
 
 def _shared(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.share_memory_()  # type: ignore[no-untyped-call]  # torch gives it no types
+    return tensor.share_memory_()

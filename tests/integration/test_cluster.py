@@ -17,11 +17,11 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-import zarr
 from click.testing import CliRunner
 from distributed import Client, LocalCluster
 from distributed.comm import CommClosedError
 from PIL import Image
+from tests.support.plain_zarr import read_array
 
 from kcd_pipeline.cli import main
 from kcd_pipeline.config import Config, load_config
@@ -32,7 +32,7 @@ from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.extraction.worker import FinishedBlock, Job, WorkerJob, block_facts
 from kcd_pipeline.models import build_model
 from kcd_pipeline.models.weights import load_weights, save_weights
-from kcd_stores import KnowledgeStore
+from kcd_stores import KnowledgeStore, KnowledgeWriter
 
 
 def options(folder: Path, store: str, **more: Any) -> list[str]:
@@ -114,7 +114,7 @@ def test_workers_of_a_running_cluster_write_the_bytes_of_one_process(home: Path,
     code, said = run("extract-teacher", "digits", *with_set(options(home, "two.zarr")), "--scheduler", address(running))
     assert code == 0, said
     assert knowledge(home / "two.zarr") == knowledge(home / "alone.zarr")
-    assert np.isfinite(zarr.open(str(home / "two.zarr"), mode="r")["seconds"][:]).all()
+    assert np.isfinite(read_array(home / "two.zarr", "seconds")).all()
 
 
 @pytest.mark.parametrize(
@@ -165,12 +165,15 @@ def test_two_processes_of_its_own_decode_pictures_and_write_the_same_bytes(tmp_p
 def test_workers_that_do_not_see_the_weights_are_sent_them(
     home: Path, running: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent = []
+    sent: list[Any] = []
     original = cluster_maker._serialised_weights
+
+    def noting(extractor: Any) -> Any:
+        sent.append(original(extractor))
+        return sent[-1]
+
     monkeypatch.setattr(cluster_maker, "file_is_visible", lambda path: False)
-    monkeypatch.setattr(
-        cluster_maker, "_serialised_weights", lambda extractor: sent.append(data := original(extractor)) or data
-    )
+    monkeypatch.setattr(cluster_maker, "_serialised_weights", noting)
     extract_teacher(settings(home, "sent.zarr"), cluster=Cluster(scheduler=address(running)))
     assert len(sent) == 1
     assert knowledge(home / "sent.zarr") == knowledge(home / "alone.zarr")
@@ -309,7 +312,7 @@ def test_ctrl_c_ends_everything_and_one_process_finishes_the_store(home: Path) -
 
 def test_a_teacher_that_says_nothing_finite_ends_the_command(home: Path, running: Client) -> None:
     model = build_model("resnet8", channels=1, classes=10)
-    torch.nn.init.constant_(model.fc.bias, float("nan"))
+    torch.nn.init.constant_(model.get_parameter("fc.bias"), float("nan"))
     save_weights(home / "nan.safetensors", model, {})
     chosen = options(home, "alone.zarr", teacher__weights=home / "nan.safetensors")
     before = knowledge(home / "alone.zarr")
@@ -333,7 +336,7 @@ def become(what: str, other: Path | None = None) -> None:
     provenance.__version__ = "0.1.0"  # type: ignore[attr-defined]
     description.load_weights = load_module.load_weights = load_weights  # type: ignore[attr-defined]
     digits.load = getattr(digits, "true_load", digits.load)
-    worker.KnowledgeStore = KnowledgeStore  # type: ignore[attr-defined]
+    worker.KnowledgeWriter = KnowledgeWriter  # type: ignore[attr-defined]
     if what == "version":
         provenance.__version__ = "0.0.9"  # type: ignore[attr-defined]
     if what == "teacher":
@@ -353,11 +356,11 @@ def become(what: str, other: Path | None = None) -> None:
 
         class Elsewhere:
             @staticmethod
-            def join(path: str, *, identity: str) -> KnowledgeStore:
+            def join(path: str, *, identity: str) -> KnowledgeWriter:
                 shutil.copytree(path, own)
-                return KnowledgeStore.join(own, identity=identity)
+                return KnowledgeWriter.join(own, identity=identity)
 
-        worker.KnowledgeStore = Elsewhere  # type: ignore[attr-defined]
+        worker.KnowledgeWriter = Elsewhere  # type: ignore[attr-defined,assignment]
 
 
 @pytest.mark.parametrize(

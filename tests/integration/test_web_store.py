@@ -12,7 +12,15 @@ import pytest
 from click.testing import CliRunner
 
 from kcd_pipeline.cli import main
-from kcd_stores import CorruptStoreError, KnowledgeStore, Layout, StoreUsageError, make_encoding
+from kcd_stores import (
+    CorruptStoreError,
+    KnowledgeStore,
+    KnowledgeWriter,
+    Layout,
+    StoreUsageError,
+    batches,
+    make_encoding,
+)
 
 pytest.importorskip("obstore")
 
@@ -48,16 +56,16 @@ class Ranged(SimpleHTTPRequestHandler):
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, KnowledgeStore]]:
     """Its address, and the store that lies behind it."""
     folder = tmp_path_factory.mktemp("web")
-    store = KnowledgeStore.create(
+    writer = KnowledgeWriter.create(
         folder / "teachers" / "my store.zarr", layout=LAYOUT, encoding=make_encoding("topk", k=3), made_from={"a": 1}
     )
     for view, block in LAYOUT.all_blocks():
         shape = (len(LAYOUT.rows(block)), LAYOUT.classes)
         logits = np.random.default_rng((view, block)).normal(size=shape).astype(np.float32)
-        store.write_block(view, block, logits, seconds=0.5)
+        writer.write_block(view, block, logits, seconds=0.5)
     server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: Ranged(*args, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/teachers/my store.zarr", store
+    yield f"http://127.0.0.1:{server.server_port}/teachers/my store.zarr", writer.store
     server.shutdown()
 
 
@@ -69,16 +77,17 @@ def test_it_is_read_whole_and_in_part(published: tuple[str, KnowledgeStore]) -> 
     np.testing.assert_array_equal(store.read_view(1), local.read_view(1))
     fresh = KnowledgeStore.open(url)
     np.testing.assert_array_equal(fresh.read_rows(0, 70, 74), local.read_rows(0, 70, 74))
-    assert fresh.bytes_read < local.knowledge_bytes() / 8
-    index = np.concatenate([batch for batch, _ in fresh.batches(view=1, batch_size=16)])
+    assert fresh.bytes_read < local.inventory.knowledge_bytes() / 8
+    index = np.concatenate([batch for batch, _ in batches(fresh, view=1, batch_size=16)])
     assert sorted(index.tolist()) == list(range(140))
 
 
 def test_inspect_and_verify_say_of_it_what_they_say_of_the_folder(published: tuple[str, KnowledgeStore]) -> None:
     url, local = published
     store = KnowledgeStore.open(url)
-    assert (store.files(), store.bytes_on_disk()) == (local.files(), local.bytes_on_disk())
-    assert store.knowledge_bytes() == local.knowledge_bytes()
+    assert store.inventory.files() == local.inventory.files()
+    assert store.inventory.bytes_on_disk() == local.inventory.bytes_on_disk()
+    assert store.inventory.knowledge_bytes() == local.inventory.knowledge_bytes()
     inspected = CliRunner().invoke(main, ["inspect", url])
     assert inspected.exit_code == 0, inspected.output
     assert "280 of 280" in inspected.output
@@ -88,7 +97,7 @@ def test_inspect_and_verify_say_of_it_what_they_say_of_the_folder(published: tup
 def test_nothing_is_written_there(published: tuple[str, KnowledgeStore]) -> None:
     url, _ = published
     with pytest.raises(StoreUsageError, match="read but not written"):
-        KnowledgeStore.create(f"{url}.new", layout=LAYOUT, encoding=make_encoding("float16"), made_from={})
+        KnowledgeWriter.create(f"{url}.new", layout=LAYOUT, encoding=make_encoding("float16"), made_from={})
     refused = CliRunner().invoke(main, ["extract-teacher", "digits", "--set", f"store.path={url}"])
     assert refused.exit_code == 2
     assert "on a web server" in refused.output

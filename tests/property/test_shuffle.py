@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcd_stores import (
-    KnowledgeStore,
+    KnowledgeWriter,
     Layout,
     Reading,
     StoreUsageError,
@@ -127,10 +127,11 @@ def test_any_epoch_of_any_store_in_either_mode(
     tmp_path_factory: pytest.TempPathFactory, layout: Layout, data: st.DataObject, batch_size: int
 ) -> None:
     path: Path = tmp_path_factory.mktemp("shuffled")
-    store = KnowledgeStore.create(path / "s.zarr", layout=layout, encoding=make_encoding("float16"), made_from={})
+    writer = KnowledgeWriter.create(path / "s.zarr", layout=layout, encoding=make_encoding("float16"), made_from={})
     for view, block in layout.all_blocks():
         rows = rows_of(layout, view, np.array(layout.rows(block)))
-        store.write_block(view, block, rows.astype(np.float32), seconds=0)
+        writer.write_block(view, block, rows.astype(np.float32), seconds=0)
+    store = writer.store
     kept = np.array(sorted(data.draw(st.sets(st.integers(0, layout.samples - 1), min_size=1))))
     dropped = np.setdiff1d(np.arange(layout.samples), kept)[: len(kept)]
     partner = np.full(len(kept), -1)

@@ -12,6 +12,7 @@ from kcd_stores import (
     CorruptStoreError,
     HeldRows,
     KnowledgeStore,
+    KnowledgeWriter,
     Layout,
     Reading,
     StoreUsageError,
@@ -32,13 +33,13 @@ PARTNER = np.where(KEPT < 50, 200 + KEPT, -1)
 @pytest.fixture
 def store(tmp_path: Path) -> KnowledgeStore:
     """Every logit of sample i in view v is i + v / 2."""
-    made = KnowledgeStore.create(
+    made = KnowledgeWriter.create(
         tmp_path / "store.zarr", layout=LAYOUT, encoding=make_encoding("float16"), made_from={}
     )
     for view, block in LAYOUT.all_blocks():
         samples = np.array(LAYOUT.rows(block), dtype=np.float32)
         made.write_block(view, block, np.repeat(samples[:, None], 4, axis=1) + view / 2, seconds=0)
-    return made
+    return made.store
 
 
 def shuffled(store: KnowledgeStore, memory: int = 3000, *, partners: bool = True) -> BlockShuffle:
@@ -127,7 +128,7 @@ def test_an_error_of_the_background_read_reaches_the_reader(store: KnowledgeStor
 def test_partners_wait_in_a_file_where_the_budget_has_no_room(
     store: KnowledgeStore, memory: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used = set()
+    used: set[str] = set()
     for place in (PartnersInFile, PartnersInMemory):
         monkeypatch.setattr(place, "take", _noting(place.take, used, place.__name__))
     stream = shuffled(store, memory)
@@ -148,7 +149,7 @@ def _noting(method: Callable[..., np.ndarray], used: set[str], name: str) -> Cal
 
 
 def test_a_row_that_is_not_held_is_never_another_row() -> None:
-    held = HeldRows(np.array([2, 5]), np.float32([[2.0], [5.0]]))
+    held = HeldRows(np.array([2, 5]), np.array([[2.0], [5.0]], np.float32))
     assert held[np.array([5, 2, 5])].ravel().tolist() == [5, 2, 5]
     for missing in (0, 3, 9):
         with pytest.raises(IndexError):

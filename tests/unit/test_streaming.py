@@ -12,6 +12,7 @@ from kcd_stores import (
     CorruptStoreError,
     EpochStream,
     KnowledgeStore,
+    KnowledgeWriter,
     Layout,
     Reading,
     RowSource,
@@ -67,13 +68,13 @@ class RowsWithoutFiles(RowSource):
 @pytest.fixture
 def store(tmp_path: Path) -> KnowledgeStore:
     """Every logit of view v is v."""
-    made = KnowledgeStore.create(
+    made = KnowledgeWriter.create(
         tmp_path / "store.zarr", layout=LAYOUT, encoding=make_encoding("float16"), made_from={}
     )
     for view, block in LAYOUT.all_blocks():
         rows = np.full((len(LAYOUT.rows(block)), 2), view, dtype=np.float32)
         made.write_block(view, block, rows, seconds=0)
-    return made
+    return made.store
 
 
 def test_views_come_in_the_order_asked_for(store: KnowledgeStore) -> None:

@@ -23,7 +23,7 @@ from kcd_pipeline.distillation.plans_from import PlansFromRun
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.losses import make_feature_loss, make_loss
 from kcd_pipeline.models.feature_tap import FeatureTap
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.epoch import EpochResult, Objective, Part, label_objective
 from kcd_pipeline.training.ranks import ALONE, Ranks
 from kcd_pipeline.training.session import Lesson

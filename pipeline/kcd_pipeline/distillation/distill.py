@@ -17,7 +17,7 @@ from kcd_pipeline.models import model_for
 from kcd_pipeline.models.feature_tap import FeatureTap
 from kcd_pipeline.models.weights import parameter_count
 from kcd_pipeline.recipe_store.origin import expected_origin, software
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder, claim_folder
 from kcd_pipeline.training.device import seed_torch
 from kcd_pipeline.training.ranks import Ranks, join_ranks
 from kcd_pipeline.training.session import run_epochs
@@ -69,7 +69,7 @@ def _distill(config: Config, ranks: Ranks, whole: Dataset, *, resume: bool, over
     # before the folder is claimed or cleared: a model or a device that is not there must cost nothing
     student = _new_student(config, dataset)
     tap = None
-    if taught_by is not None and taught_by.encoding.extra:
+    if taught_by is not None and taught_by.encoding.feature_columns:
         tap = FeatureTap(student, image_shape=dataset.image_shape, classes=len(dataset.classes))
     trainer = Trainer(
         student,
@@ -91,7 +91,7 @@ def _distill(config: Config, ranks: Ranks, whole: Dataset, *, resume: bool, over
     def claimed() -> dict[str, Any] | None:
         """The summary of a run that is finished already."""
         held.enter_context(one_writer(folder.path))
-        folder.claim(config.plain(), origin, resume=resume, overwrite=overwrite)
+        claim_folder(folder, config.plain(), origin, resume=resume, overwrite=overwrite)
         return folder.read_summary() if folder.finished else None
 
     def ended() -> dict[str, Any]:
@@ -224,7 +224,7 @@ def store_facts(store: KnowledgeStore) -> dict[str, Any]:
         "made_from": store.made_from,
         "encoding": store.encoding_label,
         "views": store.layout.views,
-        "rows": store.complete_rows(),
-        "bytes": store.bytes_on_disk(),
+        "rows": store.inventory.complete_rows(),
+        "bytes": store.inventory.bytes_on_disk(),
         "seconds": store.seconds(),
     }

@@ -8,7 +8,7 @@ from kcd_pipeline.condensation import stage_count
 from kcd_pipeline.config import CondenseConfig, Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder, read_condensing_config
 from kcd_stores import NO_PARTNER, Plan, PlanStore
 
 
@@ -38,7 +38,7 @@ def open_plans_from(config: Config, dataset: Dataset) -> PlansFromRun | None:
     if source.resolve() == config.run_dir.resolve():
         raise UserError(f"condense.plans_from is this run's own folder, {source}. Give the run whose plans to take.")
     folder = RunFolder(source)
-    folder.read_condensing_config(asked_by="condense.plans_from")
+    read_condensing_config(folder, asked_by="condense.plans_from")
     _require_same_data(folder, dataset)
     plans = _stages(folder, config.condense, config.distill.epochs, len(dataset.train))
     return PlansFromRun(plans, perturbed=config.condense.perturb != "off")

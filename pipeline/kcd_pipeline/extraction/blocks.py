@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.extraction.progress import extraction_progress
-from kcd_stores import KnowledgeStore
+from kcd_stores import KnowledgeWriter
 
 
 class BlockMaker(Protocol):
     """Makes blocks, shows its progress, and returns when all of them are recorded complete."""
 
-    def make(self, store: KnowledgeStore, missing: Sequence[tuple[int, int]]) -> None:
+    def make(self, writer: KnowledgeWriter, missing: Sequence[tuple[int, int]]) -> None:
         """Make the blocks `missing`, (view, block) each."""
         ...
 
@@ -32,7 +32,7 @@ class LocalMaker:
     def __init__(self, extractor: Extractor) -> None:
         self._extractor = extractor
 
-    def make(self, store: KnowledgeStore, missing: Sequence[tuple[int, int]]) -> None:
+    def make(self, writer: KnowledgeWriter, missing: Sequence[tuple[int, int]]) -> None:
         """Make the blocks `missing`, (view, block) each.
 
         Raises
@@ -40,30 +40,33 @@ class LocalMaker:
         FailedError
             If a number in a row is not finite or does not fit the encoding.
         """
+        layout = writer.store.layout
         writing: Future[None] | None = None
-        with ThreadPoolExecutor(max_workers=1) as pool, extraction_progress(store.layout, missing) as progress:
+        with ThreadPoolExecutor(max_workers=1) as pool, extraction_progress(layout, missing) as progress:
             for view, block in missing:
                 started = time.perf_counter()
-                progress.note(f"view {view + 1}/{store.layout.views}")
-                rows = self._extractor.rows(view, store.layout.rows(block), progress.add_rows)
+                progress.note(f"view {view + 1}/{layout.views}")
+                rows = self._extractor.rows(view, layout.rows(block), progress.add_rows)
                 if writing is not None:
                     writing.result()
                 seconds = time.perf_counter() - started
                 progress.finish_block(view, block)
-                writing = pool.submit(_write, store, view, block, rows, seconds)
+                writing = pool.submit(_write, writer, view, block, rows, seconds)
             if writing is not None:
                 writing.result()
 
 
-def _write(store: KnowledgeStore, view: int, block: int, rows: NDArray[np.float32], seconds: float) -> None:
-    with refusals_as_failures(store, view, block):
-        store.write_block(view, block, rows, seconds=seconds)
+def _write(writer: KnowledgeWriter, view: int, block: int, rows: NDArray[np.float32], seconds: float) -> None:
+    with refusals_as_failures(writer, view, block):
+        writer.write_block(view, block, rows, seconds=seconds)
 
 
 @contextmanager
-def refusals_as_failures(store: KnowledgeStore, view: int, block: int) -> Iterator[None]:
+def refusals_as_failures(writer: KnowledgeWriter, view: int, block: int) -> Iterator[None]:
     """Turn the ValueError of a store that does not take a block's rows into a FailedError that names the block."""
     try:
         yield
     except ValueError as error:
-        raise FailedError(f"view {view}, block {block} could not be written to {store.location}: {error}") from error
+        raise FailedError(
+            f"view {view}, block {block} could not be written to {writer.store.location}: {error}"
+        ) from error

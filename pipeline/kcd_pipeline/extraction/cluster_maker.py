@@ -33,7 +33,7 @@ from kcd_pipeline.extraction.worker import (
 )
 from kcd_pipeline.models.weights import load_weights
 from kcd_pipeline.progress import say
-from kcd_stores import KnowledgeStore, Location, StoreError
+from kcd_stores import KnowledgeStore, KnowledgeWriter, Location, StoreError
 
 LIBRARIES = ("kcd-pipeline", "torch", "torchvision", "numpy", "pillow", "zarr", "numcodecs")
 BLOCKS_AHEAD = 512  # blocks that the scheduler has at a time: more than there are workers, few enough not to slow it
@@ -46,7 +46,7 @@ class ClusterMaker:
     def __init__(self, client: Client, job: Job) -> None:
         self._client, self._job = client, job
 
-    def make(self, store: KnowledgeStore, missing: Sequence[tuple[int, int]]) -> None:
+    def make(self, writer: KnowledgeWriter, missing: Sequence[tuple[int, int]]) -> None:
         """Make the blocks `missing` (view, block), in any order; a block whose worker dies is made by another.
 
         Raises
@@ -56,6 +56,7 @@ class ClusterMaker:
         FailedError
             If no worker can make a block, or the scheduler is lost.
         """
+        store = writer.store
         finished: SimpleQueue[Future] = SimpleQueue()
         todo, pending = iter(missing), set[Future]()
         workers: set[str] = set()
@@ -65,7 +66,7 @@ class ClusterMaker:
                 while pending:
                     future, made = self._next(finished)
                     pending.discard(future)
-                    store.record_block(made.view, made.block, seconds=made.seconds)
+                    writer.record_block(made.view, made.block, seconds=made.seconds)
                     workers.add(made.worker)
                     progress.note(f"view {made.view + 1}/{store.layout.views}, {len(workers)} workers")
                     progress.add_rows(len(store.layout.rows(made.block)))
@@ -77,7 +78,7 @@ class ClusterMaker:
             ) from error
         finally:
             self._client.cancel(list(pending))
-        store.location.remove_partials()  # of workers that died
+        writer.remove_partials()  # of workers that died
 
     def _submit(
         self, store: KnowledgeStore, blocks: Iterator[tuple[int, int]], finished: "SimpleQueue[Future]"

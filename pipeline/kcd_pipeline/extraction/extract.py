@@ -13,6 +13,7 @@ from kcd_stores import (
     Encoding,
     Fidelity,
     KnowledgeStore,
+    KnowledgeWriter,
     Location,
     is_condensed,
     measure_fidelity,
@@ -60,19 +61,20 @@ def extract_teacher(config: Config, *, overwrite: bool = False, cluster: Cluster
 
 def _extract(extractor: Extractor, maker: BlockMaker, *, overwrite: bool) -> Extraction:
     config = extractor.config
-    store = _open_or_create(extractor, overwrite=overwrite)
+    writer = _open_or_create(extractor, overwrite=overwrite)
+    store = writer.store
     complete = store.complete()
     wanted = [(view, block) for view, block in store.layout.all_blocks() if view < config.store.views]
     missing = [(view, block) for view, block in wanted if not complete[view, block]]
     if missing:
         if len(missing) < len(wanted):
             say(f"going on: {len(wanted) - len(missing)} of {len(wanted)} blocks are complete")
-        maker.make(store, missing)
-        store.settle()
+        maker.make(writer, missing)
+        writer.settle()
     return Extraction(store=store, blocks_made=len(missing), blocks_found=len(wanted) - len(missing))
 
 
-def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeStore:
+def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeWriter:
     config = extractor.config
     location = Location.of(config.store.path)
     origin = extractor.origin()
@@ -86,10 +88,11 @@ def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeStore:
         _require_space(location, layout.views * layout.samples * row_bytes(encoding, layout.classes))
         origin["teacher"]["test_accuracy"] = extractor.test_accuracy()
         fidelity = vars(_measured(extractor, encoding))
-        return KnowledgeStore.create(
+        return KnowledgeWriter.create(
             location, layout=layout, encoding=encoding, made_from=origin, fidelity=fidelity, overwrite=overwrite
         )
-    store = KnowledgeStore.open(location, writable=True)
+    writer = KnowledgeWriter.open(location)
+    store = writer.store
     if is_condensed(store):
         raise UserError(
             f"the store at {location} is the condensed set of a run, which `kcd-pipeline condense` makes and no "
@@ -105,8 +108,8 @@ def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeStore:
         say(f"growing the store from {store.layout.views} to {config.store.views} views")
         more = (config.store.views - store.layout.views) * store.layout.samples
         _require_space(location, more * row_bytes(store.encoding, store.layout.classes))
-        return store.grow(config.store.views)
-    return store
+        return writer.grow(config.store.views)
+    return writer
 
 
 def _measured(extractor: Extractor, encoding: Encoding) -> Fidelity:

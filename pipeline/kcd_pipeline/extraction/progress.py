@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rich.progress import Progress, TaskID
 
-from kcd_pipeline.progress import human_seconds, log_line, progress_bar
+from kcd_pipeline.progress import human_seconds, progress_bar, say_progress
 from kcd_stores import Layout
 
 
@@ -35,7 +35,7 @@ class ExtractionProgress:
         if not self._blocks_left[view] and self._rows_done < self._rows_total:
             rate = self._rows_done / (time.perf_counter() - self._started)
             seconds_left = human_seconds((self._rows_total - self._rows_done) / rate)
-            log_line(f"view {view + 1}/{self._layout.views} done: {rate:,.0f} rows/s, {seconds_left} to go")
+            say_progress(f"view {view + 1}/{self._layout.views} done: {rate:,.0f} rows/s, {seconds_left} to go")
 
 
 @contextmanager

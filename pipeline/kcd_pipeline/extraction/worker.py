@@ -23,7 +23,7 @@ from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.extraction.blocks import refusals_as_failures
 from kcd_pipeline.extraction.extractor import Extractor
-from kcd_stores import KnowledgeStore, StoreUsageError, differences
+from kcd_stores import KnowledgeWriter, StoreUsageError, differences
 from kcd_stores.knowledge.description import listed
 
 
@@ -79,7 +79,7 @@ class JobEndedError(Exception):
 
 
 class WorkerJob:
-    """A job in one worker: its teacher over the data, and its store, each loaded when it is first needed.
+    """A job in one worker: its teacher over the data, and writers of its store, each loaded when it is first needed.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class WorkerJob:
         self.job, self.worker = job, worker
         self.computing = Lock()
         self.ended = False
-        self._stores: dict[str, KnowledgeStore] = {}
+        self._writers: dict[str, KnowledgeWriter] = {}
 
     @cached_property
     def extractor(self) -> Extractor:
@@ -123,14 +123,14 @@ class WorkerJob:
         if self.ended:
             raise JobEndedError(f"worker {self.worker} was told that the job has ended")
 
-    def store(self, identity: str) -> KnowledgeStore:
-        """Return the store that is being written, joined once; raise UserError if this worker does not see it."""
-        if identity not in self._stores:
+    def writer(self, identity: str) -> KnowledgeWriter:
+        """Return the writer that has joined the store `identity`; raise UserError if this worker does not see it."""
+        if identity not in self._writers:
             try:
-                self._stores[identity] = KnowledgeStore.join(self.job.config.store.path, identity=identity)
+                self._writers[identity] = KnowledgeWriter.join(self.job.config.store.path, identity=identity)
             except StoreUsageError as error:
                 raise UserError(f"worker {self.worker}: {error}") from error
-        return self._stores[identity]
+        return self._writers[identity]
 
 
 _jobs: dict[tuple[str, str], WorkerJob] = {}  # by the worker's address, as a process may be several, and the job's key
@@ -184,13 +184,13 @@ def make_block(key: str, identity: str, view: int, block: int) -> FinishedBlock:
     job = _job(get_worker().address, key)
     with job.computing:
         job.require_not_ended()
-        store, extractor = job.store(identity), job.extractor
+        writer, extractor = job.writer(identity), job.extractor
         started = time.perf_counter()
-        rows = extractor.rows(view, store.layout.rows(block), job.require_not_ended)
+        rows = extractor.rows(view, writer.store.layout.rows(block), job.require_not_ended)
         seconds = time.perf_counter() - started
     started = time.perf_counter()
-    with refusals_as_failures(store, view, block):
-        store.write_data(view, block, rows)
+    with refusals_as_failures(writer, view, block):
+        writer.write_data(view, block, rows)
     seconds += time.perf_counter() - started
     return FinishedBlock(view=view, block=block, seconds=seconds, worker=job.worker)
 

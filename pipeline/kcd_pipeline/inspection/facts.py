@@ -14,8 +14,7 @@ from kcd_pipeline.config.variants import variant_words
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.inspection.printing import print_run, print_store
 from kcd_pipeline.report.collect.costs import cost, stages_told
-from kcd_pipeline.report.collect.runs import read_epochs, read_settings
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder, read_epochs, read_settings
 from kcd_stores import KnowledgeStore, Location, PlanStore, ValueStore, is_condensed
 
 READINGS = 3  # of which the fastest counts
@@ -72,7 +71,7 @@ def describe_store(store: KnowledgeStore) -> dict[str, Any]:
     layout, complete = store.layout, store.complete()
     block_rows = np.array([len(layout.rows(block)) for block in range(layout.blocks)])
     rows = int((complete * block_rows).sum())
-    size = store.bytes_on_disk()
+    size = store.inventory.bytes_on_disk()
     return {
         "kind": "knowledge store",
         "path": str(store.location),
@@ -95,7 +94,7 @@ def describe_store(store: KnowledgeStore) -> dict[str, Any]:
         },
         "bytes": size,
         "bytes_per_row": size / rows if rows else None,
-        "files": store.files(),
+        "files": store.inventory.files(),
         "seconds": store.seconds(),
         "fidelity": store.fidelity,
         "reading": _reading_speed(store),

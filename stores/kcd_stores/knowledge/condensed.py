@@ -18,6 +18,7 @@ from zarr.codecs import Crc32cCodec
 
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError
 from kcd_stores.knowledge.store import KnowledgeStore
+from kcd_stores.knowledge.writer import KnowledgeWriter
 
 ENTRY = "condensed"  # of `made_from`
 # name, dtype, and what reads where nothing was written, which is never data
@@ -46,9 +47,10 @@ def is_condensed(store: KnowledgeStore) -> bool:
     return ENTRY in store.made_from
 
 
-def write_condensed(store: KnowledgeStore, rows: CondensedRows) -> None:
-    """Write the arrays of a store just made, or made and interrupted; durable when this returns."""
-    group = zarr.open_group(store.location.zarr_store(), mode="r+")
+def write_condensed(writer: KnowledgeWriter, rows: CondensedRows) -> None:
+    """Write the arrays of a store just made, or made and interrupted; they are durable when this returns."""
+    location = writer.store.location
+    group = zarr.open_group(location.zarr_store(), mode="r+")
     for name, dtype, fill in ARRAYS:  # samples last: where they are whole, so are the others
         data = np.asarray(getattr(rows, name), dtype=dtype)
         group.create_array(
@@ -60,7 +62,7 @@ def write_condensed(store: KnowledgeStore, rows: CondensedRows) -> None:
             dimension_names=("sample",),
             overwrite=True,
         )
-        store.location.make_durable(f"{name}/c/0")
+        location.make_durable(f"{name}/c/0")
 
 
 def read_condensed(store: KnowledgeStore) -> CondensedRows | None:

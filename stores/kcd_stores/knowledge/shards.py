@@ -18,16 +18,15 @@ from itertools import groupby
 from threading import local
 from typing import Any, TypeVar
 
-import google_crc32c
 import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
+from kcd_stores.checksums import CRC_BYTES, strip_checksum
 from kcd_stores.encodings import ArraySpec
 from kcd_stores.knowledge.layout import Layout
 from kcd_stores.storage.location import AT_ONCE, Location
 
-CRC_BYTES = 4
 ENTRY = np.dtype([("offset", "<u8"), ("bytes", "<u8")])
 NEVER_WRITTEN = 2**64 - 1
 THREADS = min(os.cpu_count() or 1, 4)  # more decode no faster than memory takes it in, and training wants cores too
@@ -151,7 +150,7 @@ class ShardedArray:
         """The index `[n]` of a shard, from its last bytes."""
         if len(end) < self._index_bytes:
             raise DamageError(block, f"it is shorter than the {self._index_bytes} bytes of its index")
-        return checked(end, DamageError(block, "the checksum of its index is wrong")).view(ENTRY)
+        return strip_checksum(end, DamageError(block, "the checksum of its index is wrong")).view(ENTRY)
 
     def _entry(self, index: NDArray[Any], piece: Piece) -> tuple[int, int]:
         """Offset and bytes of a chunk."""
@@ -162,7 +161,7 @@ class ShardedArray:
 
     def _decode(self, stored: NDArray[np.uint8], piece: Piece, out: NDArray[Any]) -> None:
         """One chunk as it is stored, into its place."""
-        body = checked(stored, DamageError(piece.block, f"the checksum of chunk {piece.chunk} is wrong"))
+        body = strip_checksum(stored, DamageError(piece.block, f"the checksum of chunk {piece.chunk} is wrong"))
         if len(body) < 16 or int(body[4:8].view("<u4")[0]) != self._chunk_bytes:  # blosc's header: bytes to come
             raise DamageError(piece.block, f"chunk {piece.chunk} does not hold {self._chunk_bytes} bytes")
         target = out[piece.place : piece.place + len(piece.rows)]
@@ -188,14 +187,6 @@ class ShardedArray:
         if isinstance(error, FileNotFoundError):
             return self._missing(piece)
         return DamageError(piece.block, str(error))
-
-
-def checked(stored: NDArray[np.uint8], wrong: Exception) -> NDArray[np.uint8]:
-    """`stored` without the crc32c at its end, which is right."""
-    body, crc = stored[:-CRC_BYTES], stored[-CRC_BYTES:]
-    if len(stored) <= CRC_BYTES or google_crc32c.value(body) != int.from_bytes(crc.tobytes(), "little"):
-        raise wrong
-    return body
 
 
 def _scratch(size: int) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError
 from kcd_stores.knowledge.condensed import read_condensed
+from kcd_stores.knowledge.creation import array_inconsistencies
 from kcd_stores.knowledge.store import KnowledgeStore
 from kcd_stores.storage.location import Where
 
@@ -49,7 +50,7 @@ def verify_store(where: Where, on_rows: Callable[[int], None] = lambda rows: Non
         If what lies at `where` is not a knowledge store.
     """
     store = KnowledgeStore.open(where, features=True)
-    damage = [f"attributes: {problem}" for problem in store.inconsistencies()]
+    damage = [f"attributes: {problem}" for problem in array_inconsistencies(store.arrays, store.layout, store.encoding)]
     try:
         complete = store.complete()
         store.seconds()

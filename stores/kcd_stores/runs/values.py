@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import LocalStore
 
+from kcd_stores.checksums import strip_checksum
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError, StoreUsageError
-from kcd_stores.knowledge.shards import checked
 
 CHUNK = 1 << 20  # samples a chunk, at the most
 
@@ -136,7 +136,7 @@ class ValueStore:
             return np.full(count, array.fill_value, array.dtype)
         what = f"{file}: its checksum is wrong"
         wrong = CorruptStoreError(f"values of a run are damaged ({what}). Run it again with --overwrite.", what=what)
-        body = checked(np.fromfile(file, np.uint8), wrong)
+        body = strip_checksum(np.fromfile(file, np.uint8), wrong)
         if name == "frequency":
             body = np.frombuffer(blosc.decompress(body), np.uint8)
         part: NDArray[Any] = body.view(array.dtype)[:count]

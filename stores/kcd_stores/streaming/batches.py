@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from kcd_stores.errors import IncompleteStoreError, StoreUsageError
 from kcd_stores.knowledge.store import KnowledgeStore
-from kcd_stores.sizes import parse_bytes
+from kcd_stores.sizes import DEFAULT_MEMORY, parse_bytes
 from kcd_stores.streaming.budget import plan_streaming
 from kcd_stores.streaming.open import open_stream
 from kcd_stores.streaming.order import cut_batches
@@ -20,12 +20,35 @@ def batches(
     *,
     view: int,
     batch_size: int,
-    seed: int,
-    epoch: int,
-    kept: NDArray[np.int64] | None,
-    memory: str | int,
+    seed: int = 0,
+    epoch: int = 0,
+    kept: NDArray[np.int64] | None = None,
+    memory: str | int = DEFAULT_MEMORY,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
-    """What `KnowledgeStore.batches` says; what can be refused is refused by this call, not by the first batch."""
+    """Iterate over one epoch for a training loop of your own: `(index[B], rows[B, C])`, each sample once.
+
+    Arguments are checked by this call, not when the first batch is asked for.
+
+    Parameters
+    ----------
+    view
+        The view whose rows are read; show the same view of the images.
+    seed, epoch
+        Decide the order, together with the mode of streaming (see kcd_stores.streaming.open) and nothing else.
+    kept
+        The samples to go through, ascending; all if not given.
+    memory
+        The memory that rows may take, in bytes or as text such as `512MB`.
+
+    Raises
+    ------
+    StoreUsageError
+        If `memory` is too small for two windows, the view does not exist, or `kept` or `batch_size` is wrong.
+    IncompleteStoreError
+        If a block of the view was never recorded complete.
+    CorruptStoreError
+        If stored data is damaged; raised by the batch that would need it.
+    """
     samples = store.layout.samples
     kept = np.arange(samples) if kept is None else np.asarray(kept)
     if len(kept) and (kept[0] < 0 or kept[-1] >= samples or (np.diff(kept) <= 0).any()):
