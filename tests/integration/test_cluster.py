@@ -30,8 +30,7 @@ from kcd_pipeline.extraction import Cluster, cluster, cluster_maker, extract_tea
 from kcd_pipeline.extraction.client import TidyClient
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.extraction.worker import FinishedBlock, Job, WorkerJob, block_facts
-from kcd_pipeline.models import build_model
-from kcd_pipeline.models.weights import load_weights, save_weights
+from kcd_pipeline.models import build_model, load_weights, save_weights
 from kcd_stores import KnowledgeStore, KnowledgeWriter
 
 

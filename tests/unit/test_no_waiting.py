@@ -111,8 +111,8 @@ def perturbed_epoch(config: Config, store: KnowledgeStore, folder: Path, watched
         model, dataset(), build_augmentation(config.augmentation), optimisation=config.distill, run=config.run
     )
     knowledge = (store, plan_streaming(store, memory=10**6, batch_size=BATCH, partners=True))
-    given = PlansFromRun([keep_all(N), PLAN], perturbed=True)
-    curriculum = StudentCurriculum(config, RunFolder(folder), knowledge, N, given, device=trainer.device)
+    plans_from = PlansFromRun([keep_all(N), PLAN], perturbed=True)
+    curriculum = StudentCurriculum(config, RunFolder(folder), knowledge, N, plans_from, device=trainer.device)
     curriculum.start(0)
     lesson = curriculum.lesson(1)
     left, watching = N - 8, ExitStack()

@@ -31,7 +31,7 @@ from kcd_pipeline.extraction.worker import (
     load_job,
     make_block,
 )
-from kcd_pipeline.models.weights import load_weights
+from kcd_pipeline.models import load_weights
 from kcd_pipeline.progress import say
 from kcd_stores import KnowledgeStore, KnowledgeWriter, Location, StoreError
 

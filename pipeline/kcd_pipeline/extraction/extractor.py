@@ -13,8 +13,7 @@ from kcd_pipeline.augmentation import Augmentation, Identity, build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.models.feature_tap import FeatureTap
-from kcd_pipeline.models.weights import parameter_count, weights_hash
+from kcd_pipeline.models import FeatureTap, parameter_count, weights_hash
 from kcd_pipeline.recipe_store.origin import encoding_settings, expected_origin, software
 from kcd_pipeline.teacher import build_teacher, load_teacher
 from kcd_pipeline.training.device import prepare_for_inference
