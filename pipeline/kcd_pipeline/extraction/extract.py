@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.extraction.blocks import Here, Maker
+from kcd_pipeline.extraction.blocks import RANGE_ADVICE, Here, Maker
 from kcd_pipeline.extraction.cluster import Cluster
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.progress import say
@@ -15,6 +15,7 @@ from kcd_stores import (
     KnowledgeStore,
     KnowledgeWriter,
     Location,
+    OutOfRangeError,
     is_condensed,
     measure_fidelity,
     one_writer,
@@ -117,7 +118,8 @@ def _measured(extractor: Extractor, encoding: Encoding) -> Fidelity:
     try:
         return measure_fidelity(extractor.trial(FIDELITY_ROWS, 1), encoding)
     except ValueError as error:
-        raise FailedError(f"nothing was written to {extractor.config.store.path}: {error}") from error
+        advice = f". {RANGE_ADVICE}" if isinstance(error, OutOfRangeError) else ""
+        raise FailedError(f"nothing was written to {extractor.config.store.path}: {error}{advice}") from error
 
 
 def _require_space(location: Location, needed: int) -> None:
