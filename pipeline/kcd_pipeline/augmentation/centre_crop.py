@@ -17,7 +17,7 @@ class CentreCrop:
     resize: int
 
     def __call__(self, picture: Image.Image) -> Tensor:
-        """Return an RGB `picture` as uint8 [3, size, size]; it is scaled as torchvision does, bilinear and antialiased."""
+        """Return an RGB `picture` as uint8 [3, size, size], scaled bilinearly and antialiased as torchvision does."""
         if min(picture.size) != self.resize:
             picture = functional.resize(picture, [self.resize])
         return pixels_of(functional.center_crop(picture, [self.size, self.size]))

@@ -45,7 +45,7 @@ class CropFlip:
         return np.stack([below(words[0], positions), below(words[1], positions), flip])
 
     def __call__(self, images: Tensor, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
-        """Return the `view` of samples `index[B]`, whose images are `images[B, C, H, W]` uint8: same shape and dtype.
+        """Return the `view` of samples `index[B]`, which are `images[B, C, H, W]` uint8: same shape and dtype.
 
         Raises
         ------

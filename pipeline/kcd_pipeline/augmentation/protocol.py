@@ -17,9 +17,9 @@ from kcd_pipeline.augmentation.centre_crop import CentreCrop
 class Augmentation(Protocol):
     """Shows each sample in many views, each a pure function of (seed, sample, view).
 
-    Images in memory are augmented in batches, on the device that they are on. Their views are made in two steps, so
-    that the parameters of many batches can be drawn and moved together: `parameters` on the host, `apply` on the device.
-    Pictures that are decoded one by one are augmented by `augment_picture`.
+    Images in memory are augmented in batches, on the device that they are on, in two steps: `parameters` runs on the
+    host, for many batches at once, and `apply` on the device. Pictures that are decoded one by one are augmented by
+    `augment_picture`.
     """
 
     def describe(self) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class ResizedCropFlip:
         return height, width
 
     def __call__(self, images: Tensor, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
-        """Return the `view` of samples `index[B]`, whose images are `images[B, C, H, W]` uint8: same shape and dtype."""
+        """Return the `view` of samples `index[B]`, which are `images[B, C, H, W]` uint8: same shape and dtype."""
         parameters = self.parameters(index, view, *images.shape[2:])
         return self.apply(images, to_device(parameters, images.device))
 
@@ -104,7 +104,7 @@ class ResizedCropFlip:
         return ((down + (1 << (2 * FRACTION_BITS - 1))) >> (2 * FRACTION_BITS)).to(torch.uint8)
 
     def augment_picture(self, picture: Image.Image, crop: CentreCrop, sample: int, view: int) -> Tensor:
-        """Cut the box out of `picture` at its own size and scale it, bilinear and antialiased: uint8 [3, size, size]."""
+        """Cut the box out of `picture` and scale it, bilinear and antialiased: uint8 [3, size, size]."""
         width, height = picture.size
         box = self.parameters(np.array([sample]), view, height, width)[:, 0]
         top, left, box_height, box_width, flip = box.tolist()

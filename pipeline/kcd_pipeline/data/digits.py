@@ -1,4 +1,4 @@
-"""The default data set, which needs no download: 1,797 real 8x8 images of handwritten digits (UCI) from scikit-learn."""
+"""The data set that needs no download: scikit-learn's 1,797 real 8x8 images of handwritten digits (UCI, from NIST)."""
 
 import numpy as np
 import torch

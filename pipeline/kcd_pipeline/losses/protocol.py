@@ -12,5 +12,13 @@ class KnowledgeLoss(Protocol):
     """
 
     def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean over the batch, a scalar, for logits `student[B, C]` and `teacher[B, C]`, `labels[B]` int64."""
+        """Return the loss, a scalar, mean over the batch.
+
+        Parameters
+        ----------
+        student, teacher
+            Logits `[B, C]` float.
+        labels
+            `[B]` int64.
+        """
         ...

@@ -46,9 +46,7 @@ class FolderSet:
 
 
 FOLDER_SETS = {
-    "imagefolder": FolderSet(
-        size=None, margin=1, normalisation=None, on_the_fly=False, test_folders=("test", "val")
-    ),
+    "imagefolder": FolderSet(size=None, margin=1, normalisation=None, on_the_fly=False, test_folders=("test", "val")),
     "tiny-imagenet": FolderSet(
         size=64, margin=1, normalisation=((0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)), on_the_fly=True
     ),
