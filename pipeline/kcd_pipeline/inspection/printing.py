@@ -31,7 +31,7 @@ def print_store(facts: Mapping[str, Any]) -> None:
             **({} if facts["condensed_from"] is None else {"condensed from": f"{facts['condensed_from']:,} samples"}),
             "encoding": facts["encoding"],
             "rows": f"{facts['rows_complete']:,} of {facts['rows']:,}",
-            "blocks": f"{blocks['complete']:,} of {blocks['total']:,}, up to {blocks['rows_each']:,} rows of a view each",
+            "blocks": f"{blocks['complete']:,} of {blocks['total']:,}, of {blocks['rows_each']:,} rows of a view",
             "on disk": _on_disk(facts),
             "fidelity": _fidelity(facts["fidelity"]),
             "reading": _reading(facts["reading"]),
