@@ -17,7 +17,7 @@ import numpy as np
 from kcd_pipeline.config import parse_config
 from kcd_pipeline.data import load_dataset
 from kcd_pipeline.report.collect.stages import ends
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
 from kcd_stores import PlanStore, ValueStore
 
 SHOWN = 10  # samples of each end

@@ -9,7 +9,7 @@ from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.progress import say
 from kcd_pipeline.report import report
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.teacher import train_teacher
 
 RECIPE = "digits"

@@ -102,4 +102,4 @@ class KnowledgeDataset(Dataset[tuple[Any, Any, torch.Tensor]]):
 
 
 def _shared(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.share_memory_()  # type: ignore[no-untyped-call]  # torch gives it no types
+    return tensor.share_memory_()

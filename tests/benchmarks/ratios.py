@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kcd_pipeline.augmentation import Views, build_augmentation
+from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.data import load_dataset
 from kcd_pipeline.distillation import distill
@@ -27,7 +27,7 @@ from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.losses import make_loss
 from kcd_pipeline.models import build_model
 from kcd_pipeline.models.weights import save_weights
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import KnowledgeWriter, choose_layout, make_encoding, row_bytes
 from kcd_stores.philox import permutation
@@ -106,14 +106,11 @@ def live_teacher(config: Config, stored_seconds: float) -> None:
     dataset = load_dataset(config.data)
     augmentation = build_augmentation(config.augmentation)
     torch.manual_seed(0)
-    build = {"channels": dataset.channels, "classes": len(dataset.classes)}
-    teacher = build_model("resnet32x4", **build).to(memory_format=torch.channels_last).eval()
-    trainer = Trainer(
-        build_model("resnet8", **build), dataset, augmentation, optimisation=config.distill, run=config.run
-    )
-    views = Views(
-        dataset.train.images, augmentation, mean=dataset.mean, std=dataset.std, device=trainer.accelerator.device
-    )
+    channels, classes = dataset.channels, len(dataset.classes)
+    teacher = build_model("resnet32x4", channels=channels, classes=classes).to(memory_format=torch.channels_last).eval()
+    student = build_model("resnet8", channels=channels, classes=classes)
+    trainer = Trainer(student, dataset, augmentation, optimisation=config.distill, run=config.run)
+    views = dataset.train_views(augmentation, trainer.accelerator.device)
 
     def objective(logits: torch.Tensor, labels: torch.Tensor, index: np.ndarray) -> torch.Tensor:
         with torch.inference_mode():

@@ -1,7 +1,7 @@
 """The formulas of scaling.py against real stores; one line of JSON each.
 
-    python tests/benchmarks/scaling_measured.py check [FOLDER]      # a thousandth of each data set (4 minutes)
-    python tests/benchmarks/scaling_measured.py imagenet [FOLDER]   # one view of ImageNet's size, 2.6 GB (5 minutes)
+    python -m tests.benchmarks.scaling_measured check [FOLDER]      # a thousandth of each data set (4 minutes)
+    python -m tests.benchmarks.scaling_measured imagenet [FOLDER]   # one view of ImageNet's size, 2.6 GB (5 minutes)
 
 Rows are as peaked as a teacher's on its training set: one class 8 to 22 above noise of deviation 2. `check` makes
 1,281 x 1,000 in every encoding, 100,000 x 20,000 in the sparse ones and 10,000 x 20,000 in the dense ones, whose
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scaling import ENCODINGS, IMAGENET, MEMORY, SIZES, Size
-from streaming_memory import make_store, measure
+from tests.benchmarks.scaling import ENCODINGS, IMAGENET, MEMORY, SIZES, Size
+from tests.benchmarks.streaming_memory import make_store, measure
 
 from kcd_stores import KnowledgeStore, KnowledgeWriter, choose_layout, make_encoding, row_bytes
 

@@ -26,7 +26,7 @@ from kcd_pipeline.data import Dataset, Split
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.losses import make_loss
 from kcd_pipeline.models import build_model
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.epoch import EpochResult
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import Trainer

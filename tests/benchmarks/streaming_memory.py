@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -101,7 +102,7 @@ def stream(path: Path, memory: int, partners: float) -> dict[str, object]:
     }
 
 
-def measure(folder: Path, memory: str, partners: float) -> dict[str, object]:
+def measure(folder: Path, memory: str, partners: float) -> dict[str, Any]:
     """Stream the store in `folder` in a child process."""
     command = [sys.executable, __file__, "--child", str(folder), "--memory", memory, "--partners", str(partners)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -17,11 +17,11 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-import zarr
 from click.testing import CliRunner
 from distributed import Client, LocalCluster
 from distributed.comm import CommClosedError
 from PIL import Image
+from tests.support.plain_zarr import read_array
 
 from kcd_pipeline.cli import main
 from kcd_pipeline.config import Config, load_config
@@ -114,7 +114,7 @@ def test_workers_of_a_running_cluster_write_the_bytes_of_one_process(home: Path,
     code, said = run("extract-teacher", "digits", *with_set(options(home, "two.zarr")), "--scheduler", address(running))
     assert code == 0, said
     assert knowledge(home / "two.zarr") == knowledge(home / "alone.zarr")
-    assert np.isfinite(zarr.open(str(home / "two.zarr"), mode="r")["seconds"][:]).all()
+    assert np.isfinite(read_array(home / "two.zarr", "seconds")).all()
 
 
 @pytest.mark.parametrize(
@@ -165,10 +165,15 @@ def test_two_processes_of_its_own_decode_pictures_and_write_the_same_bytes(tmp_p
 def test_workers_that_do_not_see_the_weights_are_sent_them(
     home: Path, running: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent = []
+    sent: list[Any] = []
     original = crew._weights
+
+    def noting(extractor: Any) -> Any:
+        sent.append(original(extractor))
+        return sent[-1]
+
     monkeypatch.setattr(crew, "sees", lambda path: False)
-    monkeypatch.setattr(crew, "_weights", lambda extractor: sent.append(data := original(extractor)) or data)
+    monkeypatch.setattr(crew, "_weights", noting)
     extract_teacher(settings(home, "sent.zarr"), cluster=Cluster(scheduler=address(running)))
     assert len(sent) == 1
     assert knowledge(home / "sent.zarr") == knowledge(home / "alone.zarr")
@@ -307,7 +312,7 @@ def test_ctrl_c_ends_everything_and_one_process_finishes_the_store(home: Path) -
 
 def test_a_teacher_that_says_nothing_finite_ends_the_command(home: Path, running: Client) -> None:
     model = build_model("resnet8", channels=1, classes=10)
-    torch.nn.init.constant_(model.fc.bias, float("nan"))
+    torch.nn.init.constant_(model.get_parameter("fc.bias"), float("nan"))
     save_weights(home / "nan.safetensors", model, {})
     chosen = options(home, "alone.zarr", teacher__weights=home / "nan.safetensors")
     before = knowledge(home / "alone.zarr")
@@ -331,7 +336,7 @@ def become(what: str, other: Path | None = None) -> None:
     provenance.__version__ = "0.1.0"  # type: ignore[attr-defined]
     description.load_weights = load_module.load_weights = load_weights  # type: ignore[attr-defined]
     digits.load = getattr(digits, "true_load", digits.load)
-    worker.KnowledgeWriter = KnowledgeStore  # type: ignore[attr-defined]
+    worker.KnowledgeWriter = KnowledgeWriter  # type: ignore[attr-defined]
     if what == "version":
         provenance.__version__ = "0.0.9"  # type: ignore[attr-defined]
     if what == "teacher":
@@ -355,7 +360,7 @@ def become(what: str, other: Path | None = None) -> None:
                 shutil.copytree(path, own)
                 return KnowledgeWriter.join(own, identity=identity)
 
-        worker.KnowledgeWriter = Elsewhere  # type: ignore[attr-defined]
+        worker.KnowledgeWriter = Elsewhere  # type: ignore[attr-defined,assignment]
 
 
 @pytest.mark.parametrize(

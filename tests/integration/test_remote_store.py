@@ -287,7 +287,7 @@ def test_an_opening_is_few_requests(gateway: Gateway, url: str) -> None:
 
 def test_requests_that_fail_are_tried_again(gateway: Gateway, url: str) -> None:
     calls = iter(range(10_000))
-    fates = {1: 503, 5: "drop", 10: 500, 14: "cut"}
+    fates: dict[int, int | str] = {1: 503, 5: "drop", 10: 500, 14: "cut"}
     gateway.meddle = lambda method, path: fates.get(next(calls) % 19)
     filled(url)
     store = KnowledgeStore.open(url)

@@ -128,7 +128,7 @@ def test_an_error_of_the_background_read_reaches_the_reader(store: KnowledgeStor
 def test_partners_wait_in_a_file_where_the_budget_has_no_room(
     store: KnowledgeStore, memory: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used = set()
+    used: set[str] = set()
     for place in (PartnersInFile, PartnersInMemory):
         monkeypatch.setattr(place, "take", _noting(place.take, used, place.__name__))
     stream = shuffled(store, memory)
@@ -149,7 +149,7 @@ def _noting(method: Callable[..., np.ndarray], used: set[str], name: str) -> Cal
 
 
 def test_a_row_that_is_not_held_is_never_another_row() -> None:
-    held = HeldRows(np.array([2, 5]), np.float32([[2.0], [5.0]]))
+    held = HeldRows(np.array([2, 5]), np.array([[2.0], [5.0]], np.float32))
     assert held[np.array([5, 2, 5])].ravel().tolist() == [5, 2, 5]
     for missing in (0, 3, 9):
         with pytest.raises(IndexError):

@@ -9,6 +9,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 import zarr
+from tests.support.plain_zarr import open_array, read_array
 
 from kcd_stores import (
     CorruptStoreError,
@@ -32,7 +33,7 @@ def logits_of(view: int, block: int) -> np.ndarray:
     """Logits that say where they belong, exact in float16."""
     rows = LAYOUT.rows(block)
     base = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
-    return base + np.float32([0.25, 0.5, -0.75]) + 100 * view
+    return base + np.array([0.25, 0.5, -0.75], np.float32) + 100 * view
 
 
 def create(path: Path | Location, encoding: str = "float32", **settings: float) -> KnowledgeWriter:
@@ -48,7 +49,7 @@ def fill(writer: KnowledgeWriter) -> KnowledgeStore:
 @pytest.mark.parametrize("encoding", ["float32", "float16"])
 def test_zarr_alone_reads_the_logits(tmp_path: Path, encoding: str) -> None:
     fill(create(tmp_path / "store.zarr", encoding))
-    plain = zarr.open(str(tmp_path / "store.zarr"), mode="r")["logits"]
+    plain = read_array(tmp_path / "store.zarr", "logits")
     assert plain.shape == (2, 10, 3)
     assert plain.dtype == encoding
     np.testing.assert_array_equal(plain[1, 4:8], logits_of(1, 1))
@@ -92,14 +93,14 @@ def test_two_stores_share_an_identity_only_when_they_hold_the_same(tmp_path: Pat
 
 def test_missing_is_never_zero(tmp_path: Path) -> None:
     store = create(tmp_path / "store.zarr").store
-    assert np.isnan(zarr.open(str(store.path), mode="r")["logits"][:]).all()
+    assert np.isnan(read_array(store.path, "logits")).all()
     with pytest.raises(IncompleteStoreError, match="view 0, block 0"):
         store.read_view(0)
 
 
 def test_data_without_a_record_is_not_read(tmp_path: Path) -> None:
     store = fill(create(tmp_path / "store.zarr"))
-    zarr.open(str(store.path), mode="r+")["complete"][1, 2] = 0
+    open_array(store.path, "complete", "r+")[1, 2] = 0
     store.read_rows(1, 0, 8)  # the blocks before it are whole
     with pytest.raises(IncompleteStoreError, match="view 1, block 2"):
         store.read_view(1)

@@ -21,7 +21,7 @@ PLAN = Plan(
     samples=6,
     kept=np.array([0, 1, 2, 3]),
     partner=np.array([NO_PARTNER, 5, 4, NO_PARTNER]),
-    epsilon=np.float32([0, 0.25, 0, 0]),
+    epsilon=np.array([0, 0.25, 0, 0], np.float32),
 )
 
 

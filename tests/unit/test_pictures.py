@@ -84,7 +84,7 @@ def test_a_random_box_is_torchvisions_crop_of_the_same_parameters(root: Path) ->
         with Image.open(path) as file:
             picture = file.convert("RGB")
         for view in (0, 5):
-            parameters = augment.parameters(np.array([sample]), view, picture.height, picture.width)  # type: ignore[attr-defined]  # of this one
+            parameters = augment.parameters(np.array([sample]), view, picture.height, picture.width)
             top, left, height, width, flip = parameters[:, 0].tolist()
             expected = functional.resized_crop(picture, top, left, height, width, [32, 32])
             expected = functional.horizontal_flip(expected) if flip else expected
@@ -227,7 +227,12 @@ def test_the_fingerprint_is_read_from_the_cache_until_a_file_changes(
 ) -> None:
     read: list[Path] = []
     digest = pictures._file_digest
-    monkeypatch.setattr(pictures, "_file_digest", lambda path: read.append(path) or digest(path))
+
+    def noting(path: Path) -> bytes:
+        read.append(path)
+        return digest(path)
+
+    monkeypatch.setattr(pictures, "_file_digest", noting)
     first = load(root).description["fingerprint"]
     assert len(read) == 2 * EACH
     assert load(root).description["fingerprint"] == first

@@ -213,7 +213,7 @@ def test_the_same_knowledge_extracted_twice_is_paid_twice_but_not_warned_of() ->
 
 
 def test_a_run_from_labels_alone_is_warned_of_only_for_what_reaches_it() -> None:
-    labels_only = {"method": "none"}
+    labels_only: dict[str, Any] = {"method": "none"}
     assert store_warnings(find_stores([run("a"), run("n", store=OTHER_TEACHER, **labels_only)])) == []
     (warning,) = store_warnings(find_stores([run("a"), run("n", store=OTHER_DATA, **labels_only)]))
     assert "dataset.fingerprint" in warning

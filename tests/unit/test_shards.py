@@ -22,7 +22,7 @@ from kcd_stores.encodings import ENCODINGS
 from kcd_stores.streaming.rows import read_whole
 
 LAYOUT = Layout(views=2, samples=300, classes=12, block_rows=128, chunk_rows=16)  # the last shard and chunk not full
-SETTINGS = {"int8": {"low": -30.0, "high": 40.0}, "topk": {"k": 3}}
+SETTINGS: dict[str, dict[str, float]] = {"int8": {"low": -30.0, "high": 40.0}, "topk": {"k": 3}}
 
 
 def make(path: Path, name: str) -> KnowledgeStore:

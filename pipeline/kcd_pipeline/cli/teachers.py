@@ -6,7 +6,8 @@ import click
 
 from kcd_pipeline.cli.options import takes_config
 from kcd_pipeline.config import Config, load_config
-from kcd_pipeline.progress import human_bytes, human_seconds
+from kcd_pipeline.progress import human_seconds
+from kcd_stores import human_bytes
 
 if TYPE_CHECKING:  # at run time this would load torch
     from kcd_pipeline.extraction import Cluster

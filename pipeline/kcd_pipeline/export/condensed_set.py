@@ -12,7 +12,7 @@ from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.progress import progress_bar
 from kcd_pipeline.recipe_store.origin import encoding_settings
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder, read_condensing_config
 from kcd_stores import (
     NO_PARTNER,
     CondensedRows,
@@ -60,7 +60,7 @@ class CondensedSet:
 
     def __init__(self, run: Path, *, stage: int | None, source: str | None) -> None:
         folder = RunFolder(run)
-        self.config = parse_config(folder.read_condensing_config(asked_by="RUN"), source=str(folder.config))
+        self.config = parse_config(read_condensing_config(folder, asked_by="RUN"), source=str(folder.config))
         self.plan = _plan(folder, stage)
         self.store = _source(folder, self.config, source)
         self.space = "pair" if self.config.condense.perturb == "pair" else self.config.condense.space

@@ -74,7 +74,11 @@ class Extractor:
         of: dict[str, float] = {}
         if wanted.features_encoding == "int8":
             of["low"], of["high"] = widened_range(self._seen[:, classes:])
-        return WithFeatures(logits=encoding, of=make_encoding(wanted.features_encoding, **of), extra=self._tap.width)
+        return WithFeatures(
+            logit_encoding=encoding,
+            feature_encoding=make_encoding(wanted.features_encoding, **of),
+            feature_columns=self._tap.width,
+        )
 
     @cached_property
     def _seen(self) -> NDArray[np.float32]:

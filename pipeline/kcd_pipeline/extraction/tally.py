@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rich.progress import Progress, TaskID
 
-from kcd_pipeline.progress import human_seconds, log_line, progress_bar
+from kcd_pipeline.progress import human_seconds, progress_bar, say_progress
 from kcd_stores import Layout
 
 
@@ -35,7 +35,7 @@ class Tally:
         if not self._left[view] and self._made < self._total:
             rate = self._made / (time.perf_counter() - self._began)
             left = human_seconds((self._total - self._made) / rate)
-            log_line(f"view {view + 1}/{self._layout.views} done: {rate:,.0f} rows/s, {left} to go")
+            say_progress(f"view {view + 1}/{self._layout.views} done: {rate:,.0f} rows/s, {left} to go")
 
 
 @contextmanager

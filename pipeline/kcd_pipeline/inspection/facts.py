@@ -14,8 +14,7 @@ from kcd_pipeline.config.variants import variant_words
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.inspection.printing import print_run, print_store
 from kcd_pipeline.report.collect.costs import cost, stages_told
-from kcd_pipeline.report.collect.runs import read_epochs, read_settings
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder, read_epochs, read_settings
 from kcd_stores import KnowledgeStore, Location, PlanStore, ValueStore, is_condensed
 
 READINGS = 3  # of which the fastest counts

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kcd_pipeline.progress import human_bytes
 from kcd_pipeline.report.render.table import new_table, print_line, print_table
 from kcd_pipeline.report.wording import NOTHING, count, duration, percent
+from kcd_stores import human_bytes
 from kcd_stores.knowledge.description import flatten
 
 

@@ -13,7 +13,7 @@ from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import model_for
 from kcd_pipeline.models.external import is_published
 from kcd_pipeline.models.weights import parameter_count, save_weights
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder, claim_folder
 from kcd_pipeline.teacher.description import describe_teacher, describe_training_data
 from kcd_pipeline.training.device import seed_torch
 from kcd_pipeline.training.epoch import EpochResult, label_objective
@@ -124,7 +124,7 @@ def _claim(folder: RunFolder, config: Config, dataset: Dataset, *, overwrite: bo
     plain = config.plain()
     relevant = {section: plain[section] for section in SECTIONS}
     origin = {"dataset": dataset.description["fingerprint"]}
-    folder.claim(relevant, origin, resume=folder.exists and not overwrite, overwrite=overwrite)
+    claim_folder(folder, relevant, origin, resume=folder.exists and not overwrite, overwrite=overwrite)
 
 
 def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer) -> dict[str, Any]:

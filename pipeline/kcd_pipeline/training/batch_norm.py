@@ -94,7 +94,7 @@ class _Normalise(torch.autograd.Function):
 def synchronise_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
     """Replace every batch norm of `model` by one over all ranks, with the same parameters, buffers and keys."""
     if device.type == "cuda":
-        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # torch's hints lack it
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return converted
     for name, module in list(model.named_children()):
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from rich.progress import Progress
 
 from kcd_pipeline.condensation import Perturbation
-from kcd_pipeline.progress import human_seconds, log_line, progress_bar, say
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.progress import human_seconds, progress_bar, say, say_progress
+from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.checkpoint import load_checkpoint
 from kcd_pipeline.training.epoch import EpochResult, Part
 from kcd_pipeline.training.recorder import RunRecorder
@@ -150,7 +150,7 @@ class EpochProgress:
         left = human_seconds(whole * (self._epochs - epoch - 1))
         self._bar.update(self._task, note=f"{done}, about {left} to go")
         rate = len(result.order) / training
-        log_line(f"{self._title(epoch)}: {done}, {rate:,.0f} img/s, {left} to go")
+        say_progress(f"{self._title(epoch)}: {done}, {rate:,.0f} img/s, {left} to go")
 
     def _title(self, epoch: int) -> str:
         return f"{self._name} epoch {epoch + 1}/{self._epochs}"

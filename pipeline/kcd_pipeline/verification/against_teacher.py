@@ -102,14 +102,14 @@ def _distances(
     classes = store.layout.classes
     p, q = (np.exp(log_softmax(part[:, :classes])) for part in (again, stored))
     distances = np.abs(p - q).sum(axis=1) / 2
-    if store.encoding.extra:
+    if store.encoding.feature_columns:
         distances = np.maximum(distances, _apart(again[:, classes:], stored[:, classes:]))
     return distances
 
 
 def _through(encoding: Encoding, fresh: NDArray[Any], view: int, rows: NDArray[np.int64]) -> NDArray[Any]:
     """`fresh[n, C]` as they are read back once laid down as `rows[n]`, row by row: what is drawn depends on it."""
-    classes = fresh.shape[1] - encoding.extra
+    classes = fresh.shape[1] - encoding.feature_columns
     again = []
     for row, place in zip(fresh, rows, strict=True):
         parts = encoding.encode(row[None].astype(np.float32), view=view, first=int(place))

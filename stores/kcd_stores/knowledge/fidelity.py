@@ -46,7 +46,7 @@ def measure_fidelity(rows: NDArray[np.float32], encoding: Encoding) -> Fidelity:
 
     With an encoding of features, rows are `[n, C + D]`: the bytes of the features count, their values are not compared.
     """
-    count, classes = len(rows), rows.shape[1] - encoding.extra
+    count, classes = len(rows), rows.shape[1] - encoding.feature_columns
     layout = choose_layout(views=1, samples=count, classes=classes, row_bytes=row_bytes(encoding, classes))
     with tempfile.TemporaryDirectory() as scratch:
         writer = KnowledgeWriter.create(Path(scratch) / "trial.zarr", layout=layout, encoding=encoding, made_from={})

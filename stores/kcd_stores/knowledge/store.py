@@ -167,7 +167,7 @@ class KnowledgeStore:
     @property
     def columns(self) -> int:
         """Numbers in a row: C, and D more if features are read too."""
-        return self.layout.classes + self.encoding.extra
+        return self.layout.classes + self.encoding.feature_columns
 
     @property
     def row_bytes(self) -> int:

@@ -1,6 +1,5 @@
 """From run folders to records: what a report reads of each run, checked."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import Any
 from kcd_pipeline.config.variants import variant_words
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.report.collect.costs import Cost, cost, stages_told
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder, read_epochs, read_settings, require_run
 from kcd_stores import PlanStore
 
 # keys of summary.json that a report cannot do without
@@ -181,57 +180,3 @@ def read_run(path: Path) -> RunRecord:
     except (OSError, ValueError) as error:
         raise UserError(f"{folder.summary} cannot be read as JSON ({error}). Restore it from a copy.") from error
     return RunRecord(label=path.resolve().name, path=path, config=config, summary=summary, metrics=metrics)
-
-
-def require_run(path: Path) -> RunFolder:
-    """The folder at `path`, which must be that of a run.
-
-    Raises
-    ------
-    UserError
-        If it is missing or something else.
-    """
-    folder = RunFolder(path)
-    if not path.exists():
-        raise UserError(
-            f"there is no run at {path} (in {Path.cwd()}). Give the folders that `kcd-pipeline distill` made."
-        )
-    if not folder.exists:
-        found = "a knowledge store or part of one" if (path / "zarr.json").is_file() else "something else"
-        what = f"{found}: no config.yaml lies in it" if path.is_dir() else "a file, not a folder"
-        raise UserError(
-            f"{path} is not the folder of a run but {what}. Give the folders that `kcd-pipeline distill` made."
-        )
-    return folder
-
-
-def read_settings(folder: RunFolder) -> dict[str, Any]:
-    """The resolved config of a run, of a student or of a teacher.
-
-    Raises
-    ------
-    UserError
-        If it is not that.
-    """
-    config: Any = folder.read_config()  # a file that others may have written: it can hold anything
-    for part in ("teacher", "student", "distill") if isinstance(config, dict) and "student" in config else ("teacher",):
-        if not (isinstance(config, dict) and isinstance(config.get(part), dict)):
-            raise UserError(
-                f"{folder.config} is not the config of a run: it has no section '{part}'. "
-                f"Give the folders that `kcd-pipeline distill` made."
-            )
-    return dict(config)
-
-
-def read_epochs(folder: RunFolder) -> list[dict[str, Any]]:
-    """The metrics of a run, one mapping an epoch.
-
-    Raises
-    ------
-    UserError
-        If they are damaged.
-    """
-    try:
-        return folder.read_metrics()
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{folder.metrics} is damaged: {error}. Restore it from a copy, or run it again.") from error

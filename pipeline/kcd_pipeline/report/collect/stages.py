@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
 from kcd_stores import Plan, PlanStore, ValueStore
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -10,14 +10,9 @@ from typing import Any
 from kcd_pipeline.report.collect.runs import RunRecord
 from kcd_pipeline.report.compute.stores import store_key
 from kcd_pipeline.report.wording import short
-from kcd_pipeline.runs.folder import MOVABLE
+from kcd_pipeline.runs import MOVABLE_KEYS
 from kcd_stores.knowledge.description import flatten
 
-# Where things lie is no part of an experiment; what the store and the test set are is compared by their fingerprints.
-ELSEWHERE = {f"{section}.{key}" for section, keys in MOVABLE.items() for key in keys} | {
-    "store.path",
-    "teacher.weights",
-}
 # Where keys begin that a method makes nothing of
 IGNORED = {
     "none": ("condense.", "distill.loss.", "distill.temperature", "distill.ce_weight", "distill.kd_weight"),
@@ -95,7 +90,7 @@ def experiment(run: RunRecord) -> dict[str, Any]:
     return {
         key: value
         for key, value in flatten(run.config).items()
-        if key != "seed" and key not in ELSEWHERE and not key.startswith(ignored)
+        if key != "seed" and key not in MOVABLE_KEYS and not key.startswith(ignored)
     }
 
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from kcd_pipeline import __version__
 from kcd_pipeline.files import write_whole
-from kcd_pipeline.progress import human_bytes
 from kcd_pipeline.report import wording
 from kcd_pipeline.report.collect.stages import StageValues, read_stages
 from kcd_pipeline.report.compute.comparison import Comparison
@@ -23,7 +22,7 @@ from kcd_pipeline.report.compute.groups import Group, seeds_told
 from kcd_pipeline.report.compute.stores import StoreUse, saving
 from kcd_pipeline.report.render import figures
 from kcd_pipeline.report.render.pictures import Datasets, Gallery, gallery
-from kcd_stores import ValueStore
+from kcd_stores import ValueStore, human_bytes
 from kcd_stores.knowledge.description import flatten
 
 OPEN_GALLERIES = 3  # more experiments than this: all but the first are folded away

@@ -8,12 +8,12 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from kcd_pipeline.progress import human_bytes
 from kcd_pipeline.report.collect.runs import RunRecord
 from kcd_pipeline.report.compute.comparison import Comparison
 from kcd_pipeline.report.compute.groups import seeds_told
 from kcd_pipeline.report.compute.stores import StoreUse, saving
 from kcd_pipeline.report.wording import NOTHING, count, duration, kept, mean_and_spread, percent, rounded
+from kcd_stores import human_bytes
 
 SPARE = ("epochs", "seed", "student", "store", "time", "kept")  # given up in this order on a narrow terminal
 ROOMY = 10_000  # characters: nothing is folded

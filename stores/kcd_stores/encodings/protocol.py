@@ -1,4 +1,4 @@
-"""What an encoding is: which arrays a block of logits becomes, and how they become logits again.
+"""The contract of an encoding: the arrays that rows become in a store, and the way back.
 
 Letters: V views, N samples, C classes, n rows of one block.
 """
@@ -14,28 +14,28 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 @dataclass(frozen=True, kw_only=True)
 class ArraySpec:
-    """One zarr array of a store, `[V, N, *width]`.
+    """One zarr array of a store, of shape `[V, N, *width]`.
 
     Attributes
     ----------
     name
-        Of the array in the group.
+        Name of the array in the zarr group.
     dtype
-        What `zarr.open` says its elements are.
+        Dtype of the elements, as `zarr.open` shows them.
     width
-        Its shape behind views and samples.
+        Shape of the elements of one row.
     fill
-        What an unwritten element reads as; never a value that could be taken for data.
+        Value that is read where nothing was written. It is never a value that data can have.
     packed
-        Bytes an element has when it reaches the compressor, after `filters`.
+        Bytes of one element when it reaches the compressor, that is, after `filters`.
     filters
-        Array-to-array codecs.
+        The array-to-array codecs.
     rounding
-        The numcodecs codec of `filters`, where it loses something.
+        The numcodecs codec among `filters` that loses precision, or None.
     table
-        What each packed value means, in `dtype`, where `filters` make one of them: the codec's own decoding of all.
+        The decoded value of each packed value, in `dtype`, where an element is packed into one byte; else None.
     limit
-        Of class ids: all must be below it.
+        The number of classes, where elements are class ids; else None.
     """
 
     name: str
@@ -62,79 +62,92 @@ class ArraySpec:
         ]
 
     def rounded(self, part: NDArray[Any]) -> NDArray[Any]:
-        """`part` as it will be read: what `filters` leave of it."""
+        """Return the elements that a store returns after `part[n, *width]` was written to it."""
         if self.rounding is None:
             return part
         read = self.rounding.decode(self.rounding.encode(np.ascontiguousarray(part)))
         return np.asarray(read).view(self.dtype).reshape(part.shape)
 
     def is_data(self, part: NDArray[Any]) -> bool:
-        """Whether all elements of `part` can be data: finite, or ids of classes that exist."""
+        """Return True if all elements of `part` can be data: finite numbers, or ids of classes that exist."""
         if self.limit is not None:
             return bool(part.max() < self.limit)
-        bits = part.view(f"u{part.dtype.itemsize}")  # finite if not all bits of the exponent are set
+        bits = part.view(f"u{part.dtype.itemsize}")  # a float is finite unless all bits of its exponent are set
         exponent = bits.dtype.type({2: 0x7C00, 4: 0x7F800000}[part.dtype.itemsize])
         return bool((bits & exponent).max() < exponent)
 
 
 class Encoding(Protocol):
-    """A way to lay logits down, and its settings.
-
-    Attributes
-    ----------
-    extra
-        Columns that rows have behind their C logits: 0, but where features are kept with them.
-    """
-
-    @property
-    def extra(self) -> int: ...
+    """A way to store rows, with its settings. A row has C logits, and `feature_columns` features behind them."""
 
     @property
     def name(self) -> str:
-        """The word used in `store.encoding`."""
+        """The name by which `make_encoding` knows it."""
+        ...
+
+    @property
+    def feature_columns(self) -> int:
+        """The number of features in a row; 0 if rows are logits alone."""
         ...
 
     def settings(self) -> dict[str, Any]:
-        """What `decode` depends on beside the data, as JSON; `make_encoding(name, **settings)` gives it back."""
+        """Return the settings of the logits, as JSON: `make_encoding(name, **settings)` makes the same encoding."""
         ...
 
     def arrays(self, classes: int) -> tuple[ArraySpec, ...]:
-        """The arrays of a store of C classes.
+        """Return the arrays of a store with that many classes.
 
         Raises
         ------
         ValueError
-            If the settings do not fit that many classes.
+            If the settings do not fit the number of classes.
         """
         ...
 
-    def encode(self, logits: NDArray[np.float32], *, view: int, first: int) -> dict[str, NDArray[Any]]:
-        """`logits[n, C]` float32 of samples `first, first + 1, ...` in their `view`, as array elements by name.
+    def encode(self, rows: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
+        """Encode rows of neighbouring samples.
+
+        Parameters
+        ----------
+        rows
+            `[n, C + feature_columns]` float32.
+        view
+            The view that they are rows of.
+        first
+            The sample of the first row.
+
+        Returns
+        -------
+        dict
+            The elements `[n, *width]` of each array, by its name.
 
         Raises
         ------
         ValueError
-            If a logit cannot be held; the message says which.
+            If a number is outside the range of the encoding; the message says which one.
         """
         ...
 
     def decode(self, parts: dict[str, NDArray[Any]], classes: int) -> NDArray[Any]:
-        """Array elements by name, as logits `[n, C]` in a floating dtype."""
+        """Return the rows `[n, C + feature_columns]`, in a floating dtype, from elements of each array by its name."""
         ...
 
 
 def row_bytes(encoding: Encoding, classes: int) -> int:
-    """Bytes of one row before the compressor: what a store takes at the most, but for padding and headers."""
+    """Return the bytes of one encoded row before compression: about the most that it can take in a store."""
     return sum(spec.packed * math.prod(spec.width) for spec in encoding.arrays(classes))
 
 
 def id_dtype(classes: int) -> np.dtype[Any]:
-    """The smallest unsigned integer that holds every class id and, beside them, its own largest value as 'none'."""
+    """Return the smallest unsigned dtype that holds all class ids, and one more value that stands for no class.
+
+    The value for no class is the largest one of the dtype.
+    """
     return next(np.dtype(f"u{size}") for size in (1, 2, 4) if classes <= np.iinfo(f"u{size}").max)
 
 
 def out_of_range(logits: NDArray[np.float32], low: float, high: float) -> str | None:
-    """Where a logit lies outside `[low, high]`, in words, or None."""
+    """Return a sentence about the first of the `logits[n, C]` outside `[low, high]`; None if there is no such logit."""
     beyond = (logits < low) | (logits > high)
     if not beyond.any():
         return None
