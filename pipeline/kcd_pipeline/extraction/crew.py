@@ -24,7 +24,7 @@ from kcd_pipeline.extraction.tally import tally
 from kcd_pipeline.extraction.worker import Job, JobPlugin, Made, facts, make_block, report, sees
 from kcd_pipeline.models.weights import load_weights
 from kcd_pipeline.progress import say
-from kcd_stores import KnowledgeWriter, Location, StoreError
+from kcd_stores import KnowledgeWriter, StoreError, open_storage
 
 LIBRARIES = ("kcd-pipeline", "torch", "torchvision", "numpy", "pillow", "zarr", "numcodecs")
 AHEAD = 512  # blocks handed to the scheduler at a time: more than workers there are, less than a scheduler feels
@@ -142,11 +142,11 @@ def _require_same_libraries(client: Client) -> None:
 
 def _for_workers(config: Config, cluster: Cluster) -> Config:
     """The recipe as workers in other folders read it."""
-    location, weights = Location.of(config.store.path), config.teacher.weights
+    weights = config.teacher.weights
     changed = {
         "data": {"root": config.data.root.absolute()},
         "teacher": {"weights": weights.absolute() if weights.is_file() else weights},
-        "store": {"path": str(location.path.absolute()) if location.is_local else config.store.path},
+        "store": {"path": open_storage(config.store.path).absolute_name},
         "run": {"threads": cluster.threads(config.run.threads)},
     }
     sections = {name: getattr(config, name).model_copy(update=update) for name, update in changed.items()}

@@ -14,10 +14,11 @@ from kcd_stores import (
     Fidelity,
     KnowledgeStore,
     KnowledgeWriter,
-    Location,
+    Storage,
     is_condensed,
     measure_fidelity,
     one_writer,
+    open_storage,
     row_bytes,
 )
 
@@ -44,18 +45,18 @@ def extract_teacher(config: Config, *, overwrite: bool = False, cluster: Cluster
     FailedError
         If a logit is not finite, or the cluster is lost.
     """
-    location = Location.of(config.store.path)
-    location.require_writable()
-    location.is_vacant()  # a server that cannot be reached, before the teacher is loaded
+    storage = open_storage(config.store.path)
+    storage.require_writable()
+    storage.is_vacant()  # a server that cannot be reached, before the teacher is loaded
     if cluster is None:
         extractor = Extractor(config)
-        with one_writer(location):
+        with one_writer(storage):
             return _extract(extractor, Here(extractor), overwrite=overwrite)
     from kcd_pipeline.extraction.crew import enlisted  # dask.distributed takes a second to load
 
     with cluster.client() as client:  # first, for it may not be there
         extractor = Extractor(config)
-        with one_writer(location), enlisted(client, cluster, extractor) as crew:
+        with one_writer(storage), enlisted(client, cluster, extractor) as crew:
             return _extract(extractor, crew, overwrite=overwrite)
 
 
@@ -76,38 +77,38 @@ def _extract(extractor: Extractor, maker: Maker, *, overwrite: bool) -> Extracti
 
 def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeWriter:
     config = extractor.config
-    location = Location.of(config.store.path)
+    storage = open_storage(config.store.path)
     origin = extractor.origin()
-    vacant = location.is_vacant()
+    vacant = storage.is_vacant()
     if vacant or overwrite:
         if not vacant:
             # a teacher that fails at once, or an augmentation that does not fit, must not cost the store that is there
             extractor.logits(0, range(min(config.store.batch_size, len(extractor.dataset.train))))
         layout = extractor.layout()
         encoding = extractor.encoding
-        _require_space(location, layout.views * layout.samples * row_bytes(encoding, layout.classes))
+        _require_space(storage, layout.views * layout.samples * row_bytes(encoding, layout.classes))
         origin["teacher"]["test_accuracy"] = extractor.test_accuracy()
         fidelity = vars(_measured(extractor, encoding))
         return KnowledgeWriter.create(
-            location, layout=layout, encoding=encoding, made_from=origin, fidelity=fidelity, overwrite=overwrite
+            storage, layout=layout, encoding=encoding, made_from=origin, fidelity=fidelity, overwrite=overwrite
         )
-    writer = KnowledgeWriter.open(location)
+    writer = KnowledgeWriter.open(storage)
     store = writer.store
     if is_condensed(store):
         raise UserError(
-            f"the store at {location} is the condensed set of a run, which `kcd-pipeline condense` makes and no "
+            f"the store at {storage} is the condensed set of a run, which `kcd-pipeline condense` makes and no "
             f"teacher can add to. Set store.path to another place, or give --overwrite to replace it."
         )
     store.require_made_from(origin | {"encoding": wanted_encoding(config.store)})
     if store.features is not None and not config.store.features:
         raise UserError(
-            f"the store at {location} holds features, but store.features is false: what is added to it must have them "
+            f"the store at {storage} holds features, but store.features is false: what is added to it must have them "
             f"too. Set store.features to true, or store.path to another store."
         )
     if config.store.views > store.layout.views:
         say(f"growing the store from {store.layout.views} to {config.store.views} views")
         more = (config.store.views - store.layout.views) * store.layout.samples
-        _require_space(location, more * row_bytes(store.encoding, store.layout.classes))
+        _require_space(storage, more * row_bytes(store.encoding, store.layout.classes))
         return writer.grow(config.store.views)
     return writer
 
@@ -120,9 +121,9 @@ def _measured(extractor: Extractor, encoding: Encoding) -> Fidelity:
         raise FailedError(f"nothing was written to {extractor.config.store.path}: {error}") from error
 
 
-def _require_space(location: Location, needed: int) -> None:
+def _require_space(storage: Storage, needed: int) -> None:
     """Refuse a store that cannot fit, before the teacher has run for it."""
-    limit = location.free()
+    limit = storage.free_space()
     if limit is None:
         return
     place, free = limit

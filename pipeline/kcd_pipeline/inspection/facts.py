@@ -15,7 +15,7 @@ from kcd_pipeline.errors import UserError
 from kcd_pipeline.inspection.printing import print_run, print_store
 from kcd_pipeline.report.collect.costs import cost, stages_told
 from kcd_pipeline.runs import RunFolder, read_epochs, read_settings
-from kcd_stores import KnowledgeStore, Location, PlanStore, ValueStore, is_condensed
+from kcd_stores import FolderStorage, KnowledgeStore, PlanStore, ValueStore, is_condensed, open_storage
 
 READINGS = 3  # of which the fastest counts
 READ_BYTES = 64 * 1024 * 1024
@@ -31,13 +31,13 @@ def inspect(where: str | Path, *, as_json: bool) -> None:
     StoreError
         If it is a store that cannot be read.
     """
-    location = Location.of(where)
-    if location.is_local and RunFolder(location.path).exists:
-        facts, show = describe_run(RunFolder(location.path)), print_run
-    elif not location.is_local or _kind(location.path) == "knowledge":
-        facts, show = describe_store(KnowledgeStore.open(location)), print_store
+    storage = open_storage(where)
+    if isinstance(storage, FolderStorage) and RunFolder(storage.path).exists:
+        facts, show = describe_run(RunFolder(storage.path)), print_run
+    elif not isinstance(storage, FolderStorage) or _kind(storage.path) == "knowledge":
+        facts, show = describe_store(KnowledgeStore.open(storage)), print_store
     else:
-        raise UserError(_neither(location.path))
+        raise UserError(_neither(storage.path))
     if as_json:
         click.echo(json.dumps(facts, indent=2, allow_nan=False))
     else:
@@ -112,7 +112,7 @@ def _reading_speed(store: KnowledgeStore) -> dict[str, Any] | None:
         return None
     view, block = (int(part) for part in np.argwhere(complete)[0])
     stop = block + 1
-    while store.location.is_local and stop < layout.blocks and complete[view, stop]:
+    while isinstance(store.storage, FolderStorage) and stop < layout.blocks and complete[view, stop]:
         if (layout.rows(stop).stop - layout.rows(block).start) * store.row_bytes > READ_BYTES:
             break
         stop += 1

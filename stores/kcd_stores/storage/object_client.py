@@ -26,10 +26,11 @@ T = TypeVar("T")
 
 
 class ObjectClient:
-    """A client of the objects below one URL; every method but `size` and `get` raises FileNotFoundError for a missing one.
+    """A client of the objects below one URL.
 
     A request that fails (a lost connection, no answer for half of `retry_seconds`, a 5xx or 429) is tried again, at
-    growing intervals, until `retry_seconds` are over. Then all methods raise what `client_errors_in_words` raises.
+    growing intervals, until `retry_seconds` are over. Then all methods raise what `client_errors_in_words` raises. A
+    missing object is a FileNotFoundError, unless a method says otherwise.
 
     Attributes
     ----------

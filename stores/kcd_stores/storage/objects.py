@@ -68,7 +68,7 @@ class ObjectStorage:
         with ThreadPoolExecutor(max_workers=self.parallel_reads) as pool:
             return [size for size in pool.map(self.client.size, names) if size is not None]
 
-    def free_space(self) -> None:
+    def free_space(self) -> tuple[Path, int] | None:
         return None
 
     # --- reading ------------------------------------------------------------------------------------------
