@@ -22,8 +22,7 @@ import torch
 
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.extraction import Cluster, extract_teacher
-from kcd_pipeline.models import build_model
-from kcd_pipeline.models.weights import save_weights
+from kcd_pipeline.models import build_model, save_weights
 from kcd_stores.knowledge.ledger import LockedLedgerWriter
 
 

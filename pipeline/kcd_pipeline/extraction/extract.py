@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.extraction.blocks import Here, Maker
+from kcd_pipeline.extraction.blocks import RANGE_ADVICE, BlockMaker, LocalMaker
 from kcd_pipeline.extraction.cluster import Cluster
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.progress import say
@@ -14,6 +14,7 @@ from kcd_stores import (
     Fidelity,
     KnowledgeStore,
     KnowledgeWriter,
+    OutOfRangeError,
     Storage,
     is_condensed,
     measure_fidelity,
@@ -51,16 +52,16 @@ def extract_teacher(config: Config, *, overwrite: bool = False, cluster: Cluster
     if cluster is None:
         extractor = Extractor(config)
         with one_writer(storage):
-            return _extract(extractor, Here(extractor), overwrite=overwrite)
-    from kcd_pipeline.extraction.crew import enlisted  # dask.distributed takes a second to load
+            return _extract(extractor, LocalMaker(extractor), overwrite=overwrite)
+    from kcd_pipeline.extraction.cluster_maker import open_cluster_maker  # dask.distributed takes a second to load
 
-    with cluster.client() as client:  # first, for it may not be there
+    with cluster.connect() as client:  # first, for it may not be there
         extractor = Extractor(config)
-        with one_writer(storage), enlisted(client, cluster, extractor) as crew:
-            return _extract(extractor, crew, overwrite=overwrite)
+        with one_writer(storage), open_cluster_maker(client, cluster, extractor) as maker:
+            return _extract(extractor, maker, overwrite=overwrite)
 
 
-def _extract(extractor: Extractor, maker: Maker, *, overwrite: bool) -> Extraction:
+def _extract(extractor: Extractor, maker: BlockMaker, *, overwrite: bool) -> Extraction:
     config = extractor.config
     writer = _open_or_create(extractor, overwrite=overwrite)
     store = writer.store
@@ -83,7 +84,7 @@ def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeWriter
     if vacant or overwrite:
         if not vacant:
             # a teacher that fails at once, or an augmentation that does not fit, must not cost the store that is there
-            extractor.logits(0, range(min(config.store.batch_size, len(extractor.dataset.train))))
+            extractor.rows(0, range(min(config.store.batch_size, len(extractor.dataset.train))))
         layout = extractor.layout()
         encoding = extractor.encoding
         _require_space(storage, layout.views * layout.samples * row_bytes(encoding, layout.classes))
@@ -116,9 +117,10 @@ def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeWriter
 def _measured(extractor: Extractor, encoding: Encoding) -> Fidelity:
     """The encoding on some of this teacher's logits, before anything is written."""
     try:
-        return measure_fidelity(extractor.trial(FIDELITY_ROWS, 1), encoding)
+        return measure_fidelity(extractor.trial_rows(FIDELITY_ROWS, 1), encoding)
     except ValueError as error:
-        raise FailedError(f"nothing was written to {extractor.config.store.path}: {error}") from error
+        advice = f". {RANGE_ADVICE}" if isinstance(error, OutOfRangeError) else ""
+        raise FailedError(f"nothing was written to {extractor.config.store.path}: {error}{advice}") from error
 
 
 def _require_space(storage: Storage, needed: int) -> None:
