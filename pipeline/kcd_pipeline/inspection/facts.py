@@ -12,7 +12,7 @@ from kcd_pipeline.errors import UserError
 from kcd_pipeline.inspection.reading_speed import measure_reading
 from kcd_pipeline.report.collect import read_stage_facts, training_cost
 from kcd_pipeline.runs import RunFolder, read_epochs, read_settings
-from kcd_stores import KnowledgeStore, Location, ValueStore, is_condensed
+from kcd_stores import FolderStorage, KnowledgeStore, ValueStore, is_condensed, open_storage
 
 
 def read_facts(where: str | Path) -> dict[str, Any]:
@@ -25,12 +25,14 @@ def read_facts(where: str | Path) -> dict[str, Any]:
     StoreError
         If it is a store that cannot be read.
     """
-    location = Location.of(where)
-    if location.is_local and RunFolder(location.path).exists:
-        return run_facts(RunFolder(location.path))
-    if not location.is_local or _zarr_kind(location.path) == "knowledge":
-        return store_facts(KnowledgeStore.open(location))
-    raise UserError(_why_neither(location.path))
+    storage = open_storage(where)
+    if not isinstance(storage, FolderStorage):
+        return store_facts(KnowledgeStore.open(storage))
+    if RunFolder(storage.path).exists:
+        return run_facts(RunFolder(storage.path))
+    if _zarr_kind(storage.path) == "knowledge":
+        return store_facts(KnowledgeStore.open(storage))
+    raise UserError(_why_neither(storage.path))
 
 
 def _zarr_kind(path: Path) -> str | None:

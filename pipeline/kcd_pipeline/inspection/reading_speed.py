@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kcd_stores import KnowledgeStore
+from kcd_stores import FolderStorage, KnowledgeStore
 
 REPEATS = 3  # the fastest of them counts
 LARGEST_READING = 64 * 1024 * 1024  # bytes of decoded rows
@@ -38,7 +38,7 @@ def _span(store: KnowledgeStore, complete: np.ndarray) -> tuple[int, int, int]:
     layout = store.layout
     view, block = (int(part) for part in np.argwhere(complete)[0])
     stop = block + 1
-    while store.location.is_local and stop < layout.blocks and complete[view, stop]:
+    while isinstance(store.storage, FolderStorage) and stop < layout.blocks and complete[view, stop]:
         if (layout.rows(stop).stop - layout.rows(block).start) * store.row_bytes > LARGEST_READING:
             break
         stop += 1
