@@ -47,7 +47,7 @@ from kcd_pipeline.condensation.scoring import lazy_values
 from kcd_pipeline.condensation.vaks import partition
 from kcd_pipeline.config import CondenseConfig
 from kcd_stores import NO_PARTNER, Plan, ValueStore, parse_bytes
-from kcd_stores.runs.values import CHUNK
+from kcd_stores.runs.values import LARGEST_CHUNK
 
 ALPHA, KEEP = 0.03, 0.7
 BEFORE = {"one stage": 1.0, "six stages": 0.76}  # fraction that the stage before kept
@@ -151,7 +151,9 @@ def argsorts(scores: np.ndarray) -> dict[str, dict[str, float]]:
 
 def in_memory(samples: int, memory: int, rounds: int) -> bool:
     value, frequency = make_values(samples)
-    lazy_value, lazy_frequency = (da.from_array(array, chunks=CHUNK, name=False) for array in (value, frequency))
+    lazy_value, lazy_frequency = (
+        da.from_array(array, chunks=LARGEST_CHUNK, name=False) for array in (value, frequency)
+    )
     lazy = score_samples(lazy_value, lazy_frequency, ALPHA)
     scores = np.asarray(lazy.compute())
     before = {case: kept_before(scores, fraction) for case, fraction in BEFORE.items()}

@@ -25,8 +25,7 @@ from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.losses import make_loss
-from kcd_pipeline.models import build_model
-from kcd_pipeline.models.weights import save_weights
+from kcd_pipeline.models import build_model, save_weights
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import KnowledgeWriter, choose_layout, make_encoding, row_bytes

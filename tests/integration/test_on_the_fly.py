@@ -15,7 +15,7 @@ from sklearn.datasets import load_sample_images
 from tests.support.plain_zarr import read_array, read_attributes
 
 from kcd_pipeline.cli import main
-from kcd_pipeline.models.weights import weights_hash
+from kcd_pipeline.models import weights_hash
 
 EACH = 40
 

@@ -27,7 +27,7 @@ from torch import nn
 from kcd_pipeline.cli import main
 from kcd_pipeline.config import load_config
 from kcd_pipeline.extraction import extract_teacher
-from kcd_pipeline.models.weights import load_weights
+from kcd_pipeline.models import load_weights
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.teacher import train_teacher
 from kcd_stores import KnowledgeStore, PlanStore, ValueStore

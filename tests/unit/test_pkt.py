@@ -11,8 +11,7 @@ from kcd_pipeline.condensation import TaughtRows
 from kcd_pipeline.condensation.vaks import blend_features
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.losses import Pkt
-from kcd_pipeline.models import build_model
-from kcd_pipeline.models.feature_tap import FeatureTap
+from kcd_pipeline.models import FeatureTap, build_model
 from kcd_stores import Plan
 
 

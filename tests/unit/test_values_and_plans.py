@@ -38,7 +38,7 @@ def test_values_are_plain_zarr(tmp_path: Path) -> None:
 def test_values_that_lack_an_array_are_refused_by_its_name(tmp_path: Path) -> None:
     ValueStore.create(tmp_path / "values.zarr", epochs=1, samples=3)
     shutil.rmtree(tmp_path / "values.zarr" / "entropy")
-    with pytest.raises(StoreUsageError, match=r"values\.zarr lack the array 'entropy'.* --overwrite"):
+    with pytest.raises(StoreUsageError, match=r"values\.zarr lack the array 'entropy'.* from its beginning"):
         ValueStore.open(tmp_path / "values.zarr")
 
 
@@ -46,8 +46,8 @@ def test_a_row_is_cut_into_equal_chunks(tmp_path: Path) -> None:
     """2^20 + 1 samples: two chunks of 2^19 + 1, one of them a sample short; a row of 50,000 is one chunk, unpadded."""
     sizes = [(1 << 20) + 1, 50_000]
     large, small = (ValueStore.create(tmp_path / str(samples), epochs=1, samples=samples) for samples in sizes)
-    assert large.part_sizes() == [(1 << 19) + 1, 1 << 19]
-    assert small.part_sizes() == [50_000]
+    assert large.chunk_sizes() == [(1 << 19) + 1, 1 << 19]
+    assert small.chunk_sizes() == [50_000]
     plain: Any = zarr.open_group(tmp_path / str(sizes[0]), mode="r")
     assert {name: array.chunks for name, array in plain.arrays()} == dict.fromkeys(
         ("value", "frequency", "entropy"), (1, (1 << 19) + 1)
@@ -139,14 +139,14 @@ def test_a_plan_that_cannot_be_is_refused(change: dict[str, Any], reason: str) -
 def test_chunks_of_a_row_are_those_that_zarr_reads_also_where_nothing_was_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kcd_stores.runs.values.CHUNK", 4)
+    monkeypatch.setattr("kcd_stores.runs.values.LARGEST_CHUNK", 4)
     store, random = ValueStore.create(tmp_path / "v", epochs=2, samples=10), np.random.default_rng(0)
     store.write(0, random.random(10), np.arange(10, dtype=np.int32), random.random(10, dtype=np.float32))
     group = zarr.open_group(tmp_path / "v", mode="r")
-    assert sum(store.part_sizes()) == 10
+    assert sum(store.chunk_sizes()) == 10
     for name in ("value", "frequency", "entropy"):
         for epoch in (0, 1):
-            parts = [store.read_part(name, epoch, number) for number in range(len(store.part_sizes()))]
+            parts = [store.read_chunk(name, epoch, number) for number in range(len(store.chunk_sizes()))]
             np.testing.assert_array_equal(np.concatenate(parts), group[name][epoch])  # type: ignore[index]  # an array
 
 
@@ -156,4 +156,4 @@ def test_a_damaged_chunk_of_values_is_named(tmp_path: Path) -> None:
     file = tmp_path / "v" / "frequency" / "c" / "0" / "0"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     with pytest.raises(CorruptStoreError, match="frequency/c/0/0: its checksum is wrong"):
-        store.read_part("frequency", 0, 0)
+        store.read_chunk("frequency", 0, 0)

@@ -26,7 +26,7 @@ from kcd_pipeline.config import Config
 from kcd_pipeline.distillation.objective import DistillationLoss
 from kcd_pipeline.distillation.plans_from import PlansFromRun
 from kcd_pipeline.errors import FailedError
-from kcd_pipeline.models.feature_tap import FeatureTap
+from kcd_pipeline.models import FeatureTap
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.epoch import EpochResult, Part, label_objective
 from kcd_pipeline.training.ranks import ALONE, Ranks

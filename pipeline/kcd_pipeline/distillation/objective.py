@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from kcd_pipeline.config import DistillConfig
 from kcd_pipeline.losses import make_feature_loss, make_loss
-from kcd_pipeline.models.feature_tap import FeatureTap
+from kcd_pipeline.models import FeatureTap
 
 
 class DistillationLoss:

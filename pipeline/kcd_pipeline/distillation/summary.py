@@ -3,7 +3,7 @@
 from typing import Any
 
 from kcd_pipeline.distillation.preparation import Preparation
-from kcd_pipeline.models.weights import parameter_count
+from kcd_pipeline.models import parameter_count
 from kcd_pipeline.recipe_store.origin import software
 from kcd_pipeline.runs import RunFolder
 from kcd_stores import KnowledgeStore, PlanStore

@@ -5,7 +5,7 @@ from typing import Any
 
 from kcd_pipeline.config import TeacherConfig
 from kcd_pipeline.data import Dataset
-from kcd_pipeline.models.weights import load_weights, weights_hash
+from kcd_pipeline.models import load_weights, weights_hash
 
 
 def describe_teacher(teacher: TeacherConfig) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import model_for
+from kcd_pipeline.models import fill_model, load_weights, model_for
 from kcd_pipeline.models.external import is_published, published_state, without_pretrained
-from kcd_pipeline.models.weights import fill_model, load_weights
 from kcd_pipeline.teacher.description import describe_training_data
 
 

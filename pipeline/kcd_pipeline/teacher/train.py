@@ -10,9 +10,8 @@ from kcd_pipeline.augmentation import build_augmentation, permutation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import model_for
+from kcd_pipeline.models import model_for, parameter_count, save_weights
 from kcd_pipeline.models.external import is_published
-from kcd_pipeline.models.weights import parameter_count, save_weights
 from kcd_pipeline.runs import RunFolder, claim_folder
 from kcd_pipeline.teacher.description import describe_teacher, describe_training_data
 from kcd_pipeline.training.device import seed_torch

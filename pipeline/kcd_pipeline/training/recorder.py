@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from torch.utils.tensorboard import SummaryWriter
 
-from kcd_pipeline.models.weights import save_weights
+from kcd_pipeline.models import save_weights
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.checkpoint import save_checkpoint
 from kcd_pipeline.training.epoch import EpochResult

@@ -93,7 +93,7 @@ def _distances(
     as a share of their length, if that is more.
     """
     samples = rows if condensed is None else condensed.samples[rows]
-    fresh = extractor.logits(view, samples)[:, : store.columns]
+    fresh = extractor.rows(view, samples)[:, : store.columns]
     if condensed is not None:  # which came by way of the store that was condensed
         name_and_settings = {k: v for k, v in store.made_from[ENTRY]["encoding"].items() if k != "features"}
         fresh = _through(make_encoding(**name_and_settings), fresh, view, samples)
