@@ -23,15 +23,16 @@ from kcd_stores import (
     KnowledgeStore,
     KnowledgeWriter,
     Layout,
-    Location,
     Plan,
     PlanStore,
+    Storage,
     StoreMismatchError,
     choose_layout,
     is_condensed,
     make_encoding,
     measure_fidelity,
     one_writer,
+    open_storage,
     parse_bytes,
     read_condensed,
     row_bytes,
@@ -135,13 +136,13 @@ def export_condensed(
     FailedError
         If a row does not fit the encoding.
     """
-    location = Location.of(to)
-    location.require_writable()
+    storage = open_storage(to)
+    storage.require_writable()
     condensed = CondensedSet(run, stage=stage, source=source)
-    if str(location) == str(condensed.store.location):
+    if str(storage) == condensed.store.location:
         raise UserError(f"{to} is the store that {run} was taught from. Give --export a place of its own.")
-    with one_writer(location):
-        writer = _open_or_create(condensed, location, _encoding(condensed, encoding), overwrite=overwrite)
+    with one_writer(storage):
+        writer = _open_or_create(condensed, storage, _encoding(condensed, encoding), overwrite=overwrite)
         store = writer.store
         complete = store.complete()
         missing = [(view, block) for view, block in store.layout.all_blocks() if not complete[view, block]]
@@ -185,7 +186,7 @@ def _write(writer: KnowledgeWriter, view: int, block: int, rows: NDArray[np.floa
 
 
 def _open_or_create(
-    condensed: CondensedSet, location: Location, encoding: Encoding, *, overwrite: bool
+    condensed: CondensedSet, storage: Storage, encoding: Encoding, *, overwrite: bool
 ) -> KnowledgeWriter:
     plan, made_from = condensed.plan, condensed.made_from()
     classes = condensed.store.layout.classes
@@ -196,13 +197,13 @@ def _open_or_create(
         row_bytes=row_bytes(encoding, classes),
         block_rows=condensed.config.store.block_rows,
     )
-    if location.is_vacant() or overwrite:
+    if storage.is_vacant() or overwrite:
         fidelity = vars(_measured(condensed, encoding))
         writer = KnowledgeWriter.create(
-            location, layout=layout, encoding=encoding, made_from=made_from, fidelity=fidelity, overwrite=overwrite
+            storage, layout=layout, encoding=encoding, made_from=made_from, fidelity=fidelity, overwrite=overwrite
         )
     else:
-        writer = KnowledgeWriter.open(location)
+        writer = KnowledgeWriter.open(storage)
         _require_same(writer.store, layout, encoding, made_from)
     try:
         read_condensed(writer.store)

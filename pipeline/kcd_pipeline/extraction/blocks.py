@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.extraction.progress import extraction_progress
-from kcd_stores import KnowledgeWriter
+from kcd_stores import KnowledgeWriter, OutOfRangeError
+
+RANGE_ADVICE = "Set another store.encoding (for features store.features_encoding), or a wider store.int8_range."
 
 
 class BlockMaker(Protocol):
@@ -67,6 +69,7 @@ def refusals_as_failures(writer: KnowledgeWriter, view: int, block: int) -> Iter
     try:
         yield
     except ValueError as error:
+        advice = f". {RANGE_ADVICE}" if isinstance(error, OutOfRangeError) else ""
         raise FailedError(
-            f"view {view}, block {block} could not be written to {writer.store.location}: {error}"
+            f"view {view}, block {block} could not be written to {writer.store.location}: {error}{advice}"
         ) from error

@@ -129,7 +129,7 @@ class WorkerJob:
             try:
                 self._writers[identity] = KnowledgeWriter.join(self.job.config.store.path, identity=identity)
             except StoreUsageError as error:
-                raise UserError(f"worker {self.worker}: {error}") from error
+                raise StoreUsageError(f"worker {self.worker}: {error.problem}", remedy=error.remedy) from error
         return self._writers[identity]
 
 
