@@ -6,7 +6,7 @@ from typing import Any
 from kcd_pipeline.report.render.table import new_table, print_line, print_table
 from kcd_pipeline.report.wording import NOTHING, count, duration, percent
 from kcd_stores import human_bytes
-from kcd_stores.knowledge.description import flatten
+from kcd_stores.knowledge import flatten
 
 
 def print_store(facts: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from kcd_pipeline.report.collect.runs import RunRecord
 from kcd_pipeline.report.compute.stores import store_key
 from kcd_pipeline.report.wording import short
 from kcd_pipeline.runs import MOVABLE_KEYS
-from kcd_stores.knowledge.description import flatten
+from kcd_stores.knowledge import flatten
 
 # Where keys begin that a method makes nothing of
 IGNORED = {

@@ -23,7 +23,7 @@ from kcd_pipeline.report.compute.stores import StoreUse, saving
 from kcd_pipeline.report.render import figures
 from kcd_pipeline.report.render.pictures import Datasets, Gallery, gallery
 from kcd_stores import ValueStore, human_bytes
-from kcd_stores.knowledge.description import flatten
+from kcd_stores.knowledge import flatten
 
 OPEN_GALLERIES = 3  # more experiments than this: all but the first are folded away
 
