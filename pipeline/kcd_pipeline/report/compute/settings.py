@@ -7,7 +7,7 @@ from typing import Any
 
 from kcd_pipeline.report.collect import RunRecord
 from kcd_pipeline.runs import MOVABLE_KEYS
-from kcd_stores.knowledge.description import flatten
+from kcd_stores.knowledge import flatten
 
 # Beginnings of the keys that have no effect on a method
 IGNORED_KEYS = {
