@@ -17,7 +17,7 @@ Pixel = Annotated[float, Field(ge=0, le=1)]
 def _size(value: Any) -> str:
     """A size in bytes as it was written, once it is known to be one."""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError("expected a size such as 512MB, 2GiB, or bytes")
+        raise ValueError("expected a size such as 512MB or 2GiB, or a number of bytes")
     parse_bytes(value)
     return str(value)
 
