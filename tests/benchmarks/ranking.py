@@ -141,7 +141,9 @@ def argsorts(scores: np.ndarray) -> dict[str, dict[str, float]]:
 
 def in_memory(samples: int, memory: int, rounds: int) -> bool:
     value, frequency = make_values(samples)
-    lazy_value, lazy_frequency = (da.from_array(array, chunks=LARGEST_CHUNK, name=False) for array in (value, frequency))
+    lazy_value, lazy_frequency = (
+        da.from_array(array, chunks=LARGEST_CHUNK, name=False) for array in (value, frequency)
+    )
     lazy = score_samples(lazy_value, lazy_frequency, ALPHA)
     scores = np.asarray(lazy.compute())
     before = {case: kept_before(scores, fraction) for case, fraction in BEFORE.items()}
