@@ -125,7 +125,8 @@ def test_a_budget_for_less_than_two_windows_is_refused(home: Path) -> None:
         given += ["--set", option]
     result = CliRunner().invoke(main, given)
     assert result.exit_code == 2
-    assert "store.memory is 1.0 kB, but streaming the store at" in result.output
+    assert "the memory budget is 1.0 kB, but streaming the store at" in result.output
+    assert "Raise store.memory." in result.output
     assert "takes at least 5.3 kB (5280 bytes)" in result.output
     assert not (home / "too-small").exists(), "nothing is claimed for what cannot run"
 

@@ -160,7 +160,7 @@ def test_a_budget_for_less_than_two_windows_is_refused_with_both_numbers(store: 
     with pytest.raises(StoreUsageError) as caught:
         plan_streaming(store, memory=1000, batch_size=4, partners=True)
     message = str(caught.value)
-    assert "store.memory is 1.0 kB" in message
+    assert "the memory budget is 1.0 kB" in message
     assert "at least 1.2 kB (1216 bytes)" in message
     assert "two windows of 32 rows of 4 numbers and their partners" in message
     assert plan_streaming(store, memory=1216, batch_size=4, partners=True).window_sizes == WindowSizes(

@@ -68,7 +68,7 @@ def test_a_loop_that_is_left_early_leaves_no_thread(store: KnowledgeStore) -> No
     [
         ({"view": 3}, "has views 0 to 2, not 3"),
         ({"view": -1}, "has views 0 to 2, not -1"),
-        ({"memory": "10"}, "store.memory is 10 B"),
+        ({"memory": "10"}, "memory budget is 10 B"),
         ({"memory": "much"}, "is not a size"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"kept": np.array([3, 2])}, "kept must be ascending"),

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_pipeline.config import StoreConfig
-from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.errors import UserError
 from kcd_pipeline.export.condensed_set import CondensedSet
 from kcd_pipeline.progress import progress_bar
-from kcd_pipeline.recipe_store import Wording, new_encoding, open_or_create
+from kcd_pipeline.recipe_store import Wording, new_encoding, open_or_create, refusals_as_failures
 from kcd_stores import (
     NO_PARTNER,
     CondensedRows,
@@ -33,7 +33,7 @@ from kcd_stores import (
 )
 from kcd_stores.knowledge.description import listed
 
-ENCODING_ADVICE = "Give --encoding float32."
+RANGE_ADVICE = "Give --encoding float32."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ class CondensedSource:
         self._condensed = condensed
         self.settings: StoreConfig = condensed.config.store.model_copy(update={"encoding": encoding})
         self.samples, self.classes = len(condensed.plan.kept), condensed.store.layout.classes
-        self.wording = Wording(encoding_key="--encoding", data="the run's store", encoding_advice=ENCODING_ADVICE)
+        self.wording = Wording(encoding_key="--encoding", data="the run's store", range_advice=RANGE_ADVICE)
 
     def trial_rows(self, count: int, *, views: int) -> NDArray[np.float32]:
         """Return the first `count` rows of the first view."""
@@ -169,9 +169,6 @@ def _groups(missing: list[tuple[int, int]], at_once: int) -> Iterator[tuple[int,
 
 
 def _write(writer: KnowledgeWriter, view: int, block: int, rows: NDArray[np.float32], seconds: float) -> None:
-    try:
+    failure = f"view {view}, block {block} could not be written to {writer.store.location}"
+    with refusals_as_failures(failure, RANGE_ADVICE):
         writer.write_block(view, block, rows, seconds=seconds)
-    except ValueError as error:
-        raise FailedError(
-            f"view {view}, block {block} could not be written to {writer.store.location}: {error}. {ENCODING_ADVICE}"
-        ) from error

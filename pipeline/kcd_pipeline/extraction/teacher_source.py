@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from kcd_pipeline.config import StoreConfig
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.extraction.blocks import RANGE_ADVICE
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.recipe_store import Wording, required_encoding
 from kcd_stores import KnowledgeStore, is_condensed
@@ -25,6 +26,7 @@ class TeacherSource:
         self.wording = Wording(
             encoding_key="store.encoding",
             data=extractor.dataset.name,
+            range_advice=RANGE_ADVICE,
             space_advice=(
                 "Free some, set store.path to another disk, or store fewer views or a smaller store.encoding."
             ),

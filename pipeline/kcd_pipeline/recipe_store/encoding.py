@@ -1,5 +1,7 @@
 """The encoding and the layout of the store that a recipe asks for."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
@@ -14,6 +16,7 @@ from kcd_stores import (
     Fidelity,
     Layout,
     Location,
+    OutOfRangeError,
     WithFeatures,
     choose_layout,
     make_encoding,
@@ -94,11 +97,22 @@ def trial_fidelity(location: Location, source: StoreSource, encoding: Encoding) 
     FailedError
         If a row does not fit the encoding.
     """
+    rows = source.trial_rows(FIDELITY_ROWS, views=1)
+    with refusals_as_failures(f"nothing was written to {location}", source.wording.range_advice):
+        return measure_fidelity(rows, encoding)
+
+
+@contextmanager
+def refusals_as_failures(failure: str, range_advice: str) -> Iterator[None]:
+    """Turn the ValueError of rows that a store does not take into a FailedError that begins with `failure`.
+
+    `range_advice` is a sentence for a user whose numbers are outside the range of the encoding.
+    """
     try:
-        return measure_fidelity(source.trial_rows(FIDELITY_ROWS, views=1), encoding)
+        yield
     except ValueError as error:
-        advice = f". {source.wording.encoding_advice}" if source.wording.encoding_advice else ""
-        raise FailedError(f"nothing was written to {location}: {error}{advice}") from error
+        advice = f". {range_advice}" if isinstance(error, OutOfRangeError) else ""
+        raise FailedError(f"{failure}: {error}{advice}") from error
 
 
 def _range_of(numbers: NDArray[np.float32]) -> dict[str, float]:

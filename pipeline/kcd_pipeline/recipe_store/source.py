@@ -25,15 +25,15 @@ class Wording:
         Name of the key or option that chose the encoding.
     data
         Name of the data that the encoding must fit.
-    encoding_advice
-        A sentence for a user whose rows do not fit the encoding; empty if the error says it already.
+    range_advice
+        A sentence for a user whose numbers are outside the range of the encoding.
     space_advice
         A sentence for a user whose disk is too small. If it is None, the free space is not looked at.
     """
 
     encoding_key: str
     data: str
-    encoding_advice: str = ""
+    range_advice: str
     space_advice: str | None = None
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from zarr.codecs.numcodecs import BitRound, FixedScaleOffset
 
 from kcd_stores.encodings.protocol import ArraySpec, out_of_range
+from kcd_stores.errors import OutOfRangeError
 
 LEVELS = 255  # steps of int8 from its low to its high
 
@@ -47,7 +48,7 @@ class Float(Dense):
     def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
         largest = float(np.finfo(self.name).max)
         if wrong := out_of_range(logits, -largest, largest):
-            raise ValueError(f"{wrong}, all that {self.name} holds; use store.encoding float32")
+            raise OutOfRangeError(f"{wrong}, all that {self.name} holds; use the encoding float32")
         return {"logits": logits.astype(self.name)}
 
 
@@ -79,7 +80,7 @@ class BitRounded(Dense):
 class Int8(Dense):
     """Encoding `int8`: 256 even steps from `low` to `high`, so the error is at most half a step, `(high - low) / 510`.
 
-    Nothing is clipped: a logit outside the range raises ValueError.
+    Nothing is clipped: a logit outside the range raises OutOfRangeError.
     """
 
     low: float
@@ -101,9 +102,9 @@ class Int8(Dense):
 
     def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
         if wrong := out_of_range(logits, self.low, self.high):
-            raise ValueError(
-                f"{wrong}, the range of this int8 store, and nothing is clipped; extract it anew with a wider "
-                f"store.int8_range, or use store.encoding float16"
+            raise OutOfRangeError(
+                f"{wrong}, the range of this int8 encoding, and nothing is clipped; use one with a wider range, or the "
+                f"encoding float16"
             )
         return {"logits": logits}
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_stores.encodings.protocol import ArraySpec, Encoding
+from kcd_stores.errors import OutOfRangeError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +50,8 @@ class WithFeatures:
         parts = self.logit_encoding.encode(rows[:, :classes], view=view, first=first)
         try:
             parts["features"] = self.feature_encoding.encode(rows[:, classes:], view=view, first=first)["logits"]
-        except ValueError as error:
-            raise ValueError(f"of the features: {error}") from error
+        except OutOfRangeError as error:
+            raise OutOfRangeError(f"of the features: {error}") from error
         return parts
 
     def decode(self, parts: dict[str, NDArray[Any]], classes: int) -> NDArray[Any]:

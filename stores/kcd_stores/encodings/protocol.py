@@ -123,7 +123,7 @@ class Encoding(Protocol):
 
         Raises
         ------
-        ValueError
+        OutOfRangeError
             If a number is outside the range of the encoding; the message says which one.
         """
         ...

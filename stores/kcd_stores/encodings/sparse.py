@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_stores.encodings.protocol import ArraySpec, id_dtype, out_of_range
+from kcd_stores.errors import OutOfRangeError
 from kcd_stores.philox import SAMPLE_STREAM, philox, uniform
 
 ABSENT = -1e4  # decoded logit of a class that was not drawn: its probability is 0 at any temperature below 100
@@ -48,7 +49,7 @@ class TopK:
     def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
         largest = float(np.finfo(np.float16).max)
         if wrong := out_of_range(logits, -largest, largest):
-            raise ValueError(f"{wrong}, all that topk holds; use store.encoding float32")
+            raise OutOfRangeError(f"{wrong}, all that topk holds; use the encoding float32")
         order = np.argsort(-logits, axis=1, kind="stable")  # of equal logits, the lower class first
         top, others = order[:, : self.k], np.take_along_axis(logits, order[:, self.k :], axis=1)
         highest = others.max(axis=1)

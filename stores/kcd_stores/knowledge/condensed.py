@@ -98,6 +98,6 @@ def read_condensed(store: KnowledgeStore) -> CondensedRows | None:
         raise CorruptStoreError(
             f"the condensed store at {store.location} is damaged: {error}. Make it anew with `kcd-pipeline condense` "
             f"and --overwrite.",
-            what=str(error),
+            damage=str(error),
         ) from error
     return rows

@@ -235,7 +235,7 @@ class KnowledgeStore:
                 f"the store at {self.location} is damaged in {file}: {error}. The data is recorded complete but cannot "
                 f"be read back, so nothing that uses this view can be trusted. Restore the file from a copy, or "
                 f"extract the store anew with `kcd-pipeline extract-teacher CONFIG --overwrite`.",
-                what=f"{file}: {error}",
+                damage=f"{file}: {error}",
             ) from error
         with self._counting:
             self.bytes_read += taken

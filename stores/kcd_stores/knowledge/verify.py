@@ -56,7 +56,7 @@ def verify_store(where: Where, on_rows: Callable[[int], None] = lambda rows: Non
         store.seconds()
         read_condensed(store)
     except (CorruptStoreError, IncompleteStoreError) as error:
-        return Verdict(rows=0, damage=[*damage, error.what if isinstance(error, CorruptStoreError) else str(error)])
+        return Verdict(rows=0, damage=[*damage, error.damage if isinstance(error, CorruptStoreError) else str(error)])
     except (ValueError, RuntimeError, OSError) as error:
         return Verdict(rows=0, damage=[*damage, f"the record of complete blocks cannot be read: {error}"])
     rows, missing = 0, []
@@ -71,6 +71,6 @@ def verify_store(where: Where, on_rows: Callable[[int], None] = lambda rows: Non
                 if not np.isfinite(decoded).all():
                     damage.append(f"view {view}, block {block}: decodes to logits that are not finite")
             except CorruptStoreError as error:
-                damage.append(f"view {view}, block {block}: {error.what}")
+                damage.append(f"view {view}, block {block}: {error.damage}")
         on_rows(len(span))
     return Verdict(rows=rows, missing=missing, damage=damage)

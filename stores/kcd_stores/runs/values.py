@@ -26,7 +26,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import LocalStore
 
 from kcd_stores.checksums import strip_checksum
-from kcd_stores.errors import CorruptStoreError, IncompleteStoreError, StoreUsageError
+from kcd_stores.errors import CorruptStoreError, IncompleteStoreError, Remedy, StoreUsageError
 
 LARGEST_CHUNK = 1 << 20  # samples
 
@@ -81,7 +81,8 @@ class ValueStore:
         except KeyError as error:
             raise StoreUsageError(
                 f"the values of a run at {path} lack the array {error}: part of them was deleted, or they are of an "
-                f"older version. Run it again with --overwrite."
+                f"older version.",
+                remedy=Remedy.REPEAT_RUN,
             ) from error
 
     def write(
@@ -124,8 +125,8 @@ class ValueStore:
         file = self.path / name / "c" / str(epoch) / str(number)
         if not file.is_file():
             return np.full(count, array.fill_value, array.dtype)
-        what = f"{file}: its checksum is wrong"
-        wrong = CorruptStoreError(f"values of a run are damaged ({what}). Run it again with --overwrite.", what=what)
+        damage = f"{file}: its checksum is wrong"
+        wrong = CorruptStoreError(f"values of a run are damaged ({damage}).", damage=damage, remedy=Remedy.REPEAT_RUN)
         body = strip_checksum(np.fromfile(file, np.uint8), wrong)
         if name == "frequency":
             body = np.frombuffer(blosc.decompress(body), np.uint8)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_stores.errors import IncompleteStoreError, StoreUsageError
+from kcd_stores.errors import IncompleteStoreError, Remedy, StoreUsageError
 from kcd_stores.sizes import DEFAULT_MEMORY, parse_bytes
 from kcd_stores.streaming.budget import Streaming, plan_streaming
 from kcd_stores.streaming.open import open_stream
@@ -89,7 +89,8 @@ def require_view(store: RowSource, view: int) -> None:
     if not complete.all():
         raise IncompleteStoreError(
             f"view {view} of the store at {store.location} is not finished: {int(complete.sum())} of {complete.size} "
-            f"blocks are complete. Run the same `kcd-pipeline extract-teacher` again: it makes only what is missing."
+            f"blocks are complete.",
+            remedy=Remedy.FINISH_STORE,
         )
 
 

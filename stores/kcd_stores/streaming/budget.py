@@ -5,7 +5,7 @@ The budget decides nothing else. All budgets that lead to the same way of stream
 
 from dataclasses import dataclass
 
-from kcd_stores.errors import StoreUsageError
+from kcd_stores.errors import Remedy, StoreUsageError
 from kcd_stores.sizes import human_bytes
 from kcd_stores.streaming.order import WindowSizes, choose_window_sizes
 from kcd_stores.streaming.protocol import RowSource
@@ -73,8 +73,9 @@ def plan_streaming(store: RowSource, *, memory: int, batch_size: int, partners: 
         needed = min(held, whole)
         with_partners = " and their partners" if partners else ""
         raise StoreUsageError(
-            f"store.memory is {human_bytes(memory)}, but streaming the store at {store.location} takes at least "
+            f"the memory budget is {human_bytes(memory)}, but streaming the store at {store.location} takes at least "
             f"{human_bytes(needed)} ({needed} bytes): two windows of {sizes.window_rows:,} rows of {store.columns:,} "
-            f"numbers{with_partners} (two whole views take {human_bytes(whole)}). Raise store.memory."
+            f"numbers{with_partners} (two whole views take {human_bytes(whole)}).",
+            remedy=Remedy.RAISE_MEMORY,
         )
     return Streaming(window_sizes=sizes, whole_bytes=whole, held_bytes=held, memory=memory)
