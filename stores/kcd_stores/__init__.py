@@ -11,7 +11,6 @@ from kcd_stores.errors import (
     StoreUsageError,
 )
 from kcd_stores.knowledge.condensed import CondensedRows, is_condensed, read_condensed, write_condensed
-from kcd_stores.knowledge.creation import is_vacant
 from kcd_stores.knowledge.description import Difference, differences
 from kcd_stores.knowledge.fidelity import Fidelity, measure_fidelity
 from kcd_stores.knowledge.layout import Layout, choose_layout
@@ -21,8 +20,7 @@ from kcd_stores.knowledge.writer import KnowledgeWriter
 from kcd_stores.runs.plans import NO_PARTNER, Plan, PlanStore, keep_all
 from kcd_stores.runs.values import ValueStore
 from kcd_stores.sizes import human_bytes, parse_bytes
-from kcd_stores.storage.location import Location
-from kcd_stores.storage.lock import one_writer
+from kcd_stores.storage import FolderStorage, Storage, Where, is_vacant, one_writer, open_storage
 from kcd_stores.streaming.batches import batches
 from kcd_stores.streaming.budget import Streaming, plan_streaming
 from kcd_stores.streaming.open import open_stream
@@ -41,12 +39,12 @@ __all__ = [
     "Encoding",
     "EpochStream",
     "Fidelity",
+    "FolderStorage",
     "HeldRows",
     "IncompleteStoreError",
     "KnowledgeStore",
     "KnowledgeWriter",
     "Layout",
-    "Location",
     "OutOfRangeError",
     "Plan",
     "PlanStore",
@@ -56,6 +54,7 @@ __all__ = [
     "RowSource",
     "Rows",
     "Share",
+    "Storage",
     "StoreError",
     "StoreMismatchError",
     "StoreUsageError",
@@ -64,6 +63,7 @@ __all__ = [
     "Verdict",
     "ViewRows",
     "ViewStream",
+    "Where",
     "WithFeatures",
     "batches",
     "choose_layout",
@@ -76,6 +76,7 @@ __all__ = [
     "make_encoding",
     "measure_fidelity",
     "one_writer",
+    "open_storage",
     "open_stream",
     "parse_bytes",
     "plan_streaming",

@@ -14,10 +14,12 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from tests.support.storage_conformance import WritingConformance
 
 from kcd_pipeline.cli import main
 from kcd_stores import (
@@ -25,12 +27,13 @@ from kcd_stores import (
     KnowledgeStore,
     KnowledgeWriter,
     Layout,
+    Storage,
     StoreError,
     StoreUsageError,
     ViewStream,
     make_encoding,
+    open_storage,
 )
-from kcd_stores.storage import elements
 
 boto3 = pytest.importorskip("boto3")
 pytest.importorskip("obstore")
@@ -195,6 +198,19 @@ def objects(prefix: str) -> dict[str, bytes]:
     return {key: client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
 
 
+# --- the place ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("gateway")
+class TestS3(WritingConformance):
+    @pytest.fixture
+    def empty(self) -> Storage:
+        return open_storage(f"s3://{BUCKET}/conformance of storages/{uuid4().hex}")
+
+    def put(self, storage: Storage, name: str, data: bytes) -> None:
+        bucket().put_object(Bucket=BUCKET, Key=f"{storage}/{name}".removeprefix(f"s3://{BUCKET}/"), Body=data)
+
+
 # --- the store itself -----------------------------------------------------------------------------------------
 
 
@@ -272,7 +288,7 @@ def test_a_reader_cannot_write(gateway: Gateway, url: str) -> None:
     filled(url)
     store = KnowledgeStore.open(url)
     with pytest.raises(ValueError, match="for reading only"):
-        elements.write(store.location, store.arrays["logits"], 0, 0, logits_of(0, 0))
+        store.storage.write_elements(store.arrays["logits"], 0, 0, logits_of(0, 0))
     gateway.clear()
     KnowledgeStore.open(url).read_view(0)
     assert {method for method, _ in gateway.requests} == {"GET"}

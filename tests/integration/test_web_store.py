@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from tests.support.storage_conformance import FILES, ReadingConformance
 
 from kcd_pipeline.cli import main
 from kcd_stores import (
@@ -17,9 +19,11 @@ from kcd_stores import (
     KnowledgeStore,
     KnowledgeWriter,
     Layout,
+    Storage,
     StoreUsageError,
     batches,
     make_encoding,
+    open_storage,
 )
 
 pytest.importorskip("obstore")
@@ -52,6 +56,32 @@ class Ranged(SimpleHTTPRequestHandler):
         pass
 
 
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve the files below `folder`, and hand out the address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: Ranged(*args, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+class TestWeb(ReadingConformance):
+    @pytest.fixture
+    def filled(self, tmp_path: Path) -> Iterator[Storage]:
+        for name, data in FILES.items():
+            file = tmp_path / "my store.zarr" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        with served(tmp_path) as address:
+            yield open_storage(f"{address}/my store.zarr")
+
+    def test_nothing_is_written_to_it(self, filled: Storage) -> None:
+        with pytest.raises(StoreUsageError, match="can be read but not written"):
+            filled.require_writable()
+        with pytest.raises(StoreUsageError, match="can be read but not written"):
+            filled.zarr_store()
+
+
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, KnowledgeStore]]:
     """Its address, and the store that lies behind it."""
@@ -63,10 +93,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, K
         shape = (len(LAYOUT.rows(block)), LAYOUT.classes)
         logits = np.random.default_rng((view, block)).normal(size=shape).astype(np.float32)
         writer.write_block(view, block, logits, seconds=0.5)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: Ranged(*args, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/teachers/my store.zarr", writer.store
-    server.shutdown()
+    with served(folder) as address:
+        yield f"{address}/teachers/my store.zarr", writer.store
 
 
 def test_it_is_read_whole_and_in_part(published: tuple[str, KnowledgeStore]) -> None:

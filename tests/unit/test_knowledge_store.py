@@ -17,12 +17,13 @@ from kcd_stores import (
     KnowledgeStore,
     KnowledgeWriter,
     Layout,
-    Location,
+    Storage,
     StoreError,
     StoreMismatchError,
     StoreUsageError,
     make_encoding,
     one_writer,
+    open_storage,
 )
 
 LAYOUT = Layout(views=2, samples=10, classes=3, block_rows=4, chunk_rows=2)
@@ -36,7 +37,7 @@ def logits_of(view: int, block: int) -> np.ndarray:
     return base + np.array([0.25, 0.5, -0.75], np.float32) + 100 * view
 
 
-def create(path: Path | Location, encoding: str = "float32", **settings: float) -> KnowledgeWriter:
+def create(path: Path | Storage, encoding: str = "float32", **settings: float) -> KnowledgeWriter:
     return KnowledgeWriter.create(path, layout=LAYOUT, encoding=make_encoding(encoding, **settings), made_from=ORIGIN)
 
 
@@ -243,11 +244,11 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(tmp_path: Path) -> N
 
 
 @pytest.fixture(params=["folder", "remote"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
-    return Location.of(tmp_path / "store.zarr" if request.param == "folder" else f"memory://{uuid4().hex}")
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    return open_storage(tmp_path / "store.zarr" if request.param == "folder" else f"memory://{uuid4().hex}")
 
 
-def test_data_that_another_process_wrote_counts_once_it_is_recorded(place: Location) -> None:
+def test_data_that_another_process_wrote_counts_once_it_is_recorded(place: Storage) -> None:
     writer = create(place)
     KnowledgeWriter.join(place, identity=writer.store.identity).write_data(1, 2, logits_of(1, 2))
     assert not KnowledgeStore.open(place).complete().any()
@@ -259,7 +260,7 @@ def test_data_that_another_process_wrote_counts_once_it_is_recorded(place: Locat
     np.testing.assert_array_equal(KnowledgeStore.open(place).read_rows(1, 8, 10), logits_of(1, 2))
 
 
-def test_a_block_without_data_is_not_recorded(place: Location) -> None:
+def test_a_block_without_data_is_not_recorded(place: Storage) -> None:
     writer = create(place)
     message = f"view 1, block 2 was written by another process, but logits/c/1/2/0 is not at {place} as seen from here"
     with pytest.raises(StoreError, match=re.escape(message)):
@@ -287,7 +288,7 @@ def test_who_joins_leaves_the_partial_files_of_others(tmp_path: Path) -> None:
     assert partial.exists()
 
 
-def test_another_store_is_not_joined(place: Location) -> None:
+def test_another_store_is_not_joined(place: Storage) -> None:
     identity, other = create(place).store.identity, "0123456789ab"
     with pytest.raises(StoreUsageError, match=f"is {identity} as seen from here, but {other} is being written"):
         KnowledgeWriter.join(place, identity=other)
@@ -295,7 +296,7 @@ def test_another_store_is_not_joined(place: Location) -> None:
         KnowledgeWriter.join(f"{place}-elsewhere", identity=identity)
 
 
-def test_who_joined_does_not_write_into_a_store_that_took_the_place(place: Location) -> None:
+def test_who_joined_does_not_write_into_a_store_that_took_the_place(place: Storage) -> None:
     joined = KnowledgeWriter.join(place, identity=create(place).store.identity)
     other = KnowledgeWriter.create(
         place, layout=LAYOUT, encoding=make_encoding("float32"), made_from={"dataset": "another"}, overwrite=True

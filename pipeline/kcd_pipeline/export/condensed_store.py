@@ -22,11 +22,11 @@ from kcd_stores import (
     IncompleteStoreError,
     KnowledgeStore,
     KnowledgeWriter,
-    Location,
     Plan,
     StoreMismatchError,
     differences,
     one_writer,
+    open_storage,
     parse_bytes,
     read_condensed,
     write_condensed,
@@ -75,13 +75,13 @@ def export_condensed(
     FailedError
         If a row does not fit the encoding.
     """
-    location = Location.of(to)
-    location.require_writable()
+    storage = open_storage(to)
+    storage.require_writable()
     condensed = CondensedSet(run, stage=stage, source=source)
-    if str(location) == str(condensed.store.location):
+    if str(storage) == condensed.store.location:
         raise UserError(f"{to} is the store that {run} was taught from. Give --export a place of its own.")
-    with one_writer(location):
-        writer = open_or_create(location, CondensedSource(condensed, encoding), overwrite=overwrite)
+    with one_writer(storage):
+        writer = open_or_create(storage, CondensedSource(condensed, encoding), overwrite=overwrite)
         _require_plan_rows(writer, condensed.plan)
         store = writer.store
         complete = store.complete()

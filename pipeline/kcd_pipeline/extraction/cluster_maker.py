@@ -33,7 +33,7 @@ from kcd_pipeline.extraction.worker import (
 )
 from kcd_pipeline.models import load_weights
 from kcd_pipeline.progress import say
-from kcd_stores import KnowledgeStore, KnowledgeWriter, Location, StoreError
+from kcd_stores import KnowledgeStore, KnowledgeWriter, StoreError, open_storage
 
 LIBRARIES = ("kcd-pipeline", "torch", "torchvision", "numpy", "pillow", "zarr", "numcodecs")
 BLOCKS_AHEAD = 512  # blocks that the scheduler has at a time: more than there are workers, few enough not to slow it
@@ -159,11 +159,11 @@ def _require_same_libraries(client: Client) -> None:
 
 def _for_workers(config: Config, cluster: Cluster) -> Config:
     """Return the recipe with absolute paths, for workers run in other folders, and with their number of threads."""
-    location, weights = Location.of(config.store.path), config.teacher.weights
+    weights = config.teacher.weights
     changed = {
         "data": {"root": config.data.root.absolute()},
         "teacher": {"weights": weights.absolute() if weights.is_file() else weights},
-        "store": {"path": str(location.path.absolute()) if location.is_local else config.store.path},
+        "store": {"path": open_storage(config.store.path).absolute_name},
         "run": {"threads": cluster.threads_per_worker(config.run.threads)},
     }
     sections = {name: getattr(config, name).model_copy(update=update) for name, update in changed.items()}

@@ -9,7 +9,7 @@ from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.extraction.teacher_source import TeacherSource
 from kcd_pipeline.progress import say
 from kcd_pipeline.recipe_store import open_or_create
-from kcd_stores import KnowledgeStore, Location, one_writer
+from kcd_stores import KnowledgeStore, Storage, one_writer, open_storage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,23 +39,23 @@ def extract_teacher(config: Config, *, overwrite: bool = False, cluster: Cluster
     FailedError
         If a logit is not finite, or the cluster is lost.
     """
-    location = Location.of(config.store.path)
-    location.require_writable()
-    location.is_vacant()  # so that a server that cannot be reached is noticed before the teacher is loaded
+    storage = open_storage(config.store.path)
+    storage.require_writable()
+    storage.is_vacant()  # so that a server that cannot be reached is noticed before the teacher is loaded
     if cluster is None:
         extractor = Extractor(config)
-        with one_writer(location):
-            return _extract(location, extractor, LocalMaker(extractor), overwrite=overwrite)
+        with one_writer(storage):
+            return _extract(storage, extractor, LocalMaker(extractor), overwrite=overwrite)
     from kcd_pipeline.extraction.cluster_maker import open_cluster_maker  # dask.distributed takes a second to load
 
     with cluster.connect() as client:  # first, for it may not be there
         extractor = Extractor(config)
-        with one_writer(location), open_cluster_maker(client, cluster, extractor) as maker:
-            return _extract(location, extractor, maker, overwrite=overwrite)
+        with one_writer(storage), open_cluster_maker(client, cluster, extractor) as maker:
+            return _extract(storage, extractor, maker, overwrite=overwrite)
 
 
-def _extract(location: Location, extractor: Extractor, maker: BlockMaker, *, overwrite: bool) -> Extraction:
-    writer = open_or_create(location, TeacherSource(extractor), overwrite=overwrite)
+def _extract(storage: Storage, extractor: Extractor, maker: BlockMaker, *, overwrite: bool) -> Extraction:
+    writer = open_or_create(storage, TeacherSource(extractor), overwrite=overwrite)
     store, views = writer.store, extractor.config.store.views
     complete = store.complete()
     wanted = [(view, block) for view, block in store.layout.all_blocks() if view < views]

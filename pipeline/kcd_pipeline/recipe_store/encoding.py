@@ -15,8 +15,8 @@ from kcd_stores import (
     Encoding,
     Fidelity,
     Layout,
-    Location,
     OutOfRangeError,
+    Storage,
     WithFeatures,
     choose_layout,
     make_encoding,
@@ -89,8 +89,8 @@ def new_layout(source: StoreSource, encoding: Encoding) -> Layout:
     )
 
 
-def trial_fidelity(location: Location, source: StoreSource, encoding: Encoding) -> Fidelity:
-    """Measure `encoding` on some rows of `source`, before anything is written to `location`.
+def trial_fidelity(storage: Storage, source: StoreSource, encoding: Encoding) -> Fidelity:
+    """Measure `encoding` on some rows of `source`, before anything is written to `storage`.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def trial_fidelity(location: Location, source: StoreSource, encoding: Encoding) 
         If a row does not fit the encoding.
     """
     rows = source.trial_rows(FIDELITY_ROWS, views=1)
-    with refusals_as_failures(f"nothing was written to {location}", source.wording.range_advice):
+    with refusals_as_failures(f"nothing was written to {storage}", source.wording.range_advice):
         return measure_fidelity(rows, encoding)
 
 

@@ -4,13 +4,13 @@ from kcd_pipeline.errors import UserError
 from kcd_pipeline.progress import say
 from kcd_pipeline.recipe_store.encoding import new_encoding, new_layout, trial_fidelity
 from kcd_pipeline.recipe_store.source import StoreSource
-from kcd_stores import KnowledgeWriter, Location, row_bytes
+from kcd_stores import KnowledgeWriter, Storage, row_bytes
 
 
-def open_or_create(location: Location, source: StoreSource, *, overwrite: bool) -> KnowledgeWriter:
-    """Open the store of `source` at `location`, with more views if it has too few; create it if nothing is there.
+def open_or_create(storage: Storage, source: StoreSource, *, overwrite: bool) -> KnowledgeWriter:
+    """Open the store of `source` in `storage`, with more views if it has too few; create it if nothing is there.
 
-    The caller holds the lock of `location`. A store that is there is replaced, if `overwrite` says so, only after
+    The caller holds the lock of `storage`. A store that is there is replaced, if `overwrite` says so, only after
     trials have shown that rows can be made and fit the encoding.
 
     Raises
@@ -20,33 +20,33 @@ def open_or_create(location: Location, source: StoreSource, *, overwrite: bool) 
     FailedError
         If a row of a trial cannot be made, or does not fit the encoding.
     """
-    if overwrite or location.is_vacant():
-        return _create(location, source, overwrite=overwrite)
-    writer = KnowledgeWriter.open(location)
+    if overwrite or storage.is_vacant():
+        return _create(storage, source, overwrite=overwrite)
+    writer = KnowledgeWriter.open(storage)
     source.require_same(writer.store)
     views, layout = source.settings.views, writer.store.layout
     if views <= layout.views:
         return writer
     say(f"growing the store from {layout.views} to {views} views")
     added_rows = (views - layout.views) * layout.samples
-    _require_space(location, source, added_rows * row_bytes(writer.store.encoding, layout.classes))
+    _require_space(storage, source, added_rows * row_bytes(writer.store.encoding, layout.classes))
     return writer.grow(views)
 
 
-def _create(location: Location, source: StoreSource, *, overwrite: bool) -> KnowledgeWriter:
+def _create(storage: Storage, source: StoreSource, *, overwrite: bool) -> KnowledgeWriter:
     encoding = new_encoding(source)
     layout = new_layout(source, encoding)
-    _require_space(location, source, layout.views * layout.samples * row_bytes(encoding, layout.classes))
+    _require_space(storage, source, layout.views * layout.samples * row_bytes(encoding, layout.classes))
     made_from = source.made_from()
-    fidelity = vars(trial_fidelity(location, source, encoding))
+    fidelity = vars(trial_fidelity(storage, source, encoding))
     return KnowledgeWriter.create(
-        location, layout=layout, encoding=encoding, made_from=made_from, fidelity=fidelity, overwrite=overwrite
+        storage, layout=layout, encoding=encoding, made_from=made_from, fidelity=fidelity, overwrite=overwrite
     )
 
 
-def _require_space(location: Location, source: StoreSource, needed: int) -> None:
-    """Raise UserError if `needed` bytes are not free at `location`, before any row is made for them."""
-    limit = location.free()
+def _require_space(storage: Storage, source: StoreSource, needed: int) -> None:
+    """Raise UserError if `needed` bytes are not free in `storage`, before any row is made for them."""
+    limit = storage.free_space()
     if limit is None or source.wording.space_advice is None:
         return
     place, free = limit

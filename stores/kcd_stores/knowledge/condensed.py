@@ -49,8 +49,8 @@ def is_condensed(store: KnowledgeStore) -> bool:
 
 def write_condensed(writer: KnowledgeWriter, rows: CondensedRows) -> None:
     """Write the arrays of a store just made, or made and interrupted; they are durable when this returns."""
-    location = writer.store.location
-    group = zarr.open_group(location.zarr_store(), mode="r+")
+    storage = writer.store.storage
+    group = zarr.open_group(storage.zarr_store(), mode="r+")
     for name, dtype, fill in ARRAYS:  # samples last: where they are whole, so are the others
         data = np.asarray(getattr(rows, name), dtype=dtype)
         group.create_array(
@@ -62,7 +62,7 @@ def write_condensed(writer: KnowledgeWriter, rows: CondensedRows) -> None:
             dimension_names=("sample",),
             overwrite=True,
         )
-        location.make_durable(f"{name}/c/0")
+        storage.make_durable(f"{name}/c/0")
 
 
 def read_condensed(store: KnowledgeStore) -> CondensedRows | None:
@@ -77,7 +77,7 @@ def read_condensed(store: KnowledgeStore) -> CondensedRows | None:
     """
     if not is_condensed(store):
         return None
-    group = zarr.open_group(store.location.zarr_store(read_only=True), mode="r")
+    group = zarr.open_group(store.storage.zarr_store(read_only=True), mode="r")
     found: dict[str, zarr.Array[Any]] = {}
     for name, _, _ in ARRAYS:
         array = group.get(name)

@@ -11,13 +11,13 @@ from kcd_stores.encodings import ArraySpec, Encoding, describe_features
 from kcd_stores.errors import StoreUsageError
 from kcd_stores.knowledge.group import FORMAT, KIND, require_array
 from kcd_stores.knowledge.layout import Layout
-from kcd_stores.storage.location import Location, Where
+from kcd_stores.storage import Storage
 
 ARRAY_FACTS = ("shape", "shards", "chunks", "dtype")  # of an array, which the layout decides
 
 
 def create_group(
-    location: Location,
+    storage: Storage,
     *,
     layout: Layout,
     encoding: Encoding,
@@ -32,10 +32,10 @@ def create_group(
     StoreUsageError
         If the place is taken: by a store without `overwrite`, or by anything that is not a knowledge store.
     """
-    if not location.is_vacant():
-        require_knowledge_store(location)
+    if not storage.is_vacant():
+        require_knowledge_store(storage)
         if not overwrite:
-            raise StoreUsageError(f"a store lies at {location} already; open it, or overwrite it on purpose")
+            raise StoreUsageError(f"a store lies at {storage} already; open it, or overwrite it on purpose")
     attributes = {
         "format": FORMAT,
         "kind": KIND,
@@ -45,24 +45,24 @@ def create_group(
         "made_from": dict(made_from),
         "fidelity": None if fidelity is None else dict(fidelity),
     }
-    group = zarr.create_group(location.zarr_store(), zarr_format=3, overwrite=overwrite, attributes=attributes)
+    group = zarr.create_group(storage.zarr_store(), zarr_format=3, overwrite=overwrite, attributes=attributes)
     create_missing_arrays(group, layout, encoding)
     return group
 
 
-def require_knowledge_store(location: Location) -> None:
+def require_knowledge_store(storage: Storage) -> None:
     """Raise StoreUsageError if what is there is not a knowledge store: a typo in a path must not cost anybody data."""
-    if location.is_file():
+    if storage.is_file():
         raise StoreUsageError(
-            f"{location} is a file, not a knowledge store: it is left alone. Set store.path to a folder."
+            f"{storage} is a file, not a knowledge store: it is left alone. Set store.path to a folder."
         )
     try:
-        kind = zarr.open_group(location.zarr_store(read_only=True), mode="r").attrs.get("kind")
+        kind = zarr.open_group(storage.zarr_store(read_only=True), mode="r").attrs.get("kind")
     except (FileNotFoundError, ValueError, NotADirectoryError):
         kind = None
     if kind != KIND:
         raise StoreUsageError(
-            f"{location} exists and is not a knowledge store, so it is left alone. Set store.path to a new folder."
+            f"{storage} exists and is not a knowledge store, so it is left alone. Set store.path to a new folder."
         )
 
 
@@ -111,8 +111,3 @@ def array_inconsistencies(found: Mapping[str, "zarr.Array[Any]"], layout: Layout
         if not wrong and array.metadata.to_dict()["codecs"] != expected.metadata.to_dict()["codecs"]:
             sentences.append(f"{name} has other codecs than the encoding {encoding.name}")
     return sentences
-
-
-def is_vacant(where: Where) -> bool:
-    """Return True if nothing is at `where`: no folder, or one with only temporary files that a killed writer left."""
-    return Location.of(where).is_vacant()

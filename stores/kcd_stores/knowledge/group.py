@@ -9,7 +9,7 @@ import zarr
 from kcd_stores.encodings import Encoding, make_encoding, with_features
 from kcd_stores.errors import IncompleteStoreError, StoreUsageError
 from kcd_stores.knowledge.layout import Layout
-from kcd_stores.storage.location import Location
+from kcd_stores.storage import Storage
 
 FORMAT = 1
 KIND = "knowledge"
@@ -31,7 +31,7 @@ class KnowledgeGroup:
         The two arrays of the ledger (kcd_stores.knowledge.ledger).
     """
 
-    location: Location
+    storage: Storage
     group: zarr.Group
     layout: Layout
     encoding: Encoding
@@ -43,7 +43,7 @@ class KnowledgeGroup:
     seconds: "zarr.Array[Any]"
 
     @classmethod
-    def read(cls, location: Location, group: zarr.Group, *, features: bool) -> "KnowledgeGroup":
+    def read(cls, storage: Storage, group: zarr.Group, *, features: bool) -> "KnowledgeGroup":
         """Parse the attributes of `group` and find its arrays, those of the features only with `features`.
 
         Raises
@@ -55,7 +55,7 @@ class KnowledgeGroup:
         layout = parse_layout(attributes)
         encoding = parse_encoding(attributes, features=features)
         return cls(
-            location=location,
+            storage=storage,
             group=group,
             layout=layout,
             encoding=encoding,
@@ -63,11 +63,11 @@ class KnowledgeGroup:
             made_from=attributes["made_from"],
             fidelity=attributes.get("fidelity"),
             knowledge={
-                spec.name: require_array(group, spec.name, place=str(location))
+                spec.name: require_array(group, spec.name, place=str(storage))
                 for spec in encoding.arrays(layout.classes)
             },
-            complete=require_array(group, "complete", place=str(location)),
-            seconds=require_array(group, "seconds", place=str(location)),
+            complete=require_array(group, "complete", place=str(storage)),
+            seconds=require_array(group, "seconds", place=str(storage)),
         )
 
     @property
@@ -98,42 +98,40 @@ def require_array(group: zarr.Group, name: str, *, place: str) -> "zarr.Array[An
     return array
 
 
-def open_group(location: Location, *, writable: bool) -> zarr.Group:
-    """Open the group of the knowledge store at `location`.
+def open_group(storage: Storage, *, writable: bool) -> zarr.Group:
+    """Open the group of the knowledge store at `storage`.
 
     Raises
     ------
     StoreUsageError
         If nothing is there, or something that is not a knowledge store of this format.
     """
-    if location.is_local:  # elsewhere it would be requests that tell nothing new when all is well
-        require_something(location)
     try:
         group = zarr.open_group(
-            location.zarr_store(read_only=not writable), mode="r+" if writable else "r", zarr_format=3
+            storage.zarr_store(read_only=not writable, existing=True), mode="r+" if writable else "r", zarr_format=3
         )
     except (FileNotFoundError, ValueError) as error:
-        require_something(location)
+        require_something(storage)
         raise StoreUsageError(
-            f"{location} is not a knowledge store: no readable zarr group lies there ({error}). "
+            f"{storage} is not a knowledge store: no readable zarr group lies there ({error}). "
             f"Set store.path to a folder that `kcd-pipeline extract-teacher` made, or to a new one."
         ) from error
     attributes: dict[str, Any] = dict(group.attrs)
     if attributes.get("kind") != KIND or attributes.get("format") != FORMAT:
         raise StoreUsageError(
-            f"{location} is not a knowledge store that can be read here: found kind "
+            f"{storage} is not a knowledge store that can be read here: found kind "
             f"{attributes.get('kind')!r} of format {attributes.get('format')!r}, expected kind "
             f"{KIND!r} of format {FORMAT}. Extract it anew with `--overwrite`, or use another store.path."
         )
     return group
 
 
-def require_something(location: Location) -> None:
-    """Raise StoreUsageError if `location` is a single file or if nothing is there."""
-    if location.is_file():
-        raise StoreUsageError(f"{location} is a file, not a knowledge store. Set store.path to a folder.")
-    if location.is_vacant():
+def require_something(storage: Storage) -> None:
+    """Raise StoreUsageError if `storage` is a single file or if nothing is there."""
+    if storage.is_file():
+        raise StoreUsageError(f"{storage} is a file, not a knowledge store. Set store.path to a folder.")
+    if storage.is_vacant():
         raise StoreUsageError(
-            f"there is no knowledge store at {location}. Make it with `kcd-pipeline extract-teacher CONFIG`, "
+            f"there is no knowledge store at {storage}. Make it with `kcd-pipeline extract-teacher CONFIG`, "
             f"or set store.path to where it is."
         )

@@ -4,14 +4,14 @@ import numpy as np
 
 from kcd_stores.knowledge.group import KnowledgeGroup
 from kcd_stores.knowledge.ledger import Ledger
-from kcd_stores.storage.elements import object_name
+from kcd_stores.storage import object_name
 
 
 class Inventory:
     """Counts of one opened store, taken anew by each call."""
 
     def __init__(self, opened: KnowledgeGroup, ledger: Ledger) -> None:
-        self._opened, self._location, self._ledger = opened, opened.location, ledger
+        self._opened, self._storage, self._ledger = opened, opened.storage, ledger
 
     def complete_rows(self) -> int:
         """Return the number of rows in blocks that are recorded complete."""
@@ -29,20 +29,24 @@ class Inventory:
 
     def knowledge_bytes(self) -> int:
         """Return the size of the shards that hold knowledge, in bytes."""
-        if self._location.on_web:
-            return sum(self._location.sizes_of(self._shards()))
-        return sum(sum(self._location.sizes(f"{name}/c")) for name in self._opened.knowledge)
+        if self._storage.can_list:
+            return sum(sum(self._storage.sizes(f"{name}/c")) for name in self._opened.knowledge)
+        return sum(self._storage.sizes_of(self._shards()))
 
     def _sizes(self) -> list[int]:
         """Return the bytes of each file or object."""
-        if not self._location.on_web:
-            return self._location.sizes()
+        if self._storage.can_list:
+            return self._storage.sizes()
         arrays, views = self._opened.arrays, range(self._opened.layout.views)
         records = [f"{name}/c/{view}/0" for name in ("complete", "seconds") for view in views]
         metadata = ["zarr.json", *(f"{name}/zarr.json" for name in arrays)]
-        return self._location.sizes_of([*metadata, *records, *self._shards()])
+        return self._storage.sizes_of([*metadata, *records, *self._shards()])
 
     def _shards(self) -> list[str]:
         """Return the names of all shards that are recorded complete."""
         places = [(int(view), int(block)) for view, block in np.argwhere(self._ledger.complete())]
-        return [object_name(array, *place) for array in self._opened.knowledge.values() for place in places]
+        return [
+            object_name(array.path, *place, ndim=array.ndim)
+            for array in self._opened.knowledge.values()
+            for place in places
+        ]

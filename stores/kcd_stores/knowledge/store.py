@@ -29,7 +29,7 @@ from kcd_stores.knowledge.inventory import Inventory
 from kcd_stores.knowledge.ledger import Ledger
 from kcd_stores.knowledge.shards import DamageError, ShardedArray
 from kcd_stores.sizes import PIECE_BYTES
-from kcd_stores.storage.location import AT_ONCE, Location, Where
+from kcd_stores.storage import Where, open_storage
 
 
 class KnowledgeStore:
@@ -37,8 +37,10 @@ class KnowledgeStore:
 
     Attributes
     ----------
+    storage
+        The folder that it is in, or the URL.
     location
-        The folder that it is in, or the prefix in an object store.
+        The same as text, for messages.
     layout
         Its sizes, and how they are cut into blocks and chunks.
     encoding
@@ -58,11 +60,12 @@ class KnowledgeStore:
     """
 
     def __init__(self, opened: KnowledgeGroup) -> None:
-        self.location, self.layout, self.encoding = opened.location, opened.layout, opened.encoding
+        self.storage, self.location = opened.storage, str(opened.storage)
+        self.layout, self.encoding = opened.layout, opened.encoding
         self.features, self.made_from, self.fidelity = opened.features, opened.made_from, opened.fidelity
         self.arrays = opened.arrays
         self._specs = self.encoding.arrays(self.layout.classes)
-        self._readers = {spec.name: ShardedArray(self.location, spec, self.layout) for spec in self._specs}
+        self._readers = {spec.name: ShardedArray(self.storage, spec, self.layout) for spec in self._specs}
         self._ledger = Ledger(opened)
         self.inventory = Inventory(opened, self._ledger)
         self.bytes_read, self._counting = 0, Lock()
@@ -80,13 +83,13 @@ class KnowledgeStore:
         IncompleteStoreError
             If the process that made the store was killed before it had made all arrays.
         """
-        location = Location.of(where)
-        return cls(KnowledgeGroup.read(location, open_group(location, writable=False), features=features))
+        storage = open_storage(where)
+        return cls(KnowledgeGroup.read(storage, open_group(storage, writable=False), features=features))
 
     @property
     def path(self) -> Path:
         """The folder of a local store; StoreUsageError is raised for a remote one."""
-        return self.location.path
+        return self.storage.path
 
     @property
     def identity(self) -> str:
@@ -173,8 +176,8 @@ class KnowledgeStore:
 
     @property
     def concurrent_reads(self) -> int:
-        """How many reads are worth making at once: 1 of a local store, which decodes in parallel itself."""
-        return 1 if self.location.is_local else AT_ONCE
+        """How many reads are worth making at once: 1 of a folder, where each read decodes in parallel itself."""
+        return self.storage.parallel_reads
 
     def read_view(self, view: int) -> NDArray[Any]:
         """Read and decode all rows of one view, `[N, C]` (`[N, C + D]` with features) in a floating dtype.

@@ -9,7 +9,7 @@ from kcd_stores.errors import CorruptStoreError, IncompleteStoreError
 from kcd_stores.knowledge.condensed import read_condensed
 from kcd_stores.knowledge.creation import array_inconsistencies
 from kcd_stores.knowledge.store import KnowledgeStore
-from kcd_stores.storage.location import Where
+from kcd_stores.storage import Where
 
 
 @dataclass(frozen=True, kw_only=True)

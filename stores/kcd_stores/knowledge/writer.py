@@ -13,10 +13,9 @@ from kcd_stores.errors import StoreError, StoreUsageError
 from kcd_stores.knowledge.creation import create_group, create_missing_arrays
 from kcd_stores.knowledge.group import KnowledgeGroup, open_group, parse_encoding, parse_layout
 from kcd_stores.knowledge.layout import Layout
-from kcd_stores.knowledge.ledger import LedgerWriter
+from kcd_stores.knowledge.ledger import ledger_writer, missing_file
 from kcd_stores.knowledge.store import KnowledgeStore
-from kcd_stores.storage import elements as transfer
-from kcd_stores.storage.location import Location, Where
+from kcd_stores.storage import Storage, Where, open_storage
 
 
 class KnowledgeWriter:
@@ -30,10 +29,10 @@ class KnowledgeWriter:
         The reading side of the same store, features included.
     """
 
-    def __init__(self, location: Location, group: zarr.Group, *, locked: bool) -> None:
-        self._opened = KnowledgeGroup.read(location, group, features=True)
-        self._locked = locked and location.is_local  # no other process can replace it while this one writes
-        self._ledger = LedgerWriter(self._opened)
+    def __init__(self, storage: Storage, group: zarr.Group, *, locked: bool) -> None:
+        self._opened = KnowledgeGroup.read(storage, group, features=True)
+        self._locked = locked and storage.has_lock  # no other process can replace it while this one writes
+        self._ledger = ledger_writer(self._opened)
         self.store = KnowledgeStore(self._opened)
 
     @classmethod
@@ -63,16 +62,16 @@ class KnowledgeWriter:
         StoreUsageError
             If the place is taken: by a store without `overwrite`, or by anything that is not a knowledge store.
         """
-        location = Location.of(where)
+        storage = open_storage(where)
         group = create_group(
-            location,
+            storage,
             layout=layout,
             encoding=encoding,
             made_from=made_from,
             fidelity=fidelity,
             overwrite=overwrite,
         )
-        return cls(location, group, locked=True)
+        return cls(storage, group, locked=True)
 
     @classmethod
     def open(cls, where: Where) -> "KnowledgeWriter":
@@ -85,12 +84,12 @@ class KnowledgeWriter:
         StoreUsageError
             If nothing is there, or something that is not a knowledge store of this format.
         """
-        location = Location.of(where)
-        group = open_group(location, writable=True)
-        location.remove_partials()
+        storage = open_storage(where)
+        group = open_group(storage, writable=True)
+        storage.remove_partials()
         attributes: dict[str, Any] = dict(group.attrs)
         create_missing_arrays(group, parse_layout(attributes), parse_encoding(attributes, features=True))
-        return cls(location, group, locked=True)
+        return cls(storage, group, locked=True)
 
     @classmethod
     def join(cls, where: Where, *, identity: str) -> "KnowledgeWriter":
@@ -103,12 +102,12 @@ class KnowledgeWriter:
         StoreUsageError
             If no store is there, or one whose identity is not `identity`.
         """
-        location = Location.of(where)
-        writer = cls(location, open_group(location, writable=True), locked=False)
+        storage = open_storage(where)
+        writer = cls(storage, open_group(storage, writable=True), locked=False)
         found = writer.store.identity
         if found != identity:
             raise StoreUsageError(
-                f"the store at {location} is {found} as seen from here, but {identity} is being written. Let every "
+                f"the store at {storage} is {found} as seen from here, but {identity} is being written. Let every "
                 f"process see the same folder at store.path, such as one of a shared file system, or use a URL."
             )
         return writer
@@ -141,15 +140,9 @@ class KnowledgeWriter:
         if not np.isfinite(rows).all():
             raise ValueError(f"block ({view}, {block}) holds a number that is not finite")
         parts = self.store.encoding.encode(rows, view=view, first=span.start)
-        location = self._opened.location
         self._require_unreplaced()
         for name, part in parts.items():
-            array = self._opened.knowledge[name]
-            if location.is_local:
-                array[view, span.start : span.stop] = part
-                location.make_durable(transfer.object_name(array, view, block))
-            else:
-                transfer.write(location, array, view, span.start, part)
+            self._opened.storage.write_elements(self._opened.knowledge[name], view, span.start, part)
         self._require_unreplaced()
 
     def record_block(self, view: int, block: int, *, seconds: float) -> None:
@@ -162,11 +155,11 @@ class KnowledgeWriter:
         StoreError
             If the data of the block is not there.
         """
-        missing = self._ledger.missing(view, block)
+        missing = missing_file(self._opened, view, block)
         if missing is not None:
             raise StoreError(
                 f"view {view}, block {block} was written by another process, but {missing} is not at "
-                f"{self._opened.location} as seen from here. Let every process see the same folder at store.path, such "
+                f"{self._opened.storage} as seen from here. Let every process see the same folder at store.path, such "
                 f"as one of a shared file system, or use a URL; then run the same command again."
             )
         self._ledger.record(view, block, seconds=seconds)
@@ -177,7 +170,7 @@ class KnowledgeWriter:
 
     def remove_partials(self) -> None:
         """Remove temporary files that killed processes left; none may be writing at that moment."""
-        self._opened.location.remove_partials()
+        self._opened.storage.remove_partials()
 
     def grow(self, views: int) -> "KnowledgeWriter":
         """Lay the store out for more views, and return a writer of the larger store.
@@ -196,18 +189,18 @@ class KnowledgeWriter:
         for array in self._opened.arrays.values():
             array.resize((views, *array.shape[1:]))
         self._opened.group.attrs["layout"] = {**vars(layout), "views": views}
-        return KnowledgeWriter.open(self._opened.location)
+        return KnowledgeWriter.open(self._opened.storage)
 
     def _require_unreplaced(self) -> None:
         """Raise StoreError if a store that no lock protects is no longer the one that was opened."""
         if self._locked:
             return
-        location = self._opened.location
-        (found,) = location.fetch(["zarr.json"])
+        storage = self._opened.storage
+        (found,) = storage.fetch(["zarr.json"])
         now: dict[str, Any] = {} if found is None else json.loads(found).get("attributes", {})
         if _lasting(now) != _lasting(dict(self._opened.group.attrs)):
             raise StoreError(
-                f"the store at {location} was replaced or removed by another process while this one was writing "
+                f"the store at {storage} was replaced or removed by another process while this one was writing "
                 f"to it, so this one stops. Let one command at a time write a store; when the other is done, run the "
                 f"same command again: it says whether the store is the one that it asks for."
             )
