@@ -31,7 +31,7 @@ from kcd_stores import (
     read_condensed,
     write_condensed,
 )
-from kcd_stores.knowledge.description import listed
+from kcd_stores.knowledge import difference_lines
 
 RANGE_ADVICE = "Give --encoding float32."
 
@@ -122,7 +122,7 @@ class CondensedSource:
         found = {**store.made_from, "encoding": store.describe_encoding(), "views": store.layout.views}
         if differing := differences(found, wanted):
             raise StoreMismatchError(
-                f"the store at {store.location} is not the condensed set that is asked for:\n{listed(differing)}\n"
+                f"the store at {store.location} is not the condensed set that is asked for:\n{difference_lines(differing)}\n"
                 f"Give --export another place, or --overwrite to replace it."
             )
 

@@ -19,8 +19,7 @@ from kcd_pipeline.errors import FailedError
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.recipe_store import expected_origin
 from kcd_stores import CondensedRows, Encoding, KnowledgeStore, make_encoding, read_condensed
-from kcd_stores.knowledge.condensed import ENTRY
-from kcd_stores.knowledge.fidelity import log_softmax
+from kcd_stores.knowledge import CONDENSED_KEY, log_softmax
 
 # mean distance between stored and fresh rows that other arithmetic (device, threads, batch size) can explain
 TOLERANCE = 2e-3
@@ -100,7 +99,7 @@ def _open_store(config: Config, dataset: Dataset) -> KnowledgeStore:
 
 def _tolerance(store: KnowledgeStore) -> float:
     """Return the mean distance that other arithmetic can explain, for the encodings that the rows went through."""
-    encodings = {store.encoding.name, store.made_from.get(ENTRY, {}).get("encoding", {}).get("name")}
+    encodings = {store.encoding.name, store.made_from.get(CONDENSED_KEY, {}).get("encoding", {}).get("name")}
     return SAMPLED_TOLERANCE if "sample" in encodings else TOLERANCE
 
 
@@ -141,7 +140,9 @@ def _distances(
     samples = rows if condensed is None else condensed.samples[rows]
     fresh = extractor.rows(view, samples)[:, : store.columns]
     if condensed is not None:  # its rows went through the store that was condensed, then through this one
-        settings = {key: value for key, value in store.made_from[ENTRY]["encoding"].items() if key != "features"}
+        settings = {
+            key: value for key, value in store.made_from[CONDENSED_KEY]["encoding"].items() if key != "features"
+        }
         fresh = _encoded_and_decoded(make_encoding(**settings), fresh, view, samples)
     again = _encoded_and_decoded(store.encoding, fresh, view, rows)
     stored = store.read_rows(view, int(rows[0]), int(rows[-1]) + 1)[rows - rows[0]]
