@@ -124,7 +124,7 @@ class WorkerJob:
             raise JobEndedError(f"worker {self.worker} was told that the job has ended")
 
     def writer(self, identity: str) -> KnowledgeWriter:
-        """Return the writer that has joined the store `identity`; raise UserError if this worker does not see it."""
+        """Return the writer that has joined the store `identity`; raise StoreUsageError if it is not in sight here."""
         if identity not in self._writers:
             try:
                 self._writers[identity] = KnowledgeWriter.join(self.job.config.store.path, identity=identity)
