@@ -38,7 +38,7 @@ def models_command(names: tuple[str, ...], shape: tuple[int, int, int], classes:
 @json_option
 def inspect_command(path: str, as_json: bool) -> None:
     """Say what lies at PATH, a knowledge store or a run: shape, encoding, bytes, completeness, what it is made from."""
-    from kcd_pipeline.inspection.facts import inspect
+    from kcd_pipeline.inspection import inspect
 
     inspect(path, as_json=as_json)
 

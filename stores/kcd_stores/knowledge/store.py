@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError, Remedy, StoreMismatchError
-from kcd_stores.knowledge.description import differences, listed
+from kcd_stores.knowledge.description import difference_lines, differences
 from kcd_stores.knowledge.group import KnowledgeGroup, open_group
 from kcd_stores.knowledge.inventory import Inventory
 from kcd_stores.knowledge.ledger import Ledger
@@ -153,7 +153,8 @@ class KnowledgeStore:
         found = differences(self.made_from | {"encoding": self.describe_encoding()}, expected)
         if found:
             raise StoreMismatchError(
-                f"the store at {self.location} was made from something else than is asked for:\n{listed(found)}\n",
+                f"the store at {self.location} was made from something else than is asked for:\n"
+                f"{difference_lines(found)}\n",
                 remedy=Remedy.MATCH_STORE,
             )
 
