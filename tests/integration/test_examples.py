@@ -41,7 +41,7 @@ def without_numbers(line: str) -> str:
 )
 def test_an_example_runs_and_prints_what_its_docstring_shows(home: Path, name: str, argument: str) -> None:
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # more wait for each other on a machine that is busy
-    command = [sys.executable, EXAMPLES / name, home / argument]
+    command: list[str | Path] = [sys.executable, EXAMPLES / name, home / argument]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=one_thread)
     assert done.returncode == 0, done.stderr
     printed = [without_numbers(line) for line in done.stdout.splitlines()]

@@ -1,4 +1,4 @@
-"""The settings of runs: which of them make an experiment, and on which of them runs differ."""
+"""The settings of runs: those that make an experiment, and those on which runs differ."""
 
 import json
 from collections.abc import Mapping, Sequence
