@@ -27,7 +27,10 @@ class DkdLossConfig(Section):
         default=1.0,
         description="dkd: weight of the true class against all others (published with ce_weight 1, kd_weight 1)",
     )
-    beta: NonNegative = Field(default=8.0, description="dkd: weight of the other classes among each other (published with 8 for CIFAR-100)")
+    beta: NonNegative = Field(
+        default=8.0,
+        description="dkd: weight of the other classes among each other (published with 8 for CIFAR-100)",
+    )
 
 
 class DistLossConfig(Section):

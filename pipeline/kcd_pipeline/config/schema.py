@@ -78,8 +78,8 @@ class DataConfig(Section):
     )
     mean: tuple[PixelValue, ...] | None = Field(
         default=None,
-        description="mean of each channel, for pixels scaled to 0..1; null: the data set's own. Set mean and std if the "
-        "teacher was trained elsewhere, with others",
+        description="mean of each channel, for pixels scaled to 0..1; null: the data set's own. Set mean and std if "
+        "the teacher was trained elsewhere, with others",
     )
     std: tuple[Positive, ...] | None = Field(
         default=None, description="standard deviation of each channel, for pixels scaled to 0..1; null: as for mean"
@@ -202,12 +202,12 @@ class StudentConfig(Section):
 
 
 class DistillConfig(OptimisationConfig):
-    """How a student is trained: on `ce_weight * CE + kd_weight * KD`, where KD is the loss that `distill.loss` names."""
+    """How a student is trained: its loss is `ce_weight * CE + kd_weight * KD`, where `distill.loss` names KD."""
 
     method: Literal["none", "kd", "kcd"] = Field(
         default="kcd",
-        description="none: learn from labels only; kd: from all stored knowledge; kcd: from knowledge that is condensed "
-        "as training goes on",
+        description="none: learn from labels only; kd: from all stored knowledge; kcd: from knowledge that is "
+        "condensed as training goes on",
     )
     temperature: Positive = Field(default=4.0, description="T: logits are divided by it before the softmax")
     ce_weight: NonNegative = Field(
@@ -222,9 +222,7 @@ class DistillConfig(OptimisationConfig):
 class CondenseConfig(Section):
     """Knowledge condensation: OGVE ranks the samples; VAKS keeps the best, drops the others and blends them in."""
 
-    interval: Count = Field(
-        default=40, description="epochs in a stage; a condensation opens every stage but the first"
-    )
+    interval: Count = Field(default=40, description="epochs in a stage; a condensation opens every stage but the first")
     keep_ratio: Fraction = Field(
         default=0.7, description="fraction of the samples that are kept at the end of the schedule"
     )
@@ -259,8 +257,8 @@ class CondenseConfig(Section):
     )
     value: Literal["mean", "current"] = Field(
         default="mean",
-        description="V, the value of a sample: the running mean of the student's entropy (eq. 12), or its entropy at the "
-        "latest visit",
+        description="V, the value of a sample: the running mean of the student's entropy (eq. 12), or its entropy at "
+        "the latest visit",
     )
 
     plans_from: Path | None = Field(

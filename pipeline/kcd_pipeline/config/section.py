@@ -18,7 +18,7 @@ class Section(BaseModel):
 def _size_as_written(value: Any) -> str:
     """Return a size in bytes as it was written, once it is known to be one."""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError("expected a size such as 512MB, 2GiB, or bytes")
+        raise ValueError("expected a number and a unit such as 512MB or 2GiB, or a number of bytes")
     parse_bytes(value)
     return str(value)
 
