@@ -16,8 +16,8 @@ import numpy as np
 
 from kcd_pipeline.config import parse_config
 from kcd_pipeline.data import load_dataset
-from kcd_pipeline.report.collect.stages import ends
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.report.collect.values import most_and_least_valued
+from kcd_pipeline.runs import RunFolder
 from kcd_stores import PlanStore, ValueStore
 
 SHOWN = 10  # samples of each end
@@ -43,7 +43,9 @@ def main() -> None:
     curve.set(xlabel="rank", ylabel="score V · F^alpha", xlim=(0, len(value)), ylim=(0, None))
     curve.set_title(f"{len(value):,} samples after epoch {plan.epoch}, before stage {stage + 1}", loc="left")
     curve.legend(frameon=False)
-    for axes, chosen, name in zip((most, least), ends(value, SHOWN), ("most valued", "least valued"), strict=True):
+    for axes, chosen, name in zip(
+        (most, least), most_and_least_valued(value, SHOWN), ("most valued", "least valued"), strict=True
+    ):
         strip = np.concatenate([train.image(int(sample)).permute(1, 2, 0).numpy() for sample in chosen], axis=1)
         axes.imshow(strip, interpolation="nearest")
         axes.set_title(f"{name}: V {value[chosen].max():.2g} to {value[chosen].min():.2g}", loc="left", fontsize=10)

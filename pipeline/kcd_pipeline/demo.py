@@ -9,7 +9,7 @@ from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.progress import say
 from kcd_pipeline.report import report
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.teacher import train_teacher
 
 RECIPE = "digits"
@@ -35,7 +35,8 @@ def demo(folder: Path) -> None:
     say(f"teacher {config.teacher.model}: {teacher.test_accuracy:.2%} on the test set")
     _step("extract-teacher", settings)
     store = extract_teacher(config).store
-    say(f"store: {store.layout.views} views of {store.layout.samples:,} samples in {store.bytes_on_disk():,} bytes")
+    size = store.inventory.bytes_on_disk()
+    say(f"store: {store.layout.views} views of {store.layout.samples:,} samples in {size:,} bytes")
     runs = []
     for method in METHODS:
         chosen = load_config(RECIPE, [*settings, f"distill.method={method}"])

@@ -1,4 +1,4 @@
-"""From the host's memory to a device's, without waiting for what the device is doing."""
+"""Moves from the host's memory to a device's that do not wait for the device's pending work."""
 
 from typing import Any
 
@@ -9,22 +9,26 @@ from torch import Tensor
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
-    """`array` as a tensor on `device`; on the CPU it shares the array's memory.
+    """Return `array` as a tensor on `device`; on the CPU it shares the array's memory.
 
-    A GPU gets it through pinned memory, in its turn among what it has been told to do: the host goes on at once.
+    A GPU copies it from pinned memory after the work that is queued before it; the host does not wait.
     """
     return tensor_to_device(torch.from_numpy(np.ascontiguousarray(array)), device)
 
 
 def tensor_to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """The same for a tensor on the CPU."""
+    """Return a CPU tensor on `device`, copied in the way of `to_device`."""
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
 
 def is_resident(size: int, device: torch.device, resident: str) -> bool:
-    """Whether `size` bytes that are looked up again and again are to lie on `device`, by `run.resident`."""
+    """Return True if `size` bytes that are looked up again and again should be kept on `device`.
+
+    `resident` is `run.resident`: `device`, `host`, or `auto`, which keeps them there if they fill at most half of the
+    GPU's free memory. Always True for other devices.
+    """
     if device.type != "cuda":
         return True
     if resident != "auto":

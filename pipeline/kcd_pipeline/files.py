@@ -1,4 +1,4 @@
-"""Small files that are either there whole or not at all."""
+"""Writing small files so that they are either complete or not there at all."""
 
 import json
 import os
@@ -17,10 +17,22 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all; NaN is refused."""
+    """Write `value` as indented JSON with `write_whole`.
+
+    Raises
+    ------
+    ValueError
+        If `value` holds NaN or an infinity, which JSON cannot express.
+    """
     write_whole(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """What `write_json` wrote."""
+    """Return the value of a JSON file.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the file cannot be read, or is not JSON.
+    """
     return json.loads(path.read_text(encoding="utf-8"))

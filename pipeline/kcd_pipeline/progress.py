@@ -1,4 +1,4 @@
-"""Progress bars with rate and time left, on standard error, where a terminal or a log can show them."""
+"""Messages and progress on standard error: bars on a terminal, lines in a log file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,17 +16,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from kcd_stores.sizes import human_bytes
-
-__all__ = ["console", "human_bytes", "human_seconds", "keep_quiet", "log_line", "progress_bar", "say"]
-
 console = Console(stderr=True)
 
 
 class RateColumn(ProgressColumn):
-    """Units a second over the last seconds."""
+    """The current rate, in units of the task's `unit` field a second."""
 
     def render(self, task: Task) -> Text:
+        """Return the rate as text, empty before the first measurement."""
         speed = task.finished_speed or task.speed
         unit = task.fields.get("unit", "it")
         return Text("" if speed is None else f"{speed:,.0f} {unit}/s", style="progress.data.speed")
@@ -34,7 +31,7 @@ class RateColumn(ProgressColumn):
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A bar with what is done, the rate, and the time spent and left; silent where stderr is not a terminal."""
+    """Show a bar with counts, rate, time spent and time left; draw nothing where stderr is not a terminal."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -49,23 +46,23 @@ def progress_bar() -> Iterator[Progress]:
 
 
 def keep_quiet() -> None:
-    """Say and draw nothing from now on: another process speaks for this one."""
+    """Print and draw nothing from now on, because another process speaks for this one."""
     console.quiet = True
 
 
 def say(message: str) -> None:
-    """One line for a person, on standard error."""
+    """Print one line, whether or not there is a terminal."""
     console.print(message, highlight=False, markup=False, soft_wrap=True)
 
 
-def log_line(message: str) -> None:
-    """A line of progress where there is no terminal to draw a bar on, such as a log file."""
+def say_progress(message: str) -> None:
+    """Print one line of progress where there is no terminal to draw a bar on, as in a log file."""
     if not console.is_terminal:
         say(message)
 
 
 def human_seconds(seconds: float) -> str:
-    """Such as `2 h 05 min`."""
+    """Return a duration in whole seconds, minutes or hours: `39 s`, `12 min`, `2 h 05 min`."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

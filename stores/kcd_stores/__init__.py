@@ -4,49 +4,57 @@ from kcd_stores.encodings import ENCODINGS, Encoding, WithFeatures, make_encodin
 from kcd_stores.errors import (
     CorruptStoreError,
     IncompleteStoreError,
+    OutOfRangeError,
+    Remedy,
     StoreError,
     StoreMismatchError,
     StoreUsageError,
 )
 from kcd_stores.knowledge.condensed import CondensedRows, is_condensed, read_condensed, write_condensed
-from kcd_stores.knowledge.creation import is_vacant
 from kcd_stores.knowledge.description import Difference, differences
 from kcd_stores.knowledge.fidelity import Fidelity, measure_fidelity
 from kcd_stores.knowledge.layout import Layout, choose_layout
 from kcd_stores.knowledge.store import KnowledgeStore
 from kcd_stores.knowledge.verify import Verdict, verify_store
+from kcd_stores.knowledge.writer import KnowledgeWriter
 from kcd_stores.runs.plans import NO_PARTNER, Plan, PlanStore, keep_all
 from kcd_stores.runs.values import ValueStore
 from kcd_stores.sizes import human_bytes, parse_bytes
-from kcd_stores.storage.location import Location
-from kcd_stores.storage.lock import one_writer
+from kcd_stores.storage import FolderStorage, Storage, Where, is_vacant, one_writer, open_storage
+from kcd_stores.streaming.batches import batches
 from kcd_stores.streaming.budget import Streaming, plan_streaming
-from kcd_stores.streaming.open import ViewStream, open_stream
-from kcd_stores.streaming.order import WHOLE, Share
-from kcd_stores.streaming.protocol import EpochStream, Portion, Reading, Rows
+from kcd_stores.streaming.open import open_stream
+from kcd_stores.streaming.order import ONLY_RANK, Share, cut_batches
+from kcd_stores.streaming.protocol import EpochStream, Portion, Reading, Rows, RowSource
 from kcd_stores.streaming.rows import HeldRows, ViewRows
+from kcd_stores.streaming.whole_views import ViewStream
 
 __all__ = [
     "ENCODINGS",
     "NO_PARTNER",
-    "WHOLE",
+    "ONLY_RANK",
     "CondensedRows",
     "CorruptStoreError",
     "Difference",
     "Encoding",
     "EpochStream",
     "Fidelity",
+    "FolderStorage",
     "HeldRows",
     "IncompleteStoreError",
     "KnowledgeStore",
+    "KnowledgeWriter",
     "Layout",
-    "Location",
+    "OutOfRangeError",
     "Plan",
     "PlanStore",
     "Portion",
     "Reading",
+    "Remedy",
+    "RowSource",
     "Rows",
     "Share",
+    "Storage",
     "StoreError",
     "StoreMismatchError",
     "StoreUsageError",
@@ -55,8 +63,11 @@ __all__ = [
     "Verdict",
     "ViewRows",
     "ViewStream",
+    "Where",
     "WithFeatures",
+    "batches",
     "choose_layout",
+    "cut_batches",
     "differences",
     "human_bytes",
     "is_condensed",
@@ -65,6 +76,7 @@ __all__ = [
     "make_encoding",
     "measure_fidelity",
     "one_writer",
+    "open_storage",
     "open_stream",
     "parse_bytes",
     "plan_streaming",

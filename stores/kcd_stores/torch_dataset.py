@@ -1,4 +1,4 @@
-"""A torch `Dataset` of (image, label, knowledge row); the only module here that needs torch, imported by nothing else.
+"""A torch `Dataset` of (image, label, knowledge row). No other module of kcd_stores needs torch or imports this one.
 
 >>> from kcd_stores.torch_dataset import KnowledgeDataset        # doctest: +SKIP
 """
@@ -17,30 +17,32 @@ from kcd_stores.streaming.batches import require_view
 
 
 class KnowledgeDataset(Dataset[tuple[Any, Any, torch.Tensor]]):
-    """`(image, label)` of another data set, and the knowledge row `[C]` float32 of the sample's current view.
+    """Data set of `(image, label, row)`: image and label of another data set, and the sample's knowledge row.
 
-    One whole view lies in shared memory: all workers of a `DataLoader`, forked or spawned, persistent or not, read the
-    same rows, and `set_view` between epochs reaches them all. A view that is larger than `memory` is refused: for
-    stores of any size there is `KnowledgeStore.batches`.
+    A row is `[C]` float32, of the current view. The whole view is held in shared memory, so all workers of a
+    `DataLoader`, forked or spawned, persistent or not, read the same rows, and `set_view` between epochs reaches all of
+    them. A view that is larger than `memory` is refused; for stores of any size there is `kcd_stores.batches`.
 
     Parameters
     ----------
     images
-        A data set of (image, label) in the store's own order of samples.
+        A data set of (image, label), whose order of samples is that of the store.
     view
-        The view to begin with.
+        The first view.
     augmentation
-        `augmentation(image, index, view)`: the image as the teacher saw it in that view. Without one, images must
-        come as they were taught. To be spawned, it must be picklable.
+        Function that returns the image as the teacher saw it: `augmentation(image, index, view)`. Without it, `images`
+        must be as the teacher saw them. Workers that are spawned need one that can be pickled.
     memory
-        What a view may take, in bytes or such as `512MB`.
+        The memory that a view may take, in bytes or as text such as `512MB`.
 
     Raises
     ------
     StoreMismatchError
-        If there are more or fewer images than samples in the store.
+        If the numbers of images and of samples in the store differ.
     StoreUsageError
-        If the view is not there, not complete, or larger than `memory`.
+        If the store has no such view, or the view is larger than `memory`.
+    IncompleteStoreError
+        If a block of the view was never recorded complete.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class KnowledgeDataset(Dataset[tuple[Any, Any, torch.Tensor]]):
         if taken > parse_bytes(memory):
             raise StoreUsageError(
                 f"one view of the store at {store.location} takes {human_bytes(taken)} in memory, more than the "
-                f"{human_bytes(parse_bytes(memory))} that it may. Raise memory, or iterate KnowledgeStore.batches."
+                f"{human_bytes(parse_bytes(memory))} that it may. Raise memory, or iterate kcd_stores.batches."
             )
         self._images, self._augmentation = images, augmentation
         self._store: KnowledgeStore | None = store
@@ -74,17 +76,25 @@ class KnowledgeDataset(Dataset[tuple[Any, Any, torch.Tensor]]):
 
     @property
     def view(self) -> int:
-        """The view that rows are of."""
+        """The view whose rows are returned."""
         return int(self._view)
 
     def set_view(self, view: int) -> None:
-        """Read another view, for the next epoch; in the main process, while no worker is at work on an epoch."""
+        """Read another view, for the next epoch. Call it in the main process while no worker is reading.
+
+        Raises
+        ------
+        StoreUsageError
+            If the store has no such view, or this is a worker of a `DataLoader`.
+        IncompleteStoreError, CorruptStoreError
+            If the view was never finished, or is damaged.
+        """
         if self._store is None:
             raise StoreUsageError("set_view is for the main process, not for a worker of a DataLoader")
         require_view(self._store, view)
         if view == self.view:
             return
-        self._view[0] = -1  # half of one view and half of another are neither
+        self._view[0] = -1  # until all rows are read they are of no view
         self._store.read_rows(view, 0, len(self), out=self._rows.numpy())
         self._view[0] = view
 
@@ -98,8 +108,8 @@ class KnowledgeDataset(Dataset[tuple[Any, Any, torch.Tensor]]):
         return image, label, self._rows[index].float()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_store": None}  # workers need the rows, not the files
+        return {**self.__dict__, "_store": None}  # workers need rows, and no open files
 
 
 def _shared(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.share_memory_()  # type: ignore[no-untyped-call]  # torch gives it no types
+    return tensor.share_memory_()

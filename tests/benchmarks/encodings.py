@@ -16,7 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from kcd_stores import KnowledgeStore, choose_layout, make_encoding, measure_fidelity, row_bytes, widened_range
+from kcd_stores import (
+    KnowledgeStore,
+    KnowledgeWriter,
+    choose_layout,
+    make_encoding,
+    measure_fidelity,
+    row_bytes,
+    widened_range,
+)
 
 ROWS, CLASSES = 50_000, 100  # CIFAR-100
 
@@ -33,10 +41,11 @@ def measure(logits: np.ndarray, folder: Path, name: str, **settings: Any) -> dic
     encoding = make_encoding(name, **settings)
     rows, classes = logits.shape
     layout = choose_layout(views=1, samples=rows, classes=classes, row_bytes=row_bytes(encoding, classes))
-    store = KnowledgeStore.create(folder / name, layout=layout, encoding=encoding, made_from={}, overwrite=True)
+    writer = KnowledgeWriter.create(folder / name, layout=layout, encoding=encoding, made_from={}, overwrite=True)
     for block in range(layout.blocks):
         span = layout.rows(block)
-        store.write_block(0, block, logits[span.start : span.stop], seconds=0)
+        writer.write_block(0, block, logits[span.start : span.stop], seconds=0)
+    store = writer.store
     decoded = store.read_view(0)
     times = [timed(lambda: store.read_view(0)) for _ in range(5)]
     copies = [timed(decoded.copy) for _ in range(5)]

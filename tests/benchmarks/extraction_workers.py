@@ -22,9 +22,8 @@ import torch
 
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.extraction import Cluster, extract_teacher
-from kcd_pipeline.models import build_model
-from kcd_pipeline.models.weights import save_weights
-from kcd_stores.knowledge.ledger import Ledger
+from kcd_pipeline.models import build_model, save_weights
+from kcd_stores.knowledge.ledger import LockedLedgerWriter
 
 
 def extraction(config: Config, workers: int) -> dict[str, float]:
@@ -33,14 +32,14 @@ def extraction(config: Config, workers: int) -> dict[str, float]:
     Workers that started together end their first blocks together: counted from the first of them, the others were free.
     """
     times: list[tuple[float, int, int]] = []
-    original = Ledger.record
+    original = LockedLedgerWriter.record
 
-    def record(self: Ledger, view: int, block: int, *, seconds: float) -> None:
+    def record(self: LockedLedgerWriter, view: int, block: int, *, seconds: float) -> None:
         original(self, view, block, seconds=seconds)
         times.append((time.perf_counter(), view, block))
 
     started = time.perf_counter()
-    with patch.object(Ledger, "record", record):
+    with patch.object(LockedLedgerWriter, "record", record):
         done = extract_teacher(config, overwrite=True, cluster=Cluster(workers=workers) if workers else None)
     whole = time.perf_counter() - started
     layout = done.store.layout

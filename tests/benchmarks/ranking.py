@@ -37,7 +37,7 @@ from kcd_pipeline.condensation.scoring import lazily
 from kcd_pipeline.condensation.vaks import Partition, partition
 from kcd_pipeline.config import CondenseConfig
 from kcd_stores import NO_PARTNER, Plan, ValueStore, parse_bytes
-from kcd_stores.runs.values import CHUNK
+from kcd_stores.runs.values import LARGEST_CHUNK
 
 ALPHA, KEEP = 0.03, 0.7
 BEFORE = {"one stage": 1.0, "six stages": 0.76}  # fraction that the stage before kept
@@ -86,6 +86,13 @@ def split(scores: da.Array, before: np.ndarray, memory: int) -> Partition:
     return partition(scores, keep=round(scores.size * KEEP), kept_before=before, dropped="new", memory=memory)
 
 
+def timed_split(scores: da.Array, before: np.ndarray, memory: int) -> tuple[dict[str, float], Partition]:
+    """What `split` took, and what it gave."""
+    found: list[Partition] = []
+    took = timed(lambda: found.append(split(scores, before, memory)))
+    return took, found[0]
+
+
 def on_disk(path: Path) -> da.Array:
     """The scores of the run's first epoch, lazily."""
     values = ValueStore.open(path / "values.zarr")
@@ -97,9 +104,9 @@ def child(path: Path, case: str, memory: int) -> dict[str, Any]:
     ranked(da.zeros(10, chunks=5))  # dask's and zarr's own machinery is no part of what is measured
     on_disk(path)[:1].compute()
     base = memory_of("VmRSS")
-    found: list[Partition] = []
-    took = timed(lambda: found.append(split(on_disk(path), np.load(path / f"{case}.npy"), memory)))
-    return {**took, "peak": memory_of("VmHWM") - base, "perturbed": len(found[0].low)}
+    mark = np.load(path / f"{case}.npy")
+    took, found = timed_split(on_disk(path), mark, memory)
+    return {**took, "peak": memory_of("VmHWM") - base, "perturbed": len(found.low)}
 
 
 def whole_plan(path: Path, case: str) -> dict[str, float]:
@@ -134,14 +141,18 @@ def argsorts(scores: np.ndarray) -> dict[str, dict[str, float]]:
 
 def in_memory(samples: int, memory: int, rounds: int) -> bool:
     value, frequency = make_values(samples)
-    lazy = score_samples(*(da.from_array(array, chunks=CHUNK, name=False) for array in (value, frequency)), ALPHA)
+    lazy_value, lazy_frequency = (
+        da.from_array(array, chunks=LARGEST_CHUNK, name=False) for array in (value, frequency)
+    )
+    lazy = score_samples(lazy_value, lazy_frequency, ALPHA)
     scores = np.asarray(lazy.compute())
     before = {case: kept_before(scores, fraction) for case, fraction in BEFORE.items()}
     turns: dict[str, list[dict[str, float]]] = {name: [] for name in (*BEFORE, "full ranking", "argsort", "stable")}
     found: dict[str, Partition] = {}
     for _ in range(rounds):
         for case, mark in before.items():
-            turns[case].append(timed(lambda case=case, mark=mark: found.update({case: split(lazy, mark, memory)})))
+            took, found[case] = timed_split(lazy, mark, memory)
+            turns[case].append(took)
         turns["full ranking"].append(timed(lambda: ranked(lazy, memory=memory)))
         for name, took in argsorts(scores).items():
             turns[name].append(took)

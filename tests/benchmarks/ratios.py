@@ -18,18 +18,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from kcd_pipeline.augmentation import Views, build_augmentation
+from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.data import load_dataset
 from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.losses import make_loss
-from kcd_pipeline.models import build_model
-from kcd_pipeline.models.weights import save_weights
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.models import build_model, save_weights
+from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.trainer import Trainer
-from kcd_stores import KnowledgeStore, choose_layout, make_encoding, row_bytes
+from kcd_stores import KnowledgeWriter, choose_layout, make_encoding, row_bytes
 from kcd_stores.philox import permutation
 from kcd_stores.streaming.rows import ViewRows, read_whole
 
@@ -106,14 +105,11 @@ def live_teacher(config: Config, stored_seconds: float) -> None:
     dataset = load_dataset(config.data)
     augmentation = build_augmentation(config.augmentation)
     torch.manual_seed(0)
-    build = {"channels": dataset.channels, "classes": len(dataset.classes)}
-    teacher = build_model("resnet32x4", **build).to(memory_format=torch.channels_last).eval()
-    trainer = Trainer(
-        build_model("resnet8", **build), dataset, augmentation, optimisation=config.distill, run=config.run
-    )
-    views = Views(
-        dataset.train.images, augmentation, mean=dataset.mean, std=dataset.std, device=trainer.accelerator.device
-    )
+    channels, classes = dataset.channels, len(dataset.classes)
+    teacher = build_model("resnet32x4", channels=channels, classes=classes).to(memory_format=torch.channels_last).eval()
+    student = build_model("resnet8", channels=channels, classes=classes)
+    trainer = Trainer(student, dataset, augmentation, optimisation=config.distill, run=config.run)
+    views = dataset.train_views(augmentation, trainer.accelerator.device)
 
     def objective(logits: torch.Tensor, labels: torch.Tensor, index: np.ndarray) -> torch.Tensor:
         with torch.inference_mode():
@@ -131,11 +127,12 @@ def reading(folder: Path, rows: int = 1_000_000, classes: int = 100) -> None:
     """A million rows of float16: a view read whole, and an epoch of it in fully shuffled order, against memory."""
     encoding = make_encoding("float16")
     layout = choose_layout(views=1, samples=rows, classes=classes, row_bytes=row_bytes(encoding, classes))
-    store = KnowledgeStore.create(folder / "million.zarr", layout=layout, encoding=encoding, made_from={})
+    writer = KnowledgeWriter.create(folder / "million.zarr", layout=layout, encoding=encoding, made_from={})
     random = np.random.default_rng(0)
     for block in range(layout.blocks):
         logits = random.normal(0, 4, (len(layout.rows(block)), classes)).astype(np.float32)
-        store.write_block(0, block, logits, seconds=0)
+        writer.write_block(0, block, logits, seconds=0)
+    store = writer.store
     order = permutation(0, 0, np.arange(rows))
     batches = np.array_split(order, rows // 256)
     memory = store.read_view(0)

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +71,14 @@ def measure_epochs(samples: int) -> float:
     taken = []
     with tempfile.TemporaryDirectory() as folder:
         store = ValueStore.create(Path(folder) / "values.zarr", epochs=EPOCHS, samples=samples)
+
+        def write(epoch: int) -> None:
+            store.write(epoch, value, frequency, value.astype(np.float32))
+
         for epoch in range(EPOCHS):
             order, entropy = random.permutation(samples), random.random(samples, dtype=np.float32)
             taken.append(
-                seconds(lambda order=order, entropy=entropy: update_values(value, frequency, order, entropy))
-                + seconds(lambda epoch=epoch: store.write(epoch, value, frequency, value.astype(np.float32)))
+                seconds(partial(update_values, value, frequency, order, entropy)) + seconds(partial(write, epoch))
             )
     return statistics.median(taken)
 

@@ -16,7 +16,7 @@ from typing import Any
 from kcd_pipeline.condensation.ranking.budget import plan_ranking
 from kcd_stores import (
     Encoding,
-    KnowledgeStore,
+    KnowledgeWriter,
     Layout,
     StoreUsageError,
     choose_layout,
@@ -96,11 +96,11 @@ def teacher_hours(size: Size, views: int, rate: float) -> float:
 
 def streaming(size: Size, encoding: Encoding, folder: Path) -> tuple[str, int]:
     """The mode in which a student streams such a store within MEMORY, and the bytes of rows held; from its metadata."""
-    store = KnowledgeStore.create(
+    writer = KnowledgeWriter.create(
         folder / f"{size.name}-{encoding.name}", layout=size.layout(encoding, 1), encoding=encoding, made_from={}
     )
-    plan = plan_streaming(store, memory=parse_bytes(MEMORY), batch_size=BATCH, partners=True)
-    return ("block shuffle" if plan.cut else "whole views"), plan.held_bytes
+    plan = plan_streaming(writer.store, memory=parse_bytes(MEMORY), batch_size=BATCH, partners=True)
+    return ("block shuffle" if plan.window_sizes else "whole views"), plan.held_bytes
 
 
 def ranking_bytes(samples: int, *, kept: float, blended: float, chunk: int = 1 << 20) -> int:

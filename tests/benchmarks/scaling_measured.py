@@ -1,7 +1,7 @@
 """The formulas of scaling.py against real stores; one line of JSON each.
 
-    python tests/benchmarks/scaling_measured.py check [FOLDER]      # a thousandth of each data set (4 minutes)
-    python tests/benchmarks/scaling_measured.py imagenet [FOLDER]   # one view of ImageNet's size, 2.6 GB (5 minutes)
+    python -m tests.benchmarks.scaling_measured check [FOLDER]      # a thousandth of each data set (4 minutes)
+    python -m tests.benchmarks.scaling_measured imagenet [FOLDER]   # one view of ImageNet's size, 2.6 GB (5 minutes)
 
 Rows are as peaked as a teacher's on its training set: one class 8 to 22 above noise of deviation 2. `check` makes
 1,281 x 1,000 in every encoding, 100,000 x 20,000 in the sparse ones and 10,000 x 20,000 in the dense ones, whose
@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scaling import ENCODINGS, IMAGENET, MEMORY, SIZES, Size
-from streaming_memory import make_store, measure
+from tests.benchmarks.scaling import ENCODINGS, IMAGENET, MEMORY, SIZES, Size
+from tests.benchmarks.streaming_memory import make_store, measure
 
-from kcd_stores import KnowledgeStore, choose_layout, make_encoding, row_bytes
+from kcd_stores import KnowledgeStore, KnowledgeWriter, choose_layout, make_encoding, row_bytes
 
 HEADERS = 0.02  # of a store's bytes: chunk headers, shard indices, metadata; and 100 kB
 DENSE_LARGE = 10_000
@@ -44,26 +44,27 @@ def measured_store(folder: Path, size: Size, samples: int, name: str) -> dict[st
     encoding = make_encoding(name, **ENCODINGS[name])
     raw = row_bytes(encoding, size.classes)
     layout = choose_layout(views=1, samples=samples, classes=size.classes, row_bytes=raw)
-    store = KnowledgeStore.create(folder / f"{size.name}-{name}", layout=layout, encoding=encoding, made_from={})
+    writer = KnowledgeWriter.create(folder / f"{size.name}-{name}", layout=layout, encoding=encoding, made_from={})
     seconds = 0.0
     spans = (layout.rows(block) for block in range(layout.blocks))
     for block, logits in enumerate(peaked(spans, size.classes)):
         started = time.perf_counter()
-        store.write_block(0, block, logits, seconds=0)
+        writer.write_block(0, block, logits, seconds=0)
         seconds += time.perf_counter() - started
-    bound, found = raw * samples, store.bytes_on_disk()
+    store = writer.store
+    bound, found = raw * samples, store.inventory.bytes_on_disk()
     objects = layout.objects(len(encoding.arrays(size.classes)))
     return {
         "size": size.name,
         "encoding": name,
         "rows": samples,
-        "objects": store.files(),
+        "objects": store.inventory.files(),
         "objects_by_formula": objects,
         "bytes": found,
         "bytes_before_compressor": bound,
-        "packed": round(store.knowledge_bytes() / bound, 3),
+        "packed": round(store.inventory.knowledge_bytes() / bound, 3),
         "rows_per_second_written": round(samples / seconds),
-        "holds": store.files() == objects and found <= bound * (1 + HEADERS) + 100_000,
+        "holds": store.inventory.files() == objects and found <= bound * (1 + HEADERS) + 100_000,
     }
 
 
@@ -88,7 +89,7 @@ def imagenet(folder: Path) -> None:
     layout = make_store(folder / "store.zarr", IMAGENET.samples, IMAGENET.classes)
     written = time.perf_counter() - started
     store = KnowledgeStore.open(folder / "store.zarr")
-    size = store.knowledge_bytes()
+    size = store.inventory.knowledge_bytes()
     forget(folder)
     found = measure(folder, MEMORY, 0.0)
     forget(folder)
@@ -98,7 +99,7 @@ def imagenet(folder: Path) -> None:
     line = {
         "benchmark": "one view of ImageNet's size",
         "rows": IMAGENET.samples,
-        "objects": store.files(),
+        "objects": store.inventory.files(),
         "objects_by_formula": layout.objects(1),
         "bytes": size,
         "bytes_before_compressor": rows.nbytes,

@@ -26,10 +26,11 @@ from kcd_pipeline.data import Dataset, Split
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.losses import make_loss
 from kcd_pipeline.models import build_model
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.training.epoch import EpochResult
 from kcd_pipeline.training.session import Lesson, run_epochs
-from kcd_pipeline.training.trainer import EpochResult, Trainer
-from kcd_stores import KnowledgeStore, choose_layout, make_encoding, plan_streaming, row_bytes
+from kcd_pipeline.training.trainer import Trainer
+from kcd_stores import KnowledgeStore, KnowledgeWriter, choose_layout, make_encoding, plan_streaming, row_bytes
 
 CLASSES, STUDENT, TEACHER = 100, "resnet8x4", "resnet32x4"
 
@@ -75,12 +76,12 @@ def knowledge(config: Config, samples: int) -> KnowledgeStore:
     layout = choose_layout(
         views=config.store.views, samples=samples, classes=CLASSES, row_bytes=row_bytes(encoding, CLASSES)
     )
-    store = KnowledgeStore.create(config.store.path, layout=layout, encoding=encoding, made_from={})
+    writer = KnowledgeWriter.create(config.store.path, layout=layout, encoding=encoding, made_from={})
     random = np.random.default_rng(0)
     for view, block in layout.all_blocks():
         logits = random.normal(0, 4, (len(layout.rows(block)), CLASSES)).astype(np.float32)
-        store.write_block(view, block, logits, seconds=0)
-    return store
+        writer.write_block(view, block, logits, seconds=0)
+    return writer.store
 
 
 def new_trainer(config: Config, dataset: Dataset) -> Trainer:

@@ -14,11 +14,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kcd_stores import (
     KnowledgeStore,
+    KnowledgeWriter,
     Layout,
     Reading,
     choose_layout,
@@ -46,12 +48,12 @@ def make_store(path: Path, rows: int, classes: int) -> Layout:
     """A store of one view of float16 noise, whose first logit tells samples apart."""
     encoding = make_encoding("float16")
     layout = choose_layout(views=1, samples=rows, classes=classes, row_bytes=row_bytes(encoding, classes))
-    store = KnowledgeStore.create(path, layout=layout, encoding=encoding, made_from={})
+    writer = KnowledgeWriter.create(path, layout=layout, encoding=encoding, made_from={})
     noise = np.random.default_rng(0).standard_normal((layout.block_rows, classes), dtype=np.float32)
     for view, block in layout.all_blocks():
         samples = layout.rows(block)
         noise[: len(samples), 0] = mark(np.arange(samples.start, samples.stop))
-        store.write_block(view, block, noise[: len(samples)], seconds=0)
+        writer.write_block(view, block, noise[: len(samples)], seconds=0)
     return layout
 
 
@@ -88,7 +90,7 @@ def stream(path: Path, memory: int, partners: float) -> dict[str, object]:
     return {
         "rows": samples,
         "classes": store.layout.classes,
-        "mode": streaming.description,
+        "mode": streaming.describe(),
         "view_bytes": samples * store.row_bytes,
         "budget": memory,
         "planned": streaming.held_bytes,
@@ -100,7 +102,7 @@ def stream(path: Path, memory: int, partners: float) -> dict[str, object]:
     }
 
 
-def measure(folder: Path, memory: str, partners: float) -> dict[str, object]:
+def measure(folder: Path, memory: str, partners: float) -> dict[str, Any]:
     """Stream the store in `folder` in a child process."""
     command = [sys.executable, __file__, "--child", str(folder), "--memory", memory, "--partners", str(partners)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

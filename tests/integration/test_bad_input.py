@@ -7,7 +7,7 @@ the command lies there after it, unchanged.
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 
 from kcd_pipeline.cli import main
-from kcd_stores import KnowledgeStore
+from kcd_stores import KnowledgeStore, KnowledgeWriter
 
 SMALL = {
     "data.limit_per_class": "20",
@@ -34,6 +34,9 @@ SMALL = {
     "run.device": "cpu",
     "run.threads": "1",  # threads that wait for each other cost more than they save on so little
 }
+
+
+Says = Sequence[str | Path]  # pieces of a message; a path stands for itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +106,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
-def refused(place: Place, command: str, *options: str, code: int = 2, says: list[str | Path], **more: Any) -> Ended:
+def refused(place: Place, command: str, *options: str, code: int = 2, says: Says, **more: Any) -> Ended:
     """Run the command; it must end with `code`, say all of `says` in one paragraph and change no file."""
     before = contents(place.folder)
     ended = place(command, *options, **more)
@@ -219,19 +222,27 @@ def test_missing_weights(fresh: Place) -> None:
 
 
 def test_weights_of_another_architecture(made: Place) -> None:
-    says = [made.weights, "are those of a resnet20, but teacher.model is resnet14"]
+    says: Says = [made.weights, "are those of a resnet20, but teacher.model is resnet14"]
     refused(made.but(teacher__model="resnet14"), "extract-teacher", says=says)
 
 
 def test_weights_of_another_architecture_that_do_not_say_so(fresh: Place) -> None:
     save_file(load_file(fresh.weights), fresh.weights)  # without the facts in its header
-    says = [fresh.weights, "not those of a resnet14 for 10 classes", "36 unknown to the model: layer1.2."]
+    says: list[str | Path] = [
+        fresh.weights,
+        "not those of a resnet14 for 10 classes",
+        "36 unknown to the model: layer1.2.",
+    ]
     refused(fresh.but(teacher__model="resnet14"), "extract-teacher", says=says)
 
 
 def test_weights_of_another_data_set(made: Place, tmp_path: Path) -> None:
     save_digits(tmp_path / "images", (3, 7))
-    says = [made.weights, "was trained on another data set: classes found ['0', '1'", "expected ['3', '7']"]
+    says: list[str | Path] = [
+        made.weights,
+        "was trained on another data set: classes found ['0', '1'",
+        "expected ['3', '7']",
+    ]
     refused(made.but(data__name="imagefolder", data__root=tmp_path / "images"), "extract-teacher", says=says)
 
 
@@ -345,7 +356,7 @@ def test_a_store_that_was_only_begun(fresh: Place) -> None:
     whole = KnowledgeStore.open(fresh.store)
     facts: dict[str, Any] = {"layout": whole.layout, "encoding": whole.encoding, "made_from": whole.made_from}
     shutil.rmtree(fresh.store)
-    KnowledgeStore.create(fresh.store, **facts)
+    KnowledgeWriter.create(fresh.store, **facts)
     refused(fresh, "distill", says=[f"the store at {fresh.store} is not finished: 0 of 2 blocks are complete"])
     shutil.rmtree(fresh.store / "complete")
     refused(fresh, "distill", says=[f"the store at {fresh.store} has no array 'complete'", "extract-teacher` again"])

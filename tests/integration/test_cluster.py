@@ -17,22 +17,21 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-import zarr
 from click.testing import CliRunner
 from distributed import Client, LocalCluster
 from distributed.comm import CommClosedError
 from PIL import Image
+from tests.support.plain_zarr import read_array
 
 from kcd_pipeline.cli import main
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.extraction import Cluster, cluster, crew, extract_teacher
+from kcd_pipeline.extraction import Cluster, cluster, cluster_maker, extract_teacher
 from kcd_pipeline.extraction.client import TidyClient
 from kcd_pipeline.extraction.extractor import Extractor
-from kcd_pipeline.extraction.worker import Job, Made, Post, facts
-from kcd_pipeline.models import build_model
-from kcd_pipeline.models.weights import load_weights, save_weights
-from kcd_stores import KnowledgeStore
+from kcd_pipeline.extraction.worker import FinishedBlock, Job, WorkerJob, block_facts
+from kcd_pipeline.models import build_model, load_weights, save_weights
+from kcd_stores import KnowledgeStore, KnowledgeWriter
 
 
 def options(folder: Path, store: str, **more: Any) -> list[str]:
@@ -114,7 +113,7 @@ def test_workers_of_a_running_cluster_write_the_bytes_of_one_process(home: Path,
     code, said = run("extract-teacher", "digits", *with_set(options(home, "two.zarr")), "--scheduler", address(running))
     assert code == 0, said
     assert knowledge(home / "two.zarr") == knowledge(home / "alone.zarr")
-    assert np.isfinite(zarr.open(str(home / "two.zarr"), mode="r")["seconds"][:]).all()
+    assert np.isfinite(read_array(home / "two.zarr", "seconds")).all()
 
 
 @pytest.mark.parametrize(
@@ -165,10 +164,15 @@ def test_two_processes_of_its_own_decode_pictures_and_write_the_same_bytes(tmp_p
 def test_workers_that_do_not_see_the_weights_are_sent_them(
     home: Path, running: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent = []
-    original = crew._weights
-    monkeypatch.setattr(crew, "sees", lambda path: False)
-    monkeypatch.setattr(crew, "_weights", lambda extractor: sent.append(data := original(extractor)) or data)
+    sent: list[Any] = []
+    original = cluster_maker._serialised_weights
+
+    def noting(extractor: Any) -> Any:
+        sent.append(original(extractor))
+        return sent[-1]
+
+    monkeypatch.setattr(cluster_maker, "file_is_visible", lambda path: False)
+    monkeypatch.setattr(cluster_maker, "_serialised_weights", noting)
     extract_teacher(settings(home, "sent.zarr"), cluster=Cluster(scheduler=address(running)))
     assert len(sent) == 1
     assert knowledge(home / "sent.zarr") == knowledge(home / "alone.zarr")
@@ -201,7 +205,7 @@ def test_blocks_of_workers_that_are_killed_are_made_by_those_left_or_that_come(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(crew, "SILENCE", 0.05)  # a nanny needs a third of a second
+    monkeypatch.setattr(cluster_maker, "QUIET_SECONDS", 0.05)  # a nanny needs a third of a second
     store, killed = home / f"killed-{victims}.zarr", []
     pids = list(running.run(os.getpid).values())
 
@@ -224,11 +228,11 @@ def test_blocks_of_workers_that_are_killed_are_made_by_those_left_or_that_come(
 def test_it_is_said_too_where_the_last_worker_dies_before_it_told_of_its_block(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(crew, "SILENCE", 0.01)
-    told, ended = Made(view=1, block=2, seconds=0.5, worker="another"), SimpleQueue[Any]()
+    monkeypatch.setattr(cluster_maker, "QUIET_SECONDS", 0.01)
+    told, ended = FinishedBlock(view=1, block=2, seconds=0.5, worker="another"), SimpleQueue[Any]()
     future = Mock(status="finished", result=Mock(side_effect=[TimeoutError(), TimeoutError(), told]))
     ended.put(future)
-    alone = crew.Crew(Mock(status="running", nthreads=dict), Mock())
+    alone = cluster_maker.ClusterMaker(Mock(status="running", nthreads=dict), Mock())
     assert alone._next(ended) == (future, told)
     assert capsys.readouterr().err.count("no worker is left") == 1
 
@@ -244,7 +248,7 @@ def test_a_block_that_every_worker_dies_of_ends_the_command(
         dask_scheduler.allowed_failures = failures
         return before
 
-    monkeypatch.setattr(crew, "make_block", deadly)
+    monkeypatch.setattr(cluster_maker, "make_block", deadly)
     assert running.run_on_scheduler(allow, 0) == 3, "the fourth death is the last one, as the documentation says"
     chosen = options(home, "deadly.zarr", store__views=1, store__block_rows=512)
     try:
@@ -263,7 +267,7 @@ def test_a_scheduler_that_is_lost_ends_the_command(
     def lost(future: Any) -> None:
         raise CommClosedError("in <TCP>: Stream is closed")
 
-    monkeypatch.setattr(crew, "_result", lost)
+    monkeypatch.setattr(cluster_maker, "_result", lost)
     code, said = run(
         "extract-teacher", "digits", *with_set(options(home, "lost.zarr")), "--scheduler", address(running)
     )
@@ -277,7 +281,7 @@ def test_a_time_that_runs_out_in_a_worker_is_no_reason_to_wait(
     def slow(*arguments: Any) -> None:
         raise TimeoutError("of a server")
 
-    monkeypatch.setattr(crew, "make_block", slow)
+    monkeypatch.setattr(cluster_maker, "make_block", slow)
     with pytest.raises(TimeoutError, match="of a server"):
         extract_teacher(settings(home, "slow.zarr"), cluster=Cluster(scheduler=address(running)))
 
@@ -307,7 +311,7 @@ def test_ctrl_c_ends_everything_and_one_process_finishes_the_store(home: Path) -
 
 def test_a_teacher_that_says_nothing_finite_ends_the_command(home: Path, running: Client) -> None:
     model = build_model("resnet8", channels=1, classes=10)
-    torch.nn.init.constant_(model.fc.bias, float("nan"))
+    torch.nn.init.constant_(model.get_parameter("fc.bias"), float("nan"))
     save_weights(home / "nan.safetensors", model, {})
     chosen = options(home, "alone.zarr", teacher__weights=home / "nan.safetensors")
     before = knowledge(home / "alone.zarr")
@@ -325,16 +329,17 @@ def become(what: str, other: Path | None = None) -> None:
     import kcd_pipeline.data.digits as digits
     import kcd_pipeline.extraction.worker as worker
     import kcd_pipeline.recipe_store.origin as provenance
-    import kcd_pipeline.teacher as teacher
+    import kcd_pipeline.teacher.description as description
+    import kcd_pipeline.teacher.load as load_module
 
     provenance.__version__ = "0.1.0"  # type: ignore[attr-defined]
-    teacher.load_weights = load_weights  # type: ignore[attr-defined]
+    description.load_weights = load_module.load_weights = load_weights  # type: ignore[attr-defined]
     digits.load = getattr(digits, "true_load", digits.load)
-    worker.KnowledgeStore = KnowledgeStore  # type: ignore[attr-defined]
+    worker.KnowledgeWriter = KnowledgeWriter  # type: ignore[attr-defined]
     if what == "version":
         provenance.__version__ = "0.0.9"  # type: ignore[attr-defined]
     if what == "teacher":
-        teacher.load_weights = lambda path: load_weights(other)  # type: ignore[attr-defined,arg-type]
+        description.load_weights = load_module.load_weights = lambda path: load_weights(other)  # type: ignore[attr-defined,arg-type]
     if what == "data":
         digits.true_load = load = digits.load  # type: ignore[attr-defined]
 
@@ -350,11 +355,11 @@ def become(what: str, other: Path | None = None) -> None:
 
         class Elsewhere:
             @staticmethod
-            def join(path: str, *, identity: str) -> KnowledgeStore:
+            def join(path: str, *, identity: str) -> KnowledgeWriter:
                 shutil.copytree(path, own)
-                return KnowledgeStore.join(own, identity=identity)
+                return KnowledgeWriter.join(own, identity=identity)
 
-        worker.KnowledgeStore = Elsewhere  # type: ignore[attr-defined]
+        worker.KnowledgeWriter = Elsewhere  # type: ignore[attr-defined,assignment]
 
 
 @pytest.mark.parametrize(
@@ -396,17 +401,17 @@ def test_a_store_that_only_the_workers_see_is_noticed(home: Path, running: Clien
 
 
 def test_all_libraries_are_compared_before_and_when_a_worker_joins(home: Path) -> None:
-    found = facts(Extractor(settings(home, "alone.zarr")))
-    assert {*found["software"], *found["compression"]} == {"python", *crew.LIBRARIES}
+    found = block_facts(Extractor(settings(home, "alone.zarr")))
+    assert {*found["software"], *found["compression"]} == {"python", *cluster_maker.LIBRARIES}
 
 
 def test_a_worker_that_joins_later_is_looked_at_before_its_first_block(home: Path) -> None:
     config = settings(home, "alone.zarr")
-    expected = facts(Extractor(config))
+    expected = block_facts(Extractor(config))
     expected["software"] = expected["software"] | {"torch": "2.0.0"}
-    post = Post(Job(key="k", config=config, facts=expected, weights=None), "late at tcp://127.0.0.1:1")
+    job = WorkerJob(Job(key="k", config=config, block_facts=expected, weights=None), "late at tcp://127.0.0.1:1")
     with pytest.raises(UserError, match=r"late at tcp://127.0.0.1:1 would make other knowledge[\s\S]*software.torch"):
-        _ = post.extractor
+        _ = job.extractor
 
 
 def test_a_worker_of_other_libraries_is_refused_before_it_is_sent_anything(
@@ -429,7 +434,7 @@ def test_a_worker_of_other_libraries_is_refused_before_it_is_sent_anything(
 
 
 def test_a_scheduler_that_is_not_there_is_said_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
     for wrong in ("tcp://127.0.0.1:1", "nonsense://x", "127.0.0.1:notaport"):
         code, said = run("extract-teacher", "digits", *with_set(options(home, "never.zarr")), "--scheduler", wrong)
         assert code == 2, said
@@ -448,7 +453,7 @@ def test_a_client_that_cannot_connect_is_closed_at_once(monkeypatch: pytest.Monk
 
 
 def test_a_scheduler_without_workers_is_said_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "JOINING", 1)
+    monkeypatch.setattr(cluster, "FIRST_WORKER_SECONDS", 1)
     with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty:
         code, said = run(
             "extract-teacher", "digits", *with_set(options(home, "never.zarr")),

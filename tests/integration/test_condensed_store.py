@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import zarr
 from click.testing import CliRunner, Result
 from scipy import special
+from tests.support.plain_zarr import read_array
 
 from kcd_pipeline.cli import main
-from kcd_stores import KnowledgeStore, read_condensed
+from kcd_stores import KnowledgeStore, KnowledgeWriter, read_condensed
 
 RECIPE: dict[str, Any] = {
     "data.limit_per_class": 100,
@@ -69,9 +69,9 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def by_hand(home: Path, run: str = "kcd") -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """From plain zarr: `source[V, N, C]`, and the kept samples, partners and strengths of the last stage."""
-    source = np.asarray(zarr.open(home / "store.zarr", mode="r")["logits"][:]).astype(np.float32)
-    plan = zarr.open(home / run / "plans.zarr", mode="r")["stage-001"]
-    return source, *(np.asarray(plan[name][:]) for name in ("kept", "partner", "epsilon"))
+    source = read_array(home / "store.zarr", "logits").astype(np.float32)
+    plan = home / run / "plans.zarr" / "stage-001"
+    return source, read_array(plan, "kept"), read_array(plan, "partner"), read_array(plan, "epsilon")
 
 
 # --- what it holds ----------------------------------------------------------------------------------------
@@ -82,11 +82,11 @@ def test_every_row_is_the_blend_worked_out_by_hand(home: Path) -> None:
     assert len(kept) == K
     assert (epsilon > 0).sum() == 299, "300 perturbed, the first of them by 0"
     expected = source[:, kept] + epsilon[None, :, None] * source[:, partner]
-    found = zarr.open(home / "float32.zarr", mode="r")
-    np.testing.assert_allclose(found["logits"][:], expected, atol=1e-5)
-    assert found["samples"][:].tolist() == kept.tolist()
-    assert found["epsilon"][:].tolist() == epsilon.tolist()
-    assert found["partner"][:].tolist() == np.where(epsilon > 0, partner, -1).tolist()
+    store = home / "float32.zarr"
+    np.testing.assert_allclose(read_array(store, "logits"), expected, atol=1e-5)
+    assert read_array(store, "samples").tolist() == kept.tolist()
+    assert read_array(store, "epsilon").tolist() == epsilon.tolist()
+    assert read_array(store, "partner").tolist() == np.where(epsilon > 0, partner, -1).tolist()
 
 
 def test_in_probability_space_too(home: Path) -> None:
@@ -95,14 +95,14 @@ def test_in_probability_space_too(home: Path) -> None:
     source, kept, partner, epsilon = by_hand(home, "probable")
     p1, p0 = (special.softmax(source[:, index] / T, axis=2) for index in (kept, partner))
     expected = (p1 + epsilon[None, :, None] * p0) / (1 + epsilon[None, :, None])
-    found = np.asarray(zarr.open(home / "probable.zarr", mode="r")["logits"][:])
+    found = read_array(home / "probable.zarr", "logits")
     np.testing.assert_allclose(special.softmax(found / T, axis=2), expected, atol=1e-6)
 
 
 def test_an_earlier_stage_is_exported_as_it_was_taught(home: Path) -> None:
     done(cli("condense", home / "kcd", "--export", home / "first.zarr", "--stage", "1"))
     source, *_ = by_hand(home)
-    np.testing.assert_array_equal(zarr.open(home / "first.zarr", mode="r")["logits"][:], source)
+    np.testing.assert_array_equal(read_array(home / "first.zarr", "logits"), source)
 
 
 def test_it_says_what_it_was_made_from(home: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_student_is_taught_from_it_on_its_samples_alone(home: Path, method: st
     lines = metrics(run)
     assert sum(line["rows"] for line in lines) == rows
     assert [line["samples"] for line in lines][:2] == [K, K]
-    assert zarr.open(run / "values.zarr", mode="r")["value"].shape == (4, K)
+    assert read_array(run / "values.zarr", "value").shape == (4, K)
     assert lines[-1]["test_accuracy"] > 0.5
     report = json.loads(done(cli("report", run, home / "kcd", "--json")))
     assert report["groups"][0]["label"] == f"{method} resnet8 (condensed store)"
@@ -178,11 +178,11 @@ def test_a_teacher_cannot_add_to_it(home: Path) -> None:
 
 def dying_after(blocks: int, path: Path) -> Any:
     """`write_block` that is interrupted when the store at `path` has so many."""
-    original, written = KnowledgeStore.write_block, 0
+    original, written = KnowledgeWriter.write_block, 0
 
-    def write_block(self: KnowledgeStore, *args: Any, **more: Any) -> None:
+    def write_block(self: KnowledgeWriter, *args: Any, **more: Any) -> None:
         nonlocal written
-        if self.location.path == path:  # and not the scratch store on which the encoding is measured
+        if self.store.path == path:  # and not the scratch store on which the encoding is measured
             if written == blocks:
                 raise KeyboardInterrupt
             written += 1
@@ -198,7 +198,7 @@ def test_interrupted_at_any_block_and_made_again_it_has_the_same_bytes(
     for blocks in range(2 * 3):  # 2 views of 700 rows in blocks of 256
         path = tmp_path / f"{blocks}.zarr"
         with monkeypatch.context() as patched:
-            patched.setattr(KnowledgeStore, "write_block", dying_after(blocks, path))
+            patched.setattr(KnowledgeWriter, "write_block", dying_after(blocks, path))
             assert cli("condense", home / "kcd", "--export", path, "--encoding", "float32").exit_code == 130
         text = done(cli("condense", home / "kcd", "--export", path, "--encoding", "float32"))
         assert f"{6 - blocks} blocks made and {blocks} found" in text

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kcd_pipeline.models.weights import load_weights
+from kcd_pipeline.models import load_weights
 from kcd_stores import KnowledgeStore
 
 

@@ -88,7 +88,7 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_complete_and_the_store_can_
     assert 0 < left.complete().sum() < left.complete().size
     verdict = verify_store(store)
     assert not verdict.damage
-    assert verdict.rows == left.complete_rows()
+    assert verdict.rows == left.inventory.complete_rows()
     assert run("distill", "digits", "--method", "kd", *with_set(home, store))[0] == 2  # not finished, and said so
     disk("size=8m")
     code, said = run("extract-teacher", "digits", *with_set(home, store))

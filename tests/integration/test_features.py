@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from kcd_pipeline.cli import main
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.extraction import extract_teacher
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.teacher import train_teacher
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-import zarr
 from click.testing import CliRunner
 from PIL import Image
 from safetensors.torch import load_file
 from sklearn.datasets import load_sample_images
+from tests.support.plain_zarr import read_array, read_attributes
 
 from kcd_pipeline.cli import main
 
@@ -78,27 +78,27 @@ def test_every_file_that_is_promised_is_there(folder: Path) -> None:
 
 
 def test_the_store_says_what_it_was_made_from_and_holds_every_row(folder: Path) -> None:
-    group = zarr.open_group(folder / "store.zarr", mode="r")
-    dataset = group.attrs["made_from"]["dataset"]
+    store = folder / "store.zarr"
+    dataset = read_attributes(store)["made_from"]["dataset"]
     assert (dataset["name"], dataset["size"]) == ("imagefolder", TRAINED)
     assert dataset["classes"] == ["china", "flower"]
     assert dataset["image_shape"] == [3, SIDE, SIDE]
-    logits = group["logits"][:]
+    logits = read_array(store, "logits")
     assert logits.shape == (VIEWS, TRAINED, 2)
     assert np.isfinite(logits).all()
-    assert group["complete"][:].tolist() == [[1] * 4] * VIEWS  # 390 rows in blocks of 128
+    assert read_array(store, "complete").tolist() == [[1] * 4] * VIEWS  # 390 rows in blocks of 128
 
 
 def test_teacher_and_student_tell_the_photographs_apart(folder: Path) -> None:
     summary = json.loads((folder / "resnet8-kcd" / "summary.json").read_text())
-    teacher = zarr.open_group(folder / "store.zarr", mode="r").attrs["made_from"]["teacher"]
+    teacher = read_attributes(folder / "store.zarr")["made_from"]["teacher"]
     # of 130 test tiles chance gets 65, and more than 85 with a probability below 0.001
     assert teacher["test_accuracy"] > 85 / 130
     assert summary["test_accuracy"] > 85 / 130
 
 
 def test_the_stored_logits_are_those_of_a_teacher_that_knows_its_training_set(folder: Path) -> None:
-    logits = zarr.open_group(folder / "store.zarr", mode="r")["logits"][:]
+    logits = read_array(folder / "store.zarr", "logits")
     labels = np.repeat([0, 1], TRAINED // 2)  # classes in order of name, as torchvision lists them
     assert (logits.argmax(axis=2) == labels).mean() > 85 / 130
 
@@ -125,10 +125,10 @@ def test_the_summary_counts_what_was_taught(folder: Path) -> None:
 
 
 def test_each_visited_sample_has_a_value_between_zero_and_log_two(folder: Path) -> None:
-    values = zarr.open_group(folder / "resnet8-kcd" / "values.zarr", mode="r")
-    frequency = values["frequency"][-1]
+    values = folder / "resnet8-kcd" / "values.zarr"
+    frequency = read_array(values, "frequency")[-1]
     assert (frequency[frequency == 4].size, frequency[frequency == 2].size) == (234, TRAINED - 234)
-    value = values["value"][-1]
+    value = read_array(values, "value")[-1]
     assert value.min() >= 0
     assert value.max() <= np.log(2) + 1e-6
 

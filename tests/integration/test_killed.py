@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import zarr
+from tests.support.plain_zarr import open_array, read_array
 
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.teacher import train_teacher
-from kcd_stores import KnowledgeStore, PlanStore, ValueStore
+from kcd_stores import KnowledgeStore, KnowledgeWriter, PlanStore, ValueStore
 
 PRELOADED = ["kcd_pipeline.distillation", "kcd_pipeline.extraction", "sklearn.datasets", "tensorboard"]
 EPOCHS = 6
@@ -65,7 +65,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(context: Any, function: Callable[..., None], *args: Any) -> BaseProcess:
+def start(context: Any, function: Callable[..., object], *args: Any) -> BaseProcess:
     process: BaseProcess = context.Process(target=function, args=args)
     process.start()
     return process
@@ -129,7 +129,7 @@ def test_extraction_killed_at_a_random_moment_and_finished_has_the_same_bytes(
     kill(process)
     extract_teacher(config)
     assert content(config.store.path, without="seconds/") == expected
-    assert np.isfinite(zarr.open(config.store.path, mode="r")["seconds"][:]).all()
+    assert np.isfinite(read_array(config.store.path, "seconds")).all()
 
 
 def test_the_next_call_makes_only_what_is_missing(context: Any, home: Path) -> None:
@@ -137,7 +137,7 @@ def test_the_next_call_makes_only_what_is_missing(context: Any, home: Path) -> N
     first = extract_teacher(config)
     assert (first.blocks_made, first.blocks_found) == (4 * 5, 0)  # 4 views of 300 samples in blocks of 64
     before = content(config.store.path, without="seconds/")
-    zarr.open(config.store.path, mode="r+")["complete"][2, 3] = 0
+    open_array(config.store.path, "complete", "r+")[2, 3] = 0
     second = extract_teacher(config)
     assert (second.blocks_made, second.blocks_found) == (1, 19)
     assert content(config.store.path, without="seconds/") == before
@@ -199,15 +199,15 @@ def train_and_die(config: Config, where: str, occasion: int) -> None:
     """Train until the `occasion`-th time that the function `where` is about to be called, and die there."""
     import kcd_pipeline.distillation.curriculum as curriculum
     import kcd_pipeline.training.checkpoint as checkpoint
-    import kcd_pipeline.training.session as session
+    import kcd_pipeline.training.recorder as recorder
 
     owners: dict[str, tuple[Any, str]] = {
         "values are written": (ValueStore, "write"),
         "a plan is written": (PlanStore, "write"),
         "the ranking is made": (curriculum, "condense"),
         "metrics are written": (RunFolder, "append_metrics"),
-        "best weights are written": (session, "save_weights"),
-        "a checkpoint is begun": (session, "save_checkpoint"),
+        "best weights are written": (recorder, "save_weights"),
+        "a checkpoint is begun": (recorder, "save_checkpoint"),
         "a checkpoint is renamed": (Path, "rename"),
         "older checkpoints are removed": (checkpoint, "_remove_others"),
         "the summary is written": (RunFolder, "write_summary"),
@@ -357,13 +357,13 @@ def test_a_grown_store_is_the_store_that_was_made_at_once(home: Path) -> None:
 
 def grow_and_die(path: str) -> None:
     """Die when the arrays are larger and the layout does not say so yet."""
-    store = KnowledgeStore.open(path, writable=True)
+    writer = KnowledgeWriter.open(path)
 
     def dying(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    type(store._group.attrs).__setitem__ = dying  # type: ignore[method-assign,assignment]  # the worst moment
-    store.grow(4)
+    type(writer._opened.group.attrs).__setitem__ = dying  # type: ignore[method-assign]  # the worst moment
+    writer.grow(4)
 
 
 def test_a_store_killed_while_growing_is_grown_by_the_next_call(context: Any, home: Path) -> None:

@@ -8,14 +8,14 @@ import pytest
 import torch
 import torchvision
 import yaml
-import zarr
 from click.testing import CliRunner
 from PIL import Image
 from safetensors.torch import load_file
 from sklearn.datasets import load_sample_images
+from tests.support.plain_zarr import read_array, read_attributes
 
 from kcd_pipeline.cli import main
-from kcd_pipeline.models.weights import weights_hash
+from kcd_pipeline.models import weights_hash
 
 EACH = 40
 
@@ -67,7 +67,7 @@ def made(recipe: Path, workers: int) -> dict[str, str]:
         assert result.exit_code == 0, result.output
     return {
         "teacher": weights_hash(load_file(folder / "teacher.safetensors")),
-        "store": zarr.open_array(folder / "store.zarr" / "logits", mode="r")[:].tobytes().hex(),
+        "store": read_array(folder / "store.zarr", "logits").tobytes().hex(),
         "student": weights_hash(load_file(folder / "run" / "weights.safetensors")),
     }
 
@@ -86,7 +86,7 @@ def test_an_epoch_ends_with_the_same_weights_with_0_1_2_and_4_workers(recipe: Pa
 @pytest.mark.usefixtures("alone")
 def test_store_and_report_call_the_classes_by_their_labels(recipe: Path) -> None:
     folder = recipe.parent / "workers-0"
-    made_from = zarr.open_group(folder / "store.zarr", mode="r").attrs["made_from"]["dataset"]
+    made_from = read_attributes(folder / "store.zarr")["made_from"]["dataset"]
     assert made_from["classes"] == ["n1", "n2"]
     assert made_from["label_names"] == ["pagoda", "dahlia"]
     page = folder / "report.html"
@@ -127,7 +127,7 @@ def test_imagenets_recipe_takes_torchvisions_weights_as_its_teacher(
     for command in ("extract-teacher", "distill"):
         result = CliRunner().invoke(main, [command, "imagenet/resnet34-resnet18", *arguments])
         assert result.exit_code == 0, result.output
-    teacher = zarr.open_group(tmp_path / "store.zarr", mode="r").attrs["made_from"]["teacher"]
+    teacher = read_attributes(tmp_path / "store.zarr")["made_from"]["teacher"]
     assert teacher["model"] == "torchvision/resnet34"
     assert teacher["weights_sha256"] == weights_hash(state)
     said = CliRunner().invoke(main, ["train-teacher", "imagenet/resnet34-resnet18", *arguments])

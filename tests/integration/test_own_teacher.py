@@ -11,6 +11,7 @@ import yaml
 import zarr
 from click.testing import CliRunner
 from safetensors.torch import load_file
+from tests.support.plain_zarr import read_attributes
 
 from kcd_pipeline.cli import main
 
@@ -52,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def teacher_of(store: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = zarr.open_group(store, mode="r").attrs["made_from"]["teacher"]
+    facts: dict[str, Any] = read_attributes(store)["made_from"]["teacher"]
     return facts
 
 

@@ -14,20 +14,25 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from tests.support.storage_conformance import WritingConformance
 
 from kcd_pipeline.cli import main
 from kcd_stores import (
     IncompleteStoreError,
     KnowledgeStore,
+    KnowledgeWriter,
     Layout,
+    Storage,
     StoreError,
     StoreUsageError,
     ViewStream,
     make_encoding,
+    open_storage,
 )
 
 boto3 = pytest.importorskip("boto3")
@@ -193,6 +198,19 @@ def objects(prefix: str) -> dict[str, bytes]:
     return {key: client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
 
 
+# --- the place ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("gateway")
+class TestS3(WritingConformance):
+    @pytest.fixture
+    def empty(self) -> Storage:
+        return open_storage(f"s3://{BUCKET}/conformance of storages/{uuid4().hex}")
+
+    def put(self, storage: Storage, name: str, data: bytes) -> None:
+        bucket().put_object(Bucket=BUCKET, Key=f"{storage}/{name}".removeprefix(f"s3://{BUCKET}/"), Body=data)
+
+
 # --- the store itself -----------------------------------------------------------------------------------------
 
 
@@ -202,27 +220,29 @@ def logits_of(view: int, block: int) -> np.ndarray:
 
 
 def filled(where: Any, encoding: str = "float16") -> KnowledgeStore:
-    store = KnowledgeStore.create(where, encoding=make_encoding(encoding), **FACTS)
+    writer = KnowledgeWriter.create(where, encoding=make_encoding(encoding), **FACTS)
     for view, block in LAYOUT.all_blocks():
-        store.write_block(view, block, logits_of(view, block), seconds=0.5)
-    return store
+        writer.write_block(view, block, logits_of(view, block), seconds=0.5)
+    return writer.store
 
 
 @pytest.mark.parametrize("encoding", ["float16", "int8", "topk"])
 def test_its_objects_are_the_files_of_a_local_store(gateway: Gateway, url: str, tmp_path: Path, encoding: str) -> None:
     made = make_encoding("int8", low=-8.0, high=8.0) if encoding == "int8" else make_encoding(encoding)
     for where in (url, tmp_path / "s.zarr"):
-        store = KnowledgeStore.create(where, encoding=made, **FACTS)
+        writer = KnowledgeWriter.create(where, encoding=made, **FACTS)
         for view, block in LAYOUT.all_blocks():
-            store.write_block(view, block, logits_of(view, block), seconds=0.5)
+            writer.write_block(view, block, logits_of(view, block), seconds=0.5)
     local = tmp_path / "s.zarr"
     files = {str(file.relative_to(local)): file.read_bytes() for file in local.rglob("*") if file.is_file()}
     prefix = url.removeprefix(f"s3://{BUCKET}/") + "/"
     assert {key.removeprefix(prefix): data for key, data in objects(prefix).items()} == files
     remote = KnowledgeStore.open(url)
     here = KnowledgeStore.open(local)
-    assert (remote.identity, remote.files()) == (here.identity, here.files())
-    assert (remote.bytes_on_disk(), remote.knowledge_bytes()) == (here.bytes_on_disk(), here.knowledge_bytes())
+    assert remote.identity == here.identity
+    assert remote.inventory.files() == here.inventory.files()
+    assert remote.inventory.bytes_on_disk() == here.inventory.bytes_on_disk()
+    assert remote.inventory.knowledge_bytes() == here.inventory.knowledge_bytes()
     assert remote.seconds() == here.seconds() == 3.0
     np.testing.assert_array_equal(remote.read_rows(1, 60, 131), here.read_rows(1, 60, 131))
 
@@ -243,7 +263,7 @@ def test_a_part_of_a_shard_is_its_index_once_and_a_range_for_each_stretch(gatewa
     filled(url, "float32")
     store = KnowledgeStore.open(url)
     store.require_views(1)
-    size = store.knowledge_bytes()
+    size = store.inventory.knowledge_bytes()
     gateway.clear()
     whole = np.concatenate([logits_of(1, block) for block in range(LAYOUT.blocks)])
     np.testing.assert_array_equal(store.read_rows(1, 70, 78), whole[70:78])
@@ -256,9 +276,9 @@ def test_a_part_of_a_shard_is_its_index_once_and_a_range_for_each_stretch(gatewa
 
 
 def test_a_block_is_one_put_an_array_and_its_record(gateway: Gateway, url: str) -> None:
-    store = KnowledgeStore.create(url, encoding=make_encoding("topk"), **FACTS)
+    writer = KnowledgeWriter.create(url, encoding=make_encoding("topk"), **FACTS)
     gateway.clear()
-    store.write_block(0, 0, logits_of(0, 0), seconds=1.0)
+    writer.write_block(0, 0, logits_of(0, 0), seconds=1.0)
     puts = [path.rsplit("s.zarr/")[1] for method, path in gateway.requests if method == "PUT"]
     assert puts == ["values/c/0/0/0", "classes/c/0/0/0", "rest/c/0/0", "seconds/c/0/0", "complete/c/0/0"]
     assert len(gateway.requests) - len(puts) <= 4  # is it still this store, twice; the two records, before they change
@@ -266,8 +286,9 @@ def test_a_block_is_one_put_an_array_and_its_record(gateway: Gateway, url: str) 
 
 def test_a_reader_cannot_write(gateway: Gateway, url: str) -> None:
     filled(url)
+    store = KnowledgeStore.open(url)
     with pytest.raises(ValueError, match="for reading only"):
-        KnowledgeStore.open(url).write_block(0, 0, logits_of(0, 0), seconds=0)
+        store.storage.write_elements(store.arrays["logits"], 0, 0, logits_of(0, 0))
     gateway.clear()
     KnowledgeStore.open(url).read_view(0)
     assert {method for method, _ in gateway.requests} == {"GET"}
@@ -282,7 +303,7 @@ def test_an_opening_is_few_requests(gateway: Gateway, url: str) -> None:
 
 def test_requests_that_fail_are_tried_again(gateway: Gateway, url: str) -> None:
     calls = iter(range(10_000))
-    fates = {1: 503, 5: "drop", 10: 500, 14: "cut"}
+    fates: dict[int, int | str] = {1: 503, 5: "drop", 10: 500, 14: "cut"}
     gateway.meddle = lambda method, path: fates.get(next(calls) % 19)
     filled(url)
     store = KnowledgeStore.open(url)
@@ -305,8 +326,8 @@ def test_a_read_ahead_that_loses_its_server_says_so(gateway: Gateway, url: str) 
 
 
 def test_records_that_another_writer_lost_are_put_back(gateway: Gateway, url: str) -> None:
-    one = KnowledgeStore.create(url, encoding=make_encoding("float16"), **FACTS)
-    two = KnowledgeStore.open(url, writable=True)
+    one = KnowledgeWriter.create(url, encoding=make_encoding("float16"), **FACTS)
+    two = KnowledgeWriter.open(url)
     one.write_block(0, 0, logits_of(0, 0), seconds=1.0)
     client, key = bucket(), url.removeprefix(f"s3://{BUCKET}/") + "/complete/c/0/0"
     before = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
@@ -320,13 +341,13 @@ def test_records_that_another_writer_lost_are_put_back(gateway: Gateway, url: st
 
 
 def test_two_that_write_everything_at_once_lose_nothing(gateway: Gateway, url: str) -> None:
-    KnowledgeStore.create(url, encoding=make_encoding("float16"), **FACTS)
+    KnowledgeWriter.create(url, encoding=make_encoding("float16"), **FACTS)
 
     def write_all(_: int) -> None:
-        store = KnowledgeStore.open(url, writable=True)
+        writer = KnowledgeWriter.open(url)
         for view, block in LAYOUT.all_blocks():
-            store.write_block(view, block, logits_of(view, block), seconds=1.0)
-        store.settle()
+            writer.write_block(view, block, logits_of(view, block), seconds=1.0)
+        writer.settle()
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(write_all, range(2)))
@@ -337,18 +358,18 @@ def test_two_that_write_everything_at_once_lose_nothing(gateway: Gateway, url: s
 
 
 def test_a_record_is_not_put_back_without_its_data(gateway: Gateway, url: str) -> None:
-    one = KnowledgeStore.create(url, encoding=make_encoding("float16"), **FACTS)
+    one = KnowledgeWriter.create(url, encoding=make_encoding("float16"), **FACTS)
     one.write_block(0, 0, logits_of(0, 0), seconds=1.0)
-    KnowledgeStore.create(url, encoding=make_encoding("float16"), overwrite=True, **FACTS)
+    KnowledgeWriter.create(url, encoding=make_encoding("float16"), overwrite=True, **FACTS)
     one.settle()
     one.write_block(0, 1, logits_of(0, 1), seconds=1.0)
     assert KnowledgeStore.open(url).complete()[0].tolist() == [False, True, False]
 
 
 def test_a_writer_stops_when_its_store_was_replaced(gateway: Gateway, url: str) -> None:
-    one = KnowledgeStore.create(url, encoding=make_encoding("float16"), **FACTS)
+    one = KnowledgeWriter.create(url, encoding=make_encoding("float16"), **FACTS)
     other = FACTS | {"made_from": {"dataset": "cifar10"}}
-    KnowledgeStore.create(url, encoding=make_encoding("float16"), overwrite=True, **other)
+    KnowledgeWriter.create(url, encoding=make_encoding("float16"), overwrite=True, **other)
     with pytest.raises(StoreError, match="replaced or removed by another process"):
         one.write_block(0, 0, logits_of(0, 0), seconds=1.0)
     assert not any("/logits/c/" in key for key in objects(url.removeprefix(f"s3://{BUCKET}/")))
@@ -515,11 +536,11 @@ def test_a_key_that_holds_something_else_is_left_alone(gateway: Gateway, key: st
     prefix = f"other-{overwrite}-{key.replace('/', '-')}"
     bucket().put_object(Bucket=BUCKET, Key=f"{prefix}/{key}", Body=b"years of work")
     with pytest.raises(StoreUsageError, match="not a knowledge store"):
-        KnowledgeStore.create(
+        KnowledgeWriter.create(
             f"s3://{BUCKET}/{prefix}/s.zarr", encoding=make_encoding("float16"), overwrite=overwrite, **FACTS
         )
     with pytest.raises(StoreUsageError, match="not a knowledge store"):
-        KnowledgeStore.open(f"s3://{BUCKET}/{prefix}/s.zarr", writable=True)
+        KnowledgeWriter.open(f"s3://{BUCKET}/{prefix}/s.zarr")
     assert objects(prefix) == {f"{prefix}/{key}": b"years of work"}
 
 
@@ -533,7 +554,7 @@ def test_extraction_leaves_something_else_alone(gateway: Gateway, commands: Comm
 def test_a_neighbour_is_not_part_of_a_store(gateway: Gateway, url: str) -> None:
     bucket().put_object(Bucket=BUCKET, Key=url.removeprefix(f"s3://{BUCKET}/") + "-2/x", Body=b"1")
     filled(url)
-    KnowledgeStore.create(url, encoding=make_encoding("float16"), overwrite=True, **FACTS)
+    KnowledgeWriter.create(url, encoding=make_encoding("float16"), overwrite=True, **FACTS)
     assert len(objects(url.removeprefix(f"s3://{BUCKET}/") + "-2")) == 1
 
 

@@ -198,7 +198,7 @@ def test_an_unfinished_run_is_refused(
         (lambda folder: folder / "a.zarr", "a knowledge store"),
         (lambda folder: folder / "teacher.safetensors", "a file, not a folder"),
         (lambda folder: folder / "teacher.training", "the training of a teacher"),
-        (lambda folder: folder, "no config.yaml lies in it"),
+        (lambda folder: folder, "it has no config.yaml"),
     ],
 )
 def test_what_is_not_a_run_is_refused(play: SimpleNamespace, make: Callable[[Path], Path], told: str) -> None:

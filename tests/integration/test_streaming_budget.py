@@ -1,25 +1,24 @@
 """Distillation under a budget that whole views do not fit: it finishes, resumes exactly and perturbs rightly."""
 
-import importlib.util
 import multiprocessing
 import os
 import signal
 import time
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from tests.benchmarks.streaming_memory import make_store, measure
 
 from kcd_pipeline.cli import main
 from kcd_pipeline.condensation import TaughtRows
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.teacher import train_teacher
 from kcd_stores import KnowledgeStore, PlanStore, Reading, ValueStore, open_stream, plan_streaming
 
@@ -126,7 +125,8 @@ def test_a_budget_for_less_than_two_windows_is_refused(home: Path) -> None:
         given += ["--set", option]
     result = CliRunner().invoke(main, given)
     assert result.exit_code == 2
-    assert "store.memory is 1.0 kB, but streaming the store at" in result.output
+    assert "the memory budget is 1.0 kB, but streaming the store at" in result.output
+    assert "Raise store.memory." in result.output
     assert "takes at least 5.3 kB (5280 bytes)" in result.output
     assert not (home / "too-small").exists(), "nothing is claimed for what cannot run"
 
@@ -149,21 +149,10 @@ def test_what_is_taught_in_windows_is_what_whole_views_teach(home: Path, space: 
     stream.close()
 
 
-def benchmark() -> ModuleType:
-    path = Path(__file__).parents[1] / "benchmarks" / "streaming_memory.py"
-    spec = importlib.util.spec_from_file_location("streaming_memory", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_peak_memory_stays_within_the_budget_and_a_constant(tmp_path: Path) -> None:
     """The benchmark of 500,000 rows, with 120,000: two views of 240 MB each, a budget of 70 MB."""
-    module = benchmark()
-    module.make_store(tmp_path / "store.zarr", 120_000, 1000)
-    found = module.measure(tmp_path, "70MB", 0.0)
+    make_store(tmp_path / "store.zarr", 120_000, 1000)
+    found = measure(tmp_path, "70MB", 0.0)
     assert found["mode"].startswith("block shuffle (windows of 8192")
     assert found["within"], found
     assert np.isfinite(found["rows_per_second"])

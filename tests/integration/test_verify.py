@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import zarr
 from click.testing import CliRunner
+from tests.support.plain_zarr import open_array
 
 from kcd_pipeline.cli import main
 from kcd_pipeline.config import Config, load_config
@@ -106,7 +107,7 @@ def test_damage_is_listed_with_its_files_and_the_rest_is_counted(home: Path, tmp
 def test_a_store_that_is_not_finished_is_not_called_damaged(home: Path, tmp_path: Path) -> None:
     store = tmp_path / "copy.zarr"
     shutil.copytree(home / "float16.zarr", store)
-    zarr.open(str(store), mode="r+")["complete"][1, 2] = 0
+    open_array(store, "complete", "r+")[1, 2] = 0
     code, said = run("verify", store)
     assert code == 2
     assert "undamaged but not finished: 1 blocks are missing, the first is block 2 of view 1" in said
@@ -123,7 +124,7 @@ def test_attributes_that_do_not_fit_the_arrays_are_found(home: Path, tmp_path: P
 
 def shift_by_one_pixel(store: Path) -> None:
     """What a drifted augmentation does: rows that belong to other pictures, here to the next sample's."""
-    logits = zarr.open(str(store), mode="r+")["logits"]
+    logits = open_array(store, "logits", "r+")
     logits[:] = np.roll(np.asarray(logits[:]), 1, axis=1)
 
 

@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from tests.support.storage_conformance import FILES, ReadingConformance
 
 from kcd_pipeline.cli import main
-from kcd_stores import CorruptStoreError, KnowledgeStore, Layout, StoreUsageError, make_encoding
+from kcd_stores import (
+    CorruptStoreError,
+    KnowledgeStore,
+    KnowledgeWriter,
+    Layout,
+    Storage,
+    StoreUsageError,
+    batches,
+    make_encoding,
+    open_storage,
+)
 
 pytest.importorskip("obstore")
 
@@ -44,21 +56,45 @@ class Ranged(SimpleHTTPRequestHandler):
         pass
 
 
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve the files below `folder`, and hand out the address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: Ranged(*args, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+class TestWeb(ReadingConformance):
+    @pytest.fixture
+    def filled(self, tmp_path: Path) -> Iterator[Storage]:
+        for name, data in FILES.items():
+            file = tmp_path / "my store.zarr" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        with served(tmp_path) as address:
+            yield open_storage(f"{address}/my store.zarr")
+
+    def test_nothing_is_written_to_it(self, filled: Storage) -> None:
+        with pytest.raises(StoreUsageError, match="can be read but not written"):
+            filled.require_writable()
+        with pytest.raises(StoreUsageError, match="can be read but not written"):
+            filled.zarr_store()
+
+
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, KnowledgeStore]]:
     """Its address, and the store that lies behind it."""
     folder = tmp_path_factory.mktemp("web")
-    store = KnowledgeStore.create(
+    writer = KnowledgeWriter.create(
         folder / "teachers" / "my store.zarr", layout=LAYOUT, encoding=make_encoding("topk", k=3), made_from={"a": 1}
     )
     for view, block in LAYOUT.all_blocks():
         shape = (len(LAYOUT.rows(block)), LAYOUT.classes)
         logits = np.random.default_rng((view, block)).normal(size=shape).astype(np.float32)
-        store.write_block(view, block, logits, seconds=0.5)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: Ranged(*args, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/teachers/my store.zarr", store
-    server.shutdown()
+        writer.write_block(view, block, logits, seconds=0.5)
+    with served(folder) as address:
+        yield f"{address}/teachers/my store.zarr", writer.store
 
 
 def test_it_is_read_whole_and_in_part(published: tuple[str, KnowledgeStore]) -> None:
@@ -69,16 +105,17 @@ def test_it_is_read_whole_and_in_part(published: tuple[str, KnowledgeStore]) -> 
     np.testing.assert_array_equal(store.read_view(1), local.read_view(1))
     fresh = KnowledgeStore.open(url)
     np.testing.assert_array_equal(fresh.read_rows(0, 70, 74), local.read_rows(0, 70, 74))
-    assert fresh.bytes_read < local.knowledge_bytes() / 8
-    index = np.concatenate([batch for batch, _ in fresh.batches(view=1, batch_size=16)])
+    assert fresh.bytes_read < local.inventory.knowledge_bytes() / 8
+    index = np.concatenate([batch for batch, _ in batches(fresh, view=1, batch_size=16)])
     assert sorted(index.tolist()) == list(range(140))
 
 
 def test_inspect_and_verify_say_of_it_what_they_say_of_the_folder(published: tuple[str, KnowledgeStore]) -> None:
     url, local = published
     store = KnowledgeStore.open(url)
-    assert (store.files(), store.bytes_on_disk()) == (local.files(), local.bytes_on_disk())
-    assert store.knowledge_bytes() == local.knowledge_bytes()
+    assert store.inventory.files() == local.inventory.files()
+    assert store.inventory.bytes_on_disk() == local.inventory.bytes_on_disk()
+    assert store.inventory.knowledge_bytes() == local.inventory.knowledge_bytes()
     inspected = CliRunner().invoke(main, ["inspect", url])
     assert inspected.exit_code == 0, inspected.output
     assert "280 of 280" in inspected.output
@@ -88,7 +125,7 @@ def test_inspect_and_verify_say_of_it_what_they_say_of_the_folder(published: tup
 def test_nothing_is_written_there(published: tuple[str, KnowledgeStore]) -> None:
     url, _ = published
     with pytest.raises(StoreUsageError, match="read but not written"):
-        KnowledgeStore.create(f"{url}.new", layout=LAYOUT, encoding=make_encoding("float16"), made_from={})
+        KnowledgeWriter.create(f"{url}.new", layout=LAYOUT, encoding=make_encoding("float16"), made_from={})
     refused = CliRunner().invoke(main, ["extract-teacher", "digits", "--set", f"store.path={url}"])
     assert refused.exit_code == 2
     assert "on a web server" in refused.output

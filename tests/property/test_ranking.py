@@ -95,7 +95,7 @@ def test_keys_that_differ_only_where_the_packed_sort_has_no_room() -> None:
     """Six bits of position leave 58 of the key: of 2^63 + 0 .. 31, the last six bits are what tells them apart."""
     random = np.random.default_rng(0)
     close = np.uint64(1 << 63) + random.integers(0, 32, 62).astype(np.uint64)
-    keys = np.concatenate([np.uint64([0]), close, np.uint64([2**64 - 1])])
+    keys = np.concatenate([np.array([0], np.uint64), close, np.array([2**64 - 1], np.uint64)])
     assert order_of(keys).tolist() == np.argsort(keys, kind="stable").tolist()
 
 

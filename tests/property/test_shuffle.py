@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcd_stores import (
-    KnowledgeStore,
+    KnowledgeWriter,
     Layout,
     Reading,
     StoreUsageError,
@@ -17,25 +17,25 @@ from kcd_stores import (
     open_stream,
     plan_streaming,
 )
-from kcd_stores.streaming.order import Cut, Share, choose_cut, cut_batches, plan_windows
+from kcd_stores.streaming.order import Share, WindowSizes, choose_window_sizes, cut_batches, plan_windows
 from kcd_stores.streaming.rows import spans
 
 
 @st.composite
-def cuts(draw: st.DrawFn) -> Cut:
+def window_sizes(draw: st.DrawFn) -> WindowSizes:
     window = draw(st.integers(1, 60))
-    return Cut(window_rows=window, strip_rows=draw(st.integers(1, window)))
+    return WindowSizes(window_rows=window, strip_rows=draw(st.integers(1, window)))
 
 
 kept_samples = st.sets(st.integers(0, 400), min_size=1).map(lambda chosen: np.array(sorted(chosen)))
 seeds, epochs = st.integers(0, 2**63 - 1), st.integers(0, 500)
 
 
-@given(seed=seeds, epoch=epochs, kept=kept_samples, cut=cuts(), batch_size=st.integers(1, 90))
+@given(seed=seeds, epoch=epochs, kept=kept_samples, sizes=window_sizes(), batch_size=st.integers(1, 90))
 def test_an_epoch_in_windows_visits_each_kept_sample_exactly_once(
-    seed: int, epoch: int, kept: np.ndarray, cut: Cut, batch_size: int
+    seed: int, epoch: int, kept: np.ndarray, sizes: WindowSizes, batch_size: int
 ) -> None:
-    windows = list(plan_windows(seed, epoch, kept, cut, batch_size=batch_size))
+    windows = list(plan_windows(seed, epoch, kept, sizes, batch_size=batch_size))
     order = np.concatenate([window.order for window in windows])
     assert np.sort(order).tolist() == kept.tolist()
     assert [window.last for window in windows] == [False] * (len(windows) - 1) + [True]
@@ -47,27 +47,27 @@ def test_an_epoch_in_windows_visits_each_kept_sample_exactly_once(
         before = np.union1d(window.carried, window.read)
         assert set(window.order) <= set(before)
         assert (np.diff(window.read) > 0).all()
-        assert len(window.read) < cut.window_rows + cut.strip_rows
+        assert len(window.read) < sizes.window_rows + sizes.strip_rows
         assert len(window.carried) <= batch_size + 1
 
 
-@given(seed=seeds, epoch=epochs, kept=kept_samples, cut=cuts(), batch_size=st.integers(1, 90))
+@given(seed=seeds, epoch=epochs, kept=kept_samples, sizes=window_sizes(), batch_size=st.integers(1, 90))
 def test_windows_end_where_batches_do_and_the_batch_size_changes_no_order(
-    seed: int, epoch: int, kept: np.ndarray, cut: Cut, batch_size: int
+    seed: int, epoch: int, kept: np.ndarray, sizes: WindowSizes, batch_size: int
 ) -> None:
-    plain = np.concatenate([window.order for window in plan_windows(seed, epoch, kept, cut)])
-    windows = plan_windows(seed, epoch, kept, cut, batch_size=batch_size)
+    plain = np.concatenate([window.order for window in plan_windows(seed, epoch, kept, sizes)])
+    windows = plan_windows(seed, epoch, kept, sizes, batch_size=batch_size)
     batches = [index.tolist() for window in windows for index in cut_batches(window.order, batch_size)]
     assert batches == [index.tolist() for index in cut_batches(plain, batch_size)]
     assert len(kept) == 1 or batch_size == 1 or all(len(index) > 1 for index in batches)
 
 
-@given(kept=kept_samples, cut=cuts())
-def test_strips_stay_whole_and_epochs_differ(kept: np.ndarray, cut: Cut) -> None:
+@given(kept=kept_samples, sizes=window_sizes())
+def test_strips_stay_whole_and_epochs_differ(kept: np.ndarray, sizes: WindowSizes) -> None:
     orders = []
     for epoch in (0, 1):
-        windows = list(plan_windows(7, epoch, kept, cut))
-        strips = [set((window.read // cut.strip_rows).tolist()) for window in windows]
+        windows = list(plan_windows(7, epoch, kept, sizes))
+        strips = [set((window.read // sizes.strip_rows).tolist()) for window in windows]
         assert sum(len(strip) for strip in strips) == len(set().union(*strips)), "a strip lies in one window"
         orders.append(np.concatenate([window.order for window in windows]).tolist())
     assert len(kept) < 20 or orders[0] != orders[1]
@@ -79,12 +79,14 @@ def test_strips_stay_whole_and_epochs_differ(kept: np.ndarray, cut: Cut) -> None
     size=st.sampled_from([2, 4]),
     encoded=st.integers(1, 100_000),
 )
-def test_a_cut_is_a_function_of_the_store_and_always_valid(samples: int, classes: int, size: int, encoded: int) -> None:
+def test_window_sizes_are_a_function_of_the_store_and_always_valid(
+    samples: int, classes: int, size: int, encoded: int
+) -> None:
     layout = choose_layout(views=1, samples=samples, classes=classes, row_bytes=encoded)
-    cut = choose_cut(layout, classes * size)
-    assert cut.strip_rows <= layout.chunk_rows
-    assert cut.window_rows == 1 or cut.window_rows * classes * size <= 32 * 2**20
-    assert cut.window_rows == 1 or cut.window_rows * 8 <= samples
+    sizes = choose_window_sizes(layout, classes * size)
+    assert sizes.strip_rows <= layout.chunk_rows
+    assert sizes.window_rows == 1 or sizes.window_rows * classes * size <= 32 * 2**20
+    assert sizes.window_rows == 1 or sizes.window_rows * 8 <= samples
 
 
 @given(read=kept_samples, strip_rows=st.integers(1, 50), piece_rows=st.integers(1, 200))
@@ -125,10 +127,11 @@ def test_any_epoch_of_any_store_in_either_mode(
     tmp_path_factory: pytest.TempPathFactory, layout: Layout, data: st.DataObject, batch_size: int
 ) -> None:
     path: Path = tmp_path_factory.mktemp("shuffled")
-    store = KnowledgeStore.create(path / "s.zarr", layout=layout, encoding=make_encoding("float16"), made_from={})
+    writer = KnowledgeWriter.create(path / "s.zarr", layout=layout, encoding=make_encoding("float16"), made_from={})
     for view, block in layout.all_blocks():
         rows = rows_of(layout, view, np.array(layout.rows(block)))
-        store.write_block(view, block, rows.astype(np.float32), seconds=0)
+        writer.write_block(view, block, rows.astype(np.float32), seconds=0)
+    store = writer.store
     kept = np.array(sorted(data.draw(st.sets(st.integers(0, layout.samples - 1), min_size=1))))
     dropped = np.setdiff1d(np.arange(layout.samples), kept)[: len(kept)]
     partner = np.full(len(kept), -1)
@@ -142,7 +145,7 @@ def test_any_epoch_of_any_store_in_either_mode(
         except StoreUsageError:  # with batches as large as windows, half a view holds no two of them
             assert memory < whole
             continue
-        assert (streaming.cut is None) == (memory >= whole)
+        assert (streaming.window_sizes is None) == (memory >= whole)
         stream, seen = open_stream(store, views, streaming, batch_size=batch_size, scratch=path), []
         for now, then in zip(readings, [readings[1], None], strict=True):
             order = []
@@ -160,13 +163,13 @@ def test_any_epoch_of_any_store_in_either_mode(
             seen += order
         stream.close()
         shares = [Share(rank=rank, ranks=3) for rank in range(3)]
-        assert orders.setdefault(streaming.description, seen) == seen, "a budget chooses the mode, and nothing else"
+        assert orders.setdefault(streaming.describe(), seen) == seen, "a budget chooses the mode, and nothing else"
         for share in shares:
             stream = open_stream(store, views, streaming, batch_size=batch_size, scratch=path, share=share)
             orders_of_all = []
             for now, then in zip(readings, [readings[1], None], strict=True):
                 for portion in stream.read(now, then):
-                    mine = share.mine(portion.order, batch_size)
+                    mine = share.select(portion.order, batch_size)
                     partners = partner[np.searchsorted(kept, mine)]
                     for wanted in (mine, partners[partners >= 0]):
                         expected = rows_of(layout, now.view, wanted).astype(np.float16)
@@ -181,14 +184,14 @@ def test_ranks_share_every_batch_between_them(size: int, batch_size: int, ranks:
     order = np.random.default_rng(size).permutation(size)
     shares = [Share(rank=rank, ranks=ranks) for rank in range(ranks)]
     for batch in cut_batches(order, batch_size):
-        parts = [batch[share.of(len(batch))] for share in shares]
+        parts = [batch[share.part_of(len(batch))] for share in shares]
         np.testing.assert_array_equal(np.concatenate(parts), batch)
         sizes = [len(part) for part in parts]
         assert sizes == sorted(sizes, reverse=True)
         some = [size for size in sizes if size]
         assert some[0] - some[-1] <= 1
         assert some[-1] >= min(len(batch), 2)
-    assert sorted(np.concatenate([share.mine(order, batch_size) for share in shares])) == list(range(size))
+    assert sorted(np.concatenate([share.select(order, batch_size) for share in shares])) == list(range(size))
 
 
 @pytest.mark.parametrize(("rank", "ranks"), [(2, 2), (-1, 3), (0, 0)])

@@ -10,7 +10,9 @@ import pytest
 
 from kcd_stores import (
     CorruptStoreError,
+    HeldRows,
     KnowledgeStore,
+    KnowledgeWriter,
     Layout,
     Reading,
     StoreUsageError,
@@ -19,9 +21,9 @@ from kcd_stores import (
     parse_bytes,
     plan_streaming,
 )
-from kcd_stores.streaming.block_shuffle import BlockShuffle, HeldRows, WindowReader
-from kcd_stores.streaming.order import Cut
-from kcd_stores.streaming.partner_rows import FileShelf, MemoryShelf
+from kcd_stores.streaming.block_shuffle import BlockShuffle, WindowReader
+from kcd_stores.streaming.order import WindowSizes
+from kcd_stores.streaming.partner_rows import PartnersInFile, PartnersInMemory
 
 LAYOUT = Layout(views=2, samples=256, classes=4, block_rows=32, chunk_rows=8)  # windows of 32, strips of 1
 KEPT = np.arange(200)
@@ -31,13 +33,13 @@ PARTNER = np.where(KEPT < 50, 200 + KEPT, -1)
 @pytest.fixture
 def store(tmp_path: Path) -> KnowledgeStore:
     """Every logit of sample i in view v is i + v / 2."""
-    made = KnowledgeStore.create(
+    made = KnowledgeWriter.create(
         tmp_path / "store.zarr", layout=LAYOUT, encoding=make_encoding("float16"), made_from={}
     )
     for view, block in LAYOUT.all_blocks():
         samples = np.array(LAYOUT.rows(block), dtype=np.float32)
         made.write_block(view, block, np.repeat(samples[:, None], 4, axis=1) + view / 2, seconds=0)
-    return made
+    return made.store
 
 
 def shuffled(store: KnowledgeStore, memory: int = 3000, *, partners: bool = True) -> BlockShuffle:
@@ -126,15 +128,15 @@ def test_an_error_of_the_background_read_reaches_the_reader(store: KnowledgeStor
 def test_partners_wait_in_a_file_where_the_budget_has_no_room(
     store: KnowledgeStore, memory: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used = set()
-    for shelf in (FileShelf, MemoryShelf):
-        monkeypatch.setattr(shelf, "take", _noting(shelf.take, used, shelf.__name__))
+    used: set[str] = set()
+    for place in (PartnersInFile, PartnersInMemory):
+        monkeypatch.setattr(place, "take", _noting(place.take, used, place.__name__))
     stream = shuffled(store, memory)
     for portion in stream.read(reading(1)):
         partners = PARTNER[portion.order][PARTNER[portion.order] >= 0]
         assert (portion.rows[partners] == np.float16(partners[:, None] + 0.5)).all()
     stream.close()
-    assert used == {"FileShelf" if memory == 1300 else "MemoryShelf"}
+    assert used == {"PartnersInFile" if memory == 1300 else "PartnersInMemory"}
     assert [entry.name for entry in store.path.parent.iterdir()] == ["store.zarr"], "the file has no name"
 
 
@@ -147,7 +149,7 @@ def _noting(method: Callable[..., np.ndarray], used: set[str], name: str) -> Cal
 
 
 def test_a_row_that_is_not_held_is_never_another_row() -> None:
-    held = HeldRows(np.array([2, 5]), np.float32([[2.0], [5.0]]))
+    held = HeldRows(np.array([2, 5]), np.array([[2.0], [5.0]], np.float32))
     assert held[np.array([5, 2, 5])].ravel().tolist() == [5, 2, 5]
     for missing in (0, 3, 9):
         with pytest.raises(IndexError):
@@ -158,12 +160,14 @@ def test_a_budget_for_less_than_two_windows_is_refused_with_both_numbers(store: 
     with pytest.raises(StoreUsageError) as caught:
         plan_streaming(store, memory=1000, batch_size=4, partners=True)
     message = str(caught.value)
-    assert "store.memory is 1.0 kB" in message
+    assert "the memory budget is 1.0 kB" in message
     assert "at least 1.2 kB (1216 bytes)" in message
     assert "two windows of 32 rows of 4 numbers and their partners" in message
-    assert plan_streaming(store, memory=1216, batch_size=4, partners=True).cut == Cut(window_rows=32, strip_rows=1)
-    assert plan_streaming(store, memory=4096, batch_size=4, partners=True).cut is None
-    assert plan_streaming(store, memory=4095, batch_size=4, partners=True).cut is not None
+    assert plan_streaming(store, memory=1216, batch_size=4, partners=True).window_sizes == WindowSizes(
+        window_rows=32, strip_rows=1
+    )
+    assert plan_streaming(store, memory=4096, batch_size=4, partners=True).window_sizes is None
+    assert plan_streaming(store, memory=4095, batch_size=4, partners=True).window_sizes is not None
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def recipe(tmp_path: Path) -> str:
     return str(file)
 
 
-def refusal(tree: dict[str, Any]) -> str:
+def refusal(tree: dict[Any, Any]) -> str:
     with pytest.raises(UserError) as caught:
         parse_config(tree, source="own.yaml")
     return str(caught.value)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from kcd_pipeline.cli import main
 from kcd_pipeline.config import load_config, recipe_names
 from kcd_pipeline.config.reference import reference
-from kcd_stores import KnowledgeStore, Layout, make_encoding
+from kcd_stores import KnowledgeWriter, Layout, make_encoding
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -61,9 +61,9 @@ def readmes_python() -> list[str]:
 def test_the_readmes_loops_over_a_store_run_as_they_stand(tmp_path: Path, number: int) -> None:
     layout = Layout(views=8, samples=1437, classes=10, block_rows=256, chunk_rows=256)
     path = tmp_path / "runs" / "digits" / "store.zarr"
-    store = KnowledgeStore.create(path, layout=layout, encoding=make_encoding("float16"), made_from={})
+    writer = KnowledgeWriter.create(path, layout=layout, encoding=make_encoding("float16"), made_from={})
     for view, block in layout.all_blocks():
-        store.write_block(view, block, np.zeros((len(layout.rows(block)), 10), np.float32), seconds=0)
+        writer.write_block(view, block, np.zeros((len(layout.rows(block)), 10), np.float32), seconds=0)
     snippets = readmes_python()
     assert len(snippets) == 2
     done = subprocess.run(

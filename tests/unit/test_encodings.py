@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import zarr
 from scipy import special
+from tests.support.plain_zarr import read_array
 
 from kcd_stores import (
     CorruptStoreError,
     KnowledgeStore,
+    KnowledgeWriter,
     StoreUsageError,
     WithFeatures,
     choose_layout,
@@ -42,11 +43,11 @@ def store_of(path: Path, logits: np.ndarray, name: str, **settings: Any) -> Know
     layout = choose_layout(
         views=2, samples=rows, classes=classes, row_bytes=row_bytes(encoding, classes), block_rows=128
     )
-    store = KnowledgeStore.create(path, layout=layout, encoding=encoding, made_from={})
+    writer = KnowledgeWriter.create(path, layout=layout, encoding=encoding, made_from={})
     for block in range(layout.blocks):
         part = layout.rows(block)
-        store.write_block(0, block, logits[part.start : part.stop], seconds=0)
-    return store
+        writer.write_block(0, block, logits[part.start : part.stop], seconds=0)
+    return writer.store
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
@@ -72,7 +73,7 @@ def test_a_view_reads_the_same_whole_in_part_and_reopened(tmp_path: Path, name: 
 def test_dense_encodings_read_as_logits_by_zarr_alone_within_their_error(tmp_path: Path, name: str, bound: Any) -> None:
     logits = peaked()
     store_of(tmp_path / "s", logits, name)
-    plain = np.asarray(zarr.open(str(tmp_path / "s"), mode="r")["logits"][0])
+    plain = read_array(tmp_path / "s", "logits")[0]
     assert (np.abs(plain.astype(np.float64) - logits) <= bound(logits)).all()
 
 
@@ -94,7 +95,7 @@ def test_the_softened_distribution_is_kept(tmp_path: Path, name: str) -> None:
 
 def test_topk_keeps_the_largest_and_the_mass_of_the_rest_by_hand() -> None:
     """p = (0.6, 0.2, 0.1, 0.1): the two largest stay, the rest has mass 0.2, shared evenly: 0.1 each."""
-    logits = np.log(np.float32([[0.1, 0.6, 0.1, 0.2]]))
+    logits = np.log(np.array([[0.1, 0.6, 0.1, 0.2]], np.float32))
     encoding = make_encoding("topk", k=2)
     parts = encoding.encode(logits, view=0, first=0)
     assert parts["classes"].tolist() == [[1, 3]]
@@ -158,7 +159,8 @@ def test_samples_expectation_is_the_teachers_distribution() -> None:
 
 
 def test_a_sample_depends_on_sample_and_view_and_on_nothing_else() -> None:
-    logits, encoding = np.repeat(peaked(1, 30) / 4, 40, axis=0), make_encoding("sample", draws=20)
+    logits = np.repeat(peaked(1, 30) / 4, 40, axis=0).astype(np.float32)
+    encoding = make_encoding("sample", draws=20)
     whole = encoding.encode(logits, view=1, first=0)["classes"]
     np.testing.assert_array_equal(whole[25:], encoding.encode(logits[25:], view=1, first=25)["classes"])
     assert (whole != encoding.encode(logits, view=2, first=0)["classes"]).any()
@@ -170,12 +172,12 @@ def test_a_sample_depends_on_sample_and_view_and_on_nothing_else() -> None:
 
 def test_int8_clips_nothing() -> None:
     with pytest.raises(ValueError, match=r"logit 41 \(row 1, class 0\) is outside -20 to 40.*nothing is clipped"):
-        make_encoding("int8", low=-20.0, high=40.0).encode(np.float32([[0, 1], [41, 0]]), view=0, first=0)
+        make_encoding("int8", low=-20.0, high=40.0).encode(np.array([[0, 1], [41, 0]], np.float32), view=0, first=0)
 
 
 def test_int8s_range_has_room_beyond_what_was_seen() -> None:
-    assert widened_range(np.float32([-5, 15, 0])) == (-15.0, 25.0)
-    assert widened_range(np.float32([2, 2])) == (1.0, 3.0)
+    assert widened_range(np.array([-5, 15, 0], np.float32)) == (-15.0, 25.0)
+    assert widened_range(np.array([2, 2], np.float32)) == (1.0, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +225,7 @@ def test_a_shard_that_is_gone_is_missed_in_every_array(tmp_path: Path, name: str
 def test_bytes_a_row_of_a_hundred_classes(tmp_path: Path, name: str, most: int) -> None:
     rows = 4096
     store = store_of(tmp_path / "s", peaked(rows), name)
-    assert store.knowledge_bytes() / rows <= most
+    assert store.inventory.knowledge_bytes() / rows <= most
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
@@ -249,27 +251,30 @@ def with_features(path: Path, name: str, of: str) -> tuple[KnowledgeStore, np.nd
     rows = np.concatenate([peaked(), np.maximum(random.normal(0.5, 1, (ROWS, D)), 0).astype(np.float32)], axis=1)
     settings = {"low": -1.0, "high": 9.2} if of == "int8" else {}
     encoding = WithFeatures(
-        logits=make_encoding(name, **SETTINGS.get(name, {})), of=make_encoding(of, **settings), extra=D
+        logit_encoding=make_encoding(name, **SETTINGS.get(name, {})),
+        feature_encoding=make_encoding(of, **settings),
+        feature_columns=D,
     )
     layout = choose_layout(views=2, samples=ROWS, classes=C, row_bytes=row_bytes(encoding, C), block_rows=128)
-    store = KnowledgeStore.create(path, layout=layout, encoding=encoding, made_from={})
+    writer = KnowledgeWriter.create(path, layout=layout, encoding=encoding, made_from={})
     for block in range(layout.blocks):
         part = layout.rows(block)
-        store.write_block(0, block, rows[part.start : part.stop], seconds=0)
-    return store, rows
+        writer.write_block(0, block, rows[part.start : part.stop], seconds=0)
+    return writer.store, rows
 
 
 @pytest.mark.parametrize("name", ["float16", "int8", "topk"])
 @pytest.mark.parametrize("of", ["float16", "int8"])
 def test_features_lie_in_the_same_blocks_and_read_by_zarr_alone(tmp_path: Path, name: str, of: str) -> None:
     _, rows = with_features(tmp_path / "s", name, of)
-    plain = np.asarray(zarr.open(str(tmp_path / "s"), mode="r")["features"][0]).astype(np.float64)
+    plain = read_array(tmp_path / "s", "features")[0].astype(np.float64)
     bound = 0.0201 if of == "int8" else np.abs(rows[:, C:]) * 2.0**-11 + 1e-7  # half of 255 steps from -1 to 9.2
     assert (np.abs(plain - rows[:, C:]) <= bound).all()
     store = KnowledgeStore.open(tmp_path / "s", features=True)
     found = store.read_rows(0, 100, 290)
     assert found.shape == (190, C + D)
     np.testing.assert_array_equal(found[:, C:], plain[100:290])
+    assert store.features is not None
     assert store.features == {"dim": D, "encoding": store.features["encoding"]}
 
 
@@ -280,13 +285,13 @@ def test_who_wants_logits_alone_does_not_read_features(tmp_path: Path) -> None:
     np.testing.assert_array_equal(alone.read_view(0), both.read_view(0)[:, :C])
     assert alone.bytes_read < both.bytes_read * (C + D / 2) / (C + D)
     assert alone.identity == both.identity == written.identity
-    assert written.knowledge_bytes() == both.bytes_read
+    assert written.inventory.knowledge_bytes() == both.bytes_read
 
 
 def test_a_store_with_features_grows_with_them_and_is_verified_with_them(tmp_path: Path) -> None:
     store, rows = with_features(tmp_path / "s", "int8", "float16")
-    grown = KnowledgeStore.open(tmp_path / "s", writable=True).grow(3)
-    assert grown.columns == C + D
+    grown = KnowledgeWriter.open(tmp_path / "s").grow(3)
+    assert grown.store.columns == C + D
     grown.write_block(2, 0, rows[:128], seconds=0)
     shard = store.path / "features" / "c" / "0" / "1" / "0"
     shard.write_bytes(shard.read_bytes()[:-9] + b"123456789")

@@ -29,7 +29,7 @@ def test_float32_loses_nothing_and_takes_four_bytes_a_logit_at_the_most() -> Non
 
 def test_int8_is_seen_to_confuse_classes_that_are_closer_than_its_steps() -> None:
     """Steps of 0.4: (0.05, 0.1) both become 0, so of two equally likely orders one is lost."""
-    logits = np.float32([[0.05, 0.1], [0.1, 0.05]] * 50)
+    logits = np.array([[0.05, 0.1], [0.1, 0.05]] * 50, np.float32)
     found = measure_fidelity(logits, make_encoding("int8", low=-51.0, high=51.0))
     assert found.top1 == 0.5
     by_hand = special.softmax([0.1 / 4, 0.05 / 4])

@@ -79,7 +79,7 @@ def values(tmp_path: Path) -> ValueStore:
     visits += [(np.array(KEPT_IN_STAGE_1), H_IN_STAGE_1)] * 3
     for epoch, (index, entropies) in enumerate(visits):
         shuffled = np.random.default_rng(epoch).permutation(len(index))  # the order of visits must not matter
-        update_values(value, frequency, index[shuffled], np.float32(entropies)[shuffled])
+        update_values(value, frequency, index[shuffled], np.array(entropies, np.float32)[shuffled])
         latest[index] = entropies
         store.write(epoch, value, frequency, latest)
     return store
@@ -231,8 +231,8 @@ def test_dropping_at_random_keeps_the_schedule_and_depends_on_seed_and_stage_alo
 
 def test_what_was_never_visited_is_dropped_first_whatever_is_kept(tmp_path: Path) -> None:
     store = ValueStore.create(tmp_path / "values.zarr", epochs=2, samples=4)
-    visited, nothing = np.int32([1, 0, 1, 1]), np.nan
-    store.write(0, np.array([0.5, nothing, 0.1, 0.9]), visited, np.float32([0.5, nothing, 0.1, 0.9]))
+    visited, nothing = np.array([1, 0, 1, 1], np.int32), np.nan
+    store.write(0, np.array([0.5, nothing, 0.1, 0.9]), visited, np.array([0.5, nothing, 0.1, 0.9], np.float32))
     for keep in ("most", "least", "random"):
         config = CondenseConfig(interval=1, keep_ratio=0.75, keep=keep)
         plan = condense(store, before=keep_all(4), stage=1, epochs=2, config=config)
@@ -245,7 +245,7 @@ def test_samples_never_visited_rank_last_and_are_reported(tmp_path: Path) -> Non
     store = ValueStore.create(tmp_path / "values.zarr", epochs=EPOCHS, samples=N)
     value, frequency = new_values(N)
     visited = np.array([1, 2, 3, 4, 6, 7, 8, 9])
-    update_values(value, frequency, visited, np.float32([0.3, 0.9, 1.2, 0.2, 0.0, 0.5, 1.0, 0.1]))
+    update_values(value, frequency, visited, np.array([0.3, 0.9, 1.2, 0.2, 0.0, 0.5, 1.0, 0.1], np.float32))
     store.write(2, value, frequency, value.astype(np.float32))
     plan = stage_1(store)
     # by value: 3 8 2 7 1 4 9 6, even 6, whose entropy is 0, before those without one
@@ -271,12 +271,12 @@ def test_a_row_perturbed_in_logit_space() -> None:
         samples=3,
         kept=np.array([0, 1]),
         partner=np.array([NO_PARTNER, 2]),
-        epsilon=np.float32([0, 0.3]),
+        epsilon=np.array([0, 0.3], np.float32),
     )
-    rows = np.float16([[5, 6, 7], [2, 0, 0], [0, 1, -1]])
+    rows = np.array([[5, 6, 7], [2, 0, 0], [0, 1, -1]], np.float16)
     taught = TaughtRows(plan, space="logits", temperature=4.0, classes=3)
     batch = taught.batch(rows, np.array([1, 0]))
-    np.testing.assert_allclose(batch, [[2, 0.3, -0.3], [5, 6, 7]], atol=1e-6)
+    np.testing.assert_allclose(batch, [[2.0, 0.3, -0.3], [5.0, 6.0, 7.0]], atol=1e-6)
     assert batch.dtype == torch.float32
     again = taught.batch(rows, np.array([1, 0]))
     assert torch.equal(batch, again), "a blend must never act on a row blended before"
@@ -310,5 +310,5 @@ def test_eps_zero_leaves_the_distribution_as_stored_in_every_space() -> None:
 def test_a_diverged_student_is_refused_with_the_sample_named() -> None:
     value, frequency = new_values(3)
     with pytest.raises(ValueError, match="sample 2 is not finite"):
-        update_values(value, frequency, np.array([0, 2]), np.float32([0.1, np.nan]))
+        update_values(value, frequency, np.array([0, 2]), np.array([0.1, np.nan], np.float32))
     assert frequency.tolist() == [0, 0, 0], "nothing is recorded of a batch that is refused"

@@ -9,18 +9,21 @@ from uuid import uuid4
 import numpy as np
 import pytest
 import zarr
+from tests.support.plain_zarr import open_array, read_array
 
 from kcd_stores import (
     CorruptStoreError,
     IncompleteStoreError,
     KnowledgeStore,
+    KnowledgeWriter,
     Layout,
-    Location,
+    Storage,
     StoreError,
     StoreMismatchError,
     StoreUsageError,
     make_encoding,
     one_writer,
+    open_storage,
 )
 
 LAYOUT = Layout(views=2, samples=10, classes=3, block_rows=4, chunk_rows=2)
@@ -31,23 +34,23 @@ def logits_of(view: int, block: int) -> np.ndarray:
     """Logits that say where they belong, exact in float16."""
     rows = LAYOUT.rows(block)
     base = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
-    return base + np.float32([0.25, 0.5, -0.75]) + 100 * view
+    return base + np.array([0.25, 0.5, -0.75], np.float32) + 100 * view
 
 
-def create(path: Path | Location, encoding: str = "float32", **settings: float) -> KnowledgeStore:
-    return KnowledgeStore.create(path, layout=LAYOUT, encoding=make_encoding(encoding, **settings), made_from=ORIGIN)
+def create(path: Path | Storage, encoding: str = "float32", **settings: float) -> KnowledgeWriter:
+    return KnowledgeWriter.create(path, layout=LAYOUT, encoding=make_encoding(encoding, **settings), made_from=ORIGIN)
 
 
-def fill(store: KnowledgeStore) -> KnowledgeStore:
+def fill(writer: KnowledgeWriter) -> KnowledgeStore:
     for view, block in LAYOUT.all_blocks():
-        store.write_block(view, block, logits_of(view, block), seconds=0.5)
-    return store
+        writer.write_block(view, block, logits_of(view, block), seconds=0.5)
+    return writer.store
 
 
 @pytest.mark.parametrize("encoding", ["float32", "float16"])
 def test_zarr_alone_reads_the_logits(tmp_path: Path, encoding: str) -> None:
     fill(create(tmp_path / "store.zarr", encoding))
-    plain = zarr.open(str(tmp_path / "store.zarr"), mode="r")["logits"]
+    plain = read_array(tmp_path / "store.zarr", "logits")
     assert plain.shape == (2, 10, 3)
     assert plain.dtype == encoding
     np.testing.assert_array_equal(plain[1, 4:8], logits_of(1, 1))
@@ -71,7 +74,7 @@ def test_it_describes_itself(tmp_path: Path) -> None:
 
 
 def test_a_mismatch_names_both_sides_of_every_difference(tmp_path: Path) -> None:
-    store = create(tmp_path / "store.zarr")
+    store = create(tmp_path / "store.zarr").store
     with pytest.raises(StoreMismatchError) as caught:
         store.require_made_from({"dataset": {"name": "cifar10", "size": 10}, "augmentation": {"seed": 7}})
     message = str(caught.value)
@@ -81,8 +84,8 @@ def test_a_mismatch_names_both_sides_of_every_difference(tmp_path: Path) -> None
 
 
 def test_two_stores_share_an_identity_only_when_they_hold_the_same(tmp_path: Path) -> None:
-    first, again = create(tmp_path / "a"), create(tmp_path / "b")
-    other = create(tmp_path / "c", "float16")
+    first, again = create(tmp_path / "a").store, create(tmp_path / "b").store
+    other = create(tmp_path / "c", "float16").store
     assert first.identity == again.identity != other.identity
 
 
@@ -90,15 +93,15 @@ def test_two_stores_share_an_identity_only_when_they_hold_the_same(tmp_path: Pat
 
 
 def test_missing_is_never_zero(tmp_path: Path) -> None:
-    store = create(tmp_path / "store.zarr")
-    assert np.isnan(zarr.open(str(store.path), mode="r")["logits"][:]).all()
+    store = create(tmp_path / "store.zarr").store
+    assert np.isnan(read_array(store.path, "logits")).all()
     with pytest.raises(IncompleteStoreError, match="view 0, block 0"):
         store.read_view(0)
 
 
 def test_data_without_a_record_is_not_read(tmp_path: Path) -> None:
     store = fill(create(tmp_path / "store.zarr"))
-    zarr.open(str(store.path), mode="r+")["complete"][1, 2] = 0
+    open_array(store.path, "complete", "r+")[1, 2] = 0
     store.read_rows(1, 0, 8)  # the blocks before it are whole
     with pytest.raises(IncompleteStoreError, match="view 1, block 2"):
         store.read_view(1)
@@ -134,18 +137,18 @@ def test_more_views_than_there_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_logits_that_are_not_finite_are_refused(tmp_path: Path, bad: float) -> None:
-    store, logits = create(tmp_path / "store.zarr"), logits_of(0, 0)
+    writer, logits = create(tmp_path / "store.zarr"), logits_of(0, 0)
     logits[2, 1] = bad
     with pytest.raises(ValueError, match="not finite"):
-        store.write_block(0, 0, logits, seconds=0)
-    assert not store.complete().any()
+        writer.write_block(0, 0, logits, seconds=0)
+    assert not writer.store.complete().any()
 
 
 def test_a_logit_beyond_float16_is_refused_with_its_place(tmp_path: Path) -> None:
-    store, logits = create(tmp_path / "store.zarr", "float16"), logits_of(0, 0)
+    writer, logits = create(tmp_path / "store.zarr", "float16"), logits_of(0, 0)
     logits[3, 2] = 70_000
     with pytest.raises(ValueError, match=r"70000 \(row 3, class 2\).*float32"):
-        store.write_block(0, 0, logits, seconds=0)
+        writer.write_block(0, 0, logits, seconds=0)
 
 
 def test_a_block_of_another_shape_is_refused(tmp_path: Path) -> None:
@@ -155,8 +158,10 @@ def test_a_block_of_another_shape_is_refused(tmp_path: Path) -> None:
 
 def test_a_reader_cannot_write(tmp_path: Path) -> None:
     fill(create(tmp_path / "store.zarr"))
+    store = KnowledgeStore.open(tmp_path / "store.zarr")
+    assert not [name for name in dir(store) if name.startswith(("write", "record", "create", "grow", "settle"))]
     with pytest.raises(ValueError, match="read"):
-        KnowledgeStore.open(tmp_path / "store.zarr").write_block(0, 0, logits_of(0, 0), seconds=0)
+        store.arrays["logits"][0, :4] = logits_of(0, 0)
 
 
 # --- creating and opening -----------------------------------------------------------------------------------
@@ -166,17 +171,17 @@ def test_a_store_is_not_replaced_unless_on_purpose(tmp_path: Path) -> None:
     fill(create(tmp_path / "store.zarr"))
     with pytest.raises(StoreUsageError, match="already"):
         create(tmp_path / "store.zarr")
-    fresh = KnowledgeStore.create(
+    fresh = KnowledgeWriter.create(
         tmp_path / "store.zarr", layout=LAYOUT, encoding=make_encoding("float32"), made_from={}, overwrite=True
     )
-    assert not fresh.complete().any()
+    assert not fresh.store.complete().any()
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(StoreUsageError, match="left alone"):
-        KnowledgeStore.create(
+        KnowledgeWriter.create(
             tmp_path, layout=LAYOUT, encoding=make_encoding("float32"), made_from={}, overwrite=overwrite
         )
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
@@ -188,21 +193,21 @@ def test_nothing_there_says_how_to_make_it(tmp_path: Path) -> None:
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
-    store = create(tmp_path / "store.zarr")
+    store = create(tmp_path / "store.zarr").store
     zarr.open_group(str(store.path), mode="r+").attrs["format"] = 99
     with pytest.raises(StoreUsageError, match="format 99, expected kind 'knowledge' of format 1"):
         KnowledgeStore.open(store.path)
 
 
 def test_a_store_killed_while_it_was_created_is_finished_by_the_next_writer(tmp_path: Path) -> None:
-    store = create(tmp_path / "store.zarr")
+    store = create(tmp_path / "store.zarr").store
     for left in (store.path / "complete" / "zarr.json", store.path / "seconds" / "zarr.json"):
         left.unlink()
     partial = store.path / "logits" / "zarr.0123.partial"
     partial.write_text("{")
     with pytest.raises(IncompleteStoreError, match="interrupted"):
         KnowledgeStore.open(store.path)
-    assert not KnowledgeStore.open(store.path, writable=True).complete().any()
+    assert not KnowledgeWriter.open(store.path).store.complete().any()
     assert not partial.exists()
 
 
@@ -239,61 +244,63 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(tmp_path: Path) -> N
 
 
 @pytest.fixture(params=["folder", "remote"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
-    return Location.of(tmp_path / "store.zarr" if request.param == "folder" else f"memory://{uuid4().hex}")
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    return open_storage(tmp_path / "store.zarr" if request.param == "folder" else f"memory://{uuid4().hex}")
 
 
-def test_data_that_another_process_wrote_counts_once_it_is_recorded(place: Location) -> None:
-    store = create(place)
-    KnowledgeStore.join(place, identity=store.identity).write_data(1, 2, logits_of(1, 2))
+def test_data_that_another_process_wrote_counts_once_it_is_recorded(place: Storage) -> None:
+    writer = create(place)
+    KnowledgeWriter.join(place, identity=writer.store.identity).write_data(1, 2, logits_of(1, 2))
     assert not KnowledgeStore.open(place).complete().any()
     with pytest.raises(IncompleteStoreError, match="view 1, block 2"):
         KnowledgeStore.open(place).read_rows(1, 8, 10)
-    store.record_block(1, 2, seconds=0.5)
+    writer.record_block(1, 2, seconds=0.5)
     assert np.argwhere(KnowledgeStore.open(place).complete()).tolist() == [[1, 2]]
     assert KnowledgeStore.open(place).seconds() == 0.5
     np.testing.assert_array_equal(KnowledgeStore.open(place).read_rows(1, 8, 10), logits_of(1, 2))
 
 
-def test_a_block_without_data_is_not_recorded(place: Location) -> None:
-    store = create(place)
+def test_a_block_without_data_is_not_recorded(place: Storage) -> None:
+    writer = create(place)
     message = f"view 1, block 2 was written by another process, but logits/c/1/2/0 is not at {place} as seen from here"
     with pytest.raises(StoreError, match=re.escape(message)):
-        store.record_block(1, 2, seconds=0.5)
-    store.settle()
+        writer.record_block(1, 2, seconds=0.5)
+    writer.settle()
     assert not KnowledgeStore.open(place).complete().any()
 
 
 def test_a_block_that_lacks_one_of_its_arrays_is_not_recorded(tmp_path: Path) -> None:
-    store = create(tmp_path / "store.zarr", "topk", k=2)
-    KnowledgeStore.join(store.path, identity=store.identity).write_data(0, 1, logits_of(0, 1))
+    writer = create(tmp_path / "store.zarr", "topk", k=2)
+    store = writer.store
+    KnowledgeWriter.join(store.path, identity=store.identity).write_data(0, 1, logits_of(0, 1))
     (store.path / "rest" / "c" / "0" / "1").unlink()
     with pytest.raises(StoreError, match=r"rest/c/0/1 is not at .*store\.path"):
-        store.record_block(0, 1, seconds=0.5)
+        writer.record_block(0, 1, seconds=0.5)
     assert not store.complete().any()
 
 
 def test_who_joins_leaves_the_partial_files_of_others(tmp_path: Path) -> None:
-    store = create(tmp_path / "store.zarr")
+    writer = create(tmp_path / "store.zarr")
+    store = writer.store
     partial = store.path / "logits" / "c.0123.partial"
     partial.write_bytes(b"half of it")
-    KnowledgeStore.join(store.path, identity=store.identity).write_data(0, 0, logits_of(0, 0))
+    KnowledgeWriter.join(store.path, identity=store.identity).write_data(0, 0, logits_of(0, 0))
     assert partial.exists()
 
 
-def test_another_store_is_not_joined(place: Location) -> None:
-    identity, other = create(place).identity, "0123456789ab"
+def test_another_store_is_not_joined(place: Storage) -> None:
+    identity, other = create(place).store.identity, "0123456789ab"
     with pytest.raises(StoreUsageError, match=f"is {identity} as seen from here, but {other} is being written"):
-        KnowledgeStore.join(place, identity=other)
+        KnowledgeWriter.join(place, identity=other)
     with pytest.raises(StoreUsageError, match="no knowledge store"):
-        KnowledgeStore.join(f"{place}-elsewhere", identity=identity)
+        KnowledgeWriter.join(f"{place}-elsewhere", identity=identity)
 
 
-def test_who_joined_does_not_write_into_a_store_that_took_the_place(place: Location) -> None:
-    joined = KnowledgeStore.join(place, identity=create(place).identity)
-    other = KnowledgeStore.create(
+def test_who_joined_does_not_write_into_a_store_that_took_the_place(place: Storage) -> None:
+    joined = KnowledgeWriter.join(place, identity=create(place).store.identity)
+    other = KnowledgeWriter.create(
         place, layout=LAYOUT, encoding=make_encoding("float32"), made_from={"dataset": "another"}, overwrite=True
     )
     with pytest.raises(StoreError, match="was replaced or removed by another process"):
         joined.write_data(0, 0, logits_of(0, 0))
-    assert other.knowledge_bytes() == 0
+    assert other.store.inventory.knowledge_bytes() == 0

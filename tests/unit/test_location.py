@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from kcd_stores import Location, StoreError, StoreUsageError, is_vacant, one_writer
-from kcd_stores.storage import objects as remote
-from kcd_stores.storage.objects import _explained, patience
+from kcd_stores import FolderStorage, StoreError, StoreUsageError, is_vacant, open_storage
+from kcd_stores.storage import ObjectStorage, WebStorage
+from kcd_stores.storage.location import parse_location
+from kcd_stores.storage.remote_errors import explained
+from kcd_stores.storage.settings import RETRY_SECONDS, retry_seconds
 
 
 @pytest.mark.parametrize(
@@ -24,9 +26,10 @@ from kcd_stores.storage.objects import _explained, patience
     ],
 )
 def test_paths_are_folders(written: str | Path, folder: str) -> None:
-    location = Location.of(written)
-    assert (location.is_local, location.path, str(location)) == (True, Path(folder), str(Path(folder)))
-    assert Location.of(location) is location
+    assert parse_location(written) == Path(folder)
+    storage = open_storage(written)
+    assert (type(storage), storage.path, str(storage)) == (FolderStorage, Path(folder), str(Path(folder)))
+    assert open_storage(storage) is storage
 
 
 @pytest.mark.parametrize(
@@ -41,11 +44,13 @@ def test_paths_are_folders(written: str | Path, folder: str) -> None:
     ],
 )
 def test_urls_are_remote(written: str, url: str) -> None:
-    location = Location.of(written)
-    assert (location.is_local, location.url, str(location)) == (False, url, url)
+    assert parse_location(written) == url
+    storage = open_storage(written)
+    assert isinstance(storage, ObjectStorage)
+    assert (type(storage) is WebStorage, storage.url, str(storage)) == (url.startswith("http"), url, url)
     with pytest.raises(StoreUsageError, match="remote store, where a folder is needed"):
-        _ = location.path
-    assert location.free() is None
+        _ = storage.path
+    assert storage.free_space() is None
 
 
 @pytest.mark.parametrize(
@@ -62,13 +67,8 @@ def test_urls_are_remote(written: str, url: str) -> None:
 )
 def test_what_cannot_be_meant_is_refused(written: str | Path, says: str) -> None:
     with pytest.raises(StoreUsageError) as caught:
-        Location.of(written)
+        open_storage(written)
     assert says in str(caught.value)
-
-
-def test_it_is_one_or_the_other() -> None:
-    with pytest.raises(ValueError, match="a folder or a URL"):
-        Location()
 
 
 def test_without_obstore_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,14 +86,14 @@ def test_local_stores_need_no_obstore() -> None:
 
 
 @pytest.mark.parametrize("bad", ["soon", "0", "-1", "nan", "inf"])
-def test_patience_is_a_number_of_seconds(monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
+def test_the_time_for_retries_is_a_number_of_seconds(monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
     monkeypatch.setenv("KCD_STORE_PATIENCE", bad)
     with pytest.raises(StoreUsageError, match=f"KCD_STORE_PATIENCE is '{bad}'"):
-        patience()
+        retry_seconds()
     monkeypatch.setenv("KCD_STORE_PATIENCE", "2.5")
-    assert patience() == 2.5
+    assert retry_seconds() == 2.5
     monkeypatch.delenv("KCD_STORE_PATIENCE")
-    assert patience() == remote.PATIENCE
+    assert retry_seconds() == RETRY_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -117,26 +117,8 @@ def test_what_a_client_finds_is_told_in_one_paragraph(
     monkeypatch: pytest.MonkeyPatch, found: str, kind: type[StoreError], says: str
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    told = _explained("s3://bucket/key", Exception(found))
+    told = explained("s3://bucket/key", Exception(found))
     assert type(told) is kind
     assert says in str(told)
     assert str(told).startswith("s3://bucket/key cannot be used")
     assert "\n" not in str(told)
-
-
-def test_memory_is_a_store_for_trials() -> None:
-    pytest.importorskip("obstore")
-    location = Location.of("memory://trial-of-location")
-    assert location.is_vacant()
-    assert not location.is_file()
-    location.send("a/b", b"12345")
-    assert location.fetch(["a/b", "a/c"]) == [b"12345", None]
-    assert (location.holds("a/b"), location.holds("a/c")) == (True, False)
-    assert (location.sizes(), location.sizes("a"), location.sizes("b")) == ([5], [5], [])
-    assert not Location.of("memory://trial-of-location").is_vacant()
-    assert is_vacant("memory://another-trial")
-
-
-def test_a_remote_store_has_no_lock() -> None:
-    with one_writer("memory://unlocked"), one_writer("memory://unlocked"):
-        pass

@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import ELSEWHERE, build_model, model_names
-from kcd_pipeline.models.weights import parameter_count
+from kcd_pipeline.models import EXTERNAL_FORMS, build_model, parameter_count, zoo_names
 from kcd_pipeline.models.zoo import cifar_resnet
 from kcd_pipeline.models.zoo.cifar_resnet import CifarResNet
 
@@ -174,7 +173,8 @@ def test_an_unknown_model_names_the_nearest_and_all_there_are(name: str, hint: s
     with pytest.raises(UserError) as caught:
         build_model(name, channels=3, classes=10)
     assert (
-        str(caught.value) == f"there is no model '{name}'{hint}(there are: {', '.join(model_names())}; and {ELSEWHERE})"
+        str(caught.value)
+        == f"there is no model '{name}'{hint}(there are: {', '.join(zoo_names())}; and {EXTERNAL_FORMS})"
     )
 
 

@@ -22,11 +22,13 @@ from kcd_pipeline.data import Dataset, Split
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.distillation.plans_from import PlansFromRun
 from kcd_pipeline.models import build_model
-from kcd_pipeline.runs.folder import RunFolder
-from kcd_pipeline.training.trainer import EpochResult, Trainer
+from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.training.epoch import EpochResult
+from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import (
     HeldRows,
     KnowledgeStore,
+    KnowledgeWriter,
     Plan,
     ViewRows,
     choose_layout,
@@ -56,6 +58,9 @@ PLAN = Plan(  # of 40 kept samples the last 8 are perturbed by those that were d
 
 class RefuseToWait(TorchDispatchMode):
     """Fails on every operation whose result the host must have before it can go on."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch gives it no types
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         assert func.overloadpacket not in WAITING, f"{func} waits for the device"
@@ -91,11 +96,11 @@ def dataset() -> Dataset:
 @pytest.fixture
 def store(tmp_path: Path) -> KnowledgeStore:
     layout = choose_layout(views=1, samples=N, classes=CLASSES, row_bytes=2 * CLASSES)
-    made = KnowledgeStore.create(
+    made = KnowledgeWriter.create(
         tmp_path / "store.zarr", layout=layout, encoding=make_encoding("float16"), made_from={}
     )
     made.write_block(0, 0, np.random.default_rng(0).normal(size=(N, CLASSES)).astype(np.float32), seconds=0)
-    return made
+    return made.store
 
 
 def perturbed_epoch(config: Config, store: KnowledgeStore, folder: Path, watched: Callable[[], Any]) -> EpochResult:
@@ -106,8 +111,8 @@ def perturbed_epoch(config: Config, store: KnowledgeStore, folder: Path, watched
         model, dataset(), build_augmentation(config.augmentation), optimisation=config.distill, run=config.run
     )
     knowledge = (store, plan_streaming(store, memory=10**6, batch_size=BATCH, partners=True))
-    given = PlansFromRun([keep_all(N), PLAN], perturbed=True)
-    curriculum = StudentCurriculum(config, RunFolder(folder), knowledge, N, given, device=trainer.device)
+    plans_from = PlansFromRun([keep_all(N), PLAN], perturbed=True)
+    curriculum = StudentCurriculum(config, RunFolder(folder), knowledge, N, plans_from, device=trainer.device)
     curriculum.start(0)
     lesson = curriculum.lesson(1)
     left, watching = N - 8, ExitStack()
@@ -197,7 +202,7 @@ def test_rows_stay_where_they_are_without_a_gpu() -> None:
 def test_augmentation_hangs_on_no_value_but_its_parameters(name: str) -> None:
     """Drawn by numpy on the host for any device, applied by integers alone: the same pixels wherever it runs."""
     images = dataset().train.images  # type: ignore[attr-defined]  # in memory
-    augmentation = build_augmentation(AugmentationConfig(name=name))  # type: ignore[arg-type]  # one of them
+    augmentation = build_augmentation(AugmentationConfig(name=name))
     index = np.arange(N)
     parameters = torch.from_numpy(augmentation.parameters(index, 3, 16, 16))
     with RefuseToWait():
@@ -210,6 +215,9 @@ def test_augmentation_hangs_on_no_value_but_its_parameters(name: str) -> None:
 class RefuseFloats(TorchDispatchMode):
     """Fails on every operation that gives floating point: its last bit may differ between devices."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch gives it no types
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = func(*args, **(kwargs or {}))
         assert not (isinstance(given, torch.Tensor) and given.is_floating_point()), f"{func} is not exact"
@@ -219,7 +227,7 @@ class RefuseFloats(TorchDispatchMode):
 @pytest.mark.parametrize("name", ["crop-flip", "resized-crop-flip"])
 def test_augmentation_is_integer_arithmetic_from_end_to_end(name: str) -> None:
     images = dataset().train.images  # type: ignore[attr-defined]  # in memory
-    augmentation = build_augmentation(AugmentationConfig(name=name))  # type: ignore[arg-type]  # one of them
+    augmentation = build_augmentation(AugmentationConfig(name=name))
     parameters = torch.from_numpy(augmentation.parameters(np.arange(N), 1, 16, 16))
     with RefuseFloats():
         augmentation.apply(images, parameters)
@@ -229,7 +237,7 @@ def test_augmentation_is_integer_arithmetic_from_end_to_end(name: str) -> None:
 @pytest.mark.parametrize("name", ["crop-flip", "resized-crop-flip"])
 def test_a_gpu_shows_the_same_pixels(name: str) -> None:
     images = dataset().train.images  # type: ignore[attr-defined]  # in memory
-    augmentation = build_augmentation(AugmentationConfig(name=name))  # type: ignore[arg-type]  # one of them
+    augmentation = build_augmentation(AugmentationConfig(name=name))
     index = np.arange(N)
     there = augmentation(images.cuda(), index, 2)
     torch.testing.assert_close(there.cpu(), augmentation(images, index, 2), rtol=0, atol=0)

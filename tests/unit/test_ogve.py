@@ -24,7 +24,7 @@ def recorded(entropies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def test_the_running_mean_of_a_whole_run_is_the_exact_mean() -> None:
     """240 visits of entropies that fall from 4.6 nats to almost none; float32 rounds each to 6e-8 of it."""
     random = np.random.default_rng(1)
-    entropies = np.float32(4.6 * np.exp(-np.arange(240) / 30)[:, None] * random.random((240, 20)))
+    entropies = (4.6 * np.exp(-np.arange(240) / 30)[:, None] * random.random((240, 20))).astype(np.float32)
     value, frequency = recorded(entropies)
     for sample in range(20):
         exact = sum((Fraction(float(h)) for h in entropies[:, sample]), Fraction(0)) / 240
@@ -49,7 +49,7 @@ def test_equation_12_step_by_step() -> None:
     """H = 0.5, 1.5, 0.25: V = 0.5; 1/2 * 0.5 + 1.5/2 = 1.0; 2/3 * 1.0 + 0.25/3 = 0.75. All exact in binary."""
     value, frequency = new_values(1)
     for entropy, expected in ((0.5, 0.5), (1.5, 1.0), (0.25, 0.75)):
-        update_values(value, frequency, np.array([0]), np.float32([entropy]))
+        update_values(value, frequency, np.array([0]), np.array([entropy], np.float32))
         assert value[0] == expected
     assert frequency[0] == 3
 
@@ -70,11 +70,11 @@ def test_scores_are_the_formulas_for_few_and_for_many_visits(alpha: float, large
 
 
 def test_a_value_that_is_missing_where_a_sample_was_visited_is_not_hidden() -> None:
-    found = scores(da.from_array(np.array([np.nan, 1.0])), da.from_array(np.int32([2, 2])), 0.03).compute()
+    found = scores(da.from_array(np.array([np.nan, 1.0])), da.from_array(np.array([2, 2], np.int32)), 0.03).compute()
     assert np.isnan(found[0])
 
 
 def test_frequencies_of_an_epoch_never_written_are_refused() -> None:
-    lazy = scores(da.from_array(np.array([np.nan])), da.from_array(np.int32([-1])), 0.03)
+    lazy = scores(da.from_array(np.array([np.nan])), da.from_array(np.array([-1], np.int32)), 0.03)
     with pytest.raises(ValueError, match="never written"):
         lazy.compute()

@@ -11,9 +11,11 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from kcd_stores import (
     IncompleteStoreError,
     KnowledgeStore,
+    KnowledgeWriter,
     Layout,
     StoreMismatchError,
     StoreUsageError,
+    batches,
     make_encoding,
 )
 from kcd_stores.torch_dataset import KnowledgeDataset
@@ -24,7 +26,7 @@ LAYOUT = Layout(views=3, samples=100, classes=4, block_rows=32, chunk_rows=8)
 @pytest.fixture
 def store(tmp_path: Path) -> KnowledgeStore:
     """Every logit of sample i in view v is i + 1000 v; the last view is not finished."""
-    made = KnowledgeStore.create(
+    made = KnowledgeWriter.create(
         tmp_path / "store.zarr", layout=LAYOUT, encoding=make_encoding("float32"), made_from={}
     )
     for view, block in LAYOUT.all_blocks():
@@ -41,7 +43,7 @@ def test_batches_are_each_samples_own_rows_once_an_epoch(
 ) -> None:
     def epoch_of(number: int) -> list[int]:
         seen: list[int] = []
-        for index, rows in store.batches(view=1, batch_size=8, seed=5, epoch=number, kept=kept, memory=memory):
+        for index, rows in batches(store, view=1, batch_size=8, seed=5, epoch=number, kept=kept, memory=memory):
             assert rows.shape == (len(index), 4)
             assert (rows == index[:, None] + 1000).all()
             seen += index.tolist()
@@ -55,9 +57,9 @@ def test_batches_are_each_samples_own_rows_once_an_epoch(
 def test_a_loop_that_is_left_early_leaves_no_thread(store: KnowledgeStore) -> None:
     import threading
 
-    batches = store.batches(view=0, batch_size=8, memory=3000)
-    next(batches)
-    batches.close()  # type: ignore[attr-defined]  # a generator
+    iterator = batches(store, view=0, batch_size=8, memory=3000)
+    next(iterator)
+    iterator.close()  # type: ignore[attr-defined]  # a generator
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("block-shuffle")]
 
 
@@ -66,8 +68,8 @@ def test_a_loop_that_is_left_early_leaves_no_thread(store: KnowledgeStore) -> No
     [
         ({"view": 3}, "has views 0 to 2, not 3"),
         ({"view": -1}, "has views 0 to 2, not -1"),
-        ({"memory": "10"}, "store.memory is 10 B"),
-        ({"memory": "much"}, "no size"),
+        ({"memory": "10"}, "memory budget is 10 B"),
+        ({"memory": "much"}, "is not a size"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"kept": np.array([3, 2])}, "kept must be ascending"),
         ({"kept": np.array([100])}, "kept must be ascending"),
@@ -75,12 +77,12 @@ def test_a_loop_that_is_left_early_leaves_no_thread(store: KnowledgeStore) -> No
 )
 def test_what_cannot_be_iterated_is_refused_at_once(store: KnowledgeStore, wrong: dict[str, Any], says: str) -> None:
     with pytest.raises(StoreUsageError, match=says):
-        store.batches(**({"view": 0, "batch_size": 8} | wrong))
+        batches(store, **({"view": 0, "batch_size": 8} | wrong))
 
 
 def test_an_unfinished_view_is_refused(store: KnowledgeStore) -> None:
     with pytest.raises(IncompleteStoreError, match=r"view 2 .* 3 of 4 blocks"):
-        store.batches(view=2, batch_size=8)
+        batches(store, view=2, batch_size=8)
     with pytest.raises(IncompleteStoreError):
         KnowledgeDataset(pictures(), store, 2)
 

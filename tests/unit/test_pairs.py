@@ -8,7 +8,8 @@ from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.config import AugmentationConfig, OptimisationConfig, RunConfig
 from kcd_pipeline.data import Dataset, Split
 from kcd_pipeline.models import build_model
-from kcd_pipeline.training.trainer import Trainer, label_objective
+from kcd_pipeline.training.epoch import label_objective
+from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import NO_PARTNER, Plan
 
 MEAN, STD = (0.4, 0.5), (0.2, 0.3)
@@ -20,7 +21,7 @@ PLAN = Plan(
     samples=6,
     kept=np.array([0, 1, 2, 3]),
     partner=np.array([NO_PARTNER, 5, 4, NO_PARTNER]),
-    epsilon=np.float32([0, 0.25, 0, 0]),
+    epsilon=np.array([0, 0.25, 0, 0], np.float32),
 )
 
 

@@ -19,7 +19,7 @@ KNOWN_ANSWERS = [
 
 
 @pytest.mark.parametrize(("counter", "key", "answer"), KNOWN_ANSWERS)
-def test_known_answers(counter: tuple[int, ...], key: int, answer: tuple[int, ...]) -> None:
+def test_known_answers(counter: tuple[int, int, int, int], key: int, answer: tuple[int, ...]) -> None:
     assert tuple(int(word) for word in philox(key, counter)) == answer
 
 

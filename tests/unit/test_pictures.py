@@ -20,6 +20,7 @@ from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.data.folders import loader as picture_views
 from kcd_pipeline.data.folders import on_disk as pictures
 from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.report.collect.samples import thumbnail
 from kcd_pipeline.report.render.pictures import png_uri
 
 CPU = torch.device("cpu")
@@ -84,7 +85,7 @@ def test_a_random_box_is_torchvisions_crop_of_the_same_parameters(root: Path) ->
         with Image.open(path) as file:
             picture = file.convert("RGB")
         for view in (0, 5):
-            parameters = augment.parameters(np.array([sample]), view, picture.height, picture.width)  # type: ignore[attr-defined]  # of this one
+            parameters = augment.parameters(np.array([sample]), view, picture.height, picture.width)
             top, left, height, width, flip = parameters[:, 0].tolist()
             expected = functional.resized_crop(picture, top, left, height, width, [32, 32])
             expected = functional.horizontal_flip(expected) if flip else expected
@@ -227,7 +228,12 @@ def test_the_fingerprint_is_read_from_the_cache_until_a_file_changes(
 ) -> None:
     read: list[Path] = []
     digest = pictures._file_digest
-    monkeypatch.setattr(pictures, "_file_digest", lambda path: read.append(path) or digest(path))
+
+    def noting(path: Path) -> bytes:
+        read.append(path)
+        return digest(path)
+
+    monkeypatch.setattr(pictures, "_file_digest", noting)
     first = load(root).description["fingerprint"]
     assert len(read) == 2 * EACH
     assert load(root).description["fingerprint"] == first
@@ -310,7 +316,7 @@ def test_tiny_imagenet_is_read_as_its_archive_has_it(tiny: Path) -> None:
     expected = np.asarray(flowers[4].resize((64, 64))).astype(int)  # val_10: of 6 to 11 the first by name
     assert np.abs(data.test.image(0).permute(1, 2, 0).numpy().astype(int) - expected).mean() < 4  # but for JPEG
     assert data.description["label_names"] == ["flower", "pagoda"]
-    assert png_uri(data.train.image(0).numpy()).startswith("data:image/png;base64,")
+    assert png_uri(thumbnail(data.train.image(0).numpy())).startswith("data:image/png;base64,")
 
 
 @pytest.mark.parametrize(

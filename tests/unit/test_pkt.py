@@ -1,5 +1,7 @@
 """PKT against numpy, the tap that takes features, and features under a plan, by hand."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,7 @@ from kcd_pipeline.condensation import TaughtRows
 from kcd_pipeline.condensation.vaks import blend_features
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.losses import Pkt
-from kcd_pipeline.models import build_model
-from kcd_pipeline.models.feature_tap import FeatureTap
+from kcd_pipeline.models import FeatureTap, build_model
 from kcd_stores import Plan
 
 
@@ -60,14 +61,14 @@ def test_features_are_blended_as_their_knowledge_is(space: str, expected: list[f
 
 
 def test_a_plan_blends_logits_and_features_behind_them_and_leaves_other_rows_alone() -> None:
-    rows = np.float32([[1, 0, 5, 5], [2, 0, 4, 0], [0, 2, 0, 8]])  # two logits, two features
+    rows = np.array([[1, 0, 5, 5], [2, 0, 4, 0], [0, 2, 0, 8]], np.float32)  # two logits, two features
     plan = Plan(
         stage=1,
         epoch=1,
         samples=3,
         kept=np.array([0, 1]),
         partner=np.array([-1, 2]),
-        epsilon=np.float32([0, 0.5]),
+        epsilon=np.array([0, 0.5], np.float32),
     )
     taught = TaughtRows(plan, space="logits", temperature=4.0, classes=2)
     assert taught.batch(rows, np.array([1, 0])).tolist() == [[2, 1, 4, 4], [1, 0, 5, 5]]
@@ -75,7 +76,7 @@ def test_a_plan_blends_logits_and_features_behind_them_and_leaves_other_rows_alo
 
 @pytest.mark.parametrize("name", ["resnet8", "wrn_16_1", "vgg8", "MobileNetV2", "ShuffleV1", "ShuffleV2"])
 def test_the_tap_takes_what_the_last_layer_sees(name: str) -> None:
-    model = build_model(name, channels=3, classes=7).eval()
+    model: Any = build_model(name, channels=3, classes=7).eval()
     tap = FeatureTap(model, image_shape=[3, 32, 32], classes=7)
     images = torch.randn(3, 3, 32, 32)
     with torch.no_grad():

@@ -13,7 +13,8 @@ from kcd_pipeline.config import Config, load_config, recipe_names
 from kcd_pipeline.data import Dataset, Split
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import model_for
-from kcd_pipeline.training.trainer import Trainer, label_objective
+from kcd_pipeline.training.epoch import label_objective
+from kcd_pipeline.training.trainer import Trainer
 
 BASE: dict[str, Any] = {
     "seed": 4,

@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from kcd_pipeline.report.collect.runs import RunRecord
-from kcd_pipeline.report.collect.stages import StageValues
+from kcd_pipeline.report.collect import RunRecord
+from kcd_pipeline.report.collect.values import StageValues
 from kcd_pipeline.report.compute.groups import Group
 from kcd_pipeline.report.render import figures
 
@@ -75,9 +75,9 @@ def test_the_same_runs_give_the_same_bytes() -> None:
 
 
 def test_the_same_student_and_method_share_a_colour_and_differ_in_dashes() -> None:
-    looks = figures.looks([*GROUPS, group("kcd resnet8 (lr=0.1)", method="kcd")])
-    assert looks[0].colour == looks[2].colour != looks[1].colour
-    assert looks[0].dash != looks[2].dash
+    styles = figures.line_styles([*GROUPS, group("kcd resnet8 (lr=0.1)", method="kcd")])
+    assert styles[0].colour == styles[2].colour != styles[1].colour
+    assert styles[0].dash != styles[2].dash
 
 
 @pytest.mark.parametrize("number", [1, 30])
@@ -90,4 +90,4 @@ def test_one_run_or_many(number: int) -> None:
 
 def test_more_kinds_than_colours_still_look_different() -> None:
     many = [group(f"{method} resnet8", method=method) for method in map(str, range(len(figures.COLOURS) + 1))]
-    assert len({(look.colour, look.dash) for look in figures.looks(many)}) == len(many)
+    assert len({(style.colour, style.dash) for style in figures.line_styles(many)}) == len(many)

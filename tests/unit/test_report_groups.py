@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.report.collect.runs import RunRecord
-from kcd_pipeline.report.compute.comparison import compare
-from kcd_pipeline.report.compute.groups import differing_settings, seed_groups, spread
-from kcd_pipeline.report.compute.stores import find_stores, store_warnings
-from kcd_pipeline.report.compute.stores import test_set_warnings as warnings_of_test_sets
+from kcd_pipeline.report.collect import RunRecord
+from kcd_pipeline.report.compute import compare
+from kcd_pipeline.report.compute.groups import group_by_experiment, standard_deviation
+from kcd_pipeline.report.compute.settings import differing_settings
+from kcd_pipeline.report.compute.stores import find_stores, warnings_of_stores, warnings_of_test_sets
 
 STORE: dict[str, Any] = {
     "path": "a.zarr",
@@ -72,18 +72,18 @@ def run(label: str, accuracy: float = 0.9, **changes: Any) -> RunRecord:
 
 
 def test_sample_standard_deviation() -> None:
-    assert spread([0.2, 0.4, 0.9]) == pytest.approx(0.13**0.5)  # mean 0.5; (0.09 + 0.01 + 0.16) / (3 - 1)
-    assert spread([0.5]) is None
+    assert standard_deviation([0.2, 0.4, 0.9]) == pytest.approx(0.13**0.5)  # mean 0.5; (0.09 + 0.01 + 0.16) / (3 - 1)
+    assert standard_deviation([0.5]) is None
 
 
 def test_seeds_of_one_experiment_are_one_group() -> None:
     runs = [run("b", 0.94, seed=1, best=0.97), run("a", 0.90, seed=0, best=0.91), run("n", 0.8, method="none")]
-    (group, alone), warnings = seed_groups(runs)
+    (group, alone), warnings = group_by_experiment(runs)
     assert [member.label for member in group.runs] == ["a", "b"]
     assert (group.label, alone.label) == ("kd resnet8", "none resnet8")
-    assert group.mean == pytest.approx(0.92)
+    assert group.mean_accuracy == pytest.approx(0.92)
     assert group.deviation == pytest.approx(0.02 * 2**0.5)  # two values 0.04 apart
-    assert group.mean_best == pytest.approx(0.94)
+    assert group.mean_best_accuracy == pytest.approx(0.94)
     assert alone.deviation is None
     assert warnings == []
 
@@ -92,7 +92,7 @@ def test_seeds_of_one_experiment_are_one_group() -> None:
     "moved", [{"device": "cuda"}, {"root": "/elsewhere"}, {"store": STORE | {"path": "copy.zarr"}}]
 )
 def test_where_things_lie_does_not_separate_seeds(moved: dict[str, Any]) -> None:
-    groups, _ = seed_groups([run("a", seed=0), run("b", seed=1, **moved)])
+    groups, _ = group_by_experiment([run("a", seed=0), run("b", seed=1, **moved)])
     assert len(groups) == 1
 
 
@@ -108,7 +108,7 @@ def test_where_things_lie_does_not_separate_seeds(moved: dict[str, Any]) -> None
     ],
 )
 def test_what_an_experiment_is_does_separate(change: dict[str, Any], told: str) -> None:
-    groups, _ = seed_groups([run("a", seed=0), run("b", seed=1, **change)])
+    groups, _ = group_by_experiment([run("a", seed=0), run("b", seed=1, **change)])
     assert len(groups) == 2
     assert told in groups[1].label
     assert groups[0].label != groups[1].label
@@ -129,13 +129,13 @@ def test_what_an_experiment_is_does_separate(change: dict[str, Any], told: str) 
     ],
 )
 def test_an_ablation_is_called_by_what_it_is(condense: dict[str, Any], label: str) -> None:
-    (group,), _ = seed_groups([run("a", method="kcd", condense=condense)])
+    (group,), _ = group_by_experiment([run("a", method="kcd", condense=condense)])
     assert group.label == label
 
 
 def test_ablations_are_groups_of_their_own_and_settings_are_told_within_them() -> None:
     changes: list[dict[str, Any]] = [{}, {"keep": "random"}, {"keep": "random", "keep_ratio": 0.5}]
-    groups, _ = seed_groups([run(str(n), method="kcd", condense=change) for n, change in enumerate(changes)])
+    groups, _ = group_by_experiment([run(str(n), method="kcd", condense=change) for n, change in enumerate(changes)])
     assert [group.label for group in groups] == [
         "kcd resnet8",
         "kcd resnet8 (random, keep_ratio=0.7)",
@@ -145,12 +145,12 @@ def test_ablations_are_groups_of_their_own_and_settings_are_told_within_them() -
 
 
 def test_what_a_method_ignores_does_not_separate_its_seeds() -> None:
-    groups, _ = seed_groups([run("a", seed=0), run("b", seed=1, condense={"keep_ratio": 0.5})])
+    groups, _ = group_by_experiment([run("a", seed=0), run("b", seed=1, condense={"keep_ratio": 0.5})])
     assert len(groups) == 1
 
 
 def test_the_same_seed_twice_is_told_and_counted_once() -> None:
-    (group,), (warning,) = seed_groups([run("a", 0.9), run("again", 0.5), run("b", 0.8, seed=1)])
+    (group,), (warning,) = group_by_experiment([run("a", 0.9), run("again", 0.5), run("b", 0.8, seed=1)])
     assert [member.label for member in group.runs] == ["a", "b"]
     assert "a and again" in warning
     assert "seed 0" in warning
@@ -181,7 +181,7 @@ def test_settings_that_differ_name_each_value_and_its_runs() -> None:
 
 
 def test_different_stores_are_warned_of_by_what_differs() -> None:
-    (warning,) = store_warnings(find_stores([run("a"), run("b", store=OTHER_TEACHER)]))
+    (warning,) = warnings_of_stores(find_stores([run("a"), run("b", store=OTHER_TEACHER)]))
     assert "teacher.model (store A: resnet20; store B: resnet32)" in warning
     assert "teacher.weights_sha256 (store A: 111111111111; store B: 222222222222)" in warning
     assert "dataset" not in warning
@@ -192,15 +192,15 @@ def test_different_stores_are_warned_of_by_what_differs() -> None:
 def test_a_fact_that_only_one_store_has_is_a_difference_too() -> None:
     bare = STORE | {"identity": "bare", "made_from": {**STORE["made_from"], "augmentation": {"name": "crop-flip"}}}
     for runs in ([run("a"), run("b", store=bare)], [run("b", store=bare), run("a")]):
-        (warning,) = store_warnings(find_stores(runs))
+        (warning,) = warnings_of_stores(find_stores(runs))
         assert "augmentation.padding (store " in warning
         assert "(nothing)" in warning
 
 
 def test_views_and_encoding_make_a_store_another() -> None:
-    (views,) = store_warnings(find_stores([run("a"), run("b", store=STORE | {"views": 4})]))
+    (views,) = warnings_of_stores(find_stores([run("a"), run("b", store=STORE | {"views": 4})]))
     assert "views (store A: 2; store B: 4)" in views
-    (encoding,) = store_warnings(
+    (encoding,) = warnings_of_stores(
         find_stores([run("a"), run("b", store=STORE | {"encoding": "float32", "identity": "e"})])
     )
     assert "encoding (store A: float16; store B: float32)" in encoding
@@ -208,16 +208,16 @@ def test_views_and_encoding_make_a_store_another() -> None:
 
 def test_the_same_knowledge_extracted_twice_is_paid_twice_but_not_warned_of() -> None:
     stores = find_stores([run("a"), run("b", store=STORE | {"seconds": 8.0}), run("c")])
-    assert [store.economics.share for store in stores] == [2.0, 8.0]
-    assert store_warnings(stores) == []
+    assert [store.economics.seconds_per_student for store in stores] == [2.0, 8.0]
+    assert warnings_of_stores(stores) == []
 
 
 def test_a_run_from_labels_alone_is_warned_of_only_for_what_reaches_it() -> None:
-    labels_only = {"method": "none"}
-    assert store_warnings(find_stores([run("a"), run("n", store=OTHER_TEACHER, **labels_only)])) == []
-    (warning,) = store_warnings(find_stores([run("a"), run("n", store=OTHER_DATA, **labels_only)]))
+    labels_only: dict[str, Any] = {"method": "none"}
+    assert warnings_of_stores(find_stores([run("a"), run("n", store=OTHER_TEACHER, **labels_only)])) == []
+    (warning,) = warnings_of_stores(find_stores([run("a"), run("n", store=OTHER_DATA, **labels_only)]))
     assert "dataset.fingerprint" in warning
-    assert store_warnings(find_stores([run("a"), run("n", store=None, **labels_only)])) == []
+    assert warnings_of_stores(find_stores([run("a"), run("n", store=None, **labels_only)])) == []
 
 
 def test_different_test_sets_are_warned_of() -> None:

@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from kcd_pipeline.report import wording
-from kcd_pipeline.report.collect.stages import ends, stage_epochs, summarise
+from kcd_pipeline.report.collect.samples import thumbnail
+from kcd_pipeline.report.collect.stages import stage_epochs
+from kcd_pipeline.report.collect.values import most_and_least_valued, summarise_values
 from kcd_pipeline.report.render.pictures import png_uri
 from kcd_stores import Plan, keep_all
 
@@ -26,38 +28,38 @@ def test_stages_end_where_the_next_begins() -> None:
 
 
 def test_a_sample_never_visited_is_counted_and_left_out() -> None:
-    found = summarise(np.array([0.0, 1.0, NAN, 2.0, 3.0, 4.0]), stage=0, epochs=(1, 2))
+    found = summarise_values(np.array([0.0, 1.0, NAN, 2.0, 3.0, 4.0]), stage=0, epochs=(1, 2))
     assert (found.visited, found.never_visited, found.mean) == (5, 1, 2.0)
     assert found.quantiles == pytest.approx((0.2, 1.0, 2.0, 3.0, 3.8))  # linear between the five sorted values
 
 
 def test_nothing_visited_has_no_distribution() -> None:
-    found = summarise(np.full(3, NAN), stage=0, epochs=(1, 1))
+    found = summarise_values(np.full(3, NAN), stage=0, epochs=(1, 1))
     assert (found.visited, found.mean, found.quantiles) == (0, None, None)
 
 
 def test_ends_of_the_ranking_with_ties_and_a_gap() -> None:
-    most, least = ends(np.array([0.5, NAN, 0.1, 0.9, 0.5, 0.1]), 2)
+    most, least = most_and_least_valued(np.array([0.5, NAN, 0.1, 0.9, 0.5, 0.1]), 2)
     assert most.tolist() == [3, 0]  # 0.9, then the first of the two 0.5
     assert least.tolist() == [2, 5]  # the two 0.1, by index
 
 
 def test_no_sample_is_at_both_ends() -> None:
-    most, least = ends(np.array([0.3, 0.2, 0.1]), 12)
+    most, least = most_and_least_valued(np.array([0.3, 0.2, 0.1]), 12)
     assert (most.tolist(), least.tolist()) == ([0], [2])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_picture_is_its_pixels(channels: int) -> None:
     pixels = np.arange(channels * 4 * 5, dtype=np.uint8).reshape(channels, 4, 5)
-    head, _, body = png_uri(pixels).partition(",")
+    head, _, body = png_uri(thumbnail(pixels)).partition(",")
     found = np.asarray(Image.open(io.BytesIO(base64.b64decode(body))))
     assert head == "data:image/png;base64"
     assert np.array_equal(found, pixels[0] if channels == 1 else pixels.transpose(1, 2, 0))
 
 
 def test_a_large_picture_is_made_smaller() -> None:
-    body = png_uri(np.zeros((3, 300, 200), dtype=np.uint8)).partition(",")[2]
+    body = png_uri(thumbnail(np.zeros((3, 300, 200), dtype=np.uint8))).partition(",")[2]
     assert Image.open(io.BytesIO(base64.b64decode(body))).size == (64, 96)
 
 
@@ -65,16 +67,16 @@ def test_numbers_as_people_read_them() -> None:
     assert wording.percent(0.98888) == "98.89%"
     assert wording.mean_and_spread(0.98978, 0.0016) == "98.98 ± 0.16%"
     assert wording.mean_and_spread(0.5, None) == "50.00%"
-    assert wording.kept([1.0]) == "100%"
-    assert wording.kept([1.0, 0.85, 0.7]) == "100 → 70%"
+    assert wording.kept_range([1.0]) == "100%"
+    assert wording.kept_range([1.0, 0.85, 0.7]) == "100 → 70%"
     assert [wording.duration(seconds) for seconds in (0.312, 4.81, 39.4, 7500)] == [
         "0.31 s",
         "4.8 s",
         "39 s",
         "2 h 05 min",
     ]
-    assert wording.short("ab" * 32) == "ab" * 6
-    assert wording.both_short("x" * 60 + "1", "x" * 60 + "2") == ("x" * 60 + "1", "x" * 60 + "2")
-    assert wording.names(["a"]) == "a"
-    assert wording.names(["a", "b", "c"]) == "a, b and c"
-    assert wording.names(["a", "b", "c"], most=2) == "a, b and 1 more"
+    assert wording.shortened("ab" * 32) == "ab" * 6
+    assert wording.shortened_pair("x" * 60 + "1", "x" * 60 + "2") == ("x" * 60 + "1", "x" * 60 + "2")
+    assert wording.listing(["a"]) == "a"
+    assert wording.listing(["a", "b", "c"]) == "a, b and c"
+    assert wording.listing(["a", "b", "c"], most=2) == "a, b and 1 more"

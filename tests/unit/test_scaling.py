@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.benchmarks.scaling import ENCODINGS, IMAGENET, LARGE, objects, ranking_bytes, raw_bytes, tables
 
-from kcd_stores import KnowledgeStore, choose_layout, make_encoding, row_bytes
+from kcd_stores import KnowledgeWriter, choose_layout, make_encoding, row_bytes
 
 PAGE = Path(__file__).parents[2] / "docs" / "results" / "scaling.md"
 
@@ -24,14 +24,15 @@ def test_a_real_store_has_the_objects_and_at_most_the_bytes_of_the_formula(
     encoding, classes, samples, views = make_encoding(name, **settings), 100, 1281, 2
     row = row_bytes(encoding, classes)
     layout = choose_layout(views=views, samples=samples, classes=classes, row_bytes=row)
-    store = KnowledgeStore.create(tmp_path / "store.zarr", layout=layout, encoding=encoding, made_from={})
+    writer = KnowledgeWriter.create(tmp_path / "store.zarr", layout=layout, encoding=encoding, made_from={})
     random = np.random.default_rng(0)
     for view, block in layout.all_blocks():
         logits = random.uniform(-25, 45, (len(layout.rows(block)), classes)).astype(np.float32)
-        store.write_block(view, block, logits, seconds=0)
+        writer.write_block(view, block, logits, seconds=0)
+    store = writer.store
     assert layout.blocks == 2
-    assert store.files() == layout.objects(len(encoding.arrays(classes)))
-    assert store.bytes_on_disk() <= views * samples * row * 1.02 + 20_000  # metadata: more than rows this few
+    assert store.inventory.files() == layout.objects(len(encoding.arrays(classes)))
+    assert store.inventory.bytes_on_disk() <= views * samples * row * 1.02 + 20_000  # metadata: more than rows this few
 
 
 def test_hand_worked_numbers() -> None:

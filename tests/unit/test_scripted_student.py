@@ -45,14 +45,14 @@ from scipy import special
 
 from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.training.epoch import EpochResult
 from kcd_pipeline.training.session import Lesson
-from kcd_pipeline.training.trainer import EpochResult
-from kcd_stores import KnowledgeStore, Layout, PlanStore, ValueStore, make_encoding, plan_streaming
+from kcd_stores import KnowledgeStore, KnowledgeWriter, Layout, PlanStore, ValueStore, make_encoding, plan_streaming
 
 N, CLASSES, VIEWS, EPOCHS = 8, 3, 2, 8
 NEVER = np.nan  # a visit that must not happen
-H = np.float32(
+H = np.array(
     [
         [7, 7, 5, 5, 4, 3, 2, 2],
         [7, 7, 7, 5, 4, 3, 2, 2],
@@ -62,7 +62,8 @@ H = np.float32(
         [0, 2, 1, 0, 0, NEVER, NEVER, 0],
         [1] * N,
         [1] * N,
-    ]
+    ],
+    np.float32,
 ) / np.float32(8)
 LOGITS = np.random.default_rng(0).normal(size=(VIEWS, N, CLASSES)).astype(np.float32) * 3
 
@@ -119,10 +120,10 @@ def recipe(schedule: str, keep_ratio: float, dropped: str, **condense: Any) -> C
 def store(tmp_path_factory: pytest.TempPathFactory) -> KnowledgeStore:
     layout = Layout(views=VIEWS, samples=N, classes=CLASSES, block_rows=N, chunk_rows=N)
     path = tmp_path_factory.mktemp("script") / "store.zarr"
-    made = KnowledgeStore.create(path, layout=layout, encoding=make_encoding("float32"), made_from={})
+    made = KnowledgeWriter.create(path, layout=layout, encoding=make_encoding("float32"), made_from={})
     for view in range(VIEWS):
         made.write_block(view, 0, LOGITS[view], seconds=0)
-    return made
+    return made.store
 
 
 def taught(lesson: Lesson) -> dict[int, np.ndarray]:
@@ -134,7 +135,7 @@ def taught(lesson: Lesson) -> dict[int, np.ndarray]:
     for order, objective in lesson.parts:
         for sample in order:
             z = torch.zeros(1, CLASSES, requires_grad=True)
-            objective(z, torch.tensor([0]), np.array([sample])).backward()  # type: ignore[no-untyped-call]
+            objective(z, torch.tensor([0]), np.array([sample])).backward()
             assert z.grad is not None
             assert int(sample) not in found, "a sample is trained on once an epoch"
             found[int(sample)] = 1 / CLASSES - z.grad[0].numpy()

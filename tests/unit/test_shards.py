@@ -8,23 +8,32 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcd_stores import CorruptStoreError, KnowledgeStore, Layout, Reading, make_encoding, open_stream, plan_streaming
+from kcd_stores import (
+    CorruptStoreError,
+    KnowledgeStore,
+    KnowledgeWriter,
+    Layout,
+    Reading,
+    make_encoding,
+    open_stream,
+    plan_streaming,
+)
 from kcd_stores.encodings import ENCODINGS
 from kcd_stores.streaming.rows import read_whole
 
 LAYOUT = Layout(views=2, samples=300, classes=12, block_rows=128, chunk_rows=16)  # the last shard and chunk not full
-SETTINGS = {"int8": {"low": -30.0, "high": 40.0}, "topk": {"k": 3}}
+SETTINGS: dict[str, dict[str, float]] = {"int8": {"low": -30.0, "high": 40.0}, "topk": {"k": 3}}
 
 
 def make(path: Path, name: str) -> KnowledgeStore:
-    store = KnowledgeStore.create(
+    writer = KnowledgeWriter.create(
         path, layout=LAYOUT, encoding=make_encoding(name, **SETTINGS.get(name, {})), made_from={}
     )
     random = np.random.default_rng(0)
     for view, block in LAYOUT.all_blocks():
         shape = (len(LAYOUT.rows(block)), LAYOUT.classes)
-        store.write_block(view, block, random.normal(0, 4, shape).astype(np.float32), seconds=0)
-    return store
+        writer.write_block(view, block, random.normal(0, 4, shape).astype(np.float32), seconds=0)
+    return writer.store
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +77,7 @@ def test_every_byte_of_a_view_is_read_once_and_counted(tmp_path: Path) -> None:
     store = make(tmp_path / "s", "topk")
     store.read_view(0)
     store.read_view(1)
-    assert store.bytes_read == store.knowledge_bytes()
+    assert store.bytes_read == store.inventory.knowledge_bytes()
 
 
 # --- what no plan needs ---------------------------------------------------------------------------------------
@@ -85,7 +94,7 @@ def test_chunks_that_nothing_is_needed_of_are_not_read_and_never_zero(tmp_path: 
         np.testing.assert_array_equal(some[first:last], whole[first:last])
     assert np.isnan(some[16:48]).all()
     assert np.isnan(some[64:288]).all()
-    assert store.bytes_read - before < store.knowledge_bytes() / 2 / 4  # 3 of 19 chunks, and indices
+    assert store.bytes_read - before < store.inventory.knowledge_bytes() / 2 / 4  # 3 of 19 chunks, and indices
 
 
 def test_within_a_stage_whole_views_leave_out_what_is_dropped_and_after_it_nothing_is_missing(tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import build_model
-from kcd_pipeline.models.recognition import closest
-from kcd_pipeline.models.weights import fill_model, load_weights, weights_hash
+from kcd_pipeline.models import build_model, fill_model, load_weights, weights_hash
+from kcd_pipeline.models.recognition import closest_architecture
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +153,7 @@ def test_a_pickle_of_something_else_is_refused(tmp_path: Path) -> None:
 )
 def test_an_architecture_is_known_by_its_weights(name: str, channels: int, classes: int, sentence: str) -> None:
     state = build_model(name, channels=channels, classes=classes).state_dict()
-    assert str(closest(dict(sorted(state.items())))) == sentence
+    assert str(closest_architecture(dict(sorted(state.items())))) == sentence
 
 
 def test_weights_that_are_nearly_known_say_how_nearly(state: dict[str, Tensor]) -> None:
@@ -162,11 +161,13 @@ def test_weights_that_are_nearly_known_say_how_nearly(state: dict[str, Tensor]) 
     # called otherwise, so 54 agree of the 58 names that there are in all
     renamed = {key.replace("fc.", "head."): tensor for key, tensor in state.items()}
     assert len(state) == 7 + 2 + 9 * 5 + 2
-    assert str(closest(renamed)).startswith("The closest that is known is a resnet8: 54 of 58 entries agree")
+    assert str(closest_architecture(renamed)).startswith(
+        "The closest that is known is a resnet8: 54 of 58 entries agree"
+    )
 
 
 def test_weights_like_nothing_known_are_like_nothing() -> None:
-    assert closest({"encoder.weight": torch.ones(3, 3), "encoder.bias": torch.ones(3)}) is None
+    assert closest_architecture({"encoder.weight": torch.ones(3, 3), "encoder.bias": torch.ones(3)}) is None
 
 
 def test_weights_of_another_model_are_refused_with_its_name(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from tests.support.plain_zarr import read_array
 
 from kcd_stores import CorruptStoreError, IncompleteStoreError, Plan, PlanStore, StoreUsageError, ValueStore, keep_all
 
@@ -14,7 +15,7 @@ from kcd_stores import CorruptStoreError, IncompleteStoreError, Plan, PlanStore,
 def test_values_read_back_by_epoch(tmp_path: Path) -> None:
     store = ValueStore.create(tmp_path / "values.zarr", epochs=2, samples=3)
     value, frequency = np.array([0.1, np.nan, 2.0]), np.array([3, 0, 1], dtype=np.int32)
-    entropy = np.float32([0.2, np.nan, 2.0])
+    entropy = np.array([0.2, np.nan, 2.0], np.float32)
     store.write(0, value, frequency, entropy)
     again, visits = ValueStore.open(tmp_path / "values.zarr").read(0)
     np.testing.assert_array_equal(again, value)
@@ -26,18 +27,18 @@ def test_values_read_back_by_epoch(tmp_path: Path) -> None:
 
 def test_values_are_plain_zarr(tmp_path: Path) -> None:
     store = ValueStore.create(tmp_path / "values.zarr", epochs=2, samples=3)
-    store.write(1, np.arange(3.0), np.ones(3, np.int32), np.float32([0.5, 1, 2]))
-    plain = zarr.open(str(tmp_path / "values.zarr"), mode="r")
-    assert plain["value"][1].tolist() == [0.0, 1.0, 2.0]
-    assert plain["entropy"][1].tolist() == [0.5, 1.0, 2.0]
-    assert np.isnan(plain["value"][0]).all()
-    assert np.isnan(plain["entropy"][0]).all()
+    store.write(1, np.arange(3.0), np.ones(3, np.int32), np.array([0.5, 1, 2], np.float32))
+    path = tmp_path / "values.zarr"
+    assert read_array(path, "value")[1].tolist() == [0.0, 1.0, 2.0]
+    assert read_array(path, "entropy")[1].tolist() == [0.5, 1.0, 2.0]
+    assert np.isnan(read_array(path, "value")[0]).all()
+    assert np.isnan(read_array(path, "entropy")[0]).all()
 
 
 def test_values_that_lack_an_array_are_refused_by_its_name(tmp_path: Path) -> None:
     ValueStore.create(tmp_path / "values.zarr", epochs=1, samples=3)
     shutil.rmtree(tmp_path / "values.zarr" / "entropy")
-    with pytest.raises(StoreUsageError, match=r"values\.zarr lack the array 'entropy'.* --overwrite"):
+    with pytest.raises(StoreUsageError, match=r"values\.zarr lack the array 'entropy'.* from its beginning"):
         ValueStore.open(tmp_path / "values.zarr")
 
 
@@ -45,8 +46,8 @@ def test_a_row_is_cut_into_equal_chunks(tmp_path: Path) -> None:
     """2^20 + 1 samples: two chunks of 2^19 + 1, one of them a sample short; a row of 50,000 is one chunk, unpadded."""
     sizes = [(1 << 20) + 1, 50_000]
     large, small = (ValueStore.create(tmp_path / str(samples), epochs=1, samples=samples) for samples in sizes)
-    assert large.part_sizes() == [(1 << 19) + 1, 1 << 19]
-    assert small.part_sizes() == [50_000]
+    assert large.chunk_sizes() == [(1 << 19) + 1, 1 << 19]
+    assert small.chunk_sizes() == [50_000]
     plain: Any = zarr.open_group(tmp_path / str(sizes[0]), mode="r")
     assert {name: array.chunks for name, array in plain.arrays()} == dict.fromkeys(
         ("value", "frequency", "entropy"), (1, (1 << 19) + 1)
@@ -80,7 +81,7 @@ def plan(**change: Any) -> Plan:
         "samples": 5,
         "kept": np.array([0, 2, 3]),
         "partner": np.array([-1, -1, 4]),
-        "epsilon": np.float32([0, 0, 0.2]),
+        "epsilon": np.array([0, 0, 0.2], np.float32),
         "facts": {"kept": 3, "score_cut": 0.5},
     }
     return Plan(**(fields | change))
@@ -95,7 +96,7 @@ def test_plans_read_back_by_stage(tmp_path: Path) -> None:
     assert (again.stage, again.epoch, again.samples) == (1, 4, 5)
     assert again.kept.tolist() == [0, 2, 3]
     assert again.partner.tolist() == [-1, -1, 4]
-    np.testing.assert_array_equal(again.epsilon, np.float32([0, 0, 0.2]))
+    np.testing.assert_array_equal(again.epsilon, np.array([0, 0, 0.2], np.float32))
     assert again.facts == {"kept": 3, "score_cut": 0.5}
     assert again.low.tolist() == [False, False, True]
     assert again.kept_fraction == 0.6
@@ -104,7 +105,7 @@ def test_plans_read_back_by_stage(tmp_path: Path) -> None:
 def test_a_plan_written_again_replaces_itself(tmp_path: Path) -> None:
     store = PlanStore(tmp_path / "plans.zarr")
     store.write(plan())
-    store.write(plan(epsilon=np.float32([0, 0, 0.1])))
+    store.write(plan(epsilon=np.array([0, 0, 0.1], np.float32)))
     assert store.read(1).epsilon[2] == np.float32(0.1)
 
 
@@ -124,10 +125,10 @@ def test_a_plan_whose_attributes_were_never_written_is_not_there(tmp_path: Path)
         ({"kept": np.array([0, 2, 5])}, "ascending indices below 5"),
         ({"kept": np.array([0, 2])}, "arrays differ"),
         ({"partner": np.array([-1, -1, 2])}, "must be a dropped sample"),
-        ({"partner": np.array([-1, 4, 4]), "epsilon": np.float32([0, 0.1, 0.2])}, "at most one"),
+        ({"partner": np.array([-1, 4, 4]), "epsilon": np.array([0, 0.1, 0.2], np.float32)}, "at most one"),
         ({"partner": np.array([-1, -1, 5])}, "indices below 5"),
-        ({"epsilon": np.float32([0.1, 0, 0.2])}, "0 where nothing is blended"),
-        ({"epsilon": np.float32([0, 0, -0.2])}, "never negative"),
+        ({"epsilon": np.array([0.1, 0, 0.2], np.float32)}, "0 where nothing is blended"),
+        ({"epsilon": np.array([0, 0, -0.2], np.float32)}, "never negative"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(change: dict[str, Any], reason: str) -> None:
@@ -138,14 +139,14 @@ def test_a_plan_that_cannot_be_is_refused(change: dict[str, Any], reason: str) -
 def test_chunks_of_a_row_are_those_that_zarr_reads_also_where_nothing_was_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kcd_stores.runs.values.CHUNK", 4)
+    monkeypatch.setattr("kcd_stores.runs.values.LARGEST_CHUNK", 4)
     store, random = ValueStore.create(tmp_path / "v", epochs=2, samples=10), np.random.default_rng(0)
     store.write(0, random.random(10), np.arange(10, dtype=np.int32), random.random(10, dtype=np.float32))
     group = zarr.open_group(tmp_path / "v", mode="r")
-    assert sum(store.part_sizes()) == 10
+    assert sum(store.chunk_sizes()) == 10
     for name in ("value", "frequency", "entropy"):
         for epoch in (0, 1):
-            parts = [store.read_part(name, epoch, number) for number in range(len(store.part_sizes()))]
+            parts = [store.read_chunk(name, epoch, number) for number in range(len(store.chunk_sizes()))]
             np.testing.assert_array_equal(np.concatenate(parts), group[name][epoch])  # type: ignore[index]  # an array
 
 
@@ -155,4 +156,4 @@ def test_a_damaged_chunk_of_values_is_named(tmp_path: Path) -> None:
     file = tmp_path / "v" / "frequency" / "c" / "0" / "0"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     with pytest.raises(CorruptStoreError, match="frequency/c/0/0: its checksum is wrong"):
-        store.read_part("frequency", 0, 0)
+        store.read_chunk("frequency", 0, 0)

@@ -9,8 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import build_model
-from kcd_pipeline.models.weights import fill_model, load_weights, save_weights, weights_hash
+from kcd_pipeline.models import build_model, fill_model, load_weights, save_weights, weights_hash
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kcd_pipeline.models import build_model, model_names
-from kcd_pipeline.models.weights import parameter_count
+from kcd_pipeline.models import build_model, parameter_count, zoo_names
 from kcd_pipeline.models.zoo.blocks import Classifier
 from kcd_pipeline.models.zoo.wide_resnet import WideResNet
 
@@ -232,7 +231,7 @@ def test_the_forward_pass_is_that_of_bare_functions_over_the_state_dict(name: st
 # --- what all have in common -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", zoo_names())
 @torch.inference_mode()
 def test_features_and_last_layer_are_the_two_halves_of_every_model(name: str) -> None:
     model = build_model(name, channels=1, classes=10).eval()

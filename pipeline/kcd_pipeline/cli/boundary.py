@@ -1,6 +1,9 @@
-"""The one place where an error becomes a message and an exit code.
+"""The boundary of the command line: the one place where an error becomes a message and an exit code.
 
-0: done; 1: it failed; 2: the user can mend it; 130: interrupted.
+Exit codes: 0 done, 1 failed, 2 the user can mend it, 130 interrupted.
+
+A store's error says its problem, and advises in the terms of the library (`kcd_stores.errors.Remedy`). Here the advice
+is given by the commands and the keys of a recipe that follow it.
 """
 
 import errno
@@ -12,13 +15,57 @@ from typing import Any
 import click
 
 from kcd_pipeline.errors import EndedElsewhereError, FailedError, UserError
-from kcd_stores.errors import StoreError, StoreUsageError
+from kcd_stores.errors import Remedy, StoreError, StoreUsageError
 
 INTERRUPTED = 130
 
+ADVICE = {
+    Remedy.CORRECT_LOCATION: "Mend store.path, or the place that the command was given.",
+    Remedy.GIVE_FOLDER: "Set store.path to a folder.",
+    Remedy.GIVE_NEW_FOLDER: "Set store.path to a new folder.",
+    Remedy.GIVE_STORE_OR_NEW_FOLDER: (
+        "Set store.path to a folder that `kcd-pipeline extract-teacher` made, or to a new one."
+    ),
+    Remedy.SHARE_FOLDER: (
+        "Let every process see the same folder at store.path, such as one of a shared file system, or use a URL; then "
+        "run the same command again."
+    ),
+    Remedy.MAKE_STORE: (
+        "Make it with `kcd-pipeline extract-teacher CONFIG`, or set store.path to the place where it is."
+    ),
+    Remedy.FINISH_STORE: "Run the same `kcd-pipeline extract-teacher` again: it makes only what is missing.",
+    Remedy.REPLACE_STORE: (
+        "Extract it anew with `kcd-pipeline extract-teacher CONFIG --overwrite`, or use another store.path."
+    ),
+    Remedy.MATCH_STORE: (
+        "Point store.path at the store that belongs to this config, change the config to what the store holds, or "
+        "extract it anew with `kcd-pipeline extract-teacher CONFIG --overwrite`."
+    ),
+    Remedy.RESTORE_STORE: (
+        "Restore the file from a copy, or extract the store anew with "
+        "`kcd-pipeline extract-teacher CONFIG --overwrite`."
+    ),
+    Remedy.LIMIT_VIEWS: (
+        "Set store.views to that number or a smaller one, or let `kcd-pipeline extract-teacher` add views."
+    ),
+    Remedy.FINISH_CONDENSED: "Run the same `kcd-pipeline condense` again to finish it.",
+    Remedy.REPLACE_CONDENSED: "Make it anew with `kcd-pipeline condense` and --overwrite.",
+    Remedy.REPEAT_RUN: "Run it again with --overwrite.",
+    Remedy.RAISE_MEMORY: "Raise store.memory.",
+    Remedy.INSTALL_OBSTORE: 'Install it: pip install "kcd-pipeline[remote]"',
+    Remedy.CHECK_URL: "Check store.path and the variables AWS_... (or GOOGLE_..., AZURE_...).",
+    Remedy.MAKE_BUCKET: (
+        "Make the bucket, or set store.path to one that exists, or AWS_ENDPOINT_URL to the server that has it."
+    ),
+    Remedy.TRY_AGAIN: (
+        "Check the network and the server, then run the same command again: it goes on from there (distill: with "
+        "--resume)."
+    ),
+}
+
 
 class Grouped(click.Group):
-    """A group whose help lists its commands under headings, and whose commands never end in a bare traceback."""
+    """Group whose help lists its commands under headings, and whose commands never end in a bare traceback."""
 
     def __init__(self, *args: Any, headings: dict[str, list[str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -49,13 +96,13 @@ class Grouped(click.Group):
 
 
 def explain(error: Exception) -> tuple[str, int]:
-    """The message and the exit code of an error."""
+    """Return the message of an error for the user, and the exit code."""
     if isinstance(error, UserError | StoreUsageError):
-        return f"Error: {error}", 2
+        return f"Error: {advised(error)}", 2
     if isinstance(error, EndedElsewhereError):
         return "", 1
     if isinstance(error, FailedError | StoreError):
-        return f"Failed: {error}", 1
+        return f"Failed: {advised(error)}", 1
     if isinstance(error, OSError) and error.errno is not None:
         return f"{_system_reason(error)}{_file(error)}. What was complete before is kept.", _code(error)
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
@@ -67,8 +114,15 @@ def explain(error: Exception) -> tuple[str, int]:
     )
 
 
+def advised(error: Exception) -> str:
+    """Return the message of an error; that of a store's error with advice in commands and keys."""
+    if isinstance(error, StoreError) and error.remedy is not None:
+        return f"{error.problem} {ADVICE[error.remedy]}"
+    return str(error)
+
+
 def _speaker() -> str:
-    """Which of several ranks says it, where it is not the first."""
+    """Return the rank as a prefix of messages; nothing for the first of several ranks."""
     rank = os.environ.get("RANK", "0")
     return "" if rank == "0" else f"[rank {rank}] "
 

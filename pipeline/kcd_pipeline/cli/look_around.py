@@ -27,10 +27,10 @@ def models_command(names: tuple[str, ...], shape: tuple[int, int, int], classes:
 
     Beside the zoo, teacher.model and student.model may be torchvision/NAME, timm/NAME or package.module:callable.
     """
-    from kcd_pipeline.models.counting import costs, costs_as_json, costs_as_table
+    from kcd_pipeline.models.counting import costs_as_json, costs_as_table, model_costs
 
-    found = costs(names, shape, classes)
-    click.echo(json.dumps(costs_as_json(found, shape, classes), indent=2) if as_json else costs_as_table(found))
+    costs = model_costs(names, shape, classes)
+    click.echo(json.dumps(costs_as_json(costs, shape, classes), indent=2) if as_json else costs_as_table(costs))
 
 
 @click.command("inspect", short_help="What a store or a run holds.")
@@ -38,7 +38,7 @@ def models_command(names: tuple[str, ...], shape: tuple[int, int, int], classes:
 @json_option
 def inspect_command(path: str, as_json: bool) -> None:
     """Say what lies at PATH, a knowledge store or a run: shape, encoding, bytes, completeness, what it is made from."""
-    from kcd_pipeline.inspection.facts import inspect
+    from kcd_pipeline.inspection import inspect
 
     inspect(path, as_json=as_json)
 

@@ -7,7 +7,7 @@ import click
 from kcd_pipeline.cli.options import takes_config
 from kcd_pipeline.config import load_config
 from kcd_pipeline.config.schema import ENCODING_NAMES, METHODS
-from kcd_pipeline.progress import human_bytes
+from kcd_stores import human_bytes
 
 COMPARED_ROWS = 64  # before training: a moment even for a large teacher
 
@@ -37,7 +37,7 @@ def distill_command(
     settings = load_config(config, overrides)
     from kcd_pipeline.data import load_dataset
     from kcd_pipeline.distillation import distill
-    from kcd_pipeline.runs.folder import RunFolder
+    from kcd_pipeline.runs import RunFolder
     from kcd_pipeline.training.ranks import join_ranks
     from kcd_pipeline.verification.against_teacher import compare_with_teacher
 
@@ -88,7 +88,7 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
         return
     click.echo(
         f"Store {store.location}: {rows:,} rows ({store.layout.views} views of {store.layout.samples:,} of "
-        f"{plan.samples:,} samples, stage {plan.stage + 1}), {human_bytes(store.bytes_on_disk())}, "
+        f"{plan.samples:,} samples, stage {plan.stage + 1}), {human_bytes(store.inventory.bytes_on_disk())}, "
         f"{done.blocks_made} blocks made and {done.blocks_found} found."
     )
 

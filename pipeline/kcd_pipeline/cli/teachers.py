@@ -6,7 +6,8 @@ import click
 
 from kcd_pipeline.cli.options import takes_config
 from kcd_pipeline.config import Config, load_config
-from kcd_pipeline.progress import human_bytes, human_seconds
+from kcd_pipeline.progress import human_seconds
+from kcd_stores import human_bytes
 
 if TYPE_CHECKING:  # at run time this would load torch
     from kcd_pipeline.extraction import Cluster
@@ -89,6 +90,6 @@ def _extract(settings: Config, *, overwrite: bool, cluster: "Cluster | None") ->
         return
     click.echo(
         f"Store {store.location}: {rows:,} rows ({settings.store.views} views of {store.layout.samples:,} samples), "
-        f"{human_bytes(store.bytes_on_disk())}, {store.seconds():.0f} s of teacher, "
+        f"{human_bytes(store.inventory.bytes_on_disk())}, {store.seconds():.0f} s of teacher, "
         f"{done.blocks_made} blocks made and {done.blocks_found} found."
     )

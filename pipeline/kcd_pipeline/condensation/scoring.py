@@ -33,9 +33,9 @@ def lazily(values: ValueStore, name: str, epoch: int) -> da.Array:
     dtype = {"value": np.float64, "frequency": np.int32, "entropy": np.float32}[name]
 
     def read(block_id: tuple[int]) -> NDArray[Any]:
-        return values.read_part(name, epoch, block_id[0])
+        return values.read_chunk(name, epoch, block_id[0])
 
-    sizes = tuple(values.part_sizes())
+    sizes = tuple(values.chunk_sizes())
     result: Any = da.map_blocks(read, chunks=(sizes,), dtype=dtype, meta=np.empty(0, dtype))
     return result
 

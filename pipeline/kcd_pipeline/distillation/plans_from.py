@@ -1,4 +1,4 @@
-"""Plans taken from another run instead of being computed: a condensed set that one student found teaches another."""
+"""Plans of another run, followed instead of being computed: a condensed set found by one student teaches another."""
 
 import hashlib
 
@@ -8,39 +8,50 @@ from kcd_pipeline.condensation import stage_count
 from kcd_pipeline.config import CondenseConfig, Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder, read_condensing_config
 from kcd_stores import NO_PARTNER, Plan, PlanStore
 
 
 class PlansFromRun:
-    """The plans of every stage of this run, as another run made them; `digest` changes with their content."""
+    """Plans of another run, one for each stage of this one.
+
+    Parameters
+    ----------
+    perturbed
+        True to keep their perturbations; False to teach the same samples as they are stored.
+
+    Attributes
+    ----------
+    digest
+        Changes with the content of the plans.
+    """
 
     def __init__(self, plans: list[Plan], *, perturbed: bool) -> None:
-        self._plans = plans if perturbed else [_as_stored(plan) for plan in plans]
+        self._plans = plans if perturbed else [_unperturbed(plan) for plan in plans]
         self.digest = hashlib.sha256("".join(plan.digest for plan in self._plans).encode()).hexdigest()
 
     def plan(self, stage: int) -> Plan:
-        """What `stage` is taught."""
+        """Return the plan of `stage` (0-based)."""
         return self._plans[stage]
 
 
 def open_plans_from(config: Config, dataset: Dataset) -> PlansFromRun | None:
-    """The plans that `condense.plans_from` names, checked against this run; None where it names none.
+    """Read the plans of the run that `condense.plans_from` names; return None if it names none.
 
     Raises
     ------
     UserError
-        If there is no such run, it did not condense, it was of other data, or its stages are not this run's.
+        If there is no such run, it did not condense, or its data or its stages are not those of this run.
     """
     source = config.plans_from
     if source is None or config.distill.method != "kcd":
         return None
     if source.resolve() == config.run_dir.resolve():
-        raise UserError(f"condense.plans_from is this run's own folder, {source}. Give the run whose plans to take.")
+        raise UserError(f"condense.plans_from is this run's own folder, {source}. Name the run whose plans to follow.")
     folder = RunFolder(source)
-    folder.read_condensing_config(asked_by="condense.plans_from")
+    read_condensing_config(folder, asked_by="condense.plans_from")
     _require_same_data(folder, dataset)
-    plans = _stages(folder, config.condense, config.distill.epochs, len(dataset.train))
+    plans = _plans_of_stages(folder, config.condense, config.distill.epochs, len(dataset.train))
     return PlansFromRun(plans, perturbed=config.condense.perturb != "off")
 
 
@@ -50,12 +61,18 @@ def _require_same_data(folder: RunFolder, dataset: Dataset) -> None:
         raise UserError(
             f"condense.plans_from: {folder.path} condensed other data than this run trains on: its training set has "
             f"fingerprint {str(found)[:12]}, this one {expected[:12]} ({dataset.name}, {len(dataset.train):,} "
-            f"samples). Samples would be taken for others: give a run on the same data."
+            f"samples). Its plans would pick the wrong samples. Name a run on the same data."
         )
 
 
-def _stages(folder: RunFolder, condense: CondenseConfig, epochs: int, samples: int) -> list[Plan]:
-    """The plans of every stage that a run of `epochs` epochs has."""
+def _plans_of_stages(folder: RunFolder, condense: CondenseConfig, epochs: int, samples: int) -> list[Plan]:
+    """Read a plan for every stage of a run of `epochs` epochs on `samples` samples.
+
+    Raises
+    ------
+    UserError
+        If the stages open at other epochs, or a plan is of another number of samples.
+    """
     store, interval = PlanStore(folder.plans), condense.interval
     found = {stage: store.read(stage) for stage in store.stages()}
     wanted = {stage: stage * interval for stage in range(stage_count(epochs, interval))}
@@ -63,8 +80,8 @@ def _stages(folder: RunFolder, condense: CondenseConfig, epochs: int, samples: i
     if opens != wanted:
         raise UserError(
             f"condense.plans_from: the stages of {folder.path} open at epochs {_listed(opens)}, those of this run at "
-            f"{_listed(wanted)}. Give a run that has condensed as often, or set distill.epochs and condense.interval "
-            f"to match it."
+            f"{_listed(wanted)}. Name a run with the same stages, or set distill.epochs and condense.interval to "
+            f"match it."
         )
     for stage, plan in found.items():
         if plan.samples != samples:
@@ -76,11 +93,12 @@ def _stages(folder: RunFolder, condense: CondenseConfig, epochs: int, samples: i
 
 
 def _listed(opens: dict[int, int]) -> str:
+    """Return the epochs at which stages open, 1-based as users count them."""
     return ", ".join(str(epoch + 1) for epoch in opens.values())
 
 
-def _as_stored(plan: Plan) -> Plan:
-    """The same samples, none of them perturbed."""
+def _unperturbed(plan: Plan) -> Plan:
+    """Return a plan that keeps the same samples and perturbs none of them."""
     size = len(plan.kept)
     return Plan(
         stage=plan.stage,

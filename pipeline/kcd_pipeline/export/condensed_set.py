@@ -12,7 +12,7 @@ from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.progress import progress_bar
 from kcd_pipeline.recipe_store.origin import encoding_settings
-from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs import RunFolder, read_condensing_config
 from kcd_stores import (
     NO_PARTNER,
     CondensedRows,
@@ -21,16 +21,18 @@ from kcd_stores import (
     Fidelity,
     IncompleteStoreError,
     KnowledgeStore,
+    KnowledgeWriter,
     Layout,
-    Location,
     Plan,
     PlanStore,
+    Storage,
     StoreMismatchError,
     choose_layout,
     is_condensed,
     make_encoding,
     measure_fidelity,
     one_writer,
+    open_storage,
     parse_bytes,
     read_condensed,
     row_bytes,
@@ -59,7 +61,7 @@ class CondensedSet:
 
     def __init__(self, run: Path, *, stage: int | None, source: str | None) -> None:
         folder = RunFolder(run)
-        self.config = parse_config(folder.read_condensing_config(asked_by="RUN"), source=str(folder.config))
+        self.config = parse_config(read_condensing_config(folder, asked_by="RUN"), source=str(folder.config))
         self.plan = _plan(folder, stage)
         self.store = _source(folder, self.config, source)
         self.space = "pair" if self.config.condense.perturb == "pair" else self.config.condense.space
@@ -134,28 +136,29 @@ def export_condensed(
     FailedError
         If a row does not fit the encoding.
     """
-    location = Location.of(to)
-    location.require_writable()
+    storage = open_storage(to)
+    storage.require_writable()
     condensed = CondensedSet(run, stage=stage, source=source)
-    if str(location) == str(condensed.store.location):
+    if str(storage) == condensed.store.location:
         raise UserError(f"{to} is the store that {run} was taught from. Give --export a place of its own.")
-    with one_writer(location):
-        store = _open_or_create(condensed, location, _encoding(condensed, encoding), overwrite=overwrite)
+    with one_writer(storage):
+        writer = _open_or_create(condensed, storage, _encoding(condensed, encoding), overwrite=overwrite)
+        store = writer.store
         complete = store.complete()
         missing = [(view, block) for view, block in store.layout.all_blocks() if not complete[view, block]]
-        _make(condensed, store, missing)
-        store.settle()
+        _make(condensed, writer, missing)
+        writer.settle()
     found = store.layout.views * store.layout.blocks - len(missing)
     return Export(store=store, plan=condensed.plan, blocks_made=len(missing), blocks_found=found)
 
 
-def _make(condensed: CondensedSet, store: KnowledgeStore, missing: list[tuple[int, int]]) -> None:
+def _make(condensed: CondensedSet, writer: KnowledgeWriter, missing: list[tuple[int, int]]) -> None:
     """Blocks in order, as many at a time as the run's memory budget holds twice: their rows and their partners'.
 
     A block's `seconds` are its rows at what a row cost the teacher, so that reports reckon with the teacher's price.
     """
-    source, layout = condensed.store, store.layout
-    price = source.seconds() / source.complete_rows()
+    source, layout = condensed.store, writer.store.layout
+    price = source.seconds() / source.inventory.complete_rows()
     held = 4 * layout.block_rows * source.row_bytes  # rows and partners, as they are stored and blended
     at_once = max(parse_bytes(condensed.config.store.memory) // held, 1)
     with progress_bar() as bar:
@@ -168,22 +171,23 @@ def _make(condensed: CondensedSet, store: KnowledgeStore, missing: list[tuple[in
                 for block in together:
                     span = layout.rows(block)
                     part = rows[span.start - first : span.stop - first]
-                    _write(store, view, block, part, price * len(span))
+                    _write(writer, view, block, part, price * len(span))
                     bar.advance(task, len(span))
 
 
-def _write(store: KnowledgeStore, view: int, block: int, logits: NDArray[np.float32], seconds: float) -> None:
+def _write(writer: KnowledgeWriter, view: int, block: int, rows: NDArray[np.float32], seconds: float) -> None:
     try:
-        store.write_block(view, block, logits, seconds=seconds)
+        writer.write_block(view, block, rows, seconds=seconds)
     except ValueError as error:
         raise FailedError(
-            f"view {view}, block {block} could not be written to {store.location}: {error}. Give --encoding float32."
+            f"view {view}, block {block} could not be written to {writer.store.location}: {error}. "
+            f"Give --encoding float32."
         ) from error
 
 
 def _open_or_create(
-    condensed: CondensedSet, location: Location, encoding: Encoding, *, overwrite: bool
-) -> KnowledgeStore:
+    condensed: CondensedSet, storage: Storage, encoding: Encoding, *, overwrite: bool
+) -> KnowledgeWriter:
     plan, made_from = condensed.plan, condensed.made_from()
     classes = condensed.store.layout.classes
     layout = choose_layout(
@@ -193,20 +197,20 @@ def _open_or_create(
         row_bytes=row_bytes(encoding, classes),
         block_rows=condensed.config.store.block_rows,
     )
-    if location.is_vacant() or overwrite:
+    if storage.is_vacant() or overwrite:
         fidelity = vars(_measured(condensed, encoding))
-        store = KnowledgeStore.create(
-            location, layout=layout, encoding=encoding, made_from=made_from, fidelity=fidelity, overwrite=overwrite
+        writer = KnowledgeWriter.create(
+            storage, layout=layout, encoding=encoding, made_from=made_from, fidelity=fidelity, overwrite=overwrite
         )
     else:
-        store = KnowledgeStore.open(location, writable=True)
-        _require_same(store, layout, encoding, made_from)
+        writer = KnowledgeWriter.open(storage)
+        _require_same(writer.store, layout, encoding, made_from)
     try:
-        read_condensed(store)
+        read_condensed(writer.store)
     except (IncompleteStoreError, CorruptStoreError):  # just made, or interrupted before this was written
         partner = np.where(plan.epsilon > 0, plan.partner, NO_PARTNER)
-        write_condensed(store, CondensedRows(samples=plan.kept, partner=partner, epsilon=plan.epsilon))
-    return store
+        write_condensed(writer, CondensedRows(samples=plan.kept, partner=partner, epsilon=plan.epsilon))
+    return writer
 
 
 def _measured(condensed: CondensedSet, encoding: Encoding) -> Fidelity:

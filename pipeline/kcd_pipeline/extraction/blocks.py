@@ -1,4 +1,7 @@
-"""Who makes the blocks of a store: this process, or (kcd_pipeline.extraction.crew) the workers of a cluster."""
+"""Making the blocks of a store: the contract of all makers, and the maker that works in this process.
+
+kcd_pipeline.extraction.cluster_maker has the other one, which works by the workers of a cluster.
+"""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -11,50 +14,62 @@ from numpy.typing import NDArray
 
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.extraction.extractor import Extractor
-from kcd_pipeline.extraction.tally import tally
-from kcd_stores import KnowledgeStore
+from kcd_pipeline.extraction.progress import extraction_progress
+from kcd_stores import KnowledgeWriter, OutOfRangeError
+
+RANGE_ADVICE = "Set another store.encoding (for features store.features_encoding), or a wider store.int8_range."
 
 
-class Maker(Protocol):
-    """Makes blocks, shows how far it is, and returns when all are recorded complete."""
+class BlockMaker(Protocol):
+    """Makes blocks, shows its progress, and returns when all of them are recorded complete."""
 
-    def make(self, store: KnowledgeStore, missing: Sequence[tuple[int, int]]) -> None:
+    def make(self, writer: KnowledgeWriter, missing: Sequence[tuple[int, int]]) -> None:
         """Make the blocks `missing`, (view, block) each."""
         ...
 
 
-class Here:
-    """This process makes blocks in order: one is written in the background while the next is computed."""
+class LocalMaker:
+    """Makes blocks in this process, in order; writes one in the background while it computes the next."""
 
     def __init__(self, extractor: Extractor) -> None:
         self._extractor = extractor
 
-    def make(self, store: KnowledgeStore, missing: Sequence[tuple[int, int]]) -> None:
-        """Raises FailedError if a logit is not finite or does not fit the encoding."""
+    def make(self, writer: KnowledgeWriter, missing: Sequence[tuple[int, int]]) -> None:
+        """Make the blocks `missing`, (view, block) each.
+
+        Raises
+        ------
+        FailedError
+            If a number in a row is not finite or does not fit the encoding.
+        """
+        layout = writer.store.layout
         writing: Future[None] | None = None
-        with ThreadPoolExecutor(max_workers=1) as writer, tally(store.layout, missing) as done:
+        with ThreadPoolExecutor(max_workers=1) as pool, extraction_progress(layout, missing) as progress:
             for view, block in missing:
                 started = time.perf_counter()
-                done.note(f"view {view + 1}/{store.layout.views}")
-                logits = self._extractor.logits(view, store.layout.rows(block), done.rows)
+                progress.note(f"view {view + 1}/{layout.views}")
+                rows = self._extractor.rows(view, layout.rows(block), progress.add_rows)
                 if writing is not None:
                     writing.result()
                 seconds = time.perf_counter() - started
-                done.block(view, block)
-                writing = writer.submit(_write, store, view, block, logits, seconds)
+                progress.finish_block(view, block)
+                writing = pool.submit(_write, writer, view, block, rows, seconds)
             if writing is not None:
                 writing.result()
 
 
-def _write(store: KnowledgeStore, view: int, block: int, logits: NDArray[np.float32], seconds: float) -> None:
-    with unwritten_is_failure(store, view, block):
-        store.write_block(view, block, logits, seconds=seconds)
+def _write(writer: KnowledgeWriter, view: int, block: int, rows: NDArray[np.float32], seconds: float) -> None:
+    with refusals_as_failures(writer, view, block):
+        writer.write_block(view, block, rows, seconds=seconds)
 
 
 @contextmanager
-def unwritten_is_failure(store: KnowledgeStore, view: int, block: int) -> Iterator[None]:
-    """A block whose logits the store does not take (ValueError) is a FailedError that names it."""
+def refusals_as_failures(writer: KnowledgeWriter, view: int, block: int) -> Iterator[None]:
+    """Turn the ValueError of a store that does not take a block's rows into a FailedError that names the block."""
     try:
         yield
     except ValueError as error:
-        raise FailedError(f"view {view}, block {block} could not be written to {store.location}: {error}") from error
+        advice = f". {RANGE_ADVICE}" if isinstance(error, OutOfRangeError) else ""
+        raise FailedError(
+            f"view {view}, block {block} could not be written to {writer.store.location}: {error}{advice}"
+        ) from error

@@ -1,13 +1,13 @@
-"""A dask client that leaves nothing behind where it cannot connect."""
+"""A dask client that leaves nothing behind if it cannot connect."""
 
 from distributed import Client
 
 
 class TidyClient(Client):  # type: ignore[misc]  # partial hints, which are skipped (pyproject.toml)
-    """Of the scheduler at `address`; closed at once where it does not answer within `timeout` seconds.
+    """A client of the scheduler at `address`, which closes at once if nobody answers within `timeout` seconds.
 
-    dask's own is closed whenever it happens to be collected, and if that is while another event loop is being started,
-    both wait for ever.
+    dask closes its own client when that is garbage-collected. If another event loop is just being started then, both
+    wait for ever.
 
     Raises
     ------

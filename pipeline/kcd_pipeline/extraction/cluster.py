@@ -1,4 +1,4 @@
-"""The dask cluster that an extraction runs on: one of this machine's own, made for it, or one that runs."""
+"""The dask cluster that an extraction runs on: processes started for it on this machine, or a cluster that runs."""
 
 import logging
 import os
@@ -9,14 +9,15 @@ from typing import Any
 
 from kcd_pipeline.errors import UserError
 
-PATIENCE = 10  # seconds that a scheduler may take to answer
-JOINING = 30  # seconds in which a worker must have come to a scheduler that has none
-SILENT = logging.CRITICAL + 1  # dask calls a connection that ends with Ctrl-C critical; what matters is said by us
+CONNECT_SECONDS = 10  # that a scheduler may take to answer
+FIRST_WORKER_SECONDS = 30  # in which a worker must join a scheduler that has none
+# dask logs as critical a connection that ends with Ctrl-C; all that matters to a user is said by this program
+ABOVE_CRITICAL = logging.CRITICAL + 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """`workers` processes of this machine, or the workers of the `scheduler` at an address: one of the two."""
+    """A dask cluster: either `workers` processes of this machine, or the workers of the `scheduler` at an address."""
 
     workers: int | None = None
     scheduler: str | None = None
@@ -27,38 +28,42 @@ class Cluster:
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"workers must be at least 1, got {self.workers}")
 
-    def threads(self, wanted: int | None) -> int | None:
-        """CPU threads of each worker: what `run.threads` says, else an even share of this machine's cores.
+    def threads_per_worker(self, wanted: int | None) -> int | None:
+        """Return the CPU threads of each worker: `wanted` (`run.threads`), else an even share of this machine's cores.
 
-        None, torch's own choice, on a scheduler whose workers may be on any machine.
+        None leaves the choice to torch, as on a scheduler, whose workers may be on any machine.
         """
         if wanted is not None or self.workers is None:
             return wanted
         return max(len(os.sched_getaffinity(0)) // self.workers, 1)
 
     @contextmanager
-    def client(self) -> Iterator[Any]:
-        """A `distributed.Client` of it; what was started for it is ended with it.
+    def connect(self) -> Iterator[Any]:
+        """Yield a `distributed.Client` of the cluster; end at exit whatever was started for it.
 
         Raises
         ------
         UserError
             If the scheduler does not answer, or has no workers.
         """
-        opened = _own(self.workers) if self.scheduler is None else _running(self.scheduler)
-        with opened as client:
-            yield client
+        if self.scheduler is None:
+            with _start_workers(self.workers) as client:
+                yield client
+        else:
+            with _connect_to(self.scheduler) as client:
+                yield client
 
 
 @contextmanager
-def _own(workers: int | None) -> Iterator[Any]:
+def _start_workers(workers: int | None) -> Iterator[Any]:
     import dask
     from distributed import Client, LocalCluster
 
     settings = {
-        # daemons may have no children: data.workers decode pictures. Workers end with this process all the same.
+        # daemons may have no children, but data.workers decode pictures; workers end with this process all the same
         "distributed.worker.daemon": False,
-        # not its MALLOC_TRIM_THRESHOLD_: memory returned at once, and on small images a teacher two fifths slower
+        # without dask's MALLOC_TRIM_THRESHOLD_, which returns memory at once: a teacher on small images would take
+        # two fifths longer
         "distributed.nanny.pre-spawn-environ": {},
     }
     with (
@@ -69,11 +74,11 @@ def _own(workers: int | None) -> Iterator[Any]:
             processes=True,
             host="127.0.0.1",
             dashboard_address=None,
-            # its health page, which it always serves, nowhere but on loopback
+            # dask always serves its health page: on loopback only
             scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-            preload=["kcd_pipeline.extraction.worker"],  # its dask_setup
-            memory_limit=0,  # what a worker takes is known: the data set, the teacher, a block
-            silence_logs=SILENT,
+            preload=["kcd_pipeline.extraction.worker"],  # for its dask_setup
+            memory_limit=0,  # no limit, for it is known what a worker takes: the data set, the teacher, a block
+            silence_logs=ABOVE_CRITICAL,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
@@ -81,24 +86,24 @@ def _own(workers: int | None) -> Iterator[Any]:
 
 
 @contextmanager
-def _running(address: str) -> Iterator[Any]:
+def _connect_to(address: str) -> Iterator[Any]:
     from kcd_pipeline.extraction.client import TidyClient
 
     for name in ("distributed.core", "distributed.comm", "distributed.client"):
-        logging.getLogger(name).setLevel(SILENT)
+        logging.getLogger(name).setLevel(ABOVE_CRITICAL)
     try:
-        client = TidyClient(address, timeout=PATIENCE)
+        client = TidyClient(address, timeout=CONNECT_SECONDS)
     except (OSError, TimeoutError, ValueError) as error:
         raise UserError(
-            f"no dask scheduler answers at {address} within {PATIENCE} s ({error}). Start one (`dask scheduler`), mend "
-            f"--scheduler, or use --workers N for processes of this machine."
+            f"no dask scheduler answers at {address} within {CONNECT_SECONDS} s ({error}). Start one (`dask "
+            f"scheduler`), correct --scheduler, or use --workers N for processes of this machine."
         ) from error
     with client:
         try:
-            client.wait_for_workers(1, timeout=JOINING)
+            client.wait_for_workers(1, timeout=FIRST_WORKER_SECONDS)
         except TimeoutError as error:
             raise UserError(
-                f"the dask scheduler at {address} has no workers, and none came within {JOINING} s. Start some: "
-                f"`dask worker {address} --nthreads 1` where kcd-pipeline is installed."
+                f"the dask scheduler at {address} has no workers, and none joined within {FIRST_WORKER_SECONDS} s. "
+                f"Start some: `dask worker {address} --nthreads 1` where kcd-pipeline is installed."
             ) from error
         yield client

@@ -27,18 +27,18 @@ def estimate(config: Config) -> Estimate:
     extractor = Extractor(config)
     layout = extractor.layout()
     batch = config.store.batch_size
-    extractor.logits(0, range(min(batch, layout.samples)))
+    extractor.rows(0, range(min(batch, layout.samples)))
     done, elapsed = 0, 0.0
     while elapsed < TRIAL_SECONDS or done < TRIAL_BATCHES * batch:
         start = done % layout.samples
         rows = range(start, min(start + batch, layout.samples))
         started = time.perf_counter()
-        extractor.logits(0, rows)
+        extractor.rows(0, rows)
         elapsed += time.perf_counter() - started
         done += len(rows)
     rows_in_all = layout.views * layout.samples
     written = measure_fidelity(
-        extractor.logits(0, range(min(layout.block_rows, 2 * batch, layout.samples))), extractor.encoding
+        extractor.rows(0, range(min(layout.block_rows, 2 * batch, layout.samples))), extractor.encoding
     )
     return Estimate(
         rows=rows_in_all,

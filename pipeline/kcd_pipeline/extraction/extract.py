@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.extraction.blocks import Here, Maker
+from kcd_pipeline.extraction.blocks import RANGE_ADVICE, BlockMaker, LocalMaker
 from kcd_pipeline.extraction.cluster import Cluster
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.progress import say
@@ -13,10 +13,13 @@ from kcd_stores import (
     Encoding,
     Fidelity,
     KnowledgeStore,
-    Location,
+    KnowledgeWriter,
+    OutOfRangeError,
+    Storage,
     is_condensed,
     measure_fidelity,
     one_writer,
+    open_storage,
     row_bytes,
 )
 
@@ -43,83 +46,86 @@ def extract_teacher(config: Config, *, overwrite: bool = False, cluster: Cluster
     FailedError
         If a logit is not finite, or the cluster is lost.
     """
-    location = Location.of(config.store.path)
-    location.require_writable()
-    location.is_vacant()  # a server that cannot be reached, before the teacher is loaded
+    storage = open_storage(config.store.path)
+    storage.require_writable()
+    storage.is_vacant()  # a server that cannot be reached, before the teacher is loaded
     if cluster is None:
         extractor = Extractor(config)
-        with one_writer(location):
-            return _extract(extractor, Here(extractor), overwrite=overwrite)
-    from kcd_pipeline.extraction.crew import enlisted  # dask.distributed takes a second to load
+        with one_writer(storage):
+            return _extract(extractor, LocalMaker(extractor), overwrite=overwrite)
+    from kcd_pipeline.extraction.cluster_maker import open_cluster_maker  # dask.distributed takes a second to load
 
-    with cluster.client() as client:  # first, for it may not be there
+    with cluster.connect() as client:  # first, for it may not be there
         extractor = Extractor(config)
-        with one_writer(location), enlisted(client, cluster, extractor) as crew:
-            return _extract(extractor, crew, overwrite=overwrite)
+        with one_writer(storage), open_cluster_maker(client, cluster, extractor) as maker:
+            return _extract(extractor, maker, overwrite=overwrite)
 
 
-def _extract(extractor: Extractor, maker: Maker, *, overwrite: bool) -> Extraction:
+def _extract(extractor: Extractor, maker: BlockMaker, *, overwrite: bool) -> Extraction:
     config = extractor.config
-    store = _open_or_create(extractor, overwrite=overwrite)
+    writer = _open_or_create(extractor, overwrite=overwrite)
+    store = writer.store
     complete = store.complete()
     wanted = [(view, block) for view, block in store.layout.all_blocks() if view < config.store.views]
     missing = [(view, block) for view, block in wanted if not complete[view, block]]
     if missing:
         if len(missing) < len(wanted):
             say(f"going on: {len(wanted) - len(missing)} of {len(wanted)} blocks are complete")
-        maker.make(store, missing)
-        store.settle()
+        maker.make(writer, missing)
+        writer.settle()
     return Extraction(store=store, blocks_made=len(missing), blocks_found=len(wanted) - len(missing))
 
 
-def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeStore:
+def _open_or_create(extractor: Extractor, *, overwrite: bool) -> KnowledgeWriter:
     config = extractor.config
-    location = Location.of(config.store.path)
+    storage = open_storage(config.store.path)
     origin = extractor.origin()
-    vacant = location.is_vacant()
+    vacant = storage.is_vacant()
     if vacant or overwrite:
         if not vacant:
             # a teacher that fails at once, or an augmentation that does not fit, must not cost the store that is there
-            extractor.logits(0, range(min(config.store.batch_size, len(extractor.dataset.train))))
+            extractor.rows(0, range(min(config.store.batch_size, len(extractor.dataset.train))))
         layout = extractor.layout()
         encoding = extractor.encoding
-        _require_space(location, layout.views * layout.samples * row_bytes(encoding, layout.classes))
+        _require_space(storage, layout.views * layout.samples * row_bytes(encoding, layout.classes))
         origin["teacher"]["test_accuracy"] = extractor.test_accuracy()
         fidelity = vars(_measured(extractor, encoding))
-        return KnowledgeStore.create(
-            location, layout=layout, encoding=encoding, made_from=origin, fidelity=fidelity, overwrite=overwrite
+        return KnowledgeWriter.create(
+            storage, layout=layout, encoding=encoding, made_from=origin, fidelity=fidelity, overwrite=overwrite
         )
-    store = KnowledgeStore.open(location, writable=True)
+    writer = KnowledgeWriter.open(storage)
+    store = writer.store
     if is_condensed(store):
         raise UserError(
-            f"the store at {location} is the condensed set of a run, which `kcd-pipeline condense` makes and no "
+            f"the store at {storage} is the condensed set of a run, which `kcd-pipeline condense` makes and no "
             f"teacher can add to. Set store.path to another place, or give --overwrite to replace it."
         )
     store.require_made_from(origin | {"encoding": wanted_encoding(config.store)})
     if store.features is not None and not config.store.features:
         raise UserError(
-            f"the store at {location} holds features, but store.features is false: what is added to it must have them "
+            f"the store at {storage} holds features, but store.features is false: what is added to it must have them "
             f"too. Set store.features to true, or store.path to another store."
         )
     if config.store.views > store.layout.views:
         say(f"growing the store from {store.layout.views} to {config.store.views} views")
         more = (config.store.views - store.layout.views) * store.layout.samples
-        _require_space(location, more * row_bytes(store.encoding, store.layout.classes))
-        return store.grow(config.store.views)
-    return store
+        _require_space(storage, more * row_bytes(store.encoding, store.layout.classes))
+        return writer.grow(config.store.views)
+    return writer
 
 
 def _measured(extractor: Extractor, encoding: Encoding) -> Fidelity:
     """The encoding on some of this teacher's logits, before anything is written."""
     try:
-        return measure_fidelity(extractor.trial(FIDELITY_ROWS, 1), encoding)
+        return measure_fidelity(extractor.trial_rows(FIDELITY_ROWS, 1), encoding)
     except ValueError as error:
-        raise FailedError(f"nothing was written to {extractor.config.store.path}: {error}") from error
+        advice = f". {RANGE_ADVICE}" if isinstance(error, OutOfRangeError) else ""
+        raise FailedError(f"nothing was written to {extractor.config.store.path}: {error}{advice}") from error
 
 
-def _require_space(location: Location, needed: int) -> None:
+def _require_space(storage: Storage, needed: int) -> None:
     """Refuse a store that cannot fit, before the teacher has run for it."""
-    limit = location.free()
+    limit = storage.free_space()
     if limit is None:
         return
     place, free = limit

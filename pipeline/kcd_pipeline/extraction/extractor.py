@@ -13,12 +13,11 @@ from kcd_pipeline.augmentation import Augmentation, Identity, build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.models.feature_tap import FeatureTap
-from kcd_pipeline.models.weights import parameter_count, weights_hash
+from kcd_pipeline.models import FeatureTap, parameter_count, weights_hash
 from kcd_pipeline.recipe_store.origin import encoding_settings, expected_origin, software
-from kcd_pipeline.teacher import load_teacher, teacher_of
+from kcd_pipeline.teacher import build_teacher, load_teacher
 from kcd_pipeline.training.device import prepare_for_inference
-from kcd_pipeline.training.trainer import evaluate
+from kcd_pipeline.training.evaluation import evaluate
 from kcd_stores import Encoding, Layout, WithFeatures, choose_layout, make_encoding, row_bytes, widened_range
 
 RANGE_ROWS = 8192  # from which int8's range is taken
@@ -41,7 +40,7 @@ class Extractor:
         if weights is None:
             self.model = load_teacher(config, self.dataset)
         else:
-            self.model = teacher_of(config, self.dataset, weights)
+            self.model = build_teacher(config, self.dataset, weights)
         self._given_hash = None if weights is None else weights_hash(weights)
         self.model, self._device = prepare_for_inference(self.model, config.run)
         self._tap: FeatureTap | None = None
@@ -74,20 +73,24 @@ class Extractor:
         of: dict[str, float] = {}
         if wanted.features_encoding == "int8":
             of["low"], of["high"] = widened_range(self._seen[:, classes:])
-        return WithFeatures(logits=encoding, of=make_encoding(wanted.features_encoding, **of), extra=self._tap.width)
+        return WithFeatures(
+            logit_encoding=encoding,
+            feature_encoding=make_encoding(wanted.features_encoding, **of),
+            feature_columns=self._tap.width,
+        )
 
     @cached_property
     def _seen(self) -> NDArray[np.float32]:
         """What ranges of int8 are taken from."""
-        return self.trial(RANGE_ROWS, self.config.store.views)
+        return self.trial_rows(RANGE_ROWS, self.config.store.views)
 
-    def trial(self, rows: int, views: int) -> NDArray[np.float32]:
+    def trial_rows(self, rows: int, views: int) -> NDArray[np.float32]:
         """What `logits` gives for about so many samples, spread over the data set and over its first `views`."""
         samples, spans = len(self.dataset.train), max(views, TRIAL_SPANS)
         size = -(-min(rows, samples) // spans)
         starts = (span * max(samples - size, 0) // (spans - 1) for span in range(spans))
         return np.concatenate(
-            [self.logits(n % views, range(start, min(start + size, samples))) for n, start in enumerate(starts)]
+            [self.rows(n % views, range(start, min(start + size, samples))) for n, start in enumerate(starts)]
         )
 
     def layout(self) -> Layout:
@@ -119,44 +122,59 @@ class Extractor:
         return evaluate(self.model, self._test, self.dataset.test.labels.to(self._device))
 
     @torch.inference_mode()
-    def logits(
-        self, view: int, rows: range | NDArray[np.int64], on_batch: Callable[[int], None] = lambda size: None
+    def rows(
+        self,
+        view: int,
+        samples: range | NDArray[np.int64],
+        on_batch: Callable[[int], None] = lambda size: None,
     ) -> NDArray[np.float32]:
-        """The teacher's logits `[n, C]` float32 for samples `rows` as their `view`; with features behind, `[n, C + D]`.
+        """Return the rows of `samples` as their `view`, float32: logits `[n, C]`; with features `[n, C + D]`.
 
-        Batches start at the first of `rows` and have the recipe's size, so the same block is always made by the
-        same arithmetic, whatever was made before it.
+        Batches start at the first of `samples` and have the recipe's size. So the same block is always computed by the
+        same arithmetic, whatever was computed before it.
+
+        Parameters
+        ----------
+        on_batch
+            Called with the size of each batch after it was computed.
 
         Raises
         ------
         FailedError
-            If a logit is not finite, naming the sample.
+            If a logit or a feature is not finite, naming the sample.
+        UserError
+            If the augmentation does not fit the data.
         """
         batch_size = self.config.store.batch_size
-        samples = np.asarray(rows, dtype=np.int64)
-        cut = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
+        index = np.asarray(samples, dtype=np.int64)
+        cut = [index[start : start + batch_size] for start in range(0, len(index), batch_size)]
         parts = []
-        for index, images in self._batches(cut, view):
-            given = self.model(images).float()
+        for batch, images in self._batches(cut, view):
+            outputs = self.model(images).float()
             if self._tap is not None:
-                given = torch.cat([given, self._tap.take()], dim=1)
-            parts.append(given.cpu().numpy())
-            on_batch(len(index))
-        logits = np.concatenate(parts)
-        if not np.isfinite(logits).all():
-            row, column = np.argwhere(~np.isfinite(logits))[0]
-            sample, feature = int(samples[row]), int(column) - len(self.dataset.classes)
-            what = f"feature {feature}" if feature >= 0 else f"logit for class '{self.dataset.label_name(column)}'"
-            raise FailedError(
-                f"the teacher's {what} of sample {sample} "
-                f"('{self.dataset.label_name(int(self.dataset.train.labels[sample]))}'), view {view}, is "
-                f"{logits[row, column]}. The block was not written; blocks before it are safe. Check "
-                f"{self.config.teacher.weights}: its training may have diverged."
-            )
-        return logits
+                outputs = torch.cat([outputs, self._tap.take()], dim=1)
+            parts.append(outputs.cpu().numpy())
+            on_batch(len(batch))
+        rows = np.concatenate(parts)
+        self._require_finite(rows, view, index)
+        return rows
 
     def _batches(self, cut: list[NDArray[np.int64]], view: int) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
         try:
             yield from self._views.batches(cut, view)
         except ValueError as error:
             raise UserError(f"the augmentation does not fit the data: {error}") from error
+
+    def _require_finite(self, rows: NDArray[np.float32], view: int, samples: NDArray[np.int64]) -> None:
+        """Raise FailedError, naming the first number of `rows` that is not finite."""
+        if np.isfinite(rows).all():
+            return
+        row, column = np.argwhere(~np.isfinite(rows))[0]
+        sample, feature = int(samples[row]), int(column) - len(self.dataset.classes)
+        number = f"feature {feature}" if feature >= 0 else f"logit for class '{self.dataset.label_name(column)}'"
+        raise FailedError(
+            f"the teacher's {number} of sample {sample} "
+            f"('{self.dataset.label_name(int(self.dataset.train.labels[sample]))}'), view {view}, is "
+            f"{rows[row, column]}. The block was not written; blocks before it are safe. Inspect "
+            f"{self.config.teacher.weights}: its training may have diverged."
+        )

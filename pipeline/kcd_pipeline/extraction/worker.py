@@ -1,8 +1,8 @@
-"""What runs in a worker process of a dask cluster: a job is loaded once, checked, and makes blocks.
+"""Code that runs in a worker process of a dask cluster: it loads a job once, compares it, and makes blocks.
 
-A job comes to every worker once, as a plugin, also to those that join later or replace one that died; a task is then
-three numbers. Before a worker makes its first block it compares what it has (data set, teacher, libraries, device) with
-what the command has, so that every block is one that the command itself would have made.
+A plugin brings the job to every worker once, also to those that join later or replace one that died, so that a task is
+only four short values. Before a worker makes its first block it compares what it has (data set, teacher, libraries,
+device) with what the command has. So every block is one that the command itself would have made.
 """
 
 import asyncio
@@ -21,37 +21,47 @@ from safetensors.torch import load
 
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.extraction.blocks import unwritten_is_failure
+from kcd_pipeline.extraction.blocks import refusals_as_failures
 from kcd_pipeline.extraction.extractor import Extractor
-from kcd_stores import KnowledgeStore, StoreUsageError, differences
+from kcd_stores import KnowledgeWriter, StoreUsageError, differences
 from kcd_stores.knowledge.description import listed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a worker must know to make blocks.
+    """All that a worker must know to make blocks.
 
     Attributes
     ----------
     key
-        Tells jobs on one cluster apart.
+        Distinguishes the jobs on one cluster.
     config
-        The recipe, its paths absolute and `run.threads` as it is for a worker.
-    facts
-        What the command would make blocks from, and with (`facts`).
+        The recipe, with absolute paths and the `run.threads` of a worker.
+    block_facts
+        The facts that the command would make blocks from (`block_facts`), which a worker's must equal.
     weights
-        The teacher's state dict as safetensors, where a worker does not see its file; None if all do.
+        The teacher's state dict as safetensors, if some worker does not see its file; None if all do.
     """
 
     key: str
     config: Config
-    facts: dict[str, Any]
+    block_facts: dict[str, Any]
     weights: bytes | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """A block whose data is durable, what it cost, and who made it."""
+class FinishedBlock:
+    """A block whose data is durable.
+
+    Attributes
+    ----------
+    view, block
+        Which block of the store it is.
+    seconds
+        Time spent on making and writing it.
+    worker
+        Name and address of the worker that made it.
+    """
 
     view: int
     block: int
@@ -59,33 +69,47 @@ class Made:
     worker: str
 
 
-def facts(extractor: Extractor) -> dict[str, Any]:
-    """All that the bytes of a block depend on."""
+def block_facts(extractor: Extractor) -> dict[str, Any]:
+    """Return all facts that the bytes of a block depend on."""
     return extractor.origin() | {"compression": {"numcodecs": version("numcodecs")}}
 
 
-class LeftError(Exception):
-    """A block that nobody waits for any more was given up."""
+class JobEndedError(Exception):
+    """A block was abandoned because nobody waits for it any more."""
 
 
-class Post:
-    """A worker's place at one job: the teacher over the data, and the store, each loaded when first asked for."""
+class WorkerJob:
+    """A job in one worker: its teacher over the data, and writers of its store, each loaded when it is first needed.
+
+    Attributes
+    ----------
+    computing
+        Held while a block is computed: one at a time. A worker with two threads writes one block meanwhile.
+    ended
+        True once the command has ended or was stopped, so that nobody waits for blocks under way.
+    """
 
     def __init__(self, job: Job, worker: str) -> None:
         self.job, self.worker = job, worker
-        self.computing = Lock()  # one block at a time; a worker of two threads writes one while it computes the next
-        self.left = False  # the command has ended, or been stopped: what is under way is for nobody
-        self._stores: dict[str, KnowledgeStore] = {}
+        self.computing = Lock()
+        self.ended = False
+        self._writers: dict[str, KnowledgeWriter] = {}
 
     @cached_property
     def extractor(self) -> Extractor:
-        """UserError if it is not what the command has, naming the worker and both sides of each difference."""
+        """The teacher over the data, as this worker has them.
+
+        Raises
+        ------
+        UserError
+            If they differ from what the command has, naming the worker and both sides of each difference.
+        """
         try:
             weights = None if self.job.weights is None else load(self.job.weights)
             extractor = Extractor(self.job.config, weights=weights)
         except UserError as error:
             raise UserError(f"worker {self.worker} cannot make this store's blocks: {error}") from error
-        found = differences(facts(extractor), self.job.facts)
+        found = differences(block_facts(extractor), self.job.block_facts)
         if found:
             raise UserError(
                 f"worker {self.worker} would make other knowledge than this command, so it gets no blocks "
@@ -94,87 +118,87 @@ class Post:
             )
         return extractor
 
-    def still_wanted(self, rows: int = 0) -> None:
-        """Stop, with LeftError, at the next batch once the job is taken away."""
-        if self.left:
-            raise LeftError(f"worker {self.worker} was told to leave")
+    def require_not_ended(self, rows: int = 0) -> None:
+        """Raise JobEndedError if the job has ended. Called after each batch (of so many `rows`)."""
+        if self.ended:
+            raise JobEndedError(f"worker {self.worker} was told that the job has ended")
 
-    def store(self, identity: str) -> KnowledgeStore:
-        """The store that is being written, joined."""
-        if identity not in self._stores:
+    def writer(self, identity: str) -> KnowledgeWriter:
+        """Return the writer that has joined the store `identity`; raise UserError if this worker does not see it."""
+        if identity not in self._writers:
             try:
-                self._stores[identity] = KnowledgeStore.join(self.job.config.store.path, identity=identity)
+                self._writers[identity] = KnowledgeWriter.join(self.job.config.store.path, identity=identity)
             except StoreUsageError as error:
-                raise UserError(f"worker {self.worker}: {error}") from error
-        return self._stores[identity]
+                raise StoreUsageError(f"worker {self.worker}: {error.problem}", remedy=error.remedy) from error
+        return self._writers[identity]
 
 
-_posts: dict[tuple[str, str], Post] = {}  # by the worker's address (a process may be several) and the job's key
+_jobs: dict[tuple[str, str], WorkerJob] = {}  # by the worker's address, as a process may be several, and the job's key
 
 
 class JobPlugin(WorkerPlugin):  # type: ignore[misc]  # partial hints, which are skipped (pyproject.toml)
-    """Brings a job to every worker of a cluster, and takes it away."""
+    """Brings a job to every worker of a cluster, and takes it away again."""
 
     def __init__(self, job: Job) -> None:
         self.job, self.name = job, f"kcd-{job.key}"
 
     def setup(self, worker: Any) -> None:
         name = worker.address if worker.name == worker.address else f"{worker.name} at {worker.address}"
-        _posts[worker.address, self.job.key] = Post(self.job, name)
+        _jobs[worker.address, self.job.key] = WorkerJob(self.job, name)
 
     def teardown(self, worker: Any) -> None:
-        _posts.pop((worker.address, self.job.key)).left = True
+        _jobs.pop((worker.address, self.job.key)).ended = True
 
 
 def dask_setup(worker: Any) -> None:
-    """Of processes that a command started for itself: Ctrl-C reaches them too, but the command ends them."""
+    """Ignore Ctrl-C, in processes that a command started: it reaches them too, but the command ends them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def sees(path: str) -> bool:
-    """Whether the file `path` is there for this worker."""
+def file_is_visible(path: str) -> bool:
+    """Return True if this worker sees the file `path`."""
     return Path(path).is_file()
 
 
-async def report(key: str, dask_worker: Any) -> None:
-    """Load a job, beside the event loop; raises if this worker is not fit for it."""
-    post = _post(dask_worker.address, key)
+async def load_job(key: str, dask_worker: Any) -> None:
+    """Load the job `key`, in a thread beside the event loop; raise if this worker cannot make its blocks."""
+    job = _job(dask_worker.address, key)
 
-    def load_it() -> None:
-        with post.computing:
-            _ = post.extractor
+    def load_extractor() -> None:
+        with job.computing:
+            _ = job.extractor
 
-    await asyncio.to_thread(load_it)
+    await asyncio.to_thread(load_extractor)
 
 
-def make_block(key: str, identity: str, view: int, block: int) -> Made:
-    """Make one block, durable when this returns; made twice, it is the same bytes.
+def make_block(key: str, identity: str, view: int, block: int) -> FinishedBlock:
+    """Make one block of the store `identity`, durable on return. Made twice, it has the same bytes.
 
     Raises
     ------
     UserError
-        If this worker has not what the command has, or does not see the store.
+        If this worker does not have what the command has, or does not see the store.
     FailedError
-        If a logit is not finite or does not fit the encoding.
+        If a number in a row is not finite or does not fit the encoding.
     """
-    post = _post(get_worker().address, key)
-    with post.computing:
-        post.still_wanted()
-        store, extractor = post.store(identity), post.extractor
+    job = _job(get_worker().address, key)
+    with job.computing:
+        job.require_not_ended()
+        writer, extractor = job.writer(identity), job.extractor
         started = time.perf_counter()
-        logits = extractor.logits(view, store.layout.rows(block), post.still_wanted)
+        rows = extractor.rows(view, writer.store.layout.rows(block), job.require_not_ended)
         seconds = time.perf_counter() - started
     started = time.perf_counter()
-    with unwritten_is_failure(store, view, block):
-        store.write_data(view, block, logits)
+    with refusals_as_failures(writer, view, block):
+        writer.write_data(view, block, rows)
     seconds += time.perf_counter() - started
-    return Made(view=view, block=block, seconds=seconds, worker=post.worker)
+    return FinishedBlock(view=view, block=block, seconds=seconds, worker=job.worker)
 
 
-def _post(address: str, key: str) -> Post:
+def _job(address: str, key: str) -> WorkerJob:
     try:
-        return _posts[address, key]
+        return _jobs[address, key]
     except KeyError:
         raise FailedError(
-            f"worker {address} was not given this job: its log says why. Take it out of the cluster, or mend it."
+            f"worker {address} was not given this job: its log says why. Take it out of the cluster, or repair it."
         ) from None

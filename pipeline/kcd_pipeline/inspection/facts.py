@@ -1,29 +1,22 @@
-"""What lies at a path: a knowledge store or a run, finished or not, for people and for machines."""
+"""The facts of a store or a run as plain data: sizes in bytes, times in seconds, accuracies and fractions 0..1."""
 
-import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import zarr
 
 from kcd_pipeline.config.variants import variant_words
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.inspection.printing import print_run, print_store
-from kcd_pipeline.report.collect.costs import cost, stages_told
-from kcd_pipeline.report.collect.runs import read_epochs, read_settings
-from kcd_pipeline.runs.folder import RunFolder
-from kcd_stores import KnowledgeStore, Location, PlanStore, ValueStore, is_condensed
-
-READINGS = 3  # of which the fastest counts
-READ_BYTES = 64 * 1024 * 1024
+from kcd_pipeline.inspection.reading_speed import measure_reading
+from kcd_pipeline.report.collect import read_stage_facts, training_cost
+from kcd_pipeline.runs import RunFolder, read_epochs, read_settings
+from kcd_stores import FolderStorage, KnowledgeStore, ValueStore, is_condensed, open_storage
 
 
-def inspect(where: str | Path, *, as_json: bool) -> None:
-    """Say on standard output what lies at `where`: a path, or the URL of a remote store.
+def read_facts(where: str | Path) -> dict[str, Any]:
+    """Return the facts of the store or run at `where`, a path or the URL of a remote store; `kind` says which it is.
 
     Raises
     ------
@@ -32,31 +25,29 @@ def inspect(where: str | Path, *, as_json: bool) -> None:
     StoreError
         If it is a store that cannot be read.
     """
-    location = Location.of(where)
-    if location.is_local and RunFolder(location.path).exists:
-        facts, show = describe_run(RunFolder(location.path)), print_run
-    elif not location.is_local or _kind(location.path) == "knowledge":
-        facts, show = describe_store(KnowledgeStore.open(location)), print_store
-    else:
-        raise UserError(_neither(location.path))
-    if as_json:
-        click.echo(json.dumps(facts, indent=2, allow_nan=False))
-    else:
-        show(facts)
+    storage = open_storage(where)
+    if not isinstance(storage, FolderStorage):
+        return store_facts(KnowledgeStore.open(storage))
+    if RunFolder(storage.path).exists:
+        return run_facts(RunFolder(storage.path))
+    if _zarr_kind(storage.path) == "knowledge":
+        return store_facts(KnowledgeStore.open(storage))
+    raise UserError(_why_neither(storage.path))
 
 
-def _kind(path: Path) -> str | None:
-    """What the zarr group at `path` says that it is; None where there is none."""
+def _zarr_kind(path: Path) -> str | None:
+    """Return the attribute `kind` of the zarr group at `path`; None if there is no such group or attribute."""
     if not (path / "zarr.json").is_file():
         return None
     try:
         kind = zarr.open_group(path, mode="r").attrs.get("kind")
-    except (FileNotFoundError, ValueError):  # an array, or a zarr.json that is not zarr's
+    except (FileNotFoundError, ValueError):  # an array, or a zarr.json that zarr did not write
         return None
     return None if kind is None else str(kind)
 
 
-def _neither(path: Path) -> str:
+def _why_neither(path: Path) -> str:
+    """Return the message for a path that is neither a store nor a run."""
     if not path.exists():
         return f"there is nothing at {path} (in {Path.cwd()}). Give the folder of a knowledge store or of a run."
     if RunFolder(path.parent).exists:
@@ -67,12 +58,12 @@ def _neither(path: Path) -> str:
     )
 
 
-def describe_store(store: KnowledgeStore) -> dict[str, Any]:
-    """A store, finished or not, as plain data; sizes in bytes, times in seconds."""
+def store_facts(store: KnowledgeStore) -> dict[str, Any]:
+    """Return the facts of a store, finished or not."""
     layout, complete = store.layout, store.complete()
     block_rows = np.array([len(layout.rows(block)) for block in range(layout.blocks)])
     rows = int((complete * block_rows).sum())
-    size = store.bytes_on_disk()
+    size = store.inventory.bytes_on_disk()
     return {
         "kind": "knowledge store",
         "path": str(store.location),
@@ -95,70 +86,45 @@ def describe_store(store: KnowledgeStore) -> dict[str, Any]:
         },
         "bytes": size,
         "bytes_per_row": size / rows if rows else None,
-        "files": store.files(),
+        "files": store.inventory.files(),
         "seconds": store.seconds(),
         "fidelity": store.fidelity,
-        "reading": _reading_speed(store),
+        "reading": measure_reading(store),
         "made_from": store.made_from,
     }
 
 
-def _reading_speed(store: KnowledgeStore) -> dict[str, Any] | None:
-    """How fast rows are read and decoded here and now, from complete blocks that follow each other, if there are any.
+def run_facts(folder: RunFolder) -> dict[str, Any]:
+    """Return the facts of a student's run or of a teacher's training, finished or not.
 
-    Up to READ_BYTES of decoded rows; of a remote store one block.
+    Raises
+    ------
+    UserError
+        If its config or its metrics are damaged.
     """
-    layout, complete = store.layout, store.complete()
-    if not complete.any():
-        return None
-    view, block = (int(part) for part in np.argwhere(complete)[0])
-    stop = block + 1
-    while store.location.is_local and stop < layout.blocks and complete[view, stop]:
-        if (layout.rows(stop).stop - layout.rows(block).start) * store.row_bytes > READ_BYTES:
-            break
-        stop += 1
-    first, last = layout.rows(block).start, layout.rows(stop - 1).stop
-    rows = store.read_rows(view, first, last)
-    times = [_seconds(lambda: store.read_rows(view, first, last)) for _ in range(READINGS)]
-    copies = [_seconds(rows.copy) for _ in range(READINGS)]
-    return {
-        "rows": len(rows),
-        "rows_per_second": len(rows) / min(times),
-        "bytes_per_second": rows.nbytes / min(times),
-        "over_copy": min(copies) / min(times),
-    }
-
-
-def _seconds(action: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
-
-
-def describe_run(folder: RunFolder) -> dict[str, Any]:
-    """A run, finished or not, of a student or of a teacher, as plain data; accuracies 0..1, times in seconds."""
     config, metrics = read_settings(folder), read_epochs(folder)
     of_student = "student" in config
-    part = config["distill" if of_student else "teacher"]
+    section = config["distill" if of_student else "teacher"]
     accuracies = [line["test_accuracy"] for line in metrics]
+    cost = training_cost(metrics)
     files = sorted(file for file in folder.path.rglob("*") if file.is_file())
     facts = {
         "kind": "run" if of_student else "training of a teacher",
         "path": str(folder.path),
         "finished": folder.finished,
         "epochs_done": len(metrics),
-        "epochs": part["epochs"],
-        "method": part.get("method"),
-        "model": config["student"]["model"] if of_student else part["model"],
+        "epochs": section["epochs"],
+        "method": section.get("method"),
+        "model": config["student"]["model"] if of_student else section["model"],
         "seed": config["seed"],
         "dataset": config["data"]["name"],
         "test_accuracy": accuracies[-1] if accuracies else None,
         "best_test_accuracy": max(accuracies, default=None),
         "rows_trained": sum(line["rows"] for line in metrics),
-        "samples_trained": sum(line["samples"] for line in metrics),
-        "steps": cost(metrics).steps,
-        "bytes_read": cost(metrics).bytes_read,
-        "seconds": cost(metrics).seconds,
+        "samples_trained": cost.samples,
+        "steps": cost.steps,
+        "bytes_read": cost.bytes_read,
+        "seconds": cost.seconds,
         "files": len(files),
         "bytes": sum(file.stat().st_size for file in files),
         "holds": sorted(entry.name for entry in folder.path.iterdir()),
@@ -168,19 +134,20 @@ def describe_run(folder: RunFolder) -> dict[str, Any]:
 
 
 def _student_facts(folder: RunFolder, config: Mapping[str, Any], metrics: list[dict[str, Any]]) -> dict[str, Any]:
-    remembered = folder.read_summary().get("store") if folder.finished else None
+    """Return the facts that only a student's run has: its store, plans and values."""
+    recorded_store = folder.read_summary().get("store") if folder.finished else None
     return {
         "store": config["store"]["path"],
-        "store_identity": remembered["identity"] if remembered else None,
+        "store_identity": recorded_store["identity"] if recorded_store else None,
         "variant": variant_words(config),
         "plans_from": config.get("condense", {}).get("plans_from"),
-        "plans": stages_told(PlanStore(folder.plans).read_all(), metrics),
+        "plans": read_stage_facts(folder, metrics),
         "values": _value_facts(folder, len(metrics)),
     }
 
 
 def _value_facts(folder: RunFolder, epochs: int) -> dict[str, Any] | None:
-    """Of the values after the newest epoch, in nats; None before the first epoch is done."""
+    """Return a summary of the values after the newest epoch, in nats; None before the first epoch is done."""
     if epochs == 0 or not folder.values.is_dir():
         return None
     value, frequency = ValueStore.open(folder.values).read(epochs - 1)

@@ -1,24 +1,32 @@
-"""What `inspect` found, for people: facts one a line, then what comes in stages or blocks as a table."""
+"""Printing facts for people: one fact on a line, then a table of what comes in stages or blocks."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from kcd_pipeline.progress import human_bytes
-from kcd_pipeline.report.render.table import new_table, print_line, print_table
-from kcd_pipeline.report.wording import NOTHING, count, duration, percent
+from kcd_pipeline.report.wording import MISSING, counted, duration, percent
+from kcd_pipeline.terminal import new_table, print_line, print_table
+from kcd_stores import human_bytes
 from kcd_stores.knowledge.description import flatten
+
+CLASSES_SHOWN = 12
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """Print the facts of a store or a run, as `read_facts` returns them."""
+    if facts["kind"] == "knowledge store":
+        print_store(facts)
+    else:
+        print_run(facts)
 
 
 def print_store(facts: Mapping[str, Any]) -> None:
-    """A store as `describe_store` gives it."""
+    """Print the facts of a store, as `store_facts` returns them."""
     blocks = facts["blocks"]
     views, samples, classes = facts["shape"]
     print_line(f"Knowledge store {facts['path']}", style="bold")
-    _print_facts(
+    _print_lines(
         {
-            "state": "complete"
-            if facts["complete"]
-            else f"not finished: {_share(blocks['complete'], blocks['total'])}",
+            "state": "complete" if facts["complete"] else f"not finished: {_share(blocks)}",
             "shape": f"{views:,} views x {samples:,} samples x {classes:,} classes",
             **({} if facts["condensed_from"] is None else {"condensed from": f"{facts['condensed_from']:,} samples"}),
             "encoding": facts["encoding"],
@@ -33,54 +41,73 @@ def print_store(facts: Mapping[str, Any]) -> None:
     )
     if not facts["complete"]:
         print_line("Blocks complete by view", style="bold")
-        _print_facts(dict(_by_view(blocks["complete_by_view"], blocks["total_by_view"])))
+        _print_lines(_complete_by_view(blocks["complete_by_view"], blocks["total_by_view"]))
         command = "extract-teacher" if facts["condensed_from"] is None else "condense"
-        print_line(f"The same `kcd-pipeline {command}` again makes what is missing.")
+        print_line(f"Repeat the same `kcd-pipeline {command}` command to make the missing blocks.")
     print_line("Made from", style="bold")
-    _print_facts({key.replace("_", " "): _plain(key, value) for key, value in flatten(facts["made_from"]).items()})
+    _print_lines({key.replace("_", " "): _plain(key, value) for key, value in flatten(facts["made_from"]).items()})
+
+
+def _share(blocks: Mapping[str, Any]) -> str:
+    complete, total = blocks["complete"], blocks["total"]
+    return f"{complete:,} of {total:,} blocks ({percent(complete / total)})"
 
 
 def _on_disk(facts: Mapping[str, Any]) -> str:
-    row = "" if facts["bytes_per_row"] is None else f", {facts['bytes_per_row']:.1f} bytes a row"
-    return f"{human_bytes(facts['bytes'])} in {count(facts['files'], 'file')}{row}"
+    row = "" if facts["bytes_per_row"] is None else f", {facts['bytes_per_row']:.1f} bytes per row"
+    return f"{human_bytes(facts['bytes'])} in {counted(facts['files'], 'file')}{row}"
 
 
-def _fidelity(found: Mapping[str, Any] | None) -> str:
-    if found is None:
+def _fidelity(fidelity: Mapping[str, Any] | None) -> str:
+    if fidelity is None:
         return "not measured when the store was made"
-    divergence = "KL without bound" if found["mean_kl"] is None else f"mean KL {found['mean_kl']:.1e} nats"
+    mean = fidelity["mean_kl"]
+    divergence = "KL without bound" if mean is None else f"mean KL {mean:.1e} nats"
     return (
-        f"{divergence} at T = {found['temperature']:g}, top-1 agreement {percent(found['top1'])}, against float32 "
-        f"over {found['rows']:,} rows, when it was made"
+        f"{divergence} at T = {fidelity['temperature']:g}, top-1 agreement {percent(fidelity['top1'])} with float32 "
+        f"over {fidelity['rows']:,} rows, measured when the store was made"
     )
 
 
-def _reading(found: Mapping[str, Any] | None) -> str:
-    if found is None:
+def _reading(speed: Mapping[str, Any] | None) -> str:
+    if speed is None:
         return "nothing to read yet"
     return (
-        f"{found['rows_per_second']:,.0f} rows/s, {human_bytes(found['bytes_per_second'])}/s decoded, "
-        f"{found['over_copy']:.2f} of a copy in memory ({found['rows']:,} rows, here and now)"
+        f"{speed['rows_per_second']:,.0f} rows/s, {human_bytes(speed['bytes_per_second'])}/s decoded, "
+        f"{speed['over_copy']:.2f} times the speed of a copy in memory (measured now, on {speed['rows']:,} rows)"
     )
 
 
-def _by_view(complete: list[int], total: int) -> list[tuple[str, str]]:
-    """Neighbouring views that have come equally far in one line: `views 3 to 7`."""
-    lines, first = [], 0
+def _complete_by_view(complete: list[int], total: int) -> dict[str, str]:
+    """Return a line for each view, or one for neighbouring views with the same number of blocks: `views 3 to 7`."""
+    lines, first = {}, 0
     for view in range(1, len(complete) + 1):
         if view == len(complete) or complete[view] != complete[first]:
             name = f"view {first}" if first == view - 1 else f"views {first} to {view - 1}"
-            lines.append((name, f"{complete[first]} of {total}"))
+            lines[name] = f"{complete[first]} of {total}"
             first = view
     return lines
 
 
 def print_run(facts: Mapping[str, Any]) -> None:
-    """A run as `describe_run` gives it."""
+    """Print the facts of a run, as `run_facts` returns them."""
     of_student = facts["kind"] == "run"
     print_line(f"{'Run' if of_student else 'Training of a teacher'} {facts['path']}", style="bold")
+    _print_lines({key: text for key, text in _run_lines(facts, of_student).items() if text is not None})
+    if facts.get("plans"):
+        print_line("Plans, by stage", style="bold")
+        _print_plans(facts["plans"])
+        print_line("What each stage cost", style="bold")
+        _print_costs(facts["plans"])
+    if not facts["finished"] and of_student:
+        config = f"{facts['path']}/config.yaml"
+        print_line(f"To continue: `kcd-pipeline distill {config} --resume --set run.dir={facts['path']}`")
+
+
+def _run_lines(facts: Mapping[str, Any], of_student: bool) -> dict[str, str | None]:
+    """Return the text of each fact on a line of its own; None for facts that the run does not have."""
     done = f"{facts['epochs_done']:,} of {facts['epochs']:,} epochs"
-    lines = {
+    return {
         "state": f"finished, {done}" if facts["finished"] else f"not finished: {done} are done",
         "student" if of_student else "teacher": facts["model"],
         "method": ", ".join([facts["method"], *facts["variant"]]) if of_student else None,
@@ -95,18 +122,9 @@ def print_run(facts: Mapping[str, Any]) -> None:
         "store": facts.get("store"),
         "store identity": facts.get("store_identity"),
         "values": _values(facts.get("values")),
-        "on disk": f"{human_bytes(facts['bytes'])} in {count(facts['files'], 'file')}",
+        "on disk": f"{human_bytes(facts['bytes'])} in {counted(facts['files'], 'file')}",
         "holds": ", ".join(facts["holds"]),
     }
-    _print_facts({key: text for key, text in lines.items() if text is not None})
-    if facts.get("plans"):
-        print_line("Plans, by stage", style="bold")
-        _print_plans(facts["plans"])
-        print_line("What each stage cost", style="bold")
-        _print_costs(facts["plans"])
-    if not facts["finished"] and of_student:
-        config = f"{facts['path']}/config.yaml"
-        print_line(f"`kcd-pipeline distill {config} --resume --set run.dir={facts['path']}` goes on with it.")
 
 
 def _accuracy(facts: Mapping[str, Any]) -> str | None:
@@ -125,24 +143,25 @@ def _values(values: Mapping[str, Any] | None) -> str | None:
     )
 
 
-def _print_plans(plans: list[dict[str, Any]]) -> None:
+def _print_plans(stages: list[dict[str, Any]]) -> None:
     table = new_table()
-    for heading in ("stage", "from epoch", "kept", "as stored", "perturbed", "came back", "newly dropped"):
+    for heading in (
+        "stage", "from epoch", "kept", "as stored", "perturbed", "came back", "newly dropped", "overlap",
+        "score at the cut", "largest ε",
+    ):  # fmt: skip
         table.add_column(heading, justify="right")
-    for heading in ("overlap", "score at the cut", "largest ε"):
-        table.add_column(heading, justify="right")
-    for plan in plans:
+    for stage in stages:
         table.add_row(
-            str(plan["stage"]),
-            str(plan["first_epoch"]),
-            f"{plan['kept']:,} ({percent(plan['kept_fraction'])})",
-            f"{plan['taught_as_stored']:,}",
-            f"{plan['perturbed']:,}",
-            _number(plan["came_back"], ",d"),
-            _number(plan["newly_dropped"], ",d"),
-            NOTHING if plan["overlap"] is None else percent(plan["overlap"]),
-            _number(plan["score_cut"], ".4f"),
-            _number(plan["epsilon_max"] if plan["perturbed"] else None, ".2f"),
+            str(stage["stage"]),
+            str(stage["first_epoch"]),
+            f"{stage['kept']:,} ({percent(stage['kept_fraction'])})",
+            f"{stage['taught_as_stored']:,}",
+            f"{stage['perturbed']:,}",
+            _number(stage["came_back"], ",d"),
+            _number(stage["newly_dropped"], ",d"),
+            MISSING if stage["overlap"] is None else percent(stage["overlap"]),
+            _number(stage["score_cut"], ".4f"),
+            _number(stage["epsilon_max"] if stage["perturbed"] else None, ".2f"),
         )
     print_table(table)
 
@@ -164,27 +183,25 @@ def _print_costs(stages: list[dict[str, Any]]) -> None:
 
 
 def _size(size: int | None) -> str:
-    return NOTHING if size is None else human_bytes(size)
+    return MISSING if size is None else human_bytes(size)
 
 
 def _number(value: float | None, form: str) -> str:
-    return NOTHING if value is None else format(value, form)
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part:,} of {whole:,} blocks ({percent(part / whole)})"
+    return MISSING if value is None else format(value, form)
 
 
 def _plain(key: str, value: Any) -> str:
+    """Return the text of a fact that a store was made from; a list of classes is counted and cut."""
     if key.endswith("accuracy") and isinstance(value, float):
         return percent(value)
     if key.endswith("classes") and isinstance(value, list):
-        return f"{len(value):,}: {', '.join(map(str, value[:12]))}{', …' if len(value) > 12 else ''}"
+        shown = ", ".join(map(str, value[:CLASSES_SHOWN]))
+        return f"{len(value):,}: {shown}{', …' if len(value) > CLASSES_SHOWN else ''}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def _print_facts(facts: Mapping[str, str]) -> None:
-    """`key  value` lines, values one below the other."""
-    width = max(map(len, facts), default=0)
-    for key, text in facts.items():
+def _print_lines(lines: Mapping[str, str]) -> None:
+    """Print `key  text` lines, the texts aligned."""
+    width = max(map(len, lines), default=0)
+    for key, text in lines.items():
         print_line(f"  {key:<{width}}  {text}")

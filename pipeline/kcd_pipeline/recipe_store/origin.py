@@ -13,7 +13,7 @@ from kcd_pipeline import __version__
 from kcd_pipeline.augmentation import Augmentation
 from kcd_pipeline.config import Config, StoreConfig
 from kcd_pipeline.data import Dataset
-from kcd_pipeline.teacher import described, teacher_hash
+from kcd_pipeline.teacher import describe_teacher, teacher_hash
 
 
 def expected_origin(config: Config, dataset: Dataset, augmentation: Augmentation) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def expected_origin(config: Config, dataset: Dataset, augmentation: Augmentation
 
     The teacher's weights are compared where they are at hand; a student needs none.
     """
-    teacher = described(config.teacher)
+    teacher = describe_teacher(config.teacher)
     if config.teacher.weights.is_file():
         teacher["weights_sha256"] = teacher_hash(config.teacher.weights)
     return {

@@ -1,4 +1,7 @@
-"""What runs came to, side by side: a table on the terminal, JSON for machines, one HTML page for people."""
+"""Reports that compare finished runs: a table on the terminal, JSON for machines, one HTML page for people.
+
+Data flows one way: `collect` reads run folders into records, `compute` compares the records, `render` shows the result.
+"""
 
 import json
 from pathlib import Path
@@ -7,30 +10,27 @@ import click
 
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.progress import say
-from kcd_pipeline.report.collect.runs import collect
-from kcd_pipeline.report.compute.comparison import compare
+from kcd_pipeline.report.collect import collect_runs, read_stage_facts
+from kcd_pipeline.report.compute import Comparison, compare
 
 __all__ = ["report"]
 
 
 def report(runs: list[Path], *, html: Path | None, as_json: bool) -> None:
-    """Compare finished runs on standard output, and in a page at `html` where one is asked for.
+    """Compare finished runs on standard output, and in a page at `html` if that is given.
 
     Raises
     ------
     UserError
-        If a path is not a finished run, or the page cannot be put where it is wanted.
+        If a path is not a finished run, or the page cannot be written to its path.
+    StoreError
+        If JSON or a page is asked for, and the values or plans of a run cannot be read.
     """
-    comparison = compare(collect(runs))
+    comparison = compare(collect_runs(runs))
     if html is not None:
-        from kcd_pipeline.report.render.page import (
-            render,  # loads matplotlib, Jinja2 and torch, which only a page needs
-        )
-
-        _make_room(html)
-        render(comparison, html)
+        _write_page(comparison, html)
     if as_json:
-        click.echo(json.dumps(comparison.as_json(), indent=2, allow_nan=False))
+        _print_json(comparison)
     else:
         from kcd_pipeline.report.render.table import print_comparison  # loads rich's tables, which JSON does not need
 
@@ -39,7 +39,17 @@ def report(runs: list[Path], *, html: Path | None, as_json: bool) -> None:
         say(f"Page: {html}")
 
 
-def _make_room(html: Path) -> None:
+def _write_page(comparison: Comparison, html: Path) -> None:
+    # these load torch, matplotlib and Jinja2, which only a page needs
+    from kcd_pipeline.report.collect.details import collect_details
+    from kcd_pipeline.report.render.page import write_page
+
+    _make_parent_folder(html)
+    details = collect_details([group.first for group in comparison.groups])
+    write_page(comparison, details, html)
+
+
+def _make_parent_folder(html: Path) -> None:
     if html.is_dir():
         raise UserError(f"{html} is a folder, but --html takes the file to write, for example {html / 'report.html'}")
     try:
@@ -49,3 +59,10 @@ def _make_room(html: Path) -> None:
             f"the page cannot be written to {html}: {error.filename} is a file where a folder is needed. "
             f"Give --html another path."
         ) from error
+
+
+def _print_json(comparison: Comparison) -> None:
+    from kcd_pipeline.report.render.plain_data import plain_data
+
+    stage_facts = [read_stage_facts(run.folder, run.metrics) for run in comparison.runs]
+    click.echo(json.dumps(plain_data(comparison, stage_facts), indent=2, allow_nan=False))

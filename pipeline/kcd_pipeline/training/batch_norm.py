@@ -1,7 +1,7 @@
 """Batch norm over the batch of all ranks, on any device and backend.
 
-torch's own SyncBatchNorm does the same with kernels that only GPUs have; this one is for the rest, and for tests of
-what it means. Letters: B a rank's part of a batch, D channels.
+torch's own SyncBatchNorm needs a GPU; this one is for other devices, and its tests state the arithmetic. Letters: B a
+rank's part of a batch, D channels.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class SynchronisedBatchNorm(_BatchNorm):
-    """`x[B, D, ...]` normalised by mean and variance over the parts of all ranks; B may be 0 on some of them."""
+    """Batch norm of `x[B, D, ...]` by mean and variance over the parts of all ranks; B may be 0 on some of them."""
 
     def _check_input_dim(self, x: Tensor) -> None:
         if x.ndim < 2:
@@ -26,25 +26,29 @@ class SynchronisedBatchNorm(_BatchNorm):
         self._check_input_dim(x)
         y, mean, variance, count = _Normalise.apply(x, self.weight, self.bias, self.eps)
         if self.track_running_stats:
-            assert self.running_mean is not None
-            assert self.running_var is not None
-            assert self.num_batches_tracked is not None
-            with torch.no_grad():
-                self.num_batches_tracked += 1
-                if self.momentum is None:
-                    part = 1 / self.num_batches_tracked.to(mean.dtype)
-                else:
-                    part = torch.as_tensor(self.momentum, dtype=mean.dtype)
-                # as torch does: normalised by the variance itself, remembered by its unbiased estimate
-                unbiased = variance * (count / (count - 1).clamp(min=1))
-                self.running_mean.lerp_(mean.to(self.running_mean.dtype), part.to(mean.device))
-                self.running_var.lerp_(unbiased.to(self.running_var.dtype), part.to(mean.device))
+            self._update_running(mean, variance, count)
         result: Tensor = y
         return result
 
+    @torch.no_grad()
+    def _update_running(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        """Move the running statistics towards `mean[D]` and `variance[D]` of a batch of `count` values a channel."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        if self.momentum is None:
+            part = 1 / self.num_batches_tracked.to(mean.dtype)
+        else:
+            part = torch.as_tensor(self.momentum, dtype=mean.dtype)
+        # torch normalises by the biased variance but keeps the unbiased estimate, and so does this
+        unbiased = variance * (count / (count - 1).clamp(min=1))
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), part.to(mean.device))
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), part.to(mean.device))
+
 
 class _Normalise(torch.autograd.Function):
-    """The normalisation with its gradient; statistics of each rank are merged as Chan et al. (1983) do."""
+    """Normalisation with its gradient; the statistics of ranks are merged as in Chan et al. (1983)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, ...]:
@@ -55,9 +59,9 @@ class _Normalise(torch.autograd.Function):
         if size:
             variance, mean = torch.var_mean(x.to(precision), dim=over, correction=0)
             own = torch.cat([mean, variance, own.new_full((1,), float(size))])
-        everyones = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
-        distributed.all_gather(everyones, own)
-        gathered, channels = torch.stack(everyones), x.shape[1]
+        of_ranks = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(of_ranks, own)
+        gathered, channels = torch.stack(of_ranks), x.shape[1]
         means, variances, counts = gathered[:, :channels], gathered[:, channels:-1], gathered[:, -1:]
         count = counts.sum()
         mean = (means * counts).sum(0) / count
@@ -70,27 +74,27 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_y: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, inverse, count = ctx.saved_tensors
         shape = [1, -1, *[1] * (x.ndim - 2)]
         centred = x.to(mean.dtype) - mean.view(shape)
-        slopes = slope.to(mean.dtype)
-        own = torch.stack([slopes.sum(ctx.over), (slopes * centred).sum(ctx.over)])
+        grad = grad_y.to(mean.dtype)
+        own = torch.stack([grad.sum(ctx.over), (grad * centred).sum(ctx.over)])
         total = own.clone()
         distributed.all_reduce(total)
-        share, along = total / count
+        of_mean, of_variance = total / count
         scale = inverse if weight is None else inverse * weight
-        of_x = (slopes - share.view(shape) - centred * (along * inverse**2).view(shape)) * scale.view(shape)
-        # a rank's own part of these: what is summed over ranks is summed with the other gradients
-        of_weight = None if weight is None else (own[1] * inverse).to(weight.dtype)
-        of_bias = None if weight is None else own[0].to(weight.dtype)
-        return of_x.to(x.dtype), of_weight, of_bias, None
+        grad_x = (grad - of_mean.view(shape) - centred * (of_variance * inverse**2).view(shape)) * scale.view(shape)
+        # this rank's part of the parameters' gradients: it is summed over ranks together with all other gradients
+        grad_weight = None if weight is None else (own[1] * inverse).to(weight.dtype)
+        grad_bias = None if weight is None else own[0].to(weight.dtype)
+        return grad_x.to(x.dtype), grad_weight, grad_bias, None
 
 
 def synchronise_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
-    """`model` with every batch norm replaced by one over all ranks: the same parameters, buffers and keys."""
+    """Replace every batch norm of `model` by one over all ranks, with the same parameters, buffers and keys."""
     if device.type == "cuda":
-        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # torch's hints lack it
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return converted
     for name, module in list(model.named_children()):
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):

@@ -1,4 +1,4 @@
-"""Checkpoints of whole training states, one folder an epoch: there whole, or not at all."""
+"""Checkpoints of the whole training state, one folder an epoch. Each is complete or does not exist."""
 
 import os
 import shutil
@@ -15,7 +15,10 @@ PREFIX = "epoch-"
 
 
 def save_checkpoint(accelerator: Any, folder: Path, epoch: int, state: dict[str, Any]) -> None:
-    """Save model, optimizer and `state` (JSON) after `epoch`, then remove the checkpoints before it."""
+    """Save model, optimizer and `state` (JSON) after `epoch`, then remove all other checkpoints.
+
+    The files are durable before the checkpoint gets its final name.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f"{PREFIX}{epoch:05d}.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -37,19 +40,24 @@ def _remove_others(folder: Path, final: Path) -> None:
 
 
 def load_checkpoint(ranks: Ranks, accelerator: Any, folder: Path) -> dict[str, Any] | None:
-    """Restore the newest checkpoint into what `accelerator` prepared; its `state`, or None when there is none.
+    """Load the newest checkpoint into the models and optimizers that `accelerator` prepared.
 
-    Rank 0 reads it and tells the others, who need not see the folder.
+    Rank 0 reads it and sends it to the others, which need not see the folder.
+
+    Returns
+    -------
+    state
+        The `state` that was saved with it, and its `epoch`; None if there is no checkpoint.
     """
     if not ranks.several:
         return _read(accelerator, folder)
     restored = [*accelerator._models, *accelerator._optimizers, *filter(None, [accelerator.scaler])]
 
-    def found() -> tuple[dict[str, Any] | None, list[Any]]:
+    def read_on_first() -> tuple[dict[str, Any] | None, list[Any]]:
         state = _read(accelerator, folder)
         return state, [] if state is None else [_on_host(part.state_dict()) for part in restored]
 
-    state, contents = ranks.run_on_first(found)
+    state, contents = ranks.run_on_first(read_on_first)
     if state is not None and not ranks.is_first:
         for part, content in zip(restored, contents, strict=True):
             part.load_state_dict(content)
@@ -63,11 +71,11 @@ def _on_host(state: Any) -> Any:
 def _read(accelerator: Any, folder: Path) -> dict[str, Any] | None:
     if not folder.is_dir():
         return None
-    whole = sorted(path for path in folder.iterdir() if path.suffix != ".partial")
-    if not whole:
+    complete = sorted(path for path in folder.iterdir() if path.suffix != ".partial")
+    if not complete:
         return None
-    accelerator.load_state(str(whole[-1]))
-    state: dict[str, Any] = read_json(whole[-1] / "state.json")
+    accelerator.load_state(str(complete[-1]))
+    state: dict[str, Any] = read_json(complete[-1] / "state.json")
     return state
 
 

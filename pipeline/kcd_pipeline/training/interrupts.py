@@ -1,4 +1,4 @@
-"""A few lines that Ctrl-C waits for, because what they call does not survive it."""
+"""Lines that must finish before Ctrl-C takes effect, because the code they call does not survive an interrupt."""
 
 import signal
 import threading
@@ -9,19 +9,19 @@ from types import FrameType
 
 @contextmanager
 def interrupts_deferred() -> Iterator[None]:
-    """Put off SIGINT to the end of the block; outside the main thread, where none arrives, do nothing.
+    """Defer SIGINT to the end of the block; do nothing outside the main thread, which alone receives it.
 
-    tensorboard's writer hands events to a thread through a queue: interrupted between putting one there and waking the
-    thread, it waits for ever when it is closed.
+    TensorBoard's writer hands events to a thread through a queue. If it is interrupted after it has put an event there
+    and before it has woken the thread, closing it waits for ever.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    held: list[tuple[int, FrameType | None]] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+    deferred: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: deferred.append((number, frame)))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-        if held and callable(before):
-            before(*held[0])
+        if deferred and callable(before):
+            before(*deferred[0])

@@ -1,4 +1,4 @@
-"""SGD and the learning rate as a pure function of the epoch, so that resuming has no schedule to restore."""
+"""The optimizer, and the learning rate as a pure function of the epoch: resuming has no schedule to restore."""
 
 import math
 
@@ -7,11 +7,11 @@ from torch import nn
 
 from kcd_pipeline.config import OptimisationConfig
 
-DEFAULT_MILESTONES = (5 / 8, 3 / 4, 7 / 8)  # of all epochs: 150, 180, 210 of the published 240
+DEFAULT_MILESTONES = (5 / 8, 3 / 4, 7 / 8)  # fractions of all epochs: 150, 180 and 210 of the published 240
 
 
 def make_optimizer(model: nn.Module, config: OptimisationConfig) -> torch.optim.Optimizer:
-    """SGD over all parameters of `model`."""
+    """Return SGD over all parameters of `model`."""
     return torch.optim.SGD(
         model.parameters(),
         lr=config.lr,
@@ -22,10 +22,10 @@ def make_optimizer(model: nn.Module, config: OptimisationConfig) -> torch.optim.
 
 
 def learning_rate(config: OptimisationConfig, epoch: int) -> float:
-    """The learning rate of `epoch` (0-based).
+    """Return the learning rate of `epoch` (0-based).
 
     `milestones`: `lr * gamma^k` after k milestones. `cosine`: `lr * (1 + cos(pi * epoch / epochs)) / 2`
-    (Loshchilov & Hutter 2017), by epochs.
+    (Loshchilov & Hutter 2017), one step an epoch.
     """
     if config.schedule == "cosine":
         return config.lr * (1 + math.cos(math.pi * epoch / config.epochs)) / 2

@@ -1,7 +1,7 @@
-"""The processes ("ranks") that train one student together: who is who, what they tell each other, how they end.
+"""The processes ("ranks") that train one student together: how they join, exchange results and end.
 
-torchrun and accelerate launch start them and say so in the environment; a process that nobody started so is alone. Rank
-0 does what must be done once: it holds the run's lock, writes, condenses and speaks.
+torchrun and accelerate launch start them and describe them in environment variables; a process without these variables
+trains alone. Rank 0 does what must be done once: it holds the run's lock, writes files, condenses and prints.
 """
 
 import os
@@ -16,20 +16,20 @@ from torch import Tensor, distributed, nn
 from kcd_pipeline.config import RunConfig
 from kcd_pipeline.errors import EndedElsewhereError, FailedError, UserError
 from kcd_pipeline.progress import keep_quiet
-from kcd_stores import WHOLE, Share
+from kcd_stores import ONLY_RANK, Share
 
 T = TypeVar("T")
 
-RANK_WAIT_SECONDS = 600  # seconds that a rank waits for the others, such as for a condensation or a slow disk
+RANK_WAIT_SECONDS = 600  # long enough for rank 0 to condense, or for a slow disk
 
 
 def started_ranks() -> int:
-    """R, the number of ranks that this process was started with; 1 where it was started alone.
+    """Return R, the number of ranks that this process was started with; 1 if it was started alone.
 
     Raises
     ------
     UserError
-        If the environment says something that is no number.
+        If the environment variable WORLD_SIZE is not a number above 0.
     """
     found = os.environ.get("WORLD_SIZE", "1")
     if not found.isdecimal() or not int(found):
@@ -38,74 +38,83 @@ def started_ranks() -> int:
 
 
 def rank_wait() -> timedelta:
-    """How long a rank waits for another: KCD_RANKS_PATIENCE seconds, or ten minutes.
+    """Return how long a rank waits for another: KCD_RANKS_PATIENCE seconds, by default `RANK_WAIT_SECONDS`.
 
     Raises
     ------
     UserError
-        If that is no number.
+        If the environment variable is not a number above 0.
     """
     found = os.environ.get("KCD_RANKS_PATIENCE", str(RANK_WAIT_SECONDS))
     if not found.isdecimal() or not int(found):
-        raise UserError(f"the variable KCD_RANKS_PATIENCE is '{found}', expected seconds such as {RANK_WAIT_SECONDS}")
+        raise UserError(
+            f"the variable KCD_RANKS_PATIENCE is '{found}', expected a number of seconds such as {RANK_WAIT_SECONDS}. "
+            f"Set it to one, or unset it"
+        )
     return timedelta(seconds=int(found))
 
 
 class Ranks:
-    """This process among those that train together."""
+    """This process among the ranks that train together.
 
-    def __init__(self, share: Share = WHOLE) -> None:
+    Attributes
+    ----------
+    share
+        Its number, the number of all ranks, and with them its part of each batch.
+    """
+
+    def __init__(self, share: Share = ONLY_RANK) -> None:
         self.share = share
 
     @classmethod
     def current(cls) -> "Ranks":
-        """Those that this process has been joined with; itself alone, where it was not."""
+        """Return the ranks that this process has joined; `ALONE` if it has joined none."""
         if not distributed.is_initialized():
             return ALONE
         return cls(Share(rank=distributed.get_rank(), ranks=distributed.get_world_size()))
 
     @property
     def is_first(self) -> bool:
-        """This is rank 0, or alone."""
+        """True on rank 0, and on a process that is alone."""
         return self.share.rank == 0
 
     @property
     def several(self) -> bool:
-        """There are others."""
+        """True if there are other ranks."""
         return self.share.ranks > 1
 
     def run_on_first(self, action: Callable[[], T]) -> T:
-        """What `action` gives when rank 0 does it, for every rank; all must ask for it, and all wait for it.
+        """Run `action` on rank 0 and return its result on every rank. All ranks must call this, and all wait.
 
         Raises
         ------
         EndedElsewhereError
-            On the others, if it failed on rank 0, which raises the error itself.
+            On the other ranks, if the action failed on rank 0, which raises the error itself.
         """
         if not self.several:
             return action()
-        told: list[Any] = [None, None]
+        message: list[Any] = [None, None]  # the name of an error, the result
         if self.is_first:
             try:
-                told[1] = action()
+                message[1] = action()
             except Exception as error:
-                told[0] = type(error).__name__
-                distributed.broadcast_object_list(told)
+                message[0] = type(error).__name__
+                distributed.broadcast_object_list(message)
                 raise
-        distributed.broadcast_object_list(told)
-        if told[0] is not None:
-            raise EndedElsewhereError(f"rank 0 has ended: {told[0]}")
-        result: T = told[1]
+        distributed.broadcast_object_list(message)
+        if message[0] is not None:
+            raise EndedElsewhereError(f"rank 0 has ended: {message[0]}")
+        result: T = message[1]
         return result
 
     def add_up(self, *tensors: Tensor) -> None:
-        """Replace each by the sum over all ranks; exact where only one of them is not zero."""
+        """Replace each tensor, in place, by its sum over all ranks; exact where at most one rank has not zero."""
         if self.several:
             for tensor in tensors:
                 distributed.all_reduce(tensor)
 
     def share_buffers(self, model: nn.Module) -> None:
-        """Give every rank the buffers of rank 0, such as batch norm's running statistics."""
+        """Give every rank the buffers of rank 0's model, such as batch norm's running statistics."""
         if self.several:
             for buffer in model.buffers():
                 distributed.broadcast(buffer, src=0)
@@ -116,14 +125,14 @@ ALONE = Ranks()
 
 @contextmanager
 def join_ranks(run: RunConfig) -> Iterator[Ranks]:
-    """Find the ranks that were started with this process, and part from them at the end; once within it, it is free.
+    """Join the ranks that were started with this process, and leave them at the end; do nothing if already joined.
 
     Raises
     ------
     UserError
         If they cannot work together as `run` asks.
     FailedError
-        If one of them does not come, or ends, or does not answer in time.
+        If one of them does not join, ends, or does not answer in time.
     """
     if started_ranks() == 1 or distributed.is_initialized():
         yield Ranks.current()
@@ -135,12 +144,12 @@ def join_ranks(run: RunConfig) -> Iterator[Ranks]:
         distributed.init_process_group(_backend(run), timeout=rank_wait())
         yield Ranks.current()
     except RuntimeError as error:
-        if not _is_of_ranks(error):
+        if not _is_exchange_error(error):
             raise
         raise FailedError(
             f"another rank has ended or does not answer, so rank {rank} of {started_ranks()} ends as well "
-            f"({str(error).strip().splitlines()[0][:200]}). If the other one has said why, that is the reason. What "
-            f"was complete before is kept: the same command with --resume goes on, with as many ranks as you like."
+            f"({str(error).strip().splitlines()[0][:200]}). If the other rank printed an error, that is the reason. "
+            f"Everything that was complete is kept: the same command with --resume goes on, with any number of ranks."
         ) from error
     finally:
         if distributed.is_initialized():
@@ -148,20 +157,26 @@ def join_ranks(run: RunConfig) -> Iterator[Ranks]:
 
 
 def _backend(run: RunConfig) -> str:
-    """nccl among GPUs, each rank with its own; gloo among CPUs."""
+    """Return `nccl` for ranks on GPUs, and give this rank its GPU; `gloo` for ranks on the CPU.
+
+    Raises
+    ------
+    UserError
+        If there are fewer GPUs than ranks on this machine.
+    """
     if run.device == "cpu" or not torch.cuda.is_available():
         return "gloo"
-    local, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-    if local >= there:
+    local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if local >= gpus:
         raise UserError(
-            f"rank {local} of this machine has no GPU of its own: there are {there}. Launch as many processes as there "
+            f"rank {local} of this machine has no GPU of its own: there are {gpus}. Launch as many processes as there "
             f"are GPUs, or set run.device to cpu."
         )
     torch.cuda.set_device(local)
     return "nccl"
 
 
-def _is_of_ranks(error: RuntimeError) -> bool:
-    """An error of the exchange between ranks, not of what they compute."""
-    said = str(error).lower()
-    return isinstance(error, distributed.DistError) or "gloo" in said or "nccl" in said
+def _is_exchange_error(error: RuntimeError) -> bool:
+    """Return True if the exchange between ranks failed, False if what they compute did."""
+    text = str(error).lower()
+    return isinstance(error, distributed.DistError) or "gloo" in text or "nccl" in text

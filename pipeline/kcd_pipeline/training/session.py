@@ -1,28 +1,38 @@
-"""A training run from its first or next epoch to its last: checkpoints, metrics, best weights."""
+"""A training run from its first or next epoch to its last."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
-from torch.utils.tensorboard import SummaryWriter
+from rich.progress import Progress
 
 from kcd_pipeline.condensation import Perturbation
-from kcd_pipeline.models.weights import save_weights
-from kcd_pipeline.progress import human_seconds, log_line, progress_bar, say
-from kcd_pipeline.runs.folder import RunFolder
-from kcd_pipeline.training.checkpoint import load_checkpoint, save_checkpoint
-from kcd_pipeline.training.interrupts import interrupts_deferred
-from kcd_pipeline.training.trainer import EpochResult, Part, Trainer
+from kcd_pipeline.progress import human_seconds, progress_bar, say, say_progress
+from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.training.checkpoint import load_checkpoint
+from kcd_pipeline.training.epoch import EpochResult, Part
+from kcd_pipeline.training.recorder import RunRecorder
+from kcd_pipeline.training.trainer import Trainer
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lesson:
-    """What one epoch trains on: `samples` in `parts`, as their `view`; the parts can be gone through once.
+    """Samples and objectives of one epoch.
 
-    `perturbation`, where given, says which images are blended with others of the same view.
+    Attributes
+    ----------
+    view
+        The view that all samples are seen in.
+    samples
+        n, the number of samples in all parts together.
+    parts
+        Samples in the order of training with their objectives; can be gone through once.
+    knowledge_rows
+        Number of knowledge rows that the epoch uses.
+    perturbation
+        Blends images with others of the same view, if given.
     """
 
     view: int
@@ -33,21 +43,21 @@ class Lesson:
 
 
 class Curriculum(Protocol):
-    """Decides each epoch's lesson and learns from how it went. Teachers, plain and condensing students have one.
+    """Chooses each epoch's lesson and records how the epoch went. Teachers and students have one each.
 
-    Among several ranks each has its own, and all of them give the same lessons.
+    Each rank has its own, and all of them give the same lessons.
     """
 
     def start(self, epoch: int) -> None:
-        """Get ready to go on from `epoch`."""
+        """Get ready to go on from `epoch` (0-based)."""
         ...
 
     def lesson(self, epoch: int) -> Lesson:
-        """What `epoch` trains on."""
+        """Return the lesson of `epoch`; called once an epoch, in order."""
         ...
 
     def record(self, epoch: int, result: EpochResult) -> Mapping[str, int]:
-        """Take note of `epoch`, durably, before it is checkpointed; what its line of metrics is to say besides."""
+        """Record `epoch` durably, before it is checkpointed; return more numbers for its line of metrics."""
         ...
 
 
@@ -60,111 +70,87 @@ def run_epochs(
     name: str,
     facts: dict[str, Any],
 ) -> float:
-    """Train until `epochs` are done, going on from the newest checkpoint; the best test accuracy, 0..1.
+    """Train until `epochs` are done, from the newest checkpoint on; return the best test accuracy, 0..1.
 
-    Order within an epoch: values and metrics first, then the checkpoint that makes them count. Whatever was
-    written beyond the newest checkpoint is written again, the same, by the resumed run. Among several ranks all come
-    here, and rank 0 alone writes.
+    Values and metrics of an epoch are written first, then the checkpoint that completes it. Anything newer than the
+    newest checkpoint is written again, with the same content, by the resumed run. Every rank must call this; only rank
+    0 writes.
+
+    Parameters
+    ----------
+    name
+        Shown with the progress.
+    facts
+        Recorded in the weights.
+
+    Raises
+    ------
+    FailedError
+        If training diverges.
     """
-    ranks = trainer.ranks
-    state = load_checkpoint(ranks, trainer.accelerator, folder.checkpoint) or {"epoch": -1, "best": -1.0}
+    state = load_checkpoint(trainer.ranks, trainer.accelerator, folder.checkpoint) or {"epoch": -1, "best": -1.0}
     first = state["epoch"] + 1
-    if ranks.is_first:
+    if trainer.ranks.is_first:
         folder.truncate_metrics(first)
     curriculum.start(first)
     if first:
         say(f"{name}: going on from epoch {first + 1} of {epochs}")
-    with Record(folder, trainer, first=first, best=state["best"], facts=facts) as record, progress_bar() as bar:
-        task = bar.add_task(name, total=None, note="", unit="img")
+    with RunRecorder(folder, trainer, first=first, best=state["best"], facts=facts) as recorder, progress_bar() as bar:
+        progress = EpochProgress(bar, name, epochs)
         for epoch in range(first, epochs):
-            started = time.perf_counter()
-            lesson = curriculum.lesson(epoch)
-            bar.reset(task, total=lesson.samples, description=f"{name} epoch {epoch + 1}/{epochs}")
-            result = trainer.train_epoch(
-                epoch,
-                view=lesson.view,
-                samples=lesson.samples,
-                parts=lesson.parts,
-                perturbation=lesson.perturbation,
-                on_batch=lambda size: bar.advance(task, size),
-            )
-            counted = curriculum.record(epoch, result)
-            seconds = time.perf_counter() - started
-            accuracy = trainer.test_accuracy()
-            rows = lesson.knowledge_rows
-            ranks.run_on_first(
-                partial(record.add, epoch, result, accuracy, rows=rows, counted=counted, seconds=seconds)
-            )
-            done = f"test {accuracy:.2%}, loss {result.loss:.3f}"
-            left = human_seconds((time.perf_counter() - started) * (epochs - epoch - 1))
-            bar.update(task, note=f"{done}, about {left} to go")
-            rate = len(result.order) / seconds
-            log_line(f"{name} epoch {epoch + 1}/{epochs}: {done}, {rate:,.0f} img/s, {left} to go")
-        if ranks.is_first:
-            save_weights(folder.weights, trainer.model, {**facts, "epoch": epochs - 1})
-        return record.best
+            _run_epoch(epoch, trainer, curriculum, recorder, progress)
+        if trainer.ranks.is_first:
+            recorder.finish(epochs)
+        return recorder.best
 
 
-class Record:
-    """What a run's folder is told of each epoch: metrics, best weights, checkpoint; by rank 0 alone.
-
-    A context: TensorBoard's file is open within it.
-    """
-
-    def __init__(self, folder: RunFolder, trainer: Trainer, *, first: int, best: float, facts: dict[str, Any]) -> None:
-        self._folder, self._trainer, self._first, self._facts = folder, trainer, first, facts
-        self.best = best
-        self._board: SummaryWriter | None = None
-
-    def __enter__(self) -> Self:
-        if self._trainer.ranks.is_first:
-            self._board = SummaryWriter(str(self._folder.tensorboard), purge_step=self._first)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._board is not None:
-            self._board.close()
-
-    def add(
-        self,
-        epoch: int,
-        result: EpochResult,
-        accuracy: float,
-        *,
-        rows: int,
-        counted: Mapping[str, int],
-        seconds: float,
-    ) -> None:
-        """Write down how `epoch` went, and then that it is done."""
-        folder, trainer = self._folder, self._trainer
-        if accuracy > self.best:
-            self.best = accuracy
-            facts = {**self._facts, "epoch": epoch, "test_accuracy": accuracy}
-            save_weights(folder.best_weights, trainer.model, facts)
-        line = {
-            "epoch": epoch,
-            "loss": result.loss,
-            "train_accuracy": result.accuracy,
-            "test_accuracy": accuracy,
-            "samples": len(result.order),
-            "rows": rows,
-            "steps": result.steps,
-            **counted,
-            "kept_fraction": len(result.order) / trainer.samples,
-            "seconds": seconds,
-            "rows_per_second": len(result.order) / seconds,
-            "ranks": trainer.ranks.share.ranks,
-        }
-        folder.append_metrics(line)
-        assert self._board is not None
-        with interrupts_deferred():
-            _to_board(self._board.add_scalar, line)
-        save_checkpoint(trainer.accelerator, folder.checkpoint, epoch, {"best": self.best})
+def _run_epoch(
+    epoch: int, trainer: Trainer, curriculum: Curriculum, recorder: RunRecorder, progress: "EpochProgress"
+) -> None:
+    """Train, record and evaluate one epoch."""
+    started = time.perf_counter()
+    lesson = curriculum.lesson(epoch)
+    progress.begin(epoch, lesson.samples)
+    result = trainer.train_epoch(
+        epoch,
+        view=lesson.view,
+        samples=lesson.samples,
+        parts=lesson.parts,
+        perturbation=lesson.perturbation,
+        on_batch=progress.advance,
+    )
+    counted = curriculum.record(epoch, result)
+    seconds = time.perf_counter() - started
+    accuracy = trainer.test_accuracy()
+    rows = lesson.knowledge_rows
+    trainer.ranks.run_on_first(
+        partial(recorder.add, epoch, result, accuracy, rows=rows, counted=counted, seconds=seconds)
+    )
+    progress.end(epoch, result, accuracy, training=seconds, whole=time.perf_counter() - started)
 
 
-def _to_board(add_scalar: Callable[[str, float, int], None], line: dict[str, Any]) -> None:
-    for key, value in line.items():
-        if key != "epoch":
-            add_scalar(key, value, line["epoch"])
+class EpochProgress:
+    """Shows how far a run of `epochs` epochs is, as a bar on a terminal or as a line an epoch in a log."""
+
+    def __init__(self, bar: Progress, name: str, epochs: int) -> None:
+        self._bar, self._name, self._epochs = bar, name, epochs
+        self._task = bar.add_task(name, total=None, note="", unit="img")
+
+    def begin(self, epoch: int, samples: int) -> None:
+        """Show that `epoch`, of so many samples, begins."""
+        self._bar.reset(self._task, total=samples, description=self._title(epoch))
+
+    def advance(self, samples: int) -> None:
+        """Show that so many more samples of the epoch are done."""
+        self._bar.advance(self._task, samples)
+
+    def end(self, epoch: int, result: EpochResult, accuracy: float, *, training: float, whole: float) -> None:
+        """Show how `epoch` went and the time left, from its seconds of `training` and those of the `whole` epoch."""
+        done = f"test {accuracy:.2%}, loss {result.loss:.3f}"
+        left = human_seconds(whole * (self._epochs - epoch - 1))
+        self._bar.update(self._task, note=f"{done}, about {left} to go")
+        rate = len(result.order) / training
+        say_progress(f"{self._title(epoch)}: {done}, {rate:,.0f} img/s, {left} to go")
+
+    def _title(self, epoch: int) -> str:
+        return f"{self._name} epoch {epoch + 1}/{self._epochs}"

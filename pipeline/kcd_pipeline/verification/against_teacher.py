@@ -93,7 +93,7 @@ def _distances(
     as a share of their length, if that is more.
     """
     samples = rows if condensed is None else condensed.samples[rows]
-    fresh = extractor.logits(view, samples)[:, : store.columns]
+    fresh = extractor.rows(view, samples)[:, : store.columns]
     if condensed is not None:  # which came by way of the store that was condensed
         name_and_settings = {k: v for k, v in store.made_from[ENTRY]["encoding"].items() if k != "features"}
         fresh = _through(make_encoding(**name_and_settings), fresh, view, samples)
@@ -102,14 +102,14 @@ def _distances(
     classes = store.layout.classes
     p, q = (np.exp(log_softmax(part[:, :classes])) for part in (again, stored))
     distances = np.abs(p - q).sum(axis=1) / 2
-    if store.encoding.extra:
+    if store.encoding.feature_columns:
         distances = np.maximum(distances, _apart(again[:, classes:], stored[:, classes:]))
     return distances
 
 
 def _through(encoding: Encoding, fresh: NDArray[Any], view: int, rows: NDArray[np.int64]) -> NDArray[Any]:
     """`fresh[n, C]` as they are read back once laid down as `rows[n]`, row by row: what is drawn depends on it."""
-    classes = fresh.shape[1] - encoding.extra
+    classes = fresh.shape[1] - encoding.feature_columns
     again = []
     for row, place in zip(fresh, rows, strict=True):
         parts = encoding.encode(row[None].astype(np.float32), view=view, first=int(place))

@@ -1,13 +1,13 @@
-"""Encodings by name."""
+"""Encodings: ways to store rows of logits and features, by name."""
 
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from kcd_stores.encodings.base import ArraySpec, Encoding, row_bytes
 from kcd_stores.encodings.dense import BitRounded, Float, Int8, widened_range
 from kcd_stores.encodings.features import WithFeatures
+from kcd_stores.encodings.protocol import ArraySpec, Encoding, row_bytes
 from kcd_stores.encodings.sparse import Sample, TopK
 from kcd_stores.errors import StoreUsageError
 
@@ -23,9 +23,9 @@ __all__ = [
     "with_features",
 ]
 
-# numcodecs' codecs are outside zarr's own list; every zarr-python reads them, which is what is promised
+# zarr warns that other implementations may lack the codecs of numcodecs; we promise that every zarr-python reads them
 warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3 specification")
-# the padding of a last chunk is NaN and becomes some byte; nothing ever reads it
+# the last chunk is padded with NaN, which int8 turns into an arbitrary byte that nobody reads
 warnings.filterwarnings("ignore", message="invalid value encountered in cast", module="numcodecs.fixedscaleoffset")
 
 ENCODINGS: dict[str, Callable[..., Encoding]] = {
@@ -39,12 +39,12 @@ ENCODINGS: dict[str, Callable[..., Encoding]] = {
 
 
 def make_encoding(name: str, **settings: Any) -> Encoding:
-    """The encoding called `name`, with its settings.
+    """Return the encoding called `name`, with these settings.
 
     Raises
     ------
     StoreUsageError
-        If there is none of that name, or it has no such settings.
+        If no encoding has that name, or it does not have these settings.
     """
     if name not in ENCODINGS:
         raise StoreUsageError(f"there is no encoding '{name}'; there are: {', '.join(ENCODINGS)}")
@@ -55,14 +55,19 @@ def make_encoding(name: str, **settings: Any) -> Encoding:
 
 
 def describe_features(encoding: Encoding) -> dict[str, Any] | None:
-    """The features of an encoding as a store's attributes hold them, which `with_features` takes; None without any."""
+    """Return the features of an encoding as the attributes of a store hold them; None if it has no features."""
     if not isinstance(encoding, WithFeatures):
         return None
-    return {"dim": encoding.extra, "encoding": {"name": encoding.of.name, **encoding.of.settings()}}
+    of_features = encoding.feature_encoding
+    return {"dim": encoding.feature_columns, "encoding": {"name": of_features.name, **of_features.settings()}}
 
 
 def with_features(logits: Encoding, features: Mapping[str, Any] | None) -> Encoding:
-    """The encoding of logits, and of the features that `describe_features` described."""
+    """Return `logits`, an encoding, with the features that `describe_features` described; `logits` alone for None."""
     if features is None:
         return logits
-    return WithFeatures(logits=logits, of=make_encoding(**features["encoding"]), extra=features["dim"])
+    return WithFeatures(
+        logit_encoding=logits,
+        feature_encoding=make_encoding(**features["encoding"]),
+        feature_columns=features["dim"],
+    )

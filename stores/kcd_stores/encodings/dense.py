@@ -1,4 +1,7 @@
-"""Dense encodings: every logit is kept, in a dtype and a chain of public codecs, so `zarr.open` alone reads logits."""
+"""Dense encodings: every logit is stored, in a dtype and public codecs, so that `zarr.open` alone reads logits.
+
+Letters: V views, N samples, C classes, n rows of one block.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,21 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 from zarr.codecs.numcodecs import BitRound, FixedScaleOffset
 
-from kcd_stores.encodings.base import ArraySpec, out_of_range
+from kcd_stores.encodings.protocol import ArraySpec, out_of_range
+from kcd_stores.errors import OutOfRangeError
 
-LEVELS = 255  # steps of int8 between its low and its high
+LEVELS = 255  # steps of int8 from its low to its high
 
 
 class Dense:
-    """What the dense encodings share: one array `logits[V, N, C]` that reads as what it means."""
+    """Base of the dense encodings, whose stores have one array `logits[V, N, C]` in a floating dtype."""
 
     name: str
-    extra = 0
+    feature_columns = 0
 
     def settings(self) -> dict[str, Any]:
         return {}
 
     def spec(self, classes: int, dtype: str, **more: Any) -> ArraySpec:
+        """Return the array of logits; `more` are fields of `ArraySpec` that differ from those of a plain array."""
         kind = np.dtype(dtype)
         settings = {"packed": kind.itemsize, **more}
         return ArraySpec(name="logits", dtype=kind, width=(classes,), fill=float("nan"), **settings)
@@ -33,25 +38,26 @@ class Dense:
 
 @dataclass(frozen=True)
 class Float(Dense):
-    """`float32`: as the teacher said it. `float16`: rounded to 11 significant bits."""
+    """Encoding `float32`, which keeps logits exactly, or `float16`, which rounds them to 11 significant bits."""
 
     name: str
 
     def arrays(self, classes: int) -> tuple[ArraySpec, ...]:
         return (self.spec(classes, self.name),)
 
-    def encode(self, logits: NDArray[np.float32], *, view: int, first: int) -> dict[str, NDArray[Any]]:
+    def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
         largest = float(np.finfo(self.name).max)
         if wrong := out_of_range(logits, -largest, largest):
-            raise ValueError(f"{wrong}, all that {self.name} holds; use store.encoding float32")
+            raise OutOfRangeError(f"{wrong}, all that {self.name} holds; use the encoding float32")
         return {"logits": logits.astype(self.name)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class BitRounded(Dense):
-    """`bitround`: float32 with `keep_bits` bits of mantissa, the rest zero, which zstd then takes out.
+    """Encoding `bitround`: float32 with `keep_bits` bits of mantissa; zstd packs the others, which are zero.
 
-    The relative error is at most `2**-(keep_bits + 1)` (Klöwer et al. 2021).
+    The relative error is at most `2**-(keep_bits + 1)` (Klöwer et al. 2021, "Compressing atmospheric data into its real
+    information content").
     """
 
     keep_bits: int = 7
@@ -66,15 +72,15 @@ class BitRounded(Dense):
         rounding = numcodecs.BitRound(keepbits=self.keep_bits)
         return (self.spec(classes, "float32", filters=(BitRound(keepbits=self.keep_bits),), rounding=rounding),)
 
-    def encode(self, logits: NDArray[np.float32], *, view: int, first: int) -> dict[str, NDArray[Any]]:
+    def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
         return {"logits": logits}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Int8(Dense):
-    """`int8`: 256 even steps from `low` to `high`; the error is at most half a step, `(high - low) / 510`.
+    """Encoding `int8`: 256 even steps from `low` to `high`, so the error is at most half a step, `(high - low) / 510`.
 
-    Nothing is clipped: a logit outside is refused.
+    Nothing is clipped: a logit outside the range raises OutOfRangeError.
     """
 
     low: float
@@ -94,17 +100,17 @@ class Int8(Dense):
         more = {"packed": 1, "filters": (FixedScaleOffset(**settings),), "rounding": rounding, "table": table}
         return (self.spec(classes, "float32", **more),)
 
-    def encode(self, logits: NDArray[np.float32], *, view: int, first: int) -> dict[str, NDArray[Any]]:
+    def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
         if wrong := out_of_range(logits, self.low, self.high):
-            raise ValueError(
-                f"{wrong}, the range of this int8 store, and nothing is clipped; extract it anew with a wider "
-                f"store.int8_range, or use store.encoding float16"
+            raise OutOfRangeError(
+                f"{wrong}, the range of this int8 encoding, and nothing is clipped; use one with a wider range, or the "
+                f"encoding float16"
             )
         return {"logits": logits}
 
 
-def widened_range(logits: NDArray[np.float32]) -> tuple[float, float]:
-    """Low and high for `Int8` from a sample of logits: what was seen, and half of it more on either side."""
-    low, high = float(logits.min()), float(logits.max())
+def widened_range(numbers: NDArray[np.float32]) -> tuple[float, float]:
+    """Return low and high for `Int8` from a sample of its numbers: their range, and half of it more on either side."""
+    low, high = float(numbers.min()), float(numbers.max())
     margin = (high - low) / 2 or 1.0
     return round(low - margin, 3), round(high + margin, 3)

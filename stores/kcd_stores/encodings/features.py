@@ -1,6 +1,6 @@
-"""Penultimate features beside logits: one more array of the same blocks, whatever encoding the logits have.
+"""Penultimate features beside logits: one more array in the same blocks, whatever encoding the logits have.
 
-Letters: V views, N samples, C classes, D features.
+Letters: V views, N samples, C classes, D features, n rows of one block.
 """
 
 from dataclasses import dataclass, replace
@@ -9,50 +9,51 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_stores.encodings.base import ArraySpec, Encoding
+from kcd_stores.encodings.protocol import ArraySpec, Encoding
+from kcd_stores.errors import OutOfRangeError
 
 
 @dataclass(frozen=True, kw_only=True)
 class WithFeatures:
-    """Rows of C logits, then D features.
+    """Encoding of rows of C logits and D features. It adds one array to those of the logits:
 
-    features [V, N, D]  float16, or int8 by a public codec as the logits' own int8: zarr alone reads real numbers
+    features [V, N, D]  float16, or float32 by a public int8 codec, so that zarr alone reads real numbers
 
     Attributes
     ----------
-    logits
-        How the logits are laid down.
-    of
-        How the features are: a dense encoding.
-    extra
+    logit_encoding
+        The encoding of the logits.
+    feature_encoding
+        The encoding of the features, a dense one.
+    feature_columns
         D.
     """
 
-    logits: Encoding
-    of: Encoding
-    extra: int
+    logit_encoding: Encoding
+    feature_encoding: Encoding
+    feature_columns: int
 
     @property
     def name(self) -> str:
-        return self.logits.name
+        return self.logit_encoding.name
 
     def settings(self) -> dict[str, Any]:
-        return self.logits.settings()
+        return self.logit_encoding.settings()
 
     def arrays(self, classes: int) -> tuple[ArraySpec, ...]:
-        (features,) = self.of.arrays(self.extra)
-        return (*self.logits.arrays(classes), replace(features, name="features"))
+        (features,) = self.feature_encoding.arrays(self.feature_columns)
+        return (*self.logit_encoding.arrays(classes), replace(features, name="features"))
 
-    def encode(self, logits: NDArray[np.float32], *, view: int, first: int) -> dict[str, NDArray[Any]]:
-        """Of rows `[n, C + D]`."""
-        classes = logits.shape[1] - self.extra
-        parts = self.logits.encode(logits[:, :classes], view=view, first=first)
+    def encode(self, rows: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
+        """Encode `rows[n, C + D]`; see `Encoding.encode`."""
+        classes = rows.shape[1] - self.feature_columns
+        parts = self.logit_encoding.encode(rows[:, :classes], view=view, first=first)
         try:
-            parts["features"] = self.of.encode(logits[:, classes:], view=view, first=first)["logits"]
-        except ValueError as error:
-            raise ValueError(f"of the features: {error}") from error
+            parts["features"] = self.feature_encoding.encode(rows[:, classes:], view=view, first=first)["logits"]
+        except OutOfRangeError as error:
+            raise OutOfRangeError(f"of the features: {error}") from error
         return parts
 
     def decode(self, parts: dict[str, NDArray[Any]], classes: int) -> NDArray[Any]:
-        """Rows `[n, C + D]`."""
-        return np.concatenate([self.logits.decode(parts, classes), parts["features"]], axis=1)
+        """Return the rows `[n, C + D]`."""
+        return np.concatenate([self.logit_encoding.decode(parts, classes), parts["features"]], axis=1)

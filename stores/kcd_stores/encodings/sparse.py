@@ -1,4 +1,7 @@
-"""Sparse encodings: a few classes of each row, documented array by array. Both decode to logits of C classes."""
+"""Sparse encodings: a few classes of each row, in arrays that are described here. Both decode to logits `[n, C]`.
+
+Letters: V views, N samples, C classes, n rows of one block.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,27 +9,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_stores.encodings.base import ArraySpec, id_dtype, out_of_range
+from kcd_stores.encodings.protocol import ArraySpec, id_dtype, out_of_range
+from kcd_stores.errors import OutOfRangeError
 from kcd_stores.philox import SAMPLE_STREAM, philox, uniform
 
-ABSENT = -1e4  # logit of a class that was never drawn: its probability is 0 at any temperature below 100
+ABSENT = -1e4  # decoded logit of a class that was not drawn: its probability is 0 at any temperature below 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class TopK:
-    """`topk`: the k largest logits and, so that nothing of the tail's mass is lost, what the rest comes to.
+    """Encoding `topk`: the k largest logits, and the log-sum-exp of the others, so that their mass is kept too.
 
     values  [V, N, k]  float16: the k largest logits, descending
-    classes [V, N, k]  the class of each, in the smallest unsigned integer that fits
-    rest    [V, N]     float32: log-sum-exp of the other C - k logits, computed in float32 from logits
+    classes [V, N, k]  the class of each of them, in the smallest unsigned dtype that fits (`id_dtype`)
+    rest    [V, N]     float32: log(sum(exp(z))) over the other C - k logits z, computed in float32
 
-    Decoded, the other classes share `rest` evenly: each has the logit `rest - log(C - k)`. So the decoded row is
-    a row of logits: a proper distribution at every temperature, its tail never negative and never thrown away.
+    Each of the other classes is decoded to the same logit, `rest - log(C - k)`. So a decoded row is a proper
+    distribution at every temperature, and no probability in it is negative.
     """
 
     k: int = 8
     name = "topk"
-    extra = 0
+    feature_columns = 0
 
     def settings(self) -> dict[str, Any]:
         return {"k": self.k}
@@ -42,11 +46,11 @@ class TopK:
             ArraySpec(name="rest", dtype=np.dtype("float32"), width=(), fill=nan, packed=4),
         )
 
-    def encode(self, logits: NDArray[np.float32], *, view: int, first: int) -> dict[str, NDArray[Any]]:
+    def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
         largest = float(np.finfo(np.float16).max)
         if wrong := out_of_range(logits, -largest, largest):
-            raise ValueError(f"{wrong}, all that topk holds; use store.encoding float32")
-        order = np.argsort(-logits, axis=1, kind="stable")  # ties by class
+            raise OutOfRangeError(f"{wrong}, all that topk holds; use the encoding float32")
+        order = np.argsort(-logits, axis=1, kind="stable")  # of equal logits, the lower class first
         top, others = order[:, : self.k], np.take_along_axis(logits, order[:, self.k :], axis=1)
         highest = others.max(axis=1)
         rest = highest + np.log(np.exp(others - highest[:, None]).sum(axis=1))
@@ -67,20 +71,20 @@ class TopK:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """`sample`: classes drawn from the teacher's distribution at temperature 1, an unbiased estimate of it.
+    """Encoding `sample`: classes drawn at random from the teacher's distribution at temperature 1.
 
-    classes [V, N, draws]  the classes drawn, ascending: one that was drawn m times stands there m times
+    classes [V, N, draws]  the classes that were drawn, ascending; a class that was drawn m times occurs m times
 
-    Random sampling knowledge distillation (arXiv 2503.16870). A class has probability count / draws, whose
-    expectation is the teacher's own; decoded it is the log of that, and `ABSENT` for classes not drawn. What is
-    unbiased is the distribution at temperature 1, not its softened forms. Draws come from a counter-based
-    generator, by (seed, sample, view), so the same row is always drawn the same.
+    This is random sampling knowledge distillation (arXiv 2503.16870). A class that was drawn m times is decoded to the
+    logit `log(m / draws)`, and a class that was not drawn to `ABSENT`. The expectation of m / draws is the teacher's
+    probability, so the decoded distribution is unbiased at temperature 1, but not at others. Draws are a pure function
+    of (seed, sample, view).
     """
 
     draws: int = 50
     seed: int = 0
     name = "sample"
-    extra = 0
+    feature_columns = 0
 
     def settings(self) -> dict[str, Any]:
         return {"draws": self.draws, "seed": self.seed}
@@ -92,19 +96,21 @@ class Sample:
         fill, packed = np.iinfo(ids).max, ids.itemsize
         return (ArraySpec(name="classes", dtype=ids, width=(self.draws,), fill=fill, packed=packed, limit=classes),)
 
-    def encode(self, logits: NDArray[np.float32], *, view: int, first: int) -> dict[str, NDArray[Any]]:
+    def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
         rows, classes = logits.shape
         exact = logits.astype(np.float64)
         mass = np.exp(exact - exact.max(axis=1, keepdims=True)).cumsum(axis=1)
-        upto = mass / mass[:, -1:]
-        # one search for all rows: row r's cumulated probabilities lie in (r, r + 1]
+        cumulated = mass / mass[:, -1:]
+        # one search serves all rows: the cumulated probabilities of row r are moved to (r, r + 1]
         row = np.arange(rows)[:, None]
-        drawn = np.searchsorted((upto + row).ravel(), (self._uniform(rows, view, first) + row).ravel(), side="right")
+        drawn = np.searchsorted(
+            (cumulated + row).ravel(), (self._uniform(rows, view, first) + row).ravel(), side="right"
+        )
         ids = np.minimum(drawn.reshape(rows, self.draws) - row * classes, classes - 1)
         return {"classes": np.sort(ids, axis=1).astype(id_dtype(classes))}
 
     def _uniform(self, rows: int, view: int, first: int) -> NDArray[np.float64]:
-        """`[rows, draws]` in [0, 1), by (seed, sample, view)."""
+        """Return random numbers in [0, 1), `[rows, draws]` float64, for the samples from `first` on."""
         samples = np.arange(first, first + rows)
         blocks = [philox(self.seed, (samples, view, 0, SAMPLE_STREAM + b)) for b in range(-(-self.draws // 4))]
         return uniform(np.concatenate(blocks)[: self.draws].T)

@@ -18,6 +18,7 @@ from zarr.codecs import Crc32cCodec
 
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError
 from kcd_stores.knowledge.store import KnowledgeStore
+from kcd_stores.knowledge.writer import KnowledgeWriter
 
 ENTRY = "condensed"  # of `made_from`
 # name, dtype, and what reads where nothing was written, which is never data
@@ -46,9 +47,10 @@ def is_condensed(store: KnowledgeStore) -> bool:
     return ENTRY in store.made_from
 
 
-def write_condensed(store: KnowledgeStore, rows: CondensedRows) -> None:
-    """Write the arrays of a store just made, or made and interrupted; durable when this returns."""
-    group = zarr.open_group(store.location.zarr_store(), mode="r+")
+def write_condensed(writer: KnowledgeWriter, rows: CondensedRows) -> None:
+    """Write the arrays of a store just made, or made and interrupted; they are durable when this returns."""
+    storage = writer.store.storage
+    group = zarr.open_group(storage.zarr_store(), mode="r+")
     for name, dtype, fill in ARRAYS:  # samples last: where they are whole, so are the others
         data = np.asarray(getattr(rows, name), dtype=dtype)
         group.create_array(
@@ -60,7 +62,7 @@ def write_condensed(store: KnowledgeStore, rows: CondensedRows) -> None:
             dimension_names=("sample",),
             overwrite=True,
         )
-        store.location.make_durable(f"{name}/c/0")
+        storage.make_durable(f"{name}/c/0")
 
 
 def read_condensed(store: KnowledgeStore) -> CondensedRows | None:
@@ -75,7 +77,7 @@ def read_condensed(store: KnowledgeStore) -> CondensedRows | None:
     """
     if not is_condensed(store):
         return None
-    group = zarr.open_group(store.location.zarr_store(read_only=True), mode="r")
+    group = zarr.open_group(store.storage.zarr_store(read_only=True), mode="r")
     found: dict[str, zarr.Array[Any]] = {}
     for name, _, _ in ARRAYS:
         array = group.get(name)
@@ -96,6 +98,6 @@ def read_condensed(store: KnowledgeStore) -> CondensedRows | None:
         raise CorruptStoreError(
             f"the condensed store at {store.location} is damaged: {error}. Make it anew with `kcd-pipeline condense` "
             f"and --overwrite.",
-            what=str(error),
+            damage=str(error),
         ) from error
     return rows

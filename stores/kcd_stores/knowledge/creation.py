@@ -1,41 +1,72 @@
-"""What a knowledge store is made of on disk: its arrays, made where they are missing, and what may lie at its place."""
+"""Make the group and the arrays of a knowledge store; compare arrays that exist with what would be made."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import zarr
 from zarr.codecs import Crc32cCodec
 from zarr.storage import MemoryStore
 
-from kcd_stores.encodings import ArraySpec, Encoding
-from kcd_stores.errors import IncompleteStoreError, StoreUsageError
+from kcd_stores.encodings import ArraySpec, Encoding, describe_features
+from kcd_stores.errors import StoreUsageError
+from kcd_stores.knowledge.group import FORMAT, KIND, require_array
 from kcd_stores.knowledge.layout import Layout
-from kcd_stores.storage.location import Location, Where
+from kcd_stores.storage import Storage
 
-KIND = "knowledge"
-FACTS = ("shape", "shards", "chunks", "dtype")  # of an array, that the layout decides
-
-
-def unchanging(attributes: Mapping[str, Any]) -> str:
-    """What of a store's attributes growing leaves as it is, as JSON."""
-    layout = {key: value for key, value in attributes.get("layout", {}).items() if key != "views"}
-    return json.dumps({**attributes, "layout": layout}, sort_keys=True)
+ARRAY_FACTS = ("shape", "shards", "chunks", "dtype")  # of an array, which the layout decides
 
 
-def existing_array(location: Location, group: zarr.Group, name: str) -> zarr.Array[Any]:
-    """The array called `name`; IncompleteStoreError where a killed writer never came to make it."""
-    array = group.get(name)
-    if not isinstance(array, zarr.Array):
-        raise IncompleteStoreError(
-            f"the store at {location} has no array '{name}': it was interrupted while it was being made. "
-            f"Run the same `kcd-pipeline extract-teacher` again to finish it."
+def create_group(
+    storage: Storage,
+    *,
+    layout: Layout,
+    encoding: Encoding,
+    made_from: Mapping[str, Any],
+    fidelity: Mapping[str, Any] | None,
+    overwrite: bool,
+) -> zarr.Group:
+    """Make the group of an empty store, its attributes and its arrays; with `overwrite`, remove an older store first.
+
+    Raises
+    ------
+    StoreUsageError
+        If the place is taken: by a store without `overwrite`, or by anything that is not a knowledge store.
+    """
+    if not storage.is_vacant():
+        require_knowledge_store(storage)
+        if not overwrite:
+            raise StoreUsageError(f"a store lies at {storage} already; open it, or overwrite it on purpose")
+    attributes = {
+        "format": FORMAT,
+        "kind": KIND,
+        "encoding": {"name": encoding.name, **encoding.settings()},
+        "features": describe_features(encoding),
+        "layout": vars(layout),
+        "made_from": dict(made_from),
+        "fidelity": None if fidelity is None else dict(fidelity),
+    }
+    group = zarr.create_group(storage.zarr_store(), zarr_format=3, overwrite=overwrite, attributes=attributes)
+    create_missing_arrays(group, layout, encoding)
+    return group
+
+
+def require_knowledge_store(storage: Storage) -> None:
+    """Raise StoreUsageError if what is there is not a knowledge store: a typo in a path must not cost anybody data."""
+    if storage.is_file():
+        raise StoreUsageError(
+            f"{storage} is a file, not a knowledge store: it is left alone. Set store.path to a folder."
         )
-    return array
+    try:
+        kind = zarr.open_group(storage.zarr_store(read_only=True), mode="r").attrs.get("kind")
+    except (FileNotFoundError, ValueError, NotADirectoryError):
+        kind = None
+    if kind != KIND:
+        raise StoreUsageError(
+            f"{storage} exists and is not a knowledge store, so it is left alone. Set store.path to a new folder."
+        )
 
 
-def require_arrays(group: zarr.Group, layout: Layout, encoding: Encoding) -> None:
+def create_missing_arrays(group: zarr.Group, layout: Layout, encoding: Encoding) -> None:
     """Make the arrays that are not there yet; the same call always makes the same metadata."""
     for spec in encoding.arrays(layout.classes):
         if spec.name not in group:
@@ -44,13 +75,12 @@ def require_arrays(group: zarr.Group, layout: Layout, encoding: Encoding) -> Non
         "shape": (layout.views, layout.blocks),
         "chunks": (1, layout.blocks),
         "compressors": [Crc32cCodec()],
+        "dimension_names": ("view", "block"),
     }
     if "complete" not in group:
-        group.create_array("complete", dtype="uint8", fill_value=0, dimension_names=("view", "block"), **ledger)
+        group.create_array("complete", dtype="uint8", fill_value=0, **ledger)
     if "seconds" not in group:
-        group.create_array(
-            "seconds", dtype="float64", fill_value=float("nan"), dimension_names=("view", "block"), **ledger
-        )
+        group.create_array("seconds", dtype="float64", fill_value=float("nan"), **ledger)
 
 
 def _create_array(group: zarr.Group, layout: Layout, spec: ArraySpec) -> None:
@@ -69,47 +99,15 @@ def _create_array(group: zarr.Group, layout: Layout, spec: ArraySpec) -> None:
     )
 
 
-def inconsistencies(found: Mapping[str, "zarr.Array[Any]"], layout: Layout, encoding: Encoding) -> list[str]:
-    """Where the arrays `found`, by name, are not what a store of that layout and encoding has, a sentence each."""
+def array_inconsistencies(found: Mapping[str, "zarr.Array[Any]"], layout: Layout, encoding: Encoding) -> list[str]:
+    """Return a sentence for each way in which the arrays `found`, by name, are not those of `layout` and `encoding`."""
     group = zarr.create_group(MemoryStore(), zarr_format=3)
-    require_arrays(group, layout, encoding)
+    create_missing_arrays(group, layout, encoding)
     sentences = []
     for name, array in found.items():
-        expected = existing_array(Location(folder=Path()), group, name)
-        wrong = [fact for fact in FACTS if getattr(array, fact) != getattr(expected, fact)]
+        expected = require_array(group, name, place="memory")
+        wrong = [fact for fact in ARRAY_FACTS if getattr(array, fact) != getattr(expected, fact)]
         sentences += [f"{name} has {fact} {getattr(array, fact)}, expected {getattr(expected, fact)}" for fact in wrong]
         if not wrong and array.metadata.to_dict()["codecs"] != expected.metadata.to_dict()["codecs"]:
             sentences.append(f"{name} has other codecs than the encoding {encoding.name}")
     return sentences
-
-
-def is_vacant(where: Where) -> bool:
-    """Nothing lies at `where`: no folder, or one that holds at most what a killed writer never renamed."""
-    return Location.of(where).is_vacant()
-
-
-def require_something(location: Location) -> None:
-    """Refuse, in words that fit what is there, a place that holds no store to open."""
-    if location.is_file():
-        raise StoreUsageError(f"{location} is a file, not a knowledge store. Set store.path to a folder.")
-    if location.is_vacant():
-        raise StoreUsageError(
-            f"there is no knowledge store at {location}. Make it with `kcd-pipeline extract-teacher CONFIG`, "
-            f"or set store.path to where it is."
-        )
-
-
-def refuse_foreign(location: Location) -> None:
-    """Never replace what is not a knowledge store: a typo in a path must not cost anybody their data."""
-    if location.is_file():
-        raise StoreUsageError(
-            f"{location} is a file, not a knowledge store: it is left alone. Set store.path to a folder."
-        )
-    try:
-        kind = zarr.open_group(location.zarr_store(read_only=True), mode="r").attrs.get("kind")
-    except (FileNotFoundError, ValueError, NotADirectoryError):
-        kind = None
-    if kind != KIND:
-        raise StoreUsageError(
-            f"{location} exists and is not a knowledge store, so it is left alone. Set store.path to a new folder."
-        )

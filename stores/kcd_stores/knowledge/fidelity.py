@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kcd_stores.encodings import Encoding, row_bytes
 from kcd_stores.knowledge.layout import choose_layout
-from kcd_stores.knowledge.store import KnowledgeStore
+from kcd_stores.knowledge.writer import KnowledgeWriter
 
 TEMPERATURE = 4.0  # at which distributions are compared: softened, as students are taught
 NO_MASS = -100.0  # of a log-probability: a class that `sample` never drew, where the divergence has no bound
@@ -41,25 +41,25 @@ class Fidelity:
     temperature: float = TEMPERATURE
 
 
-def measure_fidelity(logits: NDArray[np.float32], encoding: Encoding) -> Fidelity:
-    """Write `logits[n, C]` float32 to a scratch store in `encoding`, read them back, and compare.
+def measure_fidelity(rows: NDArray[np.float32], encoding: Encoding) -> Fidelity:
+    """Write `rows[n, C]` float32 to a scratch store in `encoding`, read them back, and compare.
 
-    Rows may have features behind their logits, as the encoding says: their bytes count, what they say is not compared.
+    With an encoding of features, rows are `[n, C + D]`: the bytes of the features count, their values are not compared.
     """
-    rows, classes = len(logits), logits.shape[1] - encoding.extra
-    layout = choose_layout(views=1, samples=rows, classes=classes, row_bytes=row_bytes(encoding, classes))
+    count, classes = len(rows), rows.shape[1] - encoding.feature_columns
+    layout = choose_layout(views=1, samples=count, classes=classes, row_bytes=row_bytes(encoding, classes))
     with tempfile.TemporaryDirectory() as scratch:
-        store = KnowledgeStore.create(Path(scratch) / "trial.zarr", layout=layout, encoding=encoding, made_from={})
+        writer = KnowledgeWriter.create(Path(scratch) / "trial.zarr", layout=layout, encoding=encoding, made_from={})
         for view, block in layout.all_blocks():
             span = layout.rows(block)
-            store.write_block(view, block, logits[span.start : span.stop], seconds=0.0)
-        stored, size = store.read_view(0)[:, :classes], store.knowledge_bytes()
-    logits = logits[:, :classes]
+            writer.write_block(view, block, rows[span.start : span.stop], seconds=0.0)
+        stored, size = writer.store.read_view(0)[:, :classes], writer.store.inventory.knowledge_bytes()
+    logits = rows[:, :classes]
     return Fidelity(
-        rows=rows,
+        rows=count,
         mean_kl=mean_divergence(logits, stored),
         top1=float((stored.argmax(axis=1) == logits.argmax(axis=1)).mean()),
-        bytes_per_row=size / rows,
+        bytes_per_row=size / count,
     )
 
 

@@ -1,7 +1,7 @@
-"""One array of a store, read fast: chunks are checked, decompressed and unpacked straight into place, in parallel.
+"""One array of a store, read fast: chunks are verified, decompressed and unpacked straight into place, in parallel.
 
-What lies on disk is zarr's own, and zarr reads the same from it (a test holds the two against each other). Left to
-itself zarr passes each chunk through an event loop and four codecs, at a quarter of the speed. A shard is
+The files are zarr's own, and zarr reads the same from them (a test compares the two). Left to itself, zarr passes each
+chunk through an event loop and four codecs, at a quarter of the speed. A shard is
 
     chunk ... chunk   each: blosc(packed elements of `chunk_rows` rows), then its crc32c
     index             [n, 2] uint64, offset and bytes of each chunk (all ones: never written), then its crc32c
@@ -18,28 +18,28 @@ from itertools import groupby
 from threading import local
 from typing import Any, TypeVar
 
-import google_crc32c
 import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
+from kcd_stores.checksums import CRC_BYTES, strip_checksum
 from kcd_stores.encodings import ArraySpec
 from kcd_stores.knowledge.layout import Layout
-from kcd_stores.storage.location import AT_ONCE, Location
+from kcd_stores.storage import Storage, object_name
 
-CRC_BYTES = 4
 ENTRY = np.dtype([("offset", "<u8"), ("bytes", "<u8")])
 NEVER_WRITTEN = 2**64 - 1
+BLOSC_HEADER_BYTES = 16
 THREADS = min(os.cpu_count() or 1, 4)  # more decode no faster than memory takes it in, and training wants cores too
 
-_own = local()
+_per_thread = local()
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class DamageError(Exception):
-    """A shard that is recorded complete cannot be what was written; `block` says which, the message why."""
+    """A shard that is recorded complete cannot be what was written; `block` is its number, the message the reason."""
 
     def __init__(self, block: int, reason: str) -> None:
         super().__init__(reason)
@@ -48,7 +48,7 @@ class DamageError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A chunk's part of what is asked for: its rows `rows` go to `out[place : place + len(rows)]`."""
+    """The part of one chunk that is asked for: its rows `rows` go to `out[place : place + len(rows)]`."""
 
     block: int
     chunk: int
@@ -56,24 +56,38 @@ class Piece:
     place: int
 
 
-class ShardedArray:
-    """Reads `array[view, start:stop]`; see `read`."""
+@dataclass(frozen=True, kw_only=True)
+class StoredPiece:
+    """A piece, and where its chunk is stored: `size` bytes of the file `name`, from `offset` on."""
 
-    def __init__(self, location: Location, spec: ArraySpec, layout: Layout) -> None:
-        self._location, self._spec, self._layout = location, spec, layout
+    piece: Piece
+    name: str
+    offset: int
+    size: int
+
+
+class ShardedArray:
+    """One array of a store, `[V, N, *width]`; `read` is its purpose."""
+
+    def __init__(self, storage: Storage, spec: ArraySpec, layout: Layout) -> None:
+        self._storage, self._spec, self._layout = storage, spec, layout
         self._row = math.prod(spec.width)
         self._packed_dtype = spec.dtype if spec.table is None else np.dtype(f"u{spec.packed}")
         self._chunk_bytes = layout.chunk_rows * self._row * spec.packed
         self._chunks = layout.block_rows // layout.chunk_rows
         self._index_bytes = self._chunks * ENTRY.itemsize + CRC_BYTES
-        self._known: dict[tuple[int, int], NDArray[Any]] = {}  # indices of remote shards, read in part before
+        self._known: dict[
+            tuple[int, int], NDArray[Any]
+        ] = {}  # indices by (view, block), where reading one is a request
 
     def name(self, view: int, block: int) -> str:
-        """The file or object that holds one block."""
-        return "/".join([self._spec.name, "c", str(view), str(block), *["0"] * len(self._spec.width)])
+        """Return the name of the file that holds one block."""
+        return object_name(self._spec.name, view, block, ndim=2 + len(self._spec.width))
 
     def read(self, view: int, start: int, stop: int, out: NDArray[Any]) -> int:
-        """Rows `[start, stop)` of `view` into `out[stop - start, *width]` (contiguous); how many bytes that took.
+        """Read rows `[start, stop)` of `view` into `out[stop - start, *width]` (contiguous).
+
+        Returns the number of stored bytes that were read for it.
 
         Raises
         ------
@@ -81,30 +95,13 @@ class ShardedArray:
             If a chunk is missing, fails its checksum, or holds what cannot be data.
         """
         shards = [list(pieces) for _, pieces in groupby(self._pieces(start, stop), key=lambda piece: piece.block)]
-        if not self._location.is_local:
-            return sum(_each(lambda pieces: self._fetch_shard(view, pieces, out), shards, threads=AT_ONCE))
-        jobs = [job for pieces in shards for job in self._file_jobs(view, pieces)]
-
-        def decode(job: tuple[Piece, str, tuple[int, int]]) -> None:
-            piece, name, (offset, size) = job
-            stored = _scratch(size)
-            try:
-                filled = self._location.read_into(name, offset, stored)
-            except OSError as error:
-                raise self._unreadable(piece, error) from error
-            self._decode(stored[:filled], piece, out)
-
-        _each(decode, jobs, threads=THREADS)
-        return sum(size for _, _, (_, size) in jobs) + len(shards) * self._index_bytes
-
-    def _file_jobs(self, view: int, pieces: list[Piece]) -> Iterator[tuple[Piece, str, tuple[int, int]]]:
-        """What there is to decode of one local shard: each piece with its file, offset and bytes."""
-        name = self.name(view, pieces[0].block)
-        index = self._index(pieces[0], name)
-        return ((piece, name, self._entry(index, piece)) for piece in pieces)
+        if self._storage.parallel_reads == 1:
+            return self._read_chunks(view, shards, out)
+        taken = _map(lambda pieces: self._read_shard(view, pieces, out), shards, threads=self._storage.parallel_reads)
+        return sum(taken)
 
     def _pieces(self, start: int, stop: int) -> Iterator[Piece]:
-        """The chunks that hold rows `[start, stop)`, ascending."""
+        """Yield the pieces of the chunks that hold rows `[start, stop)`, ascending."""
         size = self._layout.chunk_rows
         for number in range(start // size, (stop - 1) // size + 1):
             first = number * size
@@ -112,58 +109,98 @@ class ShardedArray:
             block, chunk = divmod(number, self._chunks)
             yield Piece(block=block, chunk=chunk, rows=rows, place=first + rows.start - start)
 
-    def _fetch_shard(self, view: int, pieces: list[Piece], out: NDArray[Any]) -> int:
-        """All `pieces` of one remote shard: by one request if most of it is wanted, else by one for each stretch."""
-        block = pieces[0].block
-        name = self.name(view, block)
-        filled = -(-len(self._layout.rows(block)) // self._layout.chunk_rows)
-        if 2 * len(pieces) > filled:
-            (data,) = self._location.fetch([name])
-            if data is None:
-                raise self._missing(pieces[0])
-            whole = np.frombuffer(data, np.uint8)
-            index = self._parsed(block, whole[-self._index_bytes :])
-            stored = [whole[offset : offset + size] for offset, size in (self._entry(index, piece) for piece in pieces)]
-            taken = len(whole)
-        else:
-            taken = 0 if (view, block) in self._known else self._index_bytes
-            if taken:
-                self._known[view, block] = self._index(pieces[0], name)
-            entries = [self._entry(self._known[view, block], piece) for piece in pieces]
-            try:
-                stored = [np.frombuffer(part, np.uint8) for part in self._location.parts(name, entries)]
-            except FileNotFoundError as error:
-                raise self._missing(pieces[0]) from error
-            taken += sum(map(len, stored))
-        for piece, part in zip(pieces, stored, strict=True):
-            self._decode(part, piece, out)
+    # --- where reads cost little: chunk by chunk, several threads decoding ------------------------------------
+
+    def _read_chunks(self, view: int, shards: list[list[Piece]], out: NDArray[Any]) -> int:
+        stored = [one for pieces in shards for one in self._stored_pieces(view, pieces)]
+        _map(lambda one: self._read_chunk(one, out), stored, threads=THREADS)
+        return sum(one.size for one in stored) + len(shards) * self._index_bytes
+
+    def _stored_pieces(self, view: int, pieces: list[Piece]) -> list[StoredPiece]:
+        """Return `pieces`, all of one shard, with the places of their chunks, which its index tells."""
+        name = self.name(view, pieces[0].block)
+        index = self._read_index(pieces[0], name)
+        places = (self._entry(index, piece) for piece in pieces)
+        return [
+            StoredPiece(piece=piece, name=name, offset=offset, size=size)
+            for piece, (offset, size) in zip(pieces, places, strict=True)
+        ]
+
+    def _read_chunk(self, stored: StoredPiece, out: NDArray[Any]) -> None:
+        buffer = _scratch(stored.size)
+        try:
+            filled = self._storage.read_into(stored.name, stored.offset, buffer)
+        except OSError as error:
+            raise self._unreadable(stored.piece, error) from error
+        self._decode(buffer[:filled], stored.piece, out)
+
+    # --- where each read is a request: as few as possible, several at once ------------------------------------
+
+    def _read_shard(self, view: int, pieces: list[Piece], out: NDArray[Any]) -> int:
+        """Read `pieces`, all of one shard: by one request if most of it is wanted, else by one for each stretch."""
+        filled_chunks = -(-len(self._layout.rows(pieces[0].block)) // self._layout.chunk_rows)
+        most = 2 * len(pieces) > filled_chunks
+        chunks, taken = self._fetch_whole(view, pieces) if most else self._fetch_ranges(view, pieces)
+        for piece, chunk in zip(pieces, chunks, strict=True):
+            self._decode(chunk, piece, out)
         return taken
 
-    def _index(self, piece: Piece, name: str) -> NDArray[Any]:
-        """The index `[n]` of the shard that `piece` is of."""
+    def _fetch_whole(self, view: int, pieces: list[Piece]) -> tuple[list[NDArray[np.uint8]], int]:
+        """Return the stored chunk of each piece, out of the whole shard, and the bytes that were read."""
+        block = pieces[0].block
+        (data,) = self._storage.fetch([self.name(view, block)])
+        if data is None:
+            raise self._missing(pieces[0])
+        whole = np.frombuffer(data, np.uint8)
+        index = self._parse_index(block, whole[-self._index_bytes :])
+        places = (self._entry(index, piece) for piece in pieces)
+        return [whole[offset : offset + size] for offset, size in places], len(whole)
+
+    def _fetch_ranges(self, view: int, pieces: list[Piece]) -> tuple[list[NDArray[np.uint8]], int]:
+        """Return the stored chunk of each piece, by ranges of the shard, and the bytes that were read.
+
+        The index is kept: the next read of the same shard does without a request for it.
+        """
+        block, taken = pieces[0].block, 0
+        name = self.name(view, block)
+        if (view, block) not in self._known:
+            self._known[view, block] = self._read_index(pieces[0], name)
+            taken = self._index_bytes
+        index = self._known[view, block]
         try:
-            end = self._location.end(name, self._index_bytes)
+            parts = self._storage.read_ranges(name, [self._entry(index, piece) for piece in pieces])
+        except FileNotFoundError as error:
+            raise self._missing(pieces[0]) from error
+        return [np.frombuffer(part, np.uint8) for part in parts], taken + sum(map(len, parts))
+
+    # --- the format of a shard --------------------------------------------------------------------------------
+
+    def _read_index(self, piece: Piece, name: str) -> NDArray[Any]:
+        """Read the index `[n]` of the shard `name`, which holds `piece`."""
+        try:
+            end = self._storage.read_end(name, self._index_bytes)
         except OSError as error:
             raise self._unreadable(piece, error) from error
-        return self._parsed(piece.block, np.frombuffer(end, np.uint8))
+        return self._parse_index(piece.block, np.frombuffer(end, np.uint8))
 
-    def _parsed(self, block: int, end: NDArray[np.uint8]) -> NDArray[Any]:
-        """The index `[n]` of a shard, from its last bytes."""
+    def _parse_index(self, block: int, end: NDArray[np.uint8]) -> NDArray[Any]:
+        """Return the index `[n]` of a shard, given its last bytes."""
         if len(end) < self._index_bytes:
             raise DamageError(block, f"it is shorter than the {self._index_bytes} bytes of its index")
-        return checked(end, DamageError(block, "the checksum of its index is wrong")).view(ENTRY)
+        return strip_checksum(end, DamageError(block, "the checksum of its index is wrong")).view(ENTRY)
 
     def _entry(self, index: NDArray[Any], piece: Piece) -> tuple[int, int]:
-        """Offset and bytes of a chunk."""
+        """Return offset and bytes of a piece's chunk."""
         offset, size = (int(part) for part in index[piece.chunk].item())
         if NEVER_WRITTEN in (offset, size):
             raise self._missing(piece)
         return offset, size
 
     def _decode(self, stored: NDArray[np.uint8], piece: Piece, out: NDArray[Any]) -> None:
-        """One chunk as it is stored, into its place."""
-        body = checked(stored, DamageError(piece.block, f"the checksum of chunk {piece.chunk} is wrong"))
-        if len(body) < 16 or int(body[4:8].view("<u4")[0]) != self._chunk_bytes:  # blosc's header: bytes to come
+        """Decode one stored chunk, and put the rows of `piece` in their place in `out`."""
+        body = strip_checksum(stored, DamageError(piece.block, f"the checksum of chunk {piece.chunk} is wrong"))
+        # bytes 4 to 7 of blosc's header are the size of what it holds
+        if len(body) < BLOSC_HEADER_BYTES or int(body[4:8].view("<u4")[0]) != self._chunk_bytes:
             raise DamageError(piece.block, f"chunk {piece.chunk} does not hold {self._chunk_bytes} bytes")
         target = out[piece.place : piece.place + len(piece.rows)]
         whole = len(piece.rows) == self._layout.chunk_rows and self._spec.table is None
@@ -179,34 +216,30 @@ class ShardedArray:
             good = np.array([self._spec.is_data(row) for row in target.reshape(len(target), -1)])
             raise self._missing(piece, piece.rows.start + int(np.argmin(good)))
 
+    # --- errors -----------------------------------------------------------------------------------------------
+
     def _missing(self, piece: Piece, row: int | None = None) -> DamageError:
+        """Return the error of a chunk that is missing, or of a `row` of it that cannot be data."""
         first = piece.block * self._layout.block_rows + piece.chunk * self._layout.chunk_rows
         sample = first + (piece.rows.start if row is None else row)
         return DamageError(piece.block, f"the row of sample {sample} is missing or not what can be data")
 
     def _unreadable(self, piece: Piece, error: OSError) -> DamageError:
+        """Return the error of a file that is missing or that the disk does not give back."""
         if isinstance(error, FileNotFoundError):
             return self._missing(piece)
         return DamageError(piece.block, str(error))
 
 
-def checked(stored: NDArray[np.uint8], wrong: Exception) -> NDArray[np.uint8]:
-    """`stored` without the crc32c at its end, which is right."""
-    body, crc = stored[:-CRC_BYTES], stored[-CRC_BYTES:]
-    if len(stored) <= CRC_BYTES or google_crc32c.value(body) != int.from_bytes(crc.tobytes(), "little"):
-        raise wrong
-    return body
-
-
 def _scratch(size: int) -> NDArray[np.uint8]:
-    """`size` bytes of this thread's own, good until it asks again: fresh memory would cost more than what is read."""
-    if size > len(getattr(_own, "bytes", ())):
-        _own.bytes = np.empty(size, np.uint8)
-    return _own.bytes[:size]
+    """Return `size` bytes that are this thread's until it asks again: fresh memory would cost more than the read."""
+    if size > len(getattr(_per_thread, "bytes", ())):
+        _per_thread.bytes = np.empty(size, np.uint8)
+    return _per_thread.bytes[:size]
 
 
-def _each(function: Callable[[T], R], items: Sequence[T], *, threads: int) -> list[R]:
-    """`function` of each item, in order, several at a time."""
+def _map(function: Callable[[T], R], items: Sequence[T], *, threads: int) -> list[R]:
+    """Return `function(item)` for each item, in order, several at a time."""
     if len(items) < 2 or threads == 1:
         return [function(item) for item in items]
     with ThreadPoolExecutor(min(threads, len(items))) as pool:

@@ -7,8 +7,9 @@ import numpy as np
 
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError
 from kcd_stores.knowledge.condensed import read_condensed
+from kcd_stores.knowledge.creation import array_inconsistencies
 from kcd_stores.knowledge.store import KnowledgeStore
-from kcd_stores.storage.location import Where
+from kcd_stores.storage import Where
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +50,13 @@ def verify_store(where: Where, on_rows: Callable[[int], None] = lambda rows: Non
         If what lies at `where` is not a knowledge store.
     """
     store = KnowledgeStore.open(where, features=True)
-    damage = [f"attributes: {problem}" for problem in store.inconsistencies()]
+    damage = [f"attributes: {problem}" for problem in array_inconsistencies(store.arrays, store.layout, store.encoding)]
     try:
         complete = store.complete()
         store.seconds()
         read_condensed(store)
     except (CorruptStoreError, IncompleteStoreError) as error:
-        return Verdict(rows=0, damage=[*damage, error.what if isinstance(error, CorruptStoreError) else str(error)])
+        return Verdict(rows=0, damage=[*damage, error.damage if isinstance(error, CorruptStoreError) else str(error)])
     except (ValueError, RuntimeError, OSError) as error:
         return Verdict(rows=0, damage=[*damage, f"the record of complete blocks cannot be read: {error}"])
     rows, missing = 0, []
@@ -70,6 +71,6 @@ def verify_store(where: Where, on_rows: Callable[[int], None] = lambda rows: Non
                 if not np.isfinite(decoded).all():
                     damage.append(f"view {view}, block {block}: decodes to logits that are not finite")
             except CorruptStoreError as error:
-                damage.append(f"view {view}, block {block}: {error.what}")
+                damage.append(f"view {view}, block {block}: {error.damage}")
         on_rows(len(span))
     return Verdict(rows=rows, missing=missing, damage=damage)

@@ -1,1 +1,1 @@
-"""Facts that belong to a run, not to a store: the student's values, and the plans made from them."""
+"""Facts that belong to a run and not to a knowledge store: values of the samples, and the plans made from them."""

@@ -1,12 +1,12 @@
-"""Plans: what each condensation decided, as plain arrays in the run's own zarr group.
+"""Plans of a run: the samples that each stage is taught, and how they are blended, in a zarr group of the run's own.
 
-    stage-000/  kept    [K]  int64: the samples taught in this stage, ascending
-                partner [K]  int64: the dropped sample blended into each, -1 where taught as stored
-                epsilon [K]  float32: the strength of the blend, 0 where taught as stored
-                attributes: stage, epoch (its first), samples (N), facts (counts, the score at the cut, how many of
-                the kept were not kept in the stage before (came_back) and the share that was (overlap))
+    stage-000/  kept    [K]  int64: the samples that are taught in this stage, ascending
+                partner [K]  int64: the dropped sample that is blended into each of them, -1 if it is taught as stored
+                epsilon [K]  float32: the strength of the blend, 0 if it is taught as stored
+                attributes: stage, epoch (the first of the stage), samples (N), facts (counts; the score at the cut;
+                came_back, how many kept samples the stage before did not keep; overlap, the share that it did keep)
 
-The attributes are written last: a stage without them is not there.
+The attributes are written last, so a stage without them does not count. Letters: N samples, K kept samples.
 """
 
 import hashlib
@@ -27,22 +27,30 @@ NO_PARTNER = -1
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
-    """What one stage is taught; validated when made.
+    """The samples that one stage is taught, and their blends; validated when made.
+
+    A kept sample i with a partner j is taught the blend of their knowledge (equations 14 and 15 of "Knowledge
+    Condensation Distillation", ECCV 2022): the stored row of i, perturbed by that of j with strength epsilon.
 
     Attributes
     ----------
     stage, epoch
-        Which stage, and the epoch that opens it.
+        The stage, from 0, and its first epoch.
     samples
         N, the size of the data set.
     kept
-        `[K]` int64, ascending: K1, the samples that are taught.
+        `[K]` int64, ascending: the samples of K1, which are taught.
     partner
-        `[K]` int64: for members of K1L the sample of K0 blended into them, else `NO_PARTNER`.
+        `[K]` int64: for members of K1L the sample of K0 that is blended into them, else `NO_PARTNER`.
     epsilon
-        `[K]` float32: the strength of that blend, else 0.
+        `[K]` float32, at least 0: the strength of the blend, 0 without a partner.
     facts
-        Numbers about how the plan came about, for people: never read back by training.
+        Numbers about the making of the plan, for people. Training never reads them.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit each other, or a sample is both kept and a partner, or a partner of two samples.
     """
 
     stage: int
@@ -75,12 +83,12 @@ class Plan:
 
     @property
     def low(self) -> NDArray[np.bool_]:
-        """`[K]`: True for K1L (blended with a partner), False for K1H (taught as stored)."""
+        """`[K]` bool: True for members of K1L (blended with a partner), False for those of K1H (taught as stored)."""
         return self.partner != NO_PARTNER
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all that a student is taught by it: samples, partners and strengths, and when."""
+        """SHA-256, in hex, of all that decides what a student is taught: stage, epoch, samples, partners, strengths."""
         digest = hashlib.sha256(repr((self.stage, self.epoch, self.samples, len(self.kept))).encode())
         for array, dtype in ((self.kept, "<i8"), (self.partner, "<i8"), (self.epsilon, "<f4")):
             digest.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
@@ -88,12 +96,12 @@ class Plan:
 
     @property
     def kept_fraction(self) -> float:
-        """|K1| / N."""
+        """The share of samples that are taught, |K1| / N."""
         return len(self.kept) / self.samples
 
 
 def keep_all(samples: int) -> Plan:
-    """The plan of the first stage, and of every run that does not condense: all samples, as stored."""
+    """Return the plan that teaches all samples as stored: that of the first stage, and of runs that do not condense."""
     return Plan(
         stage=0,
         epoch=0,
@@ -105,13 +113,19 @@ def keep_all(samples: int) -> Plan:
 
 
 class PlanStore:
-    """The plans of one run."""
+    """The plans of one run.
+
+    Parameters
+    ----------
+    path
+        Folder of the zarr group; it may not exist yet.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def write(self, plan: Plan) -> None:
-        """Write one stage; writing the same stage again replaces it."""
+        """Write the plan of one stage, in place of an earlier one of the same stage."""
         root = zarr.open_group(LocalStore(self.path), mode="a", zarr_format=3)
         group = root.create_group(_name(plan.stage), overwrite=True)
         for name in ("kept", "partner", "epsilon"):
@@ -121,19 +135,19 @@ class PlanStore:
         )
 
     def stages(self) -> list[int]:
-        """Stages that are there, ascending."""
+        """Return the stages that have a plan, ascending."""
         if not self.path.exists():
             return []
         root = zarr.open_group(LocalStore(self.path, read_only=True), mode="r")
         return sorted(int(str(group.attrs["stage"])) for _, group in root.groups() if "stage" in group.attrs)
 
     def read(self, stage: int) -> Plan:
-        """The plan of `stage`.
+        """Read the plan of `stage`.
 
         Raises
         ------
         StoreUsageError
-            If it was never written.
+            If the stage has no plan.
         """
         if stage not in self.stages():
             raise StoreUsageError(f"there is no plan of stage {stage} at {self.path}; there are: {self.stages()}")
@@ -144,7 +158,7 @@ class PlanStore:
         return Plan(**fields)
 
     def read_all(self) -> list[Plan]:
-        """Every plan, by stage."""
+        """Read all plans, in the order of their stages."""
         return [self.read(stage) for stage in self.stages()]
 
 

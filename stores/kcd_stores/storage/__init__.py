@@ -1,1 +1,29 @@
-"""Where a store lies: a folder, or a prefix in an object store, behind one small protocol."""
+"""The place of a store behind one small protocol: a folder, an object store, a web server.
+
+protocol        what a place must be able to do
+folder, objects, web    the three kinds of place
+location        parse what people write; `opening` makes a place of it
+object_client, zarr_objects, remote_errors, settings    requests to a server, and what becomes of their errors
+elements        elements of an array as whole objects
+lock            one writer at a time
+"""
+
+from kcd_stores.storage.elements import object_name
+from kcd_stores.storage.folder import FolderStorage
+from kcd_stores.storage.objects import ObjectStorage
+from kcd_stores.storage.opening import Where, is_vacant, one_writer, open_storage
+from kcd_stores.storage.protocol import Buffer, Storage
+from kcd_stores.storage.web import WebStorage
+
+__all__ = [
+    "Buffer",
+    "FolderStorage",
+    "ObjectStorage",
+    "Storage",
+    "WebStorage",
+    "Where",
+    "is_vacant",
+    "object_name",
+    "one_writer",
+    "open_storage",
+]

@@ -1,9 +1,10 @@
-"""Elements of an array in and out of a remote store: whole objects, one request each, coded by zarr in memory.
+"""Elements of an array as the whole objects that hold them, coded by zarr in memory.
 
-Left to itself zarr asks for the index of a shard and then for each of its chunks, wherever a shard is not filled to
-its end, and reads a shard before it replaces it. Over a network every request costs more than the bytes saved.
+Left to itself, zarr asks for the index of a shard and then for each of its chunks wherever a shard is not filled to
+its end, and it reads a shard before it replaces it. Over a network every request costs more than the bytes saved.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,42 +13,42 @@ from numpy.typing import NDArray
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore, StorePath
 
-from kcd_stores.storage.location import Location
 
+def object_name(array: str, view: int, block: int, *, ndim: int) -> str:
+    """Return the name of the file that holds one block of an array `[V, ...]` of `ndim` dimensions.
 
-def object_name(array: "zarr.Array[Any]", view: int, block: int) -> str:
-    """The name in the store of what holds one block of `array[V, ...]`: one shard, or one chunk of a ledger."""
-    return "/".join([array.path, "c", str(view), str(block), *["0"] * (array.ndim - 2)])
-
-
-def read(location: Location, array: "zarr.Array[Any]", view: int, start: int, stop: int) -> NDArray[Any]:
-    """`array[view, start:stop]` of a remote store; what is not there reads as the array's fill value."""
-    rows = (array.shards or array.chunks)[1]
-    names = [object_name(array, view, block) for block in range(start // rows, (stop - 1) // rows + 1)]
-    found = zip(names, location.fetch(names), strict=True)
-    make = default_buffer_prototype().buffer.from_bytes
-    return np.asarray(_in_memory(array, {name: make(data) for name, data in found if data})[view, start:stop])
-
-
-def write(location: Location, array: "zarr.Array[Any]", view: int, start: int, values: NDArray[Any]) -> None:
-    """`array[view, start:start + len(values)] = values` in a remote store, durable when this returns.
-
-    The values must fill whole objects, but for the last of a view.
-
-    Raises
-    ------
-    ValueError
-        If the store was opened for reading only.
+    The file is a shard of knowledge; of a ledger, block 0 is the only chunk of a view.
     """
-    if array.read_only:
-        raise ValueError(f"the store at {location} was opened for reading only")
+    return "/".join([array, "c", str(view), str(block), *["0"] * (ndim - 2)])
+
+
+def object_names(array: "zarr.Array[Any]", view: int, start: int, stop: int) -> list[str]:
+    """Return the names of the files that hold `array[view, start:stop]`."""
+    rows = (array.shards or array.chunks)[1]
+    blocks = range(start // rows, (stop - 1) // rows + 1)
+    return [object_name(array.path, view, block, ndim=array.ndim) for block in blocks]
+
+
+def encode_elements(array: "zarr.Array[Any]", view: int, start: int, values: NDArray[Any]) -> list[tuple[str, bytes]]:
+    """Return name and content of each file that `array[view, start:start + len(values)] = values` makes.
+
+    The values must fill whole files, but for the last of a view.
+    """
     coded: dict[str, Buffer] = {}
     _in_memory(array, coded)[view, start : start + len(values)] = values
-    for name, data in coded.items():
-        location.send(name, data.to_bytes())
+    return [(name, data.to_bytes()) for name, data in coded.items()]
+
+
+def decode_elements(
+    array: "zarr.Array[Any]", view: int, start: int, stop: int, files: Mapping[str, bytes | None]
+) -> NDArray[Any]:
+    """Return `array[view, start:stop]`, given its files by name; those missing or None hold the array's fill value."""
+    make = default_buffer_prototype().buffer.from_bytes
+    coded = {name: make(data) for name, data in files.items() if data}
+    return np.array(_in_memory(array, coded)[view, start:stop])
 
 
 def _in_memory(array: "zarr.Array[Any]", objects: dict[str, Buffer]) -> "zarr.Array[Any]":
-    """The same array over `objects` by name."""
+    """Return the same array over `objects` by name."""
     place = StorePath(MemoryStore(objects), array.path)
     return zarr.Array(zarr.AsyncArray(metadata=array.metadata, store_path=place))

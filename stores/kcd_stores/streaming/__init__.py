@@ -1,1 +1,1 @@
-"""A store's rows, epoch by epoch, read ahead of the training loop under a memory budget."""
+"""A store's rows handed out epoch by epoch, within a memory budget, with the next rows read in the background."""

@@ -1,32 +1,46 @@
-"""The block shuffle: an epoch read window by window, one window ahead, whatever the size of the store."""
+"""Streaming by the block shuffle: an epoch is read window by window, so that a store of any size can be streamed.
+
+`kcd_stores.streaming.order` says what a window is and which samples it has. Two windows are in memory at most: the one
+in use, and the one being read.
+"""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_stores.knowledge.store import PIECE_BYTES, KnowledgeStore
 from kcd_stores.streaming.budget import Streaming
-from kcd_stores.streaming.order import WHOLE, Cut, Share, Window, plan_windows
-from kcd_stores.streaming.partner_rows import FileShelf, MemoryShelf, Shelf
-from kcd_stores.streaming.protocol import Portion, Reading
-from kcd_stores.streaming.rows import HeldRows, new_rows, read_pieces
+from kcd_stores.streaming.order import ONLY_RANK, Share, Window, WindowSizes, plan_windows
+from kcd_stores.streaming.partner_rows import PartnerRows, PartnersInFile, PartnersInMemory
+from kcd_stores.streaming.protocol import Portion, Reading, RowSource
+from kcd_stores.streaming.rows import HeldRows, new_rows, piece_limit, read_pieces
 
 
 class WindowReader:
-    """Reads the windows of one epoch, each `next()` one of them; called from one thread at a time.
+    """Reads the windows of one epoch, one with each call of `next`. It must be used by one thread at a time.
 
-    The rows of partners, which may lie anywhere in the view, are gathered in one pass over it before the first window,
-    and wait on a shelf: in memory, where the budget has room beside two windows, else in a file.
+    The rows of partners may lie anywhere in the view. They are gathered in one pass over the view before the first
+    window, and wait in memory if the budget has room for them beside two windows, else in a file.
 
-    Of a window only the rows of its `share` are held, their partners', and those of what is carried on to the next.
+    A rank of several holds the rows of its own share of each window, the rows of their partners, and the rows that are
+    carried over to the next window.
+
+    Parameters
+    ----------
+    streaming
+        A way of streaming that has window sizes.
+    batch_size
+        Samples of a batch, over all ranks.
+    scratch
+        Folder of the file for partners; the system's folder for temporary files if None.
     """
 
     def __init__(
         self,
-        store: KnowledgeStore,
+        store: RowSource,
         reading: Reading,
         streaming: Streaming,
         *,
@@ -34,113 +48,123 @@ class WindowReader:
         scratch: Path | None,
         share: Share,
     ) -> None:
-        assert streaming.cut is not None
+        assert streaming.window_sizes is not None
         self._store, self._reading, self._streaming = store, reading, streaming
-        self._cut: Cut = streaming.cut
+        self._sizes: WindowSizes = streaming.window_sizes
         self._batch_size, self._scratch, self._share = batch_size, scratch, share
         self._windows = self._plan()
         self._before = HeldRows(np.empty(0, np.int64), new_rows(0, store))
-        self._shelf: Shelf | None = None
-        self._taken = 0
+        self._gathered = False
+        self._waiting: PartnerRows | None = None  # rows of all partners, in the order in which windows take them
+        self._taken = 0  # of them
 
     def _plan(self) -> Iterator[Window]:
         reading = self._reading
-        return plan_windows(reading.seed, reading.epoch, reading.kept, self._cut, batch_size=self._batch_size)
+        return plan_windows(reading.seed, reading.epoch, reading.kept, self._sizes, batch_size=self._batch_size)
 
     def next(self) -> tuple[Portion, bool]:
-        """The next window, and whether it is the last."""
-        if self._shelf is None and self._reading.partner is not None:
-            self._shelf = self._gathered()
+        """Read the next window; return it, and True if it is the last one."""
+        if not self._gathered:
+            self._gathered, self._waiting = True, self._gather_partners()
         window = next(self._windows)
-        mine = self._share.mine(window.order, self._batch_size)
-        partners = self._partners(mine)
-        carried, read = (self._wanted(samples, window.order, mine) for samples in (window.carried, window.read))
-        own = np.sort(np.concatenate([carried, read]))
-        held = np.union1d(own, partners) if len(partners) else own
+        own = self._share.select(window.order, self._batch_size)
+        partners = self._reading.partners_of(own)
+        carried = self._held_of(window.carried, window.order, own)
+        read = self._held_of(window.read, window.order, own)
+        held = np.sort(np.concatenate([carried, read]))
+        if len(partners):
+            held = np.union1d(held, partners)
         rows = new_rows(len(held), self._store)
-        if self._shelf is not None:
-            step = max(PIECE_BYTES // self._store.row_bytes, 1)
-            for start in range(0, len(partners), step):
-                part = partners[start : start + step]
-                rows[np.searchsorted(held, part)] = self._shelf.take(self._taken, self._taken + len(part))
-                self._taken += len(part)
+        self._take_partners(partners, held, rows)
         rows[np.searchsorted(held, carried)] = self._before[carried]
         places = np.searchsorted(held, read)
-        for span, piece in read_pieces(self._store, self._reading.view, read, self._cut.strip_rows):
+        for span, piece in read_pieces(self._store, self._reading.view, read, self._sizes.strip_rows):
             rows[places[span]] = piece
         self._before = HeldRows(held, rows)
         if window.last:
             self.close()
         return Portion(order=window.order, rows=self._before), window.last
 
-    def _wanted(
-        self, samples: NDArray[np.int64], order: NDArray[np.int64], mine: NDArray[np.int64]
+    def _held_of(
+        self, samples: NDArray[np.int64], order: NDArray[np.int64], own: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Those of `samples` whose rows are needed: what is `mine`, and what is not in this window's `order` yet."""
+        """Return those of `samples` that this rank trains on now (`own`), or that a later window trains on."""
         if self._share.ranks == 1:
             return samples
-        return samples[np.isin(samples, mine) | ~np.isin(samples, order)]
+        return samples[np.isin(samples, own) | ~np.isin(samples, order)]
 
-    def _partners(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The partners of the samples `order`, in that order, of those that have one."""
+    def _take_partners(self, partners: NDArray[np.int64], held: NDArray[np.int64], rows: NDArray[Any]) -> None:
+        """Fill in the rows of a window's partners; `rows[n, C]` are those of the samples `held[n]`."""
+        if self._waiting is None:
+            return
+        step = piece_limit(self._store)
+        for start in range(0, len(partners), step):
+            part = partners[start : start + step]
+            rows[np.searchsorted(held, part)] = self._waiting.take(self._taken, self._taken + len(part))
+            self._taken += len(part)
+
+    def _gather_partners(self) -> PartnerRows | None:
+        """Read the rows of all partners of the epoch; return None if there are no partners."""
         if self._reading.partner is None:
-            return order[:0]
-        partners = self._reading.partner[np.searchsorted(self._reading.kept, order)]
-        return partners[partners >= 0]
-
-    def _gathered(self) -> Shelf | None:
-        """All partners' rows, in the order in which windows will take them; None where there are none."""
-        mine = (self._share.mine(window.order, self._batch_size) for window in self._plan())
-        wanted = np.concatenate([self._reading.kept[:0], *map(self._partners, mine)])
-        if not len(wanted):
             return None
-        shelf: Shelf
-        if len(wanted) * self._store.row_bytes + self._streaming.held_bytes <= self._streaming.memory:
-            shelf = MemoryShelf(new_rows(len(wanted), self._store))
+        own = (self._share.select(window.order, self._batch_size) for window in self._plan())
+        partners = np.concatenate([self._reading.kept[:0], *map(self._reading.partners_of, own)])
+        if not len(partners):
+            return None
+        waiting: PartnerRows
+        if len(partners) * self._store.row_bytes + self._streaming.held_bytes <= self._streaming.memory:
+            waiting = PartnersInMemory(new_rows(len(partners), self._store))
         else:
-            shelf = FileShelf(self._scratch, self._store.columns, self._store.dtype)
-        places = np.argsort(wanted)
-        for part, piece in read_pieces(self._store, self._reading.view, wanted[places], self._cut.strip_rows):
-            shelf.put(places[part], piece)
-        return shelf
+            waiting = PartnersInFile(self._scratch, self._store.columns, self._store.dtype)
+        places = np.argsort(partners)
+        for part, piece in read_pieces(self._store, self._reading.view, partners[places], self._sizes.strip_rows):
+            waiting.put(places[part], piece)
+        return waiting
 
     def close(self) -> None:
-        """Give up the partners' rows."""
-        if self._shelf is not None:
-            self._shelf.close()
+        """Free the rows of partners."""
+        if self._waiting is not None:
+            self._waiting.close()
 
 
 class BlockShuffle:
-    """Epochs of a portion a window, one window read ahead; during the last of an epoch, the first of the next.
+    """Stream of epochs that are one portion a window, with the next window read in the background.
+
+    While the last window of an epoch is in use, the first window of the next epoch is read.
 
     Parameters
     ----------
+    streaming
+        A way of streaming that has window sizes.
     batch_size
-        Windows end where batches of this size do.
+        Samples of a batch, over all ranks; windows end where batches end.
     scratch
-        Folder for partners that find no room in the budget; the system's own for temporary files if None.
+        Folder for partners that do not fit the budget; the system's folder for temporary files if None.
     share
-        Whose rows are held; each portion's `order` is that of all ranks.
+        The share whose rows are held. The order of each portion is that of all ranks.
     """
 
     def __init__(
         self,
-        store: KnowledgeStore,
+        store: RowSource,
         streaming: Streaming,
         *,
         batch_size: int,
         scratch: Path | None = None,
-        share: Share = WHOLE,
+        share: Share = ONLY_RANK,
     ) -> None:
         self._store, self._streaming = store, streaming
         self._batch_size, self._scratch, self._share = batch_size, scratch, share
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="block-shuffle")
-        self._reading: Reading | None = None
+        self._reading: Reading | None = None  # an epoch that has begun, and of which nothing was handed out yet
         self._reader: WindowReader | None = None
         self._ahead: Future[tuple[Portion, bool]] | None = None
 
     def read(self, now: Reading, then: Reading | None = None) -> Iterator[Portion]:
-        """As `EpochStream.read`; an epoch is asked for before the one before it is gone on with, never after."""
+        """Yield the portions of the epoch `now`; see `EpochStream.read`.
+
+        Ask for the next epoch after the last portion of this one: an epoch cannot go on once another one has begun.
+        """
         if self._reading is None or not self._reading.same(now):
             self._begin(now)
         last = not len(now.kept)
@@ -173,14 +197,14 @@ class BlockShuffle:
         self._ahead = self._pool.submit(self._reader.next)
 
     def _drop(self) -> None:
-        """Forget an epoch that was begun and is not wanted any more, or that has come to its end."""
+        """Forget an epoch that has ended, or that is not wanted any more."""
         if self._ahead is not None and not self._ahead.cancel():
-            self._ahead.exception()  # wait: its error, if any, is of something that nobody asked for
+            self._ahead.exception()  # wait for the read; nobody wants its rows, so its error is nobody's
         if self._reader is not None:
             self._reader.close()
         self._ahead = self._reader = None
 
     def close(self) -> None:
-        """Stop reading ahead and wait for the read under way."""
+        """Stop reading in the background, and wait for a read that has begun."""
         self._drop()
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,71 +1,81 @@
-"""A memory budget decides how a store is streamed: whole views where they fit twice, a block shuffle where not.
+"""The choice of how a store is streamed: whole views where two of them fit a memory budget, else the block shuffle.
 
-The budget chooses the mode and nothing else: within a mode, orders are the same for every budget.
+The budget decides nothing else. All budgets that lead to the same way of streaming lead to the same order of samples.
 """
 
 from dataclasses import dataclass
 
-from kcd_stores.errors import StoreUsageError
-from kcd_stores.knowledge.store import KnowledgeStore
+from kcd_stores.errors import Remedy, StoreUsageError
 from kcd_stores.sizes import human_bytes
-from kcd_stores.streaming.order import Cut, choose_cut
+from kcd_stores.streaming.order import WindowSizes, choose_window_sizes
+from kcd_stores.streaming.protocol import RowSource
 
 
 @dataclass(frozen=True, kw_only=True)
 class Streaming:
-    """How a store is streamed, and what it takes.
+    """A way of streaming one store, and the memory that it takes.
 
     Attributes
     ----------
-    cut
-        Of the block shuffle; None where whole views are held.
-    description
-        The mode and the sizes that the order of an epoch hangs on, for people and for comparison: two runs whose
-        descriptions are equal see their samples in the same order.
+    window_sizes
+        The sizes of the block shuffle; None if whole views are held.
+    whole_bytes
+        Bytes of two whole views.
     held_bytes
-        Rows held at the most: two whole views, or two windows, with the partners of their samples.
+        Bytes of the rows that are held at most: two whole views, or two windows with the partners of their samples.
     memory
-        The budget. What `held_bytes` leaves of it may hold partners that are not in a window yet.
+        The budget in bytes. The part that `held_bytes` leaves may hold partners that wait for their window.
     """
 
-    cut: Cut | None
-    description: str
+    window_sizes: WindowSizes | None
+    whole_bytes: int
     held_bytes: int
     memory: int
 
+    def describe(self, setting: str = "memory") -> str:
+        """Return the way of streaming and the sizes that decide the order of an epoch, for people and for comparison.
 
-def plan_streaming(store: KnowledgeStore, *, memory: int, batch_size: int, partners: bool) -> Streaming:
-    """The mode for a budget of `memory` bytes, and what it takes.
+        Two runs see their samples in the same order if their descriptions are equal.
+
+        Parameters
+        ----------
+        setting
+            The name by which the reader knows the budget.
+        """
+        limit, sizes = human_bytes(self.whole_bytes), self.window_sizes
+        if sizes is None:
+            return f"whole views ({setting} of {limit} or more)"
+        return f"block shuffle (windows of {sizes.window_rows}, strips of {sizes.strip_rows}; {setting} below {limit})"
+
+
+def plan_streaming(store: RowSource, *, memory: int, batch_size: int, partners: bool) -> Streaming:
+    """Choose the way of streaming for a budget of `memory` bytes.
 
     Parameters
     ----------
     batch_size
-        Up to a batch and one are carried from a window to the next.
+        Samples of a batch: up to `batch_size + 1` rows are carried over from window to window.
     partners
-        Each sample may be perturbed by a partner, whose row is then held with it.
+        True if samples may have partners, whose rows are held with theirs.
 
     Raises
     ------
     StoreUsageError
-        If not even two windows fit.
+        If the budget does not hold two windows.
     """
-    layout, row = store.layout, store.row_bytes
-    whole = 2 * layout.samples * row
+    whole = 2 * store.layout.samples * store.row_bytes
     if whole <= memory:
-        description = f"whole views (store.memory of {human_bytes(whole)} or more)"
-        return Streaming(cut=None, description=description, held_bytes=whole, memory=memory)
-    cut = choose_cut(layout, row)
-    window = (cut.window_rows + cut.strip_rows + batch_size + 1) * row * (2 if partners else 1)
-    if 2 * window > memory:
-        needed = min(2 * window, whole)
+        return Streaming(window_sizes=None, whole_bytes=whole, held_bytes=whole, memory=memory)
+    sizes = choose_window_sizes(store.layout, store.row_bytes)
+    rows = sizes.window_rows + sizes.strip_rows + batch_size + 1
+    held = 2 * rows * store.row_bytes * (2 if partners else 1)
+    if held > memory:
+        needed = min(held, whole)
         with_partners = " and their partners" if partners else ""
         raise StoreUsageError(
-            f"store.memory is {human_bytes(memory)}, but streaming the store at {store.location} takes at least "
-            f"{human_bytes(needed)} ({needed} bytes): two windows of {cut.window_rows:,} rows of {store.columns:,} "
-            f"numbers{with_partners} (two whole views take {human_bytes(whole)}). Raise store.memory."
+            f"the memory budget is {human_bytes(memory)}, but streaming the store at {store.location} takes at least "
+            f"{human_bytes(needed)} ({needed} bytes): two windows of {sizes.window_rows:,} rows of {store.columns:,} "
+            f"numbers{with_partners} (two whole views take {human_bytes(whole)}).",
+            remedy=Remedy.RAISE_MEMORY,
         )
-    description = (
-        f"block shuffle (windows of {cut.window_rows}, strips of {cut.strip_rows}; "
-        f"store.memory below {human_bytes(whole)})"
-    )
-    return Streaming(cut=cut, description=description, held_bytes=2 * window, memory=memory)
+    return Streaming(window_sizes=sizes, whole_bytes=whole, held_bytes=held, memory=memory)

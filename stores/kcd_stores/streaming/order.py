@@ -1,6 +1,10 @@
-"""The order of an epoch that is read in windows: random blocks of neighbours ("strips"), shuffled within a window.
+"""The order of an epoch of the block shuffle, its batches, and the shares of several ranks: pure functions, no I/O.
 
-All of it is pure in (seed, epoch, kept, cut): no budget, no I/O. Letters: N samples, K kept, S strips.
+A *strip* is a run of neighbouring samples, which are cheap to read together. A *window* is a group of strips whose rows
+are held at the same time. The strips of an epoch are dealt out to windows at random, and the samples of each window are
+shuffled among themselves. All of it depends on (seed, epoch, kept, sizes) alone, never on a memory budget.
+
+Letters: N samples, K kept samples, n samples of one window or batch.
 """
 
 from collections.abc import Iterator
@@ -13,14 +17,14 @@ from numpy.typing import NDArray
 from kcd_stores.knowledge.layout import Layout, power_of_two_below
 from kcd_stores.philox import STRIP_STREAM, permutation
 
-WINDOW_BYTES = 32 * 1024 * 1024  # of decoded rows: what is shuffled together, and half of what is held at once
-STRIPS_PER_WINDOW = 128  # the more, the better mixed; the fewer, the faster read: here about 100,000 rows/s
-FEWEST_WINDOWS = 8  # in an epoch: a small store is still cut into some
+WINDOW_BYTES = 32 * 1024 * 1024  # decoded rows of one window: larger ones mix better, and two of them must fit
+STRIPS_PER_WINDOW = 128  # more of them mix better, fewer are read faster: here about 100,000 rows/s
+FEWEST_WINDOWS = 8  # in an epoch, so that a small store is shuffled in windows too
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cut:
-    """How an epoch is cut: strips of `strip_rows` neighbours, windows of about `window_rows` kept rows."""
+class WindowSizes:
+    """Rows of a strip, and kept rows of a window (about: a window takes whole strips)."""
 
     window_rows: int
     strip_rows: int
@@ -30,12 +34,35 @@ class Cut:
             raise ValueError(f"a window of {self.window_rows} rows cannot hold a strip of {self.strip_rows}")
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Window:
+    """One step of an epoch: rows to read, rows to carry over from the window before, and samples to train on.
+
+    Attributes
+    ----------
+    order
+        `[n]` int64: samples in the order of training. Empty where a batch is larger than the window.
+    carried
+        Int64, ascending: samples of the window before that filled no batch there.
+    read
+        Int64, ascending: samples whose rows are read from the store.
+    last
+        True for the last window of the epoch.
+    """
+
+    order: NDArray[np.int64]
+    carried: NDArray[np.int64]
+    read: NDArray[np.int64]
+    last: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """What `rank` of `ranks` trains on: one run of neighbours of every batch, so that the batches are those of one.
+    """The part of each batch that one rank of several trains on: a run of neighbours in the order of the batch.
 
-    The parts of a batch differ by one sample at the most, lower ranks having the larger ones. A part has two samples at
-    least, for batch norm cannot train on one: of a small batch the higher ranks have none.
+    Batches stay those of a single process. Parts of a batch differ by at most one sample, and lower ranks have the
+    larger ones. A part has at least two samples, since batch norm cannot train on one; the highest ranks have none of a
+    batch that is too small for all.
     """
 
     rank: int = 0
@@ -45,89 +72,79 @@ class Share:
         if not 0 <= self.rank < self.ranks:
             raise ValueError(f"there is no rank {self.rank} among {self.ranks}")
 
-    def of(self, size: int) -> slice:
-        """Where its part of a batch of `size` lies."""
+    def part_of(self, size: int) -> slice:
+        """Return the slice of a batch of `size` samples that is this rank's part."""
         sharing = max(min(self.ranks, size // 2), 1)
         each, more = divmod(size, sharing)
         start = min(self.rank * each + min(self.rank, more), size)
         return slice(start, start + each + (self.rank < more) if self.rank < sharing else start)
 
-    def mine(self, order: NDArray[np.int64], batch_size: int) -> NDArray[np.int64]:
-        """Its samples of `order[n]`, in that order, when that is cut into batches of `batch_size`."""
+    def select(self, order: NDArray[np.int64], batch_size: int) -> NDArray[np.int64]:
+        """Return this rank's samples of `order[n]`, int64 in that order, where batches have `batch_size` samples."""
         if self.ranks == 1:
             return order
-        parts = [batch[self.of(len(batch))] for batch in cut_batches(order, batch_size)]
+        parts = [batch[self.part_of(len(batch))] for batch in cut_batches(order, batch_size)]
         return np.concatenate([order[:0], *parts])
 
 
-WHOLE = Share()  # of a process that trains alone
+ONLY_RANK = Share()  # of a process that trains alone: all of each batch
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Window:
-    """What is trained on while one window is held.
+def choose_window_sizes(layout: Layout, row_bytes: int) -> WindowSizes:
+    """Return the sizes for a store whose decoded rows take `row_bytes`; they depend on the store alone.
 
-    Attributes
-    ----------
-    order
-        `[n]` int64: its samples in the order of training; empty where a batch is larger than the window.
-    carried
-        Samples whose rows are taken over from the window before, to fill up a batch.
-    read
-        Samples whose rows are read from the store, ascending.
-    last
-        No window follows in this epoch.
-    """
-
-    order: NDArray[np.int64]
-    carried: NDArray[np.int64]
-    read: NDArray[np.int64]
-    last: bool
-
-
-def choose_cut(layout: Layout, row_bytes: int) -> Cut:
-    """The cut for a store whose decoded rows take `row_bytes`; a function of the store alone, never of a budget.
-
-    A window is 32 MiB of rows, at most an eighth of a view. A strip is a 128th of a window, and at most a chunk.
+    A window has 32 MiB of rows, but at most an eighth of a view. A strip has a 128th of a window, but at most a chunk.
+    Rows of a window are a power of two.
     """
     window_rows = power_of_two_below(min(WINDOW_BYTES / row_bytes, layout.samples / FEWEST_WINDOWS))
     strip_rows = min(layout.chunk_rows, max(window_rows // STRIPS_PER_WINDOW, 1))
-    return Cut(window_rows=window_rows, strip_rows=strip_rows)
+    return WindowSizes(window_rows=window_rows, strip_rows=strip_rows)
 
 
-def plan_windows(seed: int, epoch: int, kept: NDArray[np.int64], cut: Cut, *, batch_size: int = 1) -> Iterator[Window]:
-    """The windows of an epoch over the samples `kept[K]` (ascending), each of them in exactly one window's order.
+def plan_windows(
+    seed: int, epoch: int, kept: NDArray[np.int64], sizes: WindowSizes, *, batch_size: int = 1
+) -> Iterator[Window]:
+    """Yield the windows of an epoch over the samples `kept[K]` (ascending); each sample is in the order of one window.
 
-    Strips that hold kept samples come in an order by (seed, epoch, strip); a window takes strips until it has
-    `window_rows` kept samples, at most `strip_rows - 1` more. The samples of a window come in an order by (seed, epoch,
-    sample). `batch_size` moves what does not fill a batch on to the next window: windows then end where batches do,
-    and the order of the epoch stays the same. Nothing here grows with N but one number a strip.
+    Strips that hold kept samples come in an order that depends on (seed, epoch, strip). A window takes strips until it
+    has `window_rows` kept samples, so it has at most `strip_rows - 1` more. The samples of a window come in an order
+    that depends on (seed, epoch, sample). Memory grows by one number for each strip.
 
-    A last batch of one is never left: it joins the batch before, so up to `batch_size + 1` samples are carried.
+    Parameters
+    ----------
+    batch_size
+        Windows end where batches end: samples that fill no batch are carried over to the next window, which leaves the
+        order of the epoch as it is. Up to `batch_size + 1` are carried, since the epoch must not end in a batch of one.
     """
     pending = np.empty(0, dtype=np.int64)
-    for read, last in _groups(seed, epoch, kept, cut):
+    for read, last in _samples_by_window(seed, epoch, kept, sizes):
         order = np.concatenate([pending, permutation(seed, epoch, read)])
         ends = len(order) if last else max(len(order) - 2, 0) // batch_size * batch_size
         yield Window(order=order[:ends], carried=np.sort(pending), read=read, last=last)
         pending = order[ends:]
 
 
-def _groups(seed: int, epoch: int, kept: NDArray[np.int64], cut: Cut) -> Iterator[tuple[NDArray[np.int64], bool]]:
-    """The kept samples of each window, ascending, and whether it is the last."""
+def _samples_by_window(
+    seed: int, epoch: int, kept: NDArray[np.int64], sizes: WindowSizes
+) -> Iterator[tuple[NDArray[np.int64], bool]]:
+    """Yield the kept samples of each window, int64 ascending, and True with those of the last window."""
     if not len(kept):
         return
-    starts = np.searchsorted(kept, np.arange(0, int(kept[-1]) + 1 + cut.strip_rows, cut.strip_rows))
-    order = permutation(seed, epoch, np.flatnonzero(np.diff(starts)), stream=STRIP_STREAM)
-    counts = starts[order + 1] - starts[order]
-    window = (np.cumsum(counts) - counts) // cut.window_rows
-    bounds = [*np.flatnonzero(np.diff(window, prepend=-1)).tolist(), len(order)]
-    for a, b in pairwise(bounds):
-        yield np.concatenate([kept[starts[s] : starts[s + 1]] for s in np.sort(order[a:b])]), b == len(order)
+    starts = np.searchsorted(kept, np.arange(0, int(kept[-1]) + 1 + sizes.strip_rows, sizes.strip_rows))
+    strips = permutation(seed, epoch, np.flatnonzero(np.diff(starts)), stream=STRIP_STREAM)
+    counts = starts[strips + 1] - starts[strips]
+    window = (np.cumsum(counts) - counts) // sizes.window_rows
+    bounds = [*np.flatnonzero(np.diff(window, prepend=-1)).tolist(), len(strips)]
+    for first, stop in pairwise(bounds):
+        samples = [kept[starts[strip] : starts[strip + 1]] for strip in np.sort(strips[first:stop])]
+        yield np.concatenate(samples), stop == len(strips)
 
 
 def cut_batches(order: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
-    """`order` cut into batches; a last batch of one joins the one before, for batch norm cannot train on it."""
+    """Cut `order[n]` into batches of `batch_size` samples; the last one may have fewer, or one more.
+
+    A last batch of one sample joins the batch before it, since batch norm cannot train on one sample.
+    """
     starts = list(range(0, len(order), batch_size))
     if batch_size > 1 and len(starts) > 1 and len(order) - starts[-1] == 1:
         starts.pop()

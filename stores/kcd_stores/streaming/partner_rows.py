@@ -1,4 +1,4 @@
-"""Where the partners' rows of an epoch wait, in window order, until their window is read: in memory, or in a file."""
+"""Rows of the partners of an epoch, which wait until the window of their samples is read: in memory, or in a file."""
 
 import tempfile
 from pathlib import Path
@@ -8,24 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Shelf(Protocol):
-    """`n` rows of one dtype and width, put in any order and taken in slices."""
+class PartnerRows(Protocol):
+    """Room for rows `[P, C]`, filled in any order and taken in ranges. P partners, C columns of a row."""
 
     def put(self, places: NDArray[np.int64], rows: NDArray[Any]) -> None:
-        """Lay `rows[m, C]` at `places[m]`."""
+        """Put `rows[m, C]` at the places `places[m]`."""
         ...
 
     def take(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows `[start, stop)`."""
+        """Return the rows `[stop - start, C]` at the places from `start` to `stop - 1`."""
         ...
 
     def close(self) -> None:
-        """Give up what it holds."""
+        """Free the memory or the file."""
         ...
 
 
-class MemoryShelf:
-    """An array `rows[n, C]`, given over to be filled."""
+class PartnersInMemory:
+    """Partner rows in an array.
+
+    Parameters
+    ----------
+    rows
+        The array `[P, C]` to be filled; nobody else may use it.
+    """
 
     def __init__(self, rows: NDArray[Any]) -> None:
         self._rows = rows
@@ -40,16 +46,24 @@ class MemoryShelf:
         self._rows = self._rows[:0].copy()
 
 
-class FileShelf:
-    """A nameless file in `folder` (None: the system's for temporary files), gone when it is closed or its process dies.
+class PartnersInFile:
+    """Partner rows in a file without a name, which is gone when it is closed or its process ends.
 
-    Written and read by position, not mapped: pages of a mapping would count as memory of this process.
+    The file is read and written by position. It is not mapped, because pages of a mapping count as memory of the
+    process.
+
+    Parameters
+    ----------
+    folder
+        Folder of the file; the system's folder for temporary files if None.
+    width, dtype
+        C and the dtype of a row.
     """
 
     def __init__(self, folder: Path | None, width: int, dtype: np.dtype[Any]) -> None:
         self._folder, self._width, self._dtype = folder, width, dtype
         self._row_bytes = width * dtype.itemsize
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # lives as long as the shelf
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by `close`
 
     def put(self, places: NDArray[np.int64], rows: NDArray[Any]) -> None:
         try:
@@ -57,10 +71,8 @@ class FileShelf:
                 self._file.seek(place * self._row_bytes)
                 self._file.write(row.tobytes())
             self._file.flush()
-        except OSError as error:
-            error.filename = error.filename or str(
-                self._folder or tempfile.gettempdir()
-            )  # a full disk says nothing of where
+        except OSError as error:  # that a disk is full is said without a name of the disk
+            error.filename = error.filename or str(self._folder or tempfile.gettempdir())
             raise
 
     def take(self, start: int, stop: int) -> NDArray[Any]:

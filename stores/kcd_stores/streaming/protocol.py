@@ -1,4 +1,8 @@
-"""What streaming an epoch means, in either mode: a `Reading` goes in, `Portion`s come out."""
+"""Contracts of streaming: a `RowSource` is read, a `Reading` asks for one epoch of it, `Portion`s are handed out.
+
+Letters: N samples, V views, B blocks in a view, C columns of a row (logits, and features where they are read),
+K kept samples, n samples of one portion.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,20 +11,73 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kcd_stores.knowledge.layout import Layout
+
+
+class RowSource(Protocol):
+    """Rows `[N, C]` of each view, read by ranges of samples. `KnowledgeStore` is one; tests use simpler ones."""
+
+    @property
+    def location(self) -> object:
+        """The place of the rows, as messages name it."""
+        ...
+
+    @property
+    def layout(self) -> Layout:
+        """Numbers of views and samples, and the rows that form a block and a chunk."""
+        ...
+
+    @property
+    def columns(self) -> int:
+        """C, the length of a row."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The floating dtype of decoded rows."""
+        ...
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one decoded row."""
+        ...
+
+    @property
+    def concurrent_reads(self) -> int:
+        """How many calls of `read_rows` are worth making at the same time, from different threads."""
+        ...
+
+    def complete(self) -> NDArray[np.bool_]:
+        """Return `[V, B]` bool: True for each block that can be read."""
+        ...
+
+    def read_rows(self, view: int, start: int, stop: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Read the rows `[stop - start, C]` of samples `start` to `stop - 1`, into `out` where it is given."""
+        ...
+
 
 class Rows(Protocol):
-    """Rows by sample: `rows[index[B]]` is `[B, C]` in the store's decoded dtype. An array `[N, C]` is one, if slow."""
+    """Rows looked up by sample: `rows[index[n]]` is `[n, C]`, in the dtype of the source. An array `[N, C]` is one."""
 
     def __getitem__(self, index: NDArray[np.int64], /) -> NDArray[Any]:
-        """Rows of samples `index`."""
+        """Return the rows `[n, C]` of the samples `index[n]`."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reading:
-    """What one epoch reads: the samples `kept[K]` (ascending) as their `view`, ordered by (seed, epoch).
+    """A request for one epoch.
 
-    `partner[K]`, where given, names for each of them a sample whose row of the same view is held with it; -1 for none.
+    Attributes
+    ----------
+    seed, epoch
+        Numbers that decide the order of the samples.
+    view
+        The view whose rows are read.
+    kept
+        `[K]` int64, ascending: the samples that are handed out, each of them once.
+    partner
+        `[K]` int64: for each kept sample another one whose row is held together with it, or -1. None if nobody has one.
     """
 
     seed: int
@@ -30,13 +87,20 @@ class Reading:
     partner: NDArray[np.int64] | None = None
 
     def same(self, other: "Reading") -> bool:
-        """Both read the same."""
+        """Return True if both ask for the same rows in the same order."""
         mine, theirs = (_partners(reading) for reading in (self, other))
         return (
             (self.seed, self.epoch, self.view) == (other.seed, other.epoch, other.view)
             and np.array_equal(self.kept, other.kept)
             and np.array_equal(mine, theirs)
         )
+
+    def partners_of(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the partners of those of the kept `samples[n]` that have one, in the order of `samples`."""
+        if self.partner is None:
+            return samples[:0]
+        partners = self.partner[np.searchsorted(self.kept, samples)]
+        return partners[partners >= 0]
 
 
 def _partners(reading: Reading) -> NDArray[np.int64]:
@@ -45,10 +109,17 @@ def _partners(reading: Reading) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Portion:
-    """`order[n]`: samples in the order of training; `rows` holds theirs and their partners'.
+    """A part of an epoch. Portions end where batches end.
 
-    Portions end where batches do; an `order` may be empty. Let go of a portion before you ask for the next but one:
-    what is still referred to stays in memory.
+    A stream keeps no portion that it has handed out. Drop your reference to it before you ask for the portion after the
+    next one, or a third one takes up memory.
+
+    Attributes
+    ----------
+    order
+        `[n]` int64: samples in the order of training; n may be 0.
+    rows
+        The rows of these samples and of their partners.
     """
 
     order: NDArray[np.int64]
@@ -56,15 +127,23 @@ class Portion:
 
 
 class EpochStream(Protocol):
-    """Hands out epochs, in order."""
+    """A stream that hands out one epoch after the other."""
 
     def read(self, now: Reading, then: Reading | None = None) -> Iterator[Portion]:
-        """The portions of `now`; `then`, where it is known, is what will be asked for next, and is begun ahead.
+        """Yield the portions of the epoch `now`.
 
-        An error of a background read is raised by the `next()` that would have handed out what was read.
+        Parameters
+        ----------
+        then
+            The reading that will be asked for next, if it is known: the stream begins it in the background.
+
+        Raises
+        ------
+        CorruptStoreError, IncompleteStoreError
+            If a read failed; a failure in the background is raised when the portion is asked for.
         """
         ...
 
     def close(self) -> None:
-        """Stop reading ahead and wait for the read under way."""
+        """Stop reading in the background, and wait for a read that has begun."""
         ...

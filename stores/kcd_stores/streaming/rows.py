@@ -1,4 +1,7 @@
-"""Chosen rows of a view, read in pieces, so that decoding never takes much more memory than what is asked for."""
+"""Rows of chosen samples of a view: read in pieces, held in memory that is returned at once, looked up by sample.
+
+Letters: N samples, C columns of a row, n rows held, m samples asked for.
+"""
 
 import mmap
 from collections import deque
@@ -11,26 +14,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_stores.knowledge.store import PIECE_BYTES, KnowledgeStore
-from kcd_stores.storage.location import AT_ONCE
+from kcd_stores.sizes import PIECE_BYTES
+from kcd_stores.streaming.protocol import RowSource
 
 
-def new_rows(count: int, store: KnowledgeStore) -> NDArray[Any]:
-    """Room for `count` rows `[count, C]`, taken from the operating system, and given back to it, all at once.
+def new_rows(count: int, store: RowSource) -> NDArray[Any]:
+    """Return an array `[count, C]` of zeros, in the store's dtype, whose memory comes from the operating system.
 
-    The allocator of C would keep large arrays that were freed for later ones, and a peak would be a third window high.
+    Its memory goes back to the operating system as soon as it is freed. The allocator of C would keep large arrays for
+    later ones, and the peak would be higher by a third window.
     """
     room = mmap.mmap(-1, max(count * store.row_bytes, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):  # pages of 4 kB cost more to get than rows to decode
-        with suppress(OSError):  # a kernel without them
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # it takes longer to get pages of 4 kB than to decode their rows
+        with suppress(OSError):  # a kernel without huge pages
             room.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(room, store.dtype, count * store.columns).reshape(count, store.columns)
 
 
-def spans(read: NDArray[np.int64], strip_rows: int, piece_rows: int) -> list[tuple[int, int]]:
-    """Slices `[lo, hi)` of `read` (ascending), each of neighbouring strips of one piece: what is read in one request.
+def piece_limit(store: RowSource) -> int:
+    """Return how many rows fit into PIECE_BYTES, at least 1."""
+    return max(PIECE_BYTES // store.row_bytes, 1)
 
-    A piece is `max(piece_rows // strip_rows, 1)` strips.
+
+def spans(read: NDArray[np.int64], strip_rows: int, piece_rows: int) -> list[tuple[int, int]]:
+    """Return the slices `[lo, hi)` of the samples `read` (ascending) that are read by one request each.
+
+    A slice has samples of neighbouring strips that lie in the same piece. A piece is `max(piece_rows // strip_rows, 1)`
+    strips.
     """
     if not len(read):
         return []
@@ -40,46 +50,71 @@ def spans(read: NDArray[np.int64], strip_rows: int, piece_rows: int) -> list[tup
     return list(zip([0, *cuts.tolist()], [*cuts.tolist(), len(read)], strict=True))
 
 
-def _piece_rows(store: KnowledgeStore) -> int:
-    """Rows of one piece: whole chunks up to PIECE_BYTES."""
-    chunk, fit = store.layout.chunk_rows, max(PIECE_BYTES // store.row_bytes, 1)
+def _piece_rows(store: RowSource) -> int:
+    """Return the rows of one piece: as many whole chunks as fit, or a part of a chunk where none fits."""
+    chunk, fit = store.layout.chunk_rows, piece_limit(store)
     return max(fit // chunk, 1) * chunk if fit >= chunk else fit
 
 
 def read_pieces(
-    store: KnowledgeStore, view: int, read: NDArray[np.int64], strip_rows: int
+    store: RowSource, view: int, read: NDArray[np.int64], strip_rows: int
 ) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """Yield `(slice of read, rows)`: the rows of the samples `read` (ascending), piece by piece, ascending.
+    """Read the rows of the samples `read[m]` (ascending) of a view, and yield them piece by piece.
 
-    Only strips that hold one of them are read; of a remote store several at a time, for each costs a round trip.
-    Raises as `KnowledgeStore.read_view` does.
+    Only strips that hold one of the samples are read, so that decoding takes little memory beside the rows yielded.
+
+    Yields
+    ------
+    slice
+        The part of `read` whose rows these are; parts are ascending and cover `read`.
+    rows
+        Their rows, `[len(part), C]`.
+
+    Raises
+    ------
+    CorruptStoreError, IncompleteStoreError
+        As `read_rows` of the store does.
     """
-
-    def piece(span: tuple[int, int]) -> tuple[slice, NDArray[Any]]:
-        lo, hi = span
-        first, stop = int(read[lo]), int(read[hi - 1]) + 1
-        rows = store.read_rows(view, first, stop)
-        neighbours = bool((np.diff(read[lo:hi]) == 1).all())
-        return slice(lo, hi), rows if neighbours else rows[read[lo:hi] - first]
-
     todo = spans(read, strip_rows, _piece_rows(store))
-    if store.location.is_local:
-        yield from map(piece, todo)
+    at_once = store.concurrent_reads
+    if at_once == 1:
+        for span in todo:
+            yield _read_span(store, view, read, span)
         return
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         ahead: deque[Future[tuple[slice, NDArray[Any]]]] = deque()
         for span in todo:
-            ahead.append(pool.submit(piece, span))
-            if len(ahead) == AT_ONCE:
+            ahead.append(pool.submit(_read_span, store, view, read, span))
+            if len(ahead) == at_once:
                 yield ahead.popleft().result()
         for future in ahead:
             yield future.result()
 
 
-def read_whole(store: KnowledgeStore, view: int, needed: NDArray[np.bool_] | None = None) -> NDArray[Any]:
-    """All rows of a view, `[N, C]`; as `KnowledgeStore.read_view`, in memory that is given back at once.
+def _read_span(
+    store: RowSource, view: int, read: NDArray[np.int64], span: tuple[int, int]
+) -> tuple[slice, NDArray[Any]]:
+    """Return the slice `[lo, hi)` of `read` and the rows of its samples."""
+    lo, hi = span
+    first, stop = int(read[lo]), int(read[hi - 1]) + 1
+    rows = store.read_rows(view, first, stop)
+    neighbours = bool((np.diff(read[lo:hi]) == 1).all())
+    return slice(lo, hi), rows if neighbours else rows[read[lo:hi] - first]
 
-    Where `needed[N]` says which samples matter, chunks that hold none of them are not read: their rows are NaN.
+
+def read_whole(store: RowSource, view: int, needed: NDArray[np.bool_] | None = None) -> NDArray[Any]:
+    """Read a view, `[N, C]` in the store's dtype.
+
+    Parameters
+    ----------
+    needed
+        `[N]` bool: samples that will be looked up. Chunks that hold none of them are not read, and their rows are NaN.
+        All samples if None.
+
+    Raises
+    ------
+    CorruptStoreError, IncompleteStoreError
+        As `read_rows` of the store does.
     """
     layout = store.layout
     rows = new_rows(layout.samples, store)
@@ -103,27 +138,33 @@ class ViewRows:
         self.rows = rows
 
     def places(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where in `rows` those of samples `index[B]` are."""
+        """Return the places `[m]` int64 in `rows` of the samples `index[m]`."""
         return index
 
     def __getitem__(self, index: NDArray[np.int64], /) -> NDArray[Any]:
-        """Rows `[B, C]` of samples `index[B]`."""
+        """Return the rows `[m, C]` of the samples `index[m]`."""
         return self.rows.take(index, axis=0)  # three times as fast as indexing
 
 
 class HeldRows:
-    """Rows `[n, C]` of the samples `held[n]` (ascending), looked up by sample."""
+    """Rows `[n, C]` of the samples `held[n]` (int64, ascending), looked up by sample."""
 
     def __init__(self, held: NDArray[np.int64], rows: NDArray[Any]) -> None:
         self.held, self.rows = held, rows
 
     def places(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where in `rows` those of samples `index[B]` are; IndexError for one that is not held."""
+        """Return the places `[m]` int64 in `rows` of the samples `index[m]`.
+
+        Raises
+        ------
+        IndexError
+            If one of them is not held.
+        """
         place = np.searchsorted(self.held, index)
         if len(index) and (place.max() >= len(self.held) or (self.held[place] != index).any()):
             raise IndexError("a row that this stream does not hold was asked for")
         return place
 
     def __getitem__(self, index: NDArray[np.int64], /) -> NDArray[Any]:
-        """Rows `[B, C]` of samples `index[B]`; IndexError for one that is not held."""
+        """Return the rows `[m, C]` of the samples `index[m]`; raise IndexError if one of them is not held."""
         return self.rows.take(self.places(index), axis=0)

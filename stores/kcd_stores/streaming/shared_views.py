@@ -1,38 +1,36 @@
-"""Whole views among several ranks: an epoch's order is that of one process, and each rank holds its own rows of it."""
+"""Streaming of whole views to several ranks: each rank holds its own rows of an epoch, in the order of one process."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kcd_stores.knowledge.store import KnowledgeStore
 from kcd_stores.philox import permutation
 from kcd_stores.streaming.order import Share
-from kcd_stores.streaming.protocol import Portion, Reading
+from kcd_stores.streaming.protocol import Portion, Reading, RowSource
 from kcd_stores.streaming.rows import HeldRows, new_rows, read_pieces
 
 
 class SharedViews:
-    """Epochs of one portion each, of which the rows of a `share` are held: an R-th of a view, and an R-th read ahead.
+    """Stream of epochs that are one portion each, with the rows of one rank: about 1/R of a view for each of R ranks.
 
-    Neighbours fall to different ranks, so each rank decodes nearly every chunk that holds a kept sample, a piece at a
-    time, and keeps its own rows of it. What an epoch reads is known ahead within a stage; the first epoch of a stage is
-    read when it begins.
+    Neighbouring samples fall to different ranks. So each rank decodes nearly every chunk that holds a kept sample,
+    piece by piece, and keeps its own rows. The next epoch is read in the background if its samples are known, that is,
+    unless a condensation comes first.
 
     Parameters
     ----------
     batch_size
-        Of a batch over all ranks.
+        Samples of a batch, over all ranks.
     """
 
-    def __init__(self, store: KnowledgeStore, share: Share, *, batch_size: int) -> None:
+    def __init__(self, store: RowSource, share: Share, *, batch_size: int) -> None:
         self._store, self._share, self._batch_size = store, share, batch_size
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shared-views")
         self._begun: tuple[Reading, Future[Portion]] | None = None
 
     def read(self, now: Reading, then: Reading | None = None) -> Iterator[Portion]:
-        """As `EpochStream.read`."""
+        """Yield the one portion of the epoch `now`, whose order is that of all ranks; see `EpochStream.read`."""
         if self._begun is None or not self._begun[0].same(now):
             self._begun = self._begin(now)
         portion = self._begun[1].result()
@@ -44,19 +42,13 @@ class SharedViews:
 
     def _portion(self, reading: Reading) -> Portion:
         order = permutation(reading.seed, reading.epoch, reading.kept)
-        held = self._held(reading, self._share.mine(order, self._batch_size))
+        own = self._share.select(order, self._batch_size)
+        held = np.union1d(own, reading.partners_of(own))
         rows = new_rows(len(held), self._store)
         for span, piece in read_pieces(self._store, reading.view, held, self._store.layout.chunk_rows):
             rows[span] = piece
         return Portion(order=order, rows=HeldRows(held, rows))
 
-    def _held(self, reading: Reading, mine: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The samples `mine` and their partners, ascending."""
-        if reading.partner is None:
-            return np.sort(mine)
-        partners = reading.partner[np.searchsorted(reading.kept, mine)]
-        return np.union1d(mine, partners[partners >= 0])
-
     def close(self) -> None:
-        """Stop reading ahead and wait for the read under way."""
+        """Stop reading in the background, and wait for a read that has begun."""
         self._reader.shutdown(wait=True, cancel_futures=True)

@@ -1,22 +1,22 @@
 """ResNets for small images (He et al., CVPR 2016, section 4.2), with RepDistiller's names and state-dict keys.
 
-The three stages work at full, half and quarter resolution. `resnetD` has depth D = 6n + 2, n blocks a stage.
-`x4` means stage widths of 64, 128, 256 after a stem of 32.
+`resnetD` has depth D = 6n + 2: three stages of n blocks, at full, half and quarter resolution. The stages have 16, 32
+and 64 channels after a stem of 16; with `x4` they have 64, 128 and 256 after a stem of 32.
 
-Two forms go by these names: here a shortcut whose shape changes is a 1x1 convolution and a batch norm (He's option B).
-The other form pads with zeros (option A) and is smaller: its resnet20 has 269,722 parameters for 10 classes.
+Two forms go by these names. Here a shortcut whose shape changes is a 1x1 convolution and a batch norm (He's option B).
+The other form pads it with zeros (option A) and is smaller: its resnet20 has 269,722 parameters for 10 classes.
 """
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kcd_pipeline.models.zoo.blocks import Classifier, conv1x1, conv3x3, global_mean, initialise
+from kcd_pipeline.models.zoo.blocks import Classifier, conv1x1, conv3x3, global_average_pool, initialise_weights
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut, which is a 1x1 convolution where the shape changes."""
+    """Two 3x3 convolutions and a shortcut around them, which is a 1x1 convolution if the shape changes."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
         super().__init__()
         self.conv1 = conv3x3(inputs, outputs, stride=stride)
         self.bn1 = nn.BatchNorm2d(outputs)
@@ -33,7 +33,15 @@ class BasicBlock(nn.Module):
 
 
 class CifarResNet(Classifier):
-    """`images[B, K, H, W]` float -> `logits[B, C]`; any size of images."""
+    """`images[B, K, H, W]` float -> `logits[B, C]`, for images of any size.
+
+    Parameters
+    ----------
+    depth
+        6n + 2, for n blocks in each stage.
+    widths
+        Channels of the stem and of each stage.
+    """
 
     last_layer = "fc"
 
@@ -49,22 +57,22 @@ class CifarResNet(Classifier):
         self.layer2 = _stage(stages[0], stages[1], blocks, stride=2)
         self.layer3 = _stage(stages[1], stages[2], blocks, stride=2)
         self.fc = nn.Linear(stages[2], classes)
-        initialise(self)
+        initialise_weights(self)
 
     def features(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        return global_mean(self.layer3(self.layer2(self.layer1(x))))
+        return global_average_pool(self.layer3(self.layer2(self.layer1(x))))
 
 
 def _stage(inputs: int, outputs: int, blocks: int, *, stride: int) -> nn.Sequential:
-    first = BasicBlock(inputs, outputs, stride)
-    return nn.Sequential(first, *(BasicBlock(outputs, outputs, 1) for _ in range(blocks - 1)))
+    first = BasicBlock(inputs, outputs, stride=stride)
+    return nn.Sequential(first, *(BasicBlock(outputs, outputs, stride=1) for _ in range(blocks - 1)))
 
 
 NARROW = (16, 16, 32, 64)
 WIDE = (32, 64, 128, 256)
 
-# name -> depth and widths; a new one is a new line
+# name -> depth, and widths of stem and stages
 VARIANTS: dict[str, tuple[int, tuple[int, int, int, int]]] = {
     "resnet8": (8, NARROW),
     "resnet14": (14, NARROW),
@@ -79,6 +87,6 @@ VARIANTS: dict[str, tuple[int, tuple[int, int, int, int]]] = {
 
 
 def build(name: str, *, channels: int, classes: int) -> CifarResNet:
-    """The variant called `name`, freshly initialised from torch's global generator."""
+    """Return a new `name` of VARIANTS; its initial weights come from torch's global generator."""
     depth, widths = VARIANTS[name]
     return CifarResNet(depth=depth, widths=widths, channels=channels, classes=classes)

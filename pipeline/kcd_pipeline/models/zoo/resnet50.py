@@ -1,21 +1,22 @@
 """ResNet-50 for small images (He et al., CVPR 2016, table 1), with RepDistiller's state-dict keys.
 
-Two forms go by this name: here the stem is a 3x3 convolution at full resolution and the last layer is `linear`;
-`torchvision/resnet50` has ImageNet's stem (7x7, stride 2, then pooling) and `fc`, and names its shortcuts otherwise.
+Two forms go by this name. Here the stem is a 3x3 convolution at full resolution and the last layer is `linear`.
+`torchvision/resnet50` has ImageNet's stem (7x7 with stride 2, then pooling), a last layer `fc`, and other names for its
+shortcuts.
 """
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kcd_pipeline.models.zoo.blocks import Classifier, conv1x1, conv3x3, global_mean, initialise
+from kcd_pipeline.models.zoo.blocks import Classifier, conv1x1, conv3x3, global_average_pool, initialise_weights
 
-EXPANSION = 4  # channels that leave a block, for each one within
+EXPANSION = 4  # output channels of a block for each channel of its 3x3 convolution
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions around a shortcut, which is a 1x1 convolution where the shape changes."""
+    """1x1, 3x3 and 1x1 convolutions and a shortcut around them, which is a 1x1 convolution if the shape changes."""
 
-    def __init__(self, inputs: int, width: int, stride: int) -> None:
+    def __init__(self, inputs: int, width: int, *, stride: int) -> None:
         super().__init__()
         outputs = EXPANSION * width
         self.conv1 = conv1x1(inputs, width)
@@ -36,7 +37,13 @@ class Bottleneck(nn.Module):
 
 
 class BottleneckResNet(Classifier):
-    """`images[B, K, H, W]` float -> `logits[B, C]`; any size of images."""
+    """`images[B, K, H, W]` float -> `logits[B, C]`, for images of any size.
+
+    Parameters
+    ----------
+    blocks
+        Number of blocks in each stage.
+    """
 
     last_layer = "linear"
 
@@ -49,16 +56,16 @@ class BottleneckResNet(Classifier):
         self.layer3 = _stage(EXPANSION * 128, 256, blocks[2], stride=2)
         self.layer4 = _stage(EXPANSION * 256, 512, blocks[3], stride=2)
         self.linear = nn.Linear(EXPANSION * 512, classes)
-        initialise(self)
+        initialise_weights(self)
 
     def features(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        return global_mean(self.layer4(self.layer3(self.layer2(self.layer1(x)))))
+        return global_average_pool(self.layer4(self.layer3(self.layer2(self.layer1(x)))))
 
 
 def _stage(inputs: int, width: int, blocks: int, *, stride: int) -> nn.Sequential:
-    first = Bottleneck(inputs, width, stride)
-    return nn.Sequential(first, *(Bottleneck(EXPANSION * width, width, 1) for _ in range(blocks - 1)))
+    first = Bottleneck(inputs, width, stride=stride)
+    return nn.Sequential(first, *(Bottleneck(EXPANSION * width, width, stride=1) for _ in range(blocks - 1)))
 
 
 # name -> blocks in each stage
@@ -66,5 +73,5 @@ VARIANTS: dict[str, tuple[int, int, int, int]] = {"ResNet50": (3, 4, 6, 3)}
 
 
 def build(name: str, *, channels: int, classes: int) -> BottleneckResNet:
-    """The variant called `name`, freshly initialised from torch's global generator."""
+    """Return a new `name` of VARIANTS; its initial weights come from torch's global generator."""
     return BottleneckResNet(blocks=VARIANTS[name], channels=channels, classes=classes)

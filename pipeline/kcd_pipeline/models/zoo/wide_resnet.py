@@ -1,25 +1,25 @@
 """Wide residual networks (Zagoruyko & Komodakis, BMVC 2016), with RepDistiller's names and state-dict keys.
 
-`wrn_D_W` has depth D = 6n + 4, n blocks a stage, and stages of 16W, 32W, 64W channels. Norm and ReLU come before each
+`wrn_D_W` has depth D = 6n + 4: three stages of n blocks, with 16W, 32W and 64W channels. Norm and ReLU come before each
 convolution; where the shape changes, the shortcut branches off after the first of them. There is no dropout.
 """
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kcd_pipeline.models.zoo.blocks import Classifier, conv1x1, conv3x3, global_mean, initialise
+from kcd_pipeline.models.zoo.blocks import Classifier, conv1x1, conv3x3, global_average_pool, initialise_weights
 
 
 class BasicBlock(nn.Module):
-    """Norm, ReLU, 3x3 convolution, twice, around a shortcut."""
+    """Norm, ReLU and 3x3 convolution, twice, and a shortcut around them."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
         super().__init__()
         self.bn1 = nn.BatchNorm2d(inputs)
         self.conv1 = conv3x3(inputs, outputs, stride=stride)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.conv2 = conv3x3(outputs, outputs)
-        # a change of stride alone would need one too, but every stage that strides also widens
+        # a stride alone would need one too, but every stage that strides also widens
         self.convShortcut = None if inputs == outputs else conv1x1(inputs, outputs, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -30,19 +30,27 @@ class BasicBlock(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks of one resolution, below the key that the published state dicts have them under."""
+    """Blocks of one resolution; the published state dicts have their keys below `layer`."""
 
     def __init__(self, inputs: int, outputs: int, blocks: int, *, stride: int) -> None:
         super().__init__()
-        first = BasicBlock(inputs, outputs, stride)
-        self.layer = nn.Sequential(first, *(BasicBlock(outputs, outputs, 1) for _ in range(blocks - 1)))
+        first = BasicBlock(inputs, outputs, stride=stride)
+        self.layer = nn.Sequential(first, *(BasicBlock(outputs, outputs, stride=1) for _ in range(blocks - 1)))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layer(x)
 
 
 class WideResNet(Classifier):
-    """`images[B, K, H, W]` float -> `logits[B, C]`; any size of images."""
+    """`images[B, K, H, W]` float -> `logits[B, C]`, for images of any size.
+
+    Parameters
+    ----------
+    depth
+        6n + 4, for n blocks in each stage.
+    widen
+        W, the factor of the stages' widths.
+    """
 
     last_layer = "fc"
 
@@ -58,12 +66,12 @@ class WideResNet(Classifier):
         self.block3 = Stage(widths[1], widths[2], blocks, stride=2)
         self.bn1 = nn.BatchNorm2d(widths[2])
         self.fc = nn.Linear(widths[2], classes)
-        initialise(self)
+        initialise_weights(self)
         nn.init.zeros_(self.fc.bias)
 
     def features(self, x: Tensor) -> Tensor:
         x = self.block3(self.block2(self.block1(self.conv1(x))))
-        return global_mean(F.relu(self.bn1(x), inplace=True))
+        return global_average_pool(F.relu(self.bn1(x), inplace=True))
 
 
 # name -> depth and widening factor
@@ -76,6 +84,6 @@ VARIANTS: dict[str, tuple[int, int]] = {
 
 
 def build(name: str, *, channels: int, classes: int) -> WideResNet:
-    """The variant called `name`, freshly initialised from torch's global generator."""
+    """Return a new `name` of VARIANTS; its initial weights come from torch's global generator."""
     depth, widen = VARIANTS[name]
     return WideResNet(depth=depth, widen=widen, channels=channels, classes=classes)

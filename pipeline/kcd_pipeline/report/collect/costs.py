@@ -1,31 +1,27 @@
-"""What training cost, stage by stage and in all: samples, steps, seconds, and bytes of the store read."""
+"""The cost of training: samples, steps, seconds, and bytes of the store that were read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
-
-from kcd_pipeline.report.collect.stages import plan_facts, stage_epochs
-from kcd_stores import Plan
-
-Epoch = Mapping[str, Any]  # a line of metrics.jsonl
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
-    """Of some epochs.
+class TrainingCost:
+    """The cost of some epochs of one run.
 
     Attributes
     ----------
     epochs
-        How many of them are done.
-    samples, steps
-        Samples trained on, each epoch anew, and steps of the optimizer.
+        Number of epochs.
+    samples
+        Samples trained on; a sample counts once in each epoch.
+    steps
+        Steps of the optimizer. None for runs made before steps were counted.
     seconds
-        Of training, without testing.
+        Time of training, without testing.
     bytes_read
-        Of the store, as it lies on disk, while they were trained; a little of it for the epoch after.
-
-    The first runs did not count steps and bytes: None.
+        Bytes of the store, as they are on disk, read during these epochs. Rows read ahead for the following epoch are
+        among them. None for runs made before bytes were counted.
     """
 
     epochs: int
@@ -35,25 +31,17 @@ class Cost:
     bytes_read: int | None
 
 
-def cost(epochs: Sequence[Epoch]) -> Cost:
-    """What `epochs` cost together."""
-    return Cost(
-        epochs=len(epochs),
-        samples=sum(line["samples"] for line in epochs),
-        steps=_counted(epochs, "steps"),
-        seconds=sum(line["seconds"] for line in epochs),
-        bytes_read=_counted(epochs, "bytes_read"),
+def training_cost(metrics: Sequence[Mapping[str, Any]]) -> TrainingCost:
+    """Return the total cost of the epochs in `metrics`, one mapping for each epoch, as in metrics.jsonl."""
+    return TrainingCost(
+        epochs=len(metrics),
+        samples=sum(line["samples"] for line in metrics),
+        steps=_total(metrics, "steps"),
+        seconds=sum(line["seconds"] for line in metrics),
+        bytes_read=_total(metrics, "bytes_read"),
     )
 
 
-def _counted(epochs: Sequence[Epoch], key: str) -> int | None:
-    return sum(line[key] for line in epochs) if all(key in line for line in epochs) else None
-
-
-def stages_told(plans: list[Plan], epochs: Sequence[Epoch]) -> list[dict[str, Any]]:
-    """Each stage begun: what its plan decided, and what its epochs have cost so far, as plain data."""
-    last = max(len(epochs), plans[-1].epoch + 1) if plans else 0
-    return [
-        plan_facts(plan) | asdict(cost(epochs[first : end + 1]))
-        for plan, (first, end) in zip(plans, stage_epochs(plans, last), strict=True)
-    ]
+def _total(metrics: Sequence[Mapping[str, Any]], key: str) -> int | None:
+    """Return the sum of `key` over all epochs; None if an epoch lacks it."""
+    return sum(line[key] for line in metrics) if all(key in line for line in metrics) else None

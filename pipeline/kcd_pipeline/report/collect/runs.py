@@ -1,6 +1,5 @@
-"""From run folders to records: what a report reads of each run, checked."""
+"""From run folders to records: the facts of each finished run that a report needs, checked."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,12 +9,11 @@ from typing import Any
 
 from kcd_pipeline.config.variants import variant_words
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.report.collect.costs import Cost, cost, stages_told
-from kcd_pipeline.runs.folder import RunFolder
-from kcd_stores import PlanStore
+from kcd_pipeline.report.collect.costs import TrainingCost, training_cost
+from kcd_pipeline.runs import RunFolder, read_epochs, read_settings, require_run
 
 # keys of summary.json that a report cannot do without
-NEEDED = (
+REQUIRED_KEYS = (
     "method", "student", "seed", "epochs", "test_accuracy", "best_test_accuracy", "rows_trained", "samples_trained",
     "kept_fraction", "seconds", "dataset", "store",
 )  # fmt: skip
@@ -28,9 +26,11 @@ class RunRecord:
     Attributes
     ----------
     label
-        What it is called among the runs of this report: its folder's name, or its path where two share a name.
+        The run's name in this report: its folder's name, or its path where two folders have the same name.
+    path
+        Its folder, as the user wrote it.
     config, summary, metrics
-        What its config.yaml, summary.json and metrics.jsonl hold.
+        The content of its config.yaml, summary.json and metrics.jsonl.
     """
 
     label: str
@@ -40,7 +40,7 @@ class RunRecord:
     metrics: list[dict[str, Any]]
 
     def __post_init__(self) -> None:
-        missing = [key for key in NEEDED if key not in self.summary]
+        missing = [key for key in REQUIRED_KEYS if key not in self.summary]
         if missing:
             raise UserError(
                 f"{self.path / 'summary.json'} is not the summary of a student's run that can be read here: it has "
@@ -49,119 +49,125 @@ class RunRecord:
         if len(self.metrics) != self.epochs:
             raise UserError(
                 f"{self.path / 'metrics.jsonl'} holds {len(self.metrics)} epochs, but the summary beside it speaks of "
-                f"{self.epochs}: the folder was changed after the run. Restore it from a copy, or run it again with "
-                f"--overwrite."
+                f"{self.epochs}: the folder was changed after the run. Restore it from a copy, or do the run again "
+                f"with --overwrite."
             )
 
     @property
     def name(self) -> str:
-        """The folder's name."""
+        """The name of the run's folder."""
         return self.path.resolve().name
 
     @property
     def folder(self) -> RunFolder:
+        """The run's folder, from which details can be read."""
         return RunFolder(self.path)
 
     @property
     def method(self) -> str:
+        """`none`, `kd` or `kcd`."""
         return str(self.summary["method"])
 
     @property
     def variant(self) -> tuple[str, ...]:
-        """What sets it apart from its plain method, in words."""
+        """Words for everything that differs from the plain method."""
         condensed = self.store is not None and "condensed" in self.store["made_from"]
         return (*variant_words(self.config), *(["condensed store"] if condensed else []))
 
     @property
     def method_in_words(self) -> str:
-        """Such as `kcd` or `kcd, drop only`."""
+        """The method with its variant, for example `kcd` or `kcd, drop only`."""
         return ", ".join([self.method, *self.variant])
 
     @property
     def student(self) -> str:
+        """The model's name."""
         return str(self.summary["student"])
 
     @property
     def seed(self) -> int:
+        """The seed of the run."""
         return int(self.summary["seed"])
 
     @property
     def epochs(self) -> int:
+        """Number of epochs."""
         return int(self.summary["epochs"])
 
     @property
     def test_accuracy(self) -> float:
-        """After the last epoch, 0..1: the result."""
+        """Test accuracy after the last epoch, 0..1: the result."""
         return float(self.summary["test_accuracy"])
 
     @property
     def best_test_accuracy(self) -> float:
-        """Of any epoch, 0..1: chosen on the test set, so not the result."""
+        """Test accuracy of the best epoch, 0..1. It was chosen on the test set, so it is not the result."""
         return float(self.summary["best_test_accuracy"])
 
     @property
     def rows_trained(self) -> int:
-        """Knowledge rows that it was trained on."""
+        """Knowledge rows trained on; a row counts once in each epoch."""
         return int(self.summary["rows_trained"])
 
     @property
     def samples_trained(self) -> int:
-        """Samples that it was trained on, with or without knowledge."""
+        """Samples trained on, with or without knowledge; a sample counts once in each epoch."""
         return int(self.summary["samples_trained"])
 
     @property
     def kept_fraction(self) -> list[float]:
-        """Per stage, 0..1."""
+        """The share of the samples that each stage kept, 0..1."""
         return [float(fraction) for fraction in self.summary["kept_fraction"]]
 
     @cached_property
-    def cost(self) -> Cost:
-        """Of all its epochs."""
-        return cost(self.metrics)
-
-    @cached_property
-    def stages(self) -> list[dict[str, Any]]:
-        """What each stage was taught and what it cost, as plain data, read from the run's plans."""
-        return stages_told(PlanStore(self.folder.plans).read_all(), self.metrics)
+    def cost(self) -> TrainingCost:
+        """The cost of all epochs."""
+        return training_cost(self.metrics)
 
     @property
     def seconds(self) -> float:
-        """Of training."""
+        """Time of training."""
         return float(self.summary["seconds"])
 
     @property
     def store(self) -> Mapping[str, Any] | None:
-        """What the run remembers of the store of its recipe; None where there was none."""
+        """Facts of the store that the config names, as the run recorded them; None where there was no store."""
         facts: Mapping[str, Any] | None = self.summary["store"]
         return facts
 
     @property
     def taught(self) -> bool:
-        """It learnt from knowledge, not from labels alone."""
+        """True if the student learnt from knowledge, not from labels alone."""
         return self.rows_trained > 0
 
     @property
     def test_set(self) -> str:
-        """Fingerprint of the test set."""
+        """The fingerprint of the test set."""
         return str(self.summary["dataset"]["test_fingerprint"])
 
 
-def collect(paths: list[Path]) -> list[RunRecord]:
-    """The runs at `paths`, in that order, each once.
+def collect_runs(paths: list[Path]) -> list[RunRecord]:
+    """Read the runs at `paths`, in that order; a run that is given twice is read once.
 
     Raises
     ------
     UserError
-        If one is missing, is not a student's run, or is not finished.
+        If a run is missing, is not that of a student, or is not finished.
     """
     once = {path.resolve(): path for path in reversed(paths)}
     records = [read_run(path) for path in reversed(once.values())]
-    shared = Counter(record.name for record in records)
-    return [replace(record, label=str(record.path)) if shared[record.name] > 1 else record for record in records]
+    names = Counter(record.name for record in records)
+    return [replace(record, label=str(record.path)) if names[record.name] > 1 else record for record in records]
 
 
 def read_run(path: Path) -> RunRecord:
-    """One finished run; raises as `collect` does."""
+    """Read one finished run.
+
+    Raises
+    ------
+    UserError
+        If it is missing, is not that of a student, or is not finished.
+    """
     folder = require_run(path)
     config = read_settings(folder)
     if "student" not in config:
@@ -181,57 +187,3 @@ def read_run(path: Path) -> RunRecord:
     except (OSError, ValueError) as error:
         raise UserError(f"{folder.summary} cannot be read as JSON ({error}). Restore it from a copy.") from error
     return RunRecord(label=path.resolve().name, path=path, config=config, summary=summary, metrics=metrics)
-
-
-def require_run(path: Path) -> RunFolder:
-    """The folder at `path`, which must be that of a run.
-
-    Raises
-    ------
-    UserError
-        If it is missing or something else.
-    """
-    folder = RunFolder(path)
-    if not path.exists():
-        raise UserError(
-            f"there is no run at {path} (in {Path.cwd()}). Give the folders that `kcd-pipeline distill` made."
-        )
-    if not folder.exists:
-        found = "a knowledge store or part of one" if (path / "zarr.json").is_file() else "something else"
-        what = f"{found}: no config.yaml lies in it" if path.is_dir() else "a file, not a folder"
-        raise UserError(
-            f"{path} is not the folder of a run but {what}. Give the folders that `kcd-pipeline distill` made."
-        )
-    return folder
-
-
-def read_settings(folder: RunFolder) -> dict[str, Any]:
-    """The resolved config of a run, of a student or of a teacher.
-
-    Raises
-    ------
-    UserError
-        If it is not that.
-    """
-    config: Any = folder.read_config()  # a file that others may have written: it can hold anything
-    for part in ("teacher", "student", "distill") if isinstance(config, dict) and "student" in config else ("teacher",):
-        if not (isinstance(config, dict) and isinstance(config.get(part), dict)):
-            raise UserError(
-                f"{folder.config} is not the config of a run: it has no section '{part}'. "
-                f"Give the folders that `kcd-pipeline distill` made."
-            )
-    return dict(config)
-
-
-def read_epochs(folder: RunFolder) -> list[dict[str, Any]]:
-    """The metrics of a run, one mapping an epoch.
-
-    Raises
-    ------
-    UserError
-        If they are damaged.
-    """
-    try:
-        return folder.read_metrics()
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{folder.metrics} is damaged: {error}. Restore it from a copy, or run it again.") from error

@@ -1,4 +1,4 @@
-"""What a store saves: the teacher's cost, measured once, against what live teachers would have cost. Pure maths."""
+"""What a store saves: the teacher's measured cost of the store against the cost of a live teacher for each student."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Economics:
-    """One store and the students that share it.
+    """The cost of one store and of the students that share it.
 
     Attributes
     ----------
     seconds
-        Of teacher, for the whole store: measured while it was extracted.
+        Teacher time for the whole store, measured while it was extracted.
     rows
         Rows of the whole store, V * N.
     rows_trained
-        Knowledge rows of each student; a live teacher would have run once for each of them.
+        Knowledge rows that each student was trained on. A live teacher would have run once for each of them.
     """
 
     seconds: float
@@ -29,47 +29,52 @@ class Economics:
             raise ValueError(f"only students that learnt from knowledge share a store's cost, got {self.rows_trained}")
 
     @property
-    def students(self) -> int:
-        """n, the students that share the store."""
+    def student_count(self) -> int:
+        """The number of students that share the store."""
         return len(self.rows_trained)
 
     @property
     def seconds_per_row(self) -> float:
-        """The teacher's measured cost of one row."""
+        """The teacher's measured time for one row."""
         return self.seconds / self.rows
 
     @property
     def live_seconds(self) -> tuple[float, ...]:
-        """What each student would have paid a live teacher: its rows at the measured cost of a row."""
+        """For each student, the time of a live teacher: the student's rows at the measured time for a row."""
         return tuple(rows * self.seconds_per_row for rows in self.rows_trained)
 
     @property
-    def share(self) -> float | None:
-        """Each student's part of the store's seconds; None where no student shares it."""
-        return self.seconds / self.students if self.students else None
+    def mean_live_seconds(self) -> float | None:
+        """Mean time of a live teacher for one student; None if there is no student."""
+        return sum(self.live_seconds) / self.student_count if self.student_count else None
+
+    @property
+    def seconds_per_student(self) -> float | None:
+        """The store's seconds divided by its students; None if there is no student."""
+        return self.seconds / self.student_count if self.student_count else None
 
     @property
     def pays_off_at(self) -> int | None:
-        """The number of such students at which the store has paid for itself; None where there is no student.
+        """The number of such students at which the store has paid for itself; None if there is no student.
 
-        ceil(store seconds / mean live seconds of a student). The measured seconds stand on both sides of the
-        fraction and cancel, so it is worked out in whole rows: exact, where floats would at times be one off.
+        It is ceil(store seconds / mean live seconds of a student). The measured time for a row is in both and cancels,
+        so the result is computed from whole rows: it is exact, where floats would sometimes be one off.
         """
-        return _ceil_div(self.rows * self.students, sum(self.rows_trained)) if self.students else None
+        return _ceil_div(self.rows * self.student_count, sum(self.rows_trained)) if self.student_count else None
 
     @property
     def paid_off(self) -> bool:
-        """The students there are have paid for the store."""
+        """True if the students so far have paid for the store."""
         return sum(self.rows_trained) >= self.rows
 
     @property
     def saved_seconds(self) -> float:
-        """What live teachers would have cost all students, less the store; negative until it has paid for itself."""
+        """The time of live teachers for all students less that of the store; negative until the store has paid off."""
         return (sum(self.rows_trained) - self.rows) * self.seconds_per_row
 
 
-def economics(seconds: float, rows: int, rows_trained: Sequence[int]) -> Economics:
-    """Of a store, over the students among `rows_trained` that learnt from knowledge at all."""
+def store_economics(seconds: float, rows: int, rows_trained: Sequence[int]) -> Economics:
+    """Return the economics of a store, shared by those runs of `rows_trained` that learnt from knowledge at all."""
     return Economics(seconds=seconds, rows=rows, rows_trained=tuple(trained for trained in rows_trained if trained))
 
 

@@ -1,118 +1,101 @@
-"""Which runs are one experiment under several seeds, their mean and spread, and the settings that tell others apart."""
+"""Runs that are one experiment under several seeds: their mean and spread, and a label that tells them from others."""
 
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from kcd_pipeline.report.collect.runs import RunRecord
-from kcd_pipeline.report.compute.stores import store_key
-from kcd_pipeline.report.wording import short
-from kcd_pipeline.runs.folder import MOVABLE
-from kcd_stores.knowledge.description import flatten
+from kcd_pipeline.report.collect import RunRecord
+from kcd_pipeline.report.compute.settings import differing_keys, experiment_settings
+from kcd_pipeline.report.compute.stores import knowledge_key
+from kcd_pipeline.report.wording import shortened
 
-# Where things lie is no part of an experiment; what the store and the test set are is compared by their fingerprints.
-ELSEWHERE = {f"{section}.{key}" for section, keys in MOVABLE.items() for key in keys} | {
-    "store.path",
-    "teacher.weights",
-}
-# Where keys begin that a method makes nothing of
-IGNORED = {
-    "none": ("condense.", "distill.loss.", "distill.temperature", "distill.ce_weight", "distill.kd_weight"),
-    "kd": ("condense.",),
-}
-MOST_SETTINGS = 3  # named in a group's label; the rest is in the table of settings
+MOST_SETTINGS = 3  # settings named in a group's label; the table of settings has all of them
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Group:
-    """Runs that differ only by seed, one run a seed, in ascending order of seeds."""
+    """Runs that differ only by seed, one for each seed, in ascending order of seeds."""
 
     label: str
     runs: tuple[RunRecord, ...]
 
     @property
     def first(self) -> RunRecord:
-        """The run shown where one must stand for all: that of the lowest seed."""
+        """The run of the lowest seed, which stands for the group where only one can be shown."""
         return self.runs[0]
 
     @property
     def kind(self) -> tuple[str, str]:
-        """(student, method with its variant): groups that share it share a colour."""
-        return (self.first.student, self.first.method_in_words)
+        """Student, and method with its variant: groups of the same kind have the same colour."""
+        return _kind(self.first)
 
     @property
-    def mean(self) -> float:
-        """Of the last test accuracies, 0..1."""
+    def mean_accuracy(self) -> float:
+        """Mean test accuracy after the last epoch, 0..1."""
         return statistics.fmean(run.test_accuracy for run in self.runs)
 
     @property
     def deviation(self) -> float | None:
-        """Sample standard deviation of the last test accuracies; None for a single run."""
-        return spread([run.test_accuracy for run in self.runs])
+        """Sample standard deviation of the test accuracies after the last epoch; None for a single run."""
+        return standard_deviation([run.test_accuracy for run in self.runs])
 
     @property
-    def mean_best(self) -> float:
-        """Of the best test accuracies, 0..1."""
+    def mean_best_accuracy(self) -> float:
+        """Mean test accuracy of the best epochs, 0..1."""
         return statistics.fmean(run.best_test_accuracy for run in self.runs)
 
     @property
     def mean_samples(self) -> float:
-        """Of the samples trained on."""
+        """Mean number of samples trained on."""
         return statistics.fmean(run.samples_trained for run in self.runs)
 
     @property
     def mean_steps(self) -> float | None:
-        """Of the steps of the optimizer; None where a run did not count them."""
+        """Mean number of optimizer steps; None if a run did not count them."""
         return _mean([run.cost.steps for run in self.runs])
 
     @property
     def mean_bytes_read(self) -> float | None:
-        """Of the bytes of the store read; None where a run did not count them."""
+        """Mean number of bytes read from the store; None if a run did not count them."""
         return _mean([run.cost.bytes_read for run in self.runs])
 
     @property
     def mean_seconds(self) -> float:
-        """Of training."""
+        """Mean time of training."""
         return statistics.fmean(run.seconds for run in self.runs)
 
 
+def _kind(run: RunRecord) -> tuple[str, str]:
+    return (run.student, run.method_in_words)
+
+
 def _mean(values: Sequence[int | None]) -> float | None:
-    there = [value for value in values if value is not None]
-    return statistics.fmean(there) if len(there) == len(values) else None
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if len(known) == len(values) else None
 
 
-def spread(values: Sequence[float]) -> float | None:
-    """Sample standard deviation (n - 1); None below two values."""
+def standard_deviation(values: Sequence[float]) -> float | None:
+    """Return the sample standard deviation (n - 1); None for fewer than two values."""
     return statistics.stdev(values) if len(values) > 1 else None
 
 
-def experiment(run: RunRecord) -> dict[str, Any]:
-    """The settings of a run, flat, without its seed, without where things lie and without what its method ignores."""
-    ignored = IGNORED.get(run.method, ())
-    return {
-        key: value
-        for key, value in flatten(run.config).items()
-        if key != "seed" and key not in ELSEWHERE and not key.startswith(ignored)
-    }
+def group_by_experiment(runs: Sequence[RunRecord]) -> tuple[list[Group], list[str]]:
+    """Return the groups of `runs`, in order of appearance, and a warning for each seed that an experiment has twice.
 
-
-def seed_groups(runs: Sequence[RunRecord]) -> tuple[list[Group], list[str]]:
-    """The groups of `runs`, in order of appearance, and a warning for each seed that came twice.
-
-    The same experiment under the same seed twice says nothing of the spread over seeds: the first of them counts.
+    A second run of the same experiment with the same seed says nothing about the spread over seeds, so only the first
+    one counts.
     """
     found: dict[str, dict[int, RunRecord]] = {}
     warnings = []
     for run in runs:
-        key = json.dumps([experiment(run), store_key(run), run.test_set], sort_keys=True)
+        key = json.dumps([experiment_settings(run), knowledge_key(run), run.test_set], sort_keys=True)
         by_seed = found.setdefault(key, {})
         if run.seed in by_seed:
             warnings.append(
                 f"{by_seed[run.seed].label} and {run.label} are the same experiment with the same seed {run.seed}: "
-                f"mean and spread count the first of them only."
+                f"mean and spread count only the first of them."
             )
         by_seed.setdefault(run.seed, run)
     members = [tuple(by_seed[seed] for seed in sorted(by_seed)) for by_seed in found.values()]
@@ -121,79 +104,54 @@ def seed_groups(runs: Sequence[RunRecord]) -> tuple[list[Group], list[str]]:
 
 
 def _labels(firsts: Sequence[RunRecord]) -> list[str]:
-    """`kcd resnet8 (drop only)`: its variant, then what tells it apart from other groups of the same name.
+    """Return a label for the group of each of `firsts`, such as `kcd resnet8 (drop only)`; no two are equal.
 
-    Settings do where they differ; else the store or the test set does.
+    In brackets stands the variant, then whatever tells the group from others of the same method and student: the
+    settings on which they differ; where none do, the store or the test set; at last a number.
     """
     labels: list[str] = []
     for run in firsts:
-        rivals = [other for other in firsts if _called(other) == _called(run)]
-        told = [*run.variant, *_settings_told(run, rivals)]
-        alike = [other for other in rivals if _settings_told(other, rivals) == _settings_told(run, rivals)]
-        if run.store is not None and len({store_key(other) for other in alike}) > 1:
-            told.append(f"store {run.store['identity'][:6]}, {run.store['views']} views")
-        if len({other.test_set for other in alike}) > 1:
-            told.append(f"test set {run.test_set[:6]}")
-        label = " ".join([run.method, run.student, *([f"({', '.join(told)})"] if told else [])])
+        details = [*run.variant, *_distinctions(run, [other for other in firsts if _kind(other) == _kind(run)])]
+        label = " ".join([run.method, run.student, *([f"({', '.join(details)})"] if details else [])])
         same = sum(known == label or known.startswith(f"{label} #") for known in labels)
         labels.append(f"{label} #{same + 1}" if same else label)
     return labels
 
 
-def _called(run: RunRecord) -> tuple[str, str]:
-    return (run.method_in_words, run.student)
-
-
-def _settings_told(run: RunRecord, rivals: Sequence[RunRecord]) -> list[str]:
-    """The first few settings on which `rivals` differ, as `run` has them."""
-    keys = varying([experiment(other) for other in rivals])
-    told = [f"{key.rpartition('.')[2]}={short(experiment(run).get(key))}" for key in keys[:MOST_SETTINGS]]
-    return [*told, "…"] if len(keys) > MOST_SETTINGS else told
-
-
-def varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Keys that not all of `settings` give the same value, in order of appearance."""
-    keys = dict.fromkeys(key for mapping in settings for key in mapping)
-    return [key for key in keys if len({json.dumps(mapping.get(key)) for mapping in settings}) > 1]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """A key of the config on which runs differ: each value with the labels of the runs that have it."""
-
-    key: str
-    values: tuple[tuple[Any, tuple[str, ...]], ...]
-
-
-def differing_settings(runs: Sequence[RunRecord]) -> list[Setting]:
-    """The settings on which `runs` differ, the run's own folder left out."""
-    flat = [{key: value for key, value in flatten(run.config).items() if key != "run.dir"} for run in runs]
-    found = []
-    for key in varying(flat):
-        by_value: dict[str, tuple[Any, list[str]]] = {}
-        for run, settings in zip(runs, flat, strict=True):
-            value = settings.get(key)
-            by_value.setdefault(json.dumps(value), (value, []))[1].append(run.label)
-        found.append(Setting(key=key, values=tuple((value, tuple(labels)) for value, labels in by_value.values())))
+def _distinctions(run: RunRecord, rivals: Sequence[RunRecord]) -> list[str]:
+    """Return what tells `run` from `rivals`, runs of the same method and student (`run` is one of them)."""
+    found = _setting_words(run, rivals)
+    alike = [other for other in rivals if _setting_words(other, rivals) == found]
+    if run.store is not None and len({knowledge_key(other) for other in alike}) > 1:
+        found.append(f"store {run.store['identity'][:6]}, {run.store['views']} views")
+    if len({other.test_set for other in alike}) > 1:
+        found.append(f"test set {run.test_set[:6]}")
     return found
 
 
+def _setting_words(run: RunRecord, rivals: Sequence[RunRecord]) -> list[str]:
+    """Return the first few settings on which `rivals` differ, with the values that `run` has."""
+    keys = differing_keys([experiment_settings(other) for other in rivals])
+    words = [f"{key.rpartition('.')[2]}={shortened(experiment_settings(run).get(key))}" for key in keys[:MOST_SETTINGS]]
+    return [*words, "…"] if len(keys) > MOST_SETTINGS else words
+
+
 def best_groups(groups: Sequence[Group]) -> list[Group]:
-    """The groups of the best mean; none where all are equal, or test sets differ."""
-    best = max(group.mean for group in groups)
-    found = [group for group in groups if math.isclose(group.mean, best, rel_tol=1e-12)]
+    """Return the groups with the best mean accuracy; none if all are equal, or if test sets differ."""
+    best = max(group.mean_accuracy for group in groups)
+    found = [group for group in groups if math.isclose(group.mean_accuracy, best, rel_tol=1e-12)]
     comparable = len({group.first.test_set for group in groups}) == 1
     return found if comparable and len(found) < len(groups) else []
 
 
-def seeds_told(groups: Sequence[Group]) -> str:
-    """How far means and spreads can be trusted, in a sentence."""
+def seeds_sentence(groups: Sequence[Group]) -> str:
+    """Return a sentence on how far the means and spreads of `groups` can be trusted."""
     single = sum(len(group.runs) == 1 for group in groups)
     if not single:
         return "Each experiment is given as the mean over its seeds, with the sample standard deviation."
     if single == len(groups):
-        return "One seed each: nothing can be said of the spread, so small differences may be chance."
+        return "Each experiment has one seed, so its spread is unknown and small differences may be chance."
     return (
-        f"{single} of {len(groups)} experiments have one seed only, so no spread can be given for them; small "
-        f"differences may be chance."
+        f"{single} of {len(groups)} experiments have only one seed, so their spread is unknown and small differences "
+        f"may be chance."
     )

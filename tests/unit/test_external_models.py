@@ -1,4 +1,4 @@
-"""Models from elsewhere: torchvision's, timm's and one's own, for any classes, with their weights or without."""
+"""Models of torchvision, of timm and of the user's own modules, for any classes, with their weights or without."""
 
 import json
 import re
@@ -13,10 +13,9 @@ from torch import nn
 
 from kcd_pipeline.cli import main
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.models import build_model, model_for, model_names
+from kcd_pipeline.models import build_model, model_for, parameter_count, zoo_names
 from kcd_pipeline.models.counting import multiply_adds
 from kcd_pipeline.models.external import is_published, published_state
-from kcd_pipeline.models.weights import parameter_count
 
 
 def refusal(name: str, **more: Any) -> str:
@@ -131,7 +130,7 @@ def test_what_timm_does_not_have_is_refused_with_the_nearest() -> None:
         published_state("resnet8", Path("torchvision/DEFAULT"), {})
 
 
-# --- one's own -------------------------------------------------------------------------------------------
+# --- a callable of the user's ------------------------------------------------------------------------------
 
 OWN = """
 from torch import nn
@@ -165,7 +164,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
-def test_a_callable_of_ones_own_is_given_channels_classes_and_its_arguments(own: str) -> None:
+def test_a_callable_is_given_channels_classes_and_its_arguments(own: str) -> None:
     model = build_model(f"{own}:linear", channels=1, classes=10, arguments={"hidden": 6})
     assert parameter_count(model) == 64 * 6 + 6 + 6 * 10 + 10
     assert model(torch.randn(2, 1, 8, 8)).shape == (2, 10)
@@ -249,14 +248,14 @@ def test_the_command_lists_the_zoo_with_its_costs() -> None:
     listed = json.loads(result.output)
     assert (listed["input"], listed["classes"]) == ([3, 32, 32], 100)
     by_name = {model["name"]: model for model in listed["models"]}
-    assert list(by_name) == model_names()
+    assert list(by_name) == zoo_names()
     assert by_name["resnet20"]["parameters"] == 278_324
     # Zagoruyko & Komodakis give none; the field's tables say 0.33 G for wrn_40_2 and 1.08 G for resnet32x4
     assert round(by_name["wrn_40_2"]["multiply_adds"] / 1e9, 2) == 0.33
     assert round(by_name["resnet32x4"]["multiply_adds"] / 1e9, 2) == 1.08
 
 
-def test_the_command_counts_models_from_elsewhere_by_name() -> None:
+def test_the_command_counts_external_models_by_name() -> None:
     result = CliRunner().invoke(
         main, ["models", "torchvision/resnet18", "vgg8", "--input", "3x4x4", "--classes", "1000"]
     )

@@ -1,0 +1,158 @@
+"""Everything that a run needs, opened, made and compared with its recipe before its folder is touched."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from kcd_pipeline.augmentation import Augmentation, Renumbered, build_augmentation
+from kcd_pipeline.config import Config
+from kcd_pipeline.config.losses import DistLossConfig, PktLossConfig
+from kcd_pipeline.data import Dataset
+from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
+from kcd_pipeline.errors import UserError
+from kcd_pipeline.models import FeatureTap, model_for
+from kcd_pipeline.recipe_store.origin import expected_origin
+from kcd_pipeline.training.device import seed_torch
+from kcd_pipeline.training.ranks import Ranks
+from kcd_pipeline.training.trainer import Trainer
+from kcd_stores import KnowledgeStore, Streaming, is_vacant, parse_bytes, plan_streaming, read_condensed
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Preparation:
+    """Parts of one run.
+
+    Attributes
+    ----------
+    dataset
+        The samples that the student is trained on.
+    store
+        The recipe's store; None if there is none and the method needs none.
+    knowledge
+        The store to be read and how it is streamed; None if the student learns from labels alone.
+    tap
+        Takes the student's penultimate features, if the loss is on them.
+    plans_from
+        Plans of another run to follow, if the recipe names one.
+    """
+
+    config: Config
+    ranks: Ranks
+    dataset: Dataset
+    store: KnowledgeStore | None
+    knowledge: tuple[KnowledgeStore, Streaming] | None
+    trainer: Trainer
+    tap: FeatureTap | None
+    plans_from: PlansFromRun | None
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Content hashes of the data, store and plans, and the mode of streaming: a resumed run must have the same."""
+        store, streaming = self.knowledge or (None, None)
+        return {
+            "dataset": self.dataset.description["fingerprint"],
+            "store": None if store is None else store.identity,
+            "streaming": None if streaming is None else streaming.describe("store.memory"),
+            **({} if self.plans_from is None else {"plans": self.plans_from.digest}),
+        }
+
+
+def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
+    """Prepare the run of a recipe on its dataset `whole`. Nothing is written, so a refusal costs nothing.
+
+    Raises
+    ------
+    UserError, StoreUsageError
+        If model, device, store, loss or plans are missing, or do not match the recipe or each other.
+    """
+    _require_whole_batches(config, ranks)
+    augmentation = build_augmentation(config.augmentation)
+    store = _open_matching_store(config, whole, augmentation)
+    dataset, augmentation = _samples_of_store(whole, augmentation, store)
+    taught_by = None if config.distill.method == "none" else store
+    student = _new_student(config, dataset)
+    tap = None
+    if taught_by is not None and taught_by.encoding.feature_columns:
+        tap = FeatureTap(student, image_shape=dataset.image_shape, classes=len(dataset.classes))
+    return Preparation(
+        config=config,
+        ranks=ranks,
+        dataset=dataset,
+        store=store,
+        trainer=Trainer(student, dataset, augmentation, optimisation=config.distill, run=config.run),
+        knowledge=None if taught_by is None else (taught_by, _plan_streaming(config, taught_by)),
+        tap=tap,
+        plans_from=open_plans_from(config, dataset),
+    )
+
+
+def _require_whole_batches(config: Config, ranks: Ranks) -> None:
+    """Raise if the loss compares the samples of a batch with each other but each rank sees only its part of it."""
+    loss = config.distill.loss
+    compares = (isinstance(loss, DistLossConfig) and loss.gamma) or (isinstance(loss, PktLossConfig) and loss.beta)
+    if ranks.several and config.distill.method != "none" and compares:
+        without = "gamma" if isinstance(loss, DistLossConfig) else "beta"
+        raise UserError(
+            f"distill.loss.name is {loss.name}, which compares all samples of a batch with each other, but this is "
+            f"rank {ranks.share.rank} of {ranks.share.ranks}, and each sees only its part of a batch. Train in one "
+            f"process, or set distill.loss.{without}=0."
+        )
+
+
+def _open_matching_store(config: Config, dataset: Dataset, augmentation: Augmentation) -> KnowledgeStore | None:
+    """Open the store of a recipe and compare it with the recipe; return None if method `none` finds no store.
+
+    Raises
+    ------
+    StoreUsageError
+        If a store is needed but missing or unfinished, or it was made from something else.
+    UserError
+        If the loss is on features and the store has none.
+    """
+    without_knowledge = config.distill.method == "none"
+    if without_knowledge and is_vacant(config.store.path):
+        return None
+    on_features = isinstance(config.distill.loss, PktLossConfig) and not without_knowledge
+    store = KnowledgeStore.open(config.store.path, features=on_features)
+    store.require_made_from(expected_origin(config, dataset, augmentation))
+    if on_features and store.features is None:
+        raise UserError(
+            f"distill.loss.name is {config.distill.loss.name}, which is on penultimate features, but the store at "
+            f"{store.location} has none. Extract one with store.features=true, or choose another loss."
+        )
+    if not without_knowledge:
+        store.require_views(config.store.views)
+    return store
+
+
+def _samples_of_store(
+    dataset: Dataset, augmentation: Augmentation, store: KnowledgeStore | None
+) -> tuple[Dataset, Augmentation]:
+    """Return the samples that `store` has rows of, and an augmentation that gives them the views of the whole dataset.
+
+    Only the store of a condensed set has less than all samples.
+    """
+    rows = None if store is None else read_condensed(store)
+    if rows is None:
+        return dataset, augmentation
+    return dataset.restricted(rows.samples), Renumbered(augmentation, rows.samples)
+
+
+def _new_student(config: Config, dataset: Dataset) -> nn.Module:
+    seed_torch(config.seed)
+    return model_for(
+        config.student.model,
+        image_shape=dataset.image_shape,
+        classes=len(dataset.classes),
+        arguments=config.student.arguments,
+    )
+
+
+def _plan_streaming(config: Config, store: KnowledgeStore) -> Streaming:
+    return plan_streaming(
+        store,
+        memory=parse_bytes(config.store.memory),
+        batch_size=config.distill.batch_size,
+        partners=config.distill.method == "kcd",
+    )

@@ -1,0 +1,45 @@
+"""The summary of a finished run: all that a report needs, so that the store may be gone by then."""
+
+from typing import Any
+
+from kcd_pipeline.distillation.preparation import Preparation
+from kcd_pipeline.models import parameter_count
+from kcd_pipeline.recipe_store.origin import software
+from kcd_pipeline.runs import RunFolder
+from kcd_stores import KnowledgeStore, PlanStore
+
+
+def summarise(prepared: Preparation, folder: RunFolder, best: float) -> dict[str, Any]:
+    """Return the summary of the run in `folder`, whose best test accuracy was `best` (0..1); times are in seconds."""
+    config, dataset, metrics = prepared.config, prepared.dataset, folder.read_metrics()
+    return {
+        "method": config.distill.method,
+        "student": config.student.model,
+        "seed": config.seed,
+        "epochs": config.distill.epochs,
+        "test_accuracy": metrics[-1]["test_accuracy"],
+        "best_test_accuracy": best,
+        "rows_trained": sum(line["rows"] for line in metrics),
+        "samples_trained": sum(line["samples"] for line in metrics),
+        "kept_fraction": [plan.kept_fraction for plan in PlanStore(folder.plans).read_all()],
+        "seconds": sum(line["seconds"] for line in metrics),
+        "dataset": {"name": dataset.name, "test_fingerprint": dataset.test.fingerprint(dataset.classes)},
+        "store": None if prepared.store is None else _store_facts(prepared.store),
+        "software": software(),
+        "parameters": parameter_count(prepared.trainer.model),
+        "streaming": prepared.origin["streaming"],
+    }
+
+
+def _store_facts(store: KnowledgeStore) -> dict[str, Any]:
+    """Return the facts of a store that a report shows; `bytes` on disk, `seconds` of extraction."""
+    return {
+        "path": str(store.location),
+        "identity": store.identity,
+        "made_from": store.made_from,
+        "encoding": store.encoding_label,
+        "views": store.layout.views,
+        "rows": store.inventory.complete_rows(),
+        "bytes": store.inventory.bytes_on_disk(),
+        "seconds": store.seconds(),
+    }

@@ -1,0 +1,82 @@
+"""The values V(i) of a run's samples: their distribution after each stage, and the samples at both ends."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcd_pipeline.report.collect.stages import stage_epochs
+from kcd_pipeline.runs import RunFolder
+from kcd_stores import PlanStore, ValueStore
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageValues:
+    """The distribution of V(i) after the last epoch of a stage, in nats, over the samples visited so far.
+
+    Attributes
+    ----------
+    stage
+        The stage, counted from 0.
+    epochs
+        First and last epoch of the stage, counted from 1.
+    visited, never_visited
+        Numbers of samples.
+    mean
+        Mean value; None if no sample was visited.
+    quantiles
+        The values at `QUANTILES`; None if no sample was visited.
+    """
+
+    stage: int
+    epochs: tuple[int, int]
+    visited: int
+    never_visited: int
+    mean: float | None
+    quantiles: tuple[float, ...] | None
+
+
+def summarise_values(value: NDArray[np.float64], *, stage: int, epochs: tuple[int, int]) -> StageValues:
+    """Return the distribution of `value[N]` in nats, which is NaN for samples that were never visited."""
+    visited = value[~np.isnan(value)]
+    some = len(visited) > 0
+    return StageValues(
+        stage=stage,
+        epochs=epochs,
+        visited=len(visited),
+        never_visited=len(value) - len(visited),
+        mean=float(visited.mean()) if some else None,
+        quantiles=tuple(float(quantile) for quantile in np.quantile(visited, QUANTILES)) if some else None,
+    )
+
+
+def read_stage_values(folder: RunFolder, epochs: int) -> list[StageValues]:
+    """Return the distribution after each stage of a run that has reached `epochs` epochs.
+
+    Raises
+    ------
+    StoreError
+        If the values or plans cannot be read.
+    """
+    plans = [plan for plan in PlanStore(folder.plans).read_all() if plan.epoch < epochs]
+    values = ValueStore.open(folder.values)
+    return [
+        summarise_values(values.read(last)[0], stage=plan.stage, epochs=(first + 1, last + 1))
+        for plan, (first, last) in zip(plans, stage_epochs(plans, epochs), strict=True)
+    ]
+
+
+def most_and_least_valued(value: NDArray[np.float64], number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the indices of the `number` most valued samples, and of the `number` least valued ones, of `value[N]`.
+
+    The first are in descending order of value, the second in ascending order; ties are in order of index. Samples that
+    were never visited (NaN) are left out. No sample is in both: where fewer than twice `number` were visited, each part
+    gets half of them.
+    """
+    visited = np.flatnonzero(~np.isnan(value))
+    number = min(number, len(visited) // 2)
+    ascending = visited[np.argsort(value[visited], kind="stable")]
+    descending = visited[np.argsort(-value[visited], kind="stable")]
+    return descending[:number], ascending[:number]

@@ -1,0 +1,77 @@
+"""Loading a teacher: its weights are read and must fit the recipe and the data set."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from kcd_pipeline.config import Config
+from kcd_pipeline.data import Dataset
+from kcd_pipeline.errors import UserError
+from kcd_pipeline.models import fill_model, load_weights, model_for
+from kcd_pipeline.models.external import is_published, published_state, without_pretrained
+from kcd_pipeline.teacher.description import describe_training_data
+
+
+def load_teacher(config: Config, dataset: Dataset) -> nn.Module:
+    """Return the teacher of a recipe with its weights, on the CPU, in evaluation mode.
+
+    Raises
+    ------
+    UserError
+        If the weights are missing, belong to another architecture or another number of classes, or were trained on
+        images that were normalised in another way.
+    FailedError
+        If published weights cannot be fetched.
+    """
+    path, teacher = config.teacher.weights, config.teacher
+    if is_published(path):
+        return build_teacher(config, dataset, published_state(teacher.model, path, teacher.arguments))
+    state, facts = load_weights(path)
+    _require_trained_for(config, dataset, facts)
+    return build_teacher(config, dataset, state)
+
+
+def build_teacher(config: Config, dataset: Dataset, state: Mapping[str, Tensor]) -> nn.Module:
+    """Return the teacher of a recipe with the weights `state`, on the CPU, in evaluation mode.
+
+    Raises
+    ------
+    UserError
+        If the weights do not fit the model.
+    """
+    teacher = config.teacher
+    model = model_for(
+        teacher.model,
+        image_shape=dataset.image_shape,
+        classes=len(dataset.classes),
+        arguments=without_pretrained(teacher.model, teacher.arguments),
+    )
+    fill_model(model, state, source=teacher.weights, name=f"{teacher.model} for {len(dataset.classes)} classes")
+    return model.eval()
+
+
+def _require_trained_for(config: Config, dataset: Dataset, facts: Mapping[str, Any]) -> None:
+    """Raise UserError if `facts`, recorded beside the weights, name another model or other data than the recipe.
+
+    Weights that were not trained by this program may have none of these facts.
+    """
+    path, teacher = config.teacher.weights, config.teacher
+    trained_as = facts.get("model", teacher.model)
+    if trained_as != teacher.model:
+        raise UserError(
+            f"the weights in {path} are those of a {trained_as}, but teacher.model is {teacher.model}. "
+            f"Set one to match the other."
+        )
+    trained_with = facts.get("arguments", {})
+    if facts and trained_with != teacher.arguments:
+        raise UserError(
+            f"the weights in {path} are those of a {trained_as} with the arguments {trained_with}, but "
+            f"teacher.arguments is {teacher.arguments}. Set one to match the other."
+        )
+    for key, expected in describe_training_data(dataset).items():
+        if key in facts and facts[key] != expected:
+            raise UserError(
+                f"the teacher in {path} was trained on another data set: {key} found {facts[key]}, expected {expected} "
+                f"as in {dataset.name}. Use the data that it was trained on, or another teacher."
+            )

@@ -1,0 +1,151 @@
+"""Training a teacher: on labels alone, in a folder beside its weights, so that it can be interrupted and resumed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kcd_pipeline.augmentation import build_augmentation, permutation
+from kcd_pipeline.config import Config
+from kcd_pipeline.data import Dataset, load_dataset
+from kcd_pipeline.errors import UserError
+from kcd_pipeline.models import model_for, parameter_count, save_weights
+from kcd_pipeline.models.external import is_published
+from kcd_pipeline.runs import RunFolder, claim_folder
+from kcd_pipeline.teacher.description import describe_teacher, describe_training_data
+from kcd_pipeline.training.device import seed_torch
+from kcd_pipeline.training.epoch import EpochResult, label_objective
+from kcd_pipeline.training.session import Lesson, run_epochs
+from kcd_pipeline.training.trainer import Trainer
+from kcd_stores import one_writer
+
+SECTIONS = ("seed", "data", "augmentation", "teacher", "run")  # of a recipe, on which the training depends
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedTeacher:
+    """A teacher that `train_teacher` trained, or found trained.
+
+    Attributes
+    ----------
+    weights
+        The file that holds its weights.
+    test_accuracy
+        Top-1 accuracy on the test split, 0..1.
+    seconds
+        Time spent on training.
+    already
+        True if it was found trained.
+    """
+
+    weights: Path
+    test_accuracy: float
+    seconds: float
+    already: bool
+
+
+class TeacherCurriculum:
+    """The curriculum of a teacher: all samples, a new view in every epoch, labels only."""
+
+    def __init__(self, samples: int, seed: int) -> None:
+        self._all, self._seed = np.arange(samples), seed
+
+    def start(self, epoch: int) -> None:
+        pass
+
+    def lesson(self, epoch: int) -> Lesson:
+        order = permutation(self._seed, epoch, self._all)
+        return Lesson(view=epoch, samples=len(order), parts=[(order, label_objective)], knowledge_rows=0)
+
+    def record(self, epoch: int, result: EpochResult) -> dict[str, int]:
+        return {}
+
+
+def training_folder(weights: Path) -> RunFolder:
+    """Return the folder beside `weights` that holds the checkpoints and metrics of their training."""
+    return RunFolder(weights.with_name(f"{weights.stem}.training"))
+
+
+def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
+    """Train the teacher of a recipe and write its weights; continue where an earlier call was interrupted.
+
+    The result is the model after the last epoch, not the best one seen: the test set chooses nothing.
+
+    Raises
+    ------
+    UserError
+        If the file of weights exists but was not trained by this recipe, or if a training under another config is
+        under way.
+    """
+    folder = training_folder(config.teacher.weights)
+    dataset = load_dataset(config.data)
+    seed_torch(config.seed)
+    if is_published(config.teacher.weights):
+        raise UserError(
+            f"teacher.weights is {config.teacher.weights}: there is nothing to train. Set it to a file to train a "
+            f"teacher."
+        )
+    model = model_for(
+        config.teacher.model,
+        image_shape=dataset.image_shape,
+        classes=len(dataset.classes),
+        arguments=config.teacher.arguments,
+    )
+    # before the folder is claimed or cleared: a device that is not there must cost nothing
+    trainer = Trainer(
+        model,
+        dataset,
+        build_augmentation(config.augmentation),
+        optimisation=config.teacher,
+        run=config.run,
+    )
+    with one_writer(folder.path):
+        _claim(folder, config, dataset, overwrite=overwrite)
+        already = folder.finished and config.teacher.weights.exists()
+        summary = folder.read_summary() if already else _train(config, folder, dataset, trainer)
+    return TrainedTeacher(
+        weights=config.teacher.weights,
+        test_accuracy=summary["test_accuracy"],
+        seconds=summary["seconds"],
+        already=already,
+    )
+
+
+def _claim(folder: RunFolder, config: Config, dataset: Dataset, *, overwrite: bool) -> None:
+    """Make `folder` that of this training; raise UserError if it, or the file of weights, belongs to another."""
+    weights = config.teacher.weights
+    if weights.exists() and not folder.exists and not overwrite:
+        raise UserError(
+            f"{weights} exists, and was not trained here ({folder.path} is not there). Use it as it is, set "
+            f"teacher.weights to another file, or give --overwrite to replace it."
+        )
+    plain = config.plain()
+    relevant = {section: plain[section] for section in SECTIONS}
+    origin = {"dataset": dataset.description["fingerprint"]}
+    claim_folder(folder, relevant, origin, resume=folder.exists and not overwrite, overwrite=overwrite)
+
+
+def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer) -> dict[str, Any]:
+    """Train all epochs that are left, write the weights, and return the summary of the training."""
+    facts = {**describe_teacher(config.teacher), **describe_training_data(dataset)}
+    best = run_epochs(
+        folder,
+        trainer,
+        TeacherCurriculum(len(dataset.train), config.seed),
+        epochs=config.teacher.epochs,
+        name="teacher",
+        facts=facts,
+    )
+    metrics = folder.read_metrics()
+    summary = {
+        "model": config.teacher.model,
+        "epochs": config.teacher.epochs,
+        "parameters": parameter_count(trainer.model),
+        "test_accuracy": metrics[-1]["test_accuracy"],
+        "best_test_accuracy": best,
+        "seconds": sum(line["seconds"] for line in metrics),
+    }
+    save_weights(config.teacher.weights, trainer.model, {**facts, "test_accuracy": summary["test_accuracy"]})
+    folder.write_summary(summary)
+    return summary
