@@ -10,13 +10,22 @@ from kcd_stores.errors import (
     StoreMismatchError,
     StoreUsageError,
 )
-from kcd_stores.knowledge.condensed import CondensedRows, is_condensed, read_condensed, write_condensed
-from kcd_stores.knowledge.description import Difference, differences
-from kcd_stores.knowledge.fidelity import Fidelity, measure_fidelity
-from kcd_stores.knowledge.layout import Layout, choose_layout
-from kcd_stores.knowledge.store import KnowledgeStore
-from kcd_stores.knowledge.verify import Verdict, verify_store
-from kcd_stores.knowledge.writer import KnowledgeWriter
+from kcd_stores.knowledge import (
+    CondensedRows,
+    Difference,
+    Fidelity,
+    KnowledgeStore,
+    KnowledgeWriter,
+    Layout,
+    Verdict,
+    choose_layout,
+    differences,
+    is_condensed,
+    measure_fidelity,
+    read_condensed,
+    verify_store,
+    write_condensed,
+)
 from kcd_stores.runs.plans import NO_PARTNER, Plan, PlanStore, keep_all
 from kcd_stores.runs.values import ValueStore
 from kcd_stores.sizes import human_bytes, parse_bytes

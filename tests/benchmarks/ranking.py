@@ -2,6 +2,7 @@
 
     python tests/benchmarks/ranking.py [--memory-samples 20000000] [--disk-samples 100000000] [--memory 1GB]
         [--turns 3]
+    python tests/benchmarks/ranking.py --graph [--memory-samples 20000000] [--memory 1GB] [--turns 3]
 
 Values are made up: gamma-distributed, with frequencies of a run of 240 epochs. From values and frequencies to the three
 groups of a condensation (K1H; K1L and what is blended into it, in order), scores computed on the way, is compared with
@@ -15,6 +16,9 @@ In memory, the values are numpy arrays. On disk, they are a run's own `values.za
 whose high-water mark (VmHWM) is compared with what it was before: scores, keys, marks of every sample (among them which
 the stage before kept) and the indices handed out all count; Python and its libraries do not. Exits with an error where
 a bound is missed.
+
+With `--graph`, only the cost of dask's `compute` for each chunk: a condensation of values on disk beside the same one
+with each chunk's tasks taken out of the graph and run by hand, as processor time.
 """
 
 import argparse
@@ -25,16 +29,22 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest import mock
 
+import dask
 import dask.array as da
 import numpy as np
+from dask.local import get_sync
+from dask.optimization import cull
 
 from kcd_pipeline.condensation import condense
 from kcd_pipeline.condensation.ogve import scores as score_samples
-from kcd_pipeline.condensation.ranking.select import ranked
-from kcd_pipeline.condensation.scoring import lazily
-from kcd_pipeline.condensation.vaks import Partition, partition
+from kcd_pipeline.condensation.ranking import select
+from kcd_pipeline.condensation.ranking.chunks import KeyChunks
+from kcd_pipeline.condensation.ranking.select import Partition, rank_all
+from kcd_pipeline.condensation.scoring import lazy_values
+from kcd_pipeline.condensation.vaks import partition
 from kcd_pipeline.config import CondenseConfig
 from kcd_stores import NO_PARTNER, Plan, ValueStore, parse_bytes
 from kcd_stores.runs.values import LARGEST_CHUNK
@@ -96,12 +106,12 @@ def timed_split(scores: da.Array, before: np.ndarray, memory: int) -> tuple[dict
 def on_disk(path: Path) -> da.Array:
     """The scores of the run's first epoch, lazily."""
     values = ValueStore.open(path / "values.zarr")
-    return score_samples(lazily(values, "value", 0), lazily(values, "frequency", 0), ALPHA)
+    return score_samples(lazy_values(values, "value", 0), lazy_values(values, "frequency", 0), ALPHA)
 
 
 def child(path: Path, case: str, memory: int) -> dict[str, Any]:
     """One ranking of the values at `path`: seconds, and bytes beyond what the process had before."""
-    ranked(da.zeros(10, chunks=5))  # dask's and zarr's own machinery is no part of what is measured
+    rank_all(da.zeros(10, chunks=5))  # dask's and zarr's own machinery is no part of what is measured
     on_disk(path)[:1].compute()
     base = memory_of("VmRSS")
     mark = np.load(path / f"{case}.npy")
@@ -153,7 +163,7 @@ def in_memory(samples: int, memory: int, rounds: int) -> bool:
         for case, mark in before.items():
             took, found[case] = timed_split(lazy, mark, memory)
             turns[case].append(took)
-        turns["full ranking"].append(timed(lambda: ranked(lazy, memory=memory)))
+        turns["full ranking"].append(timed(lambda: rank_all(lazy, memory=memory)))
         for name, took in argsorts(scores).items():
             turns[name].append(took)
     met = [
@@ -225,6 +235,46 @@ def from_disk(folder: Path, samples: int, memory: str, rounds: int) -> bool:
     return all(met)
 
 
+class Tasks(NamedTuple):
+    """The tasks of one chunk, and the key of its result."""
+
+    graph: dict[Any, Any]
+    key: Any
+
+    def compute(self, scheduler: str) -> Any:
+        return get_sync(self.graph, self.key)
+
+
+class KeyChunksByHand(KeyChunks):
+    """Chunks whose tasks are taken out of the graph once, and run without dask's `compute`."""
+
+    def __init__(self, scores: da.Array, *, workers: int, held: bool) -> None:
+        super().__init__(scores, workers=workers, held=held)
+        (fused,) = dask.optimize(scores)
+        graph = dict(fused.__dask_graph__())
+        self._chunks = [Tasks(cull(graph, [key])[0], key) for key in fused.__dask_keys__()]
+
+
+def cost_of_compute(folder: Path, samples: int, memory: int, rounds: int) -> bool:
+    """Compare condensations by dask's `compute` with those by hand, in turns."""
+    value, frequency = make_values(samples)
+    ValueStore.create(folder / "values.zarr", epochs=1, samples=samples).write(
+        0, value, frequency, value.astype(np.float32)
+    )
+    scores = np.asarray(on_disk(folder).compute())
+    met = []
+    for case, fraction in BEFORE.items():
+        before = kept_before(scores, fraction)
+        turns: dict[type[KeyChunks], list[dict[str, float]]] = {KeyChunks: [], KeyChunksByHand: []}
+        for _ in range(rounds):
+            for kind, took in turns.items():
+                with mock.patch.object(select, "KeyChunks", kind):
+                    took.append(timed_split(on_disk(folder), before, memory)[0])
+        ratio = best(turns[KeyChunks], "cpu") / best(turns[KeyChunksByHand], "cpu")
+        met.append(say(f"condensation of {case}, dask's compute / by hand", ratio, 1.3, True, samples=samples))
+    return all(met)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--memory-samples", type=int, default=20_000_000)
@@ -233,9 +283,15 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--child", type=Path, help="rank the values in this folder, made by a parent")
     parser.add_argument("--case", choices=list(BEFORE))
+    parser.add_argument("--graph", action="store_true", help="only what dask's compute costs")
     given = parser.parse_args()
     if given.child is not None:
         print(json.dumps(child(given.child, given.case, parse_bytes(given.memory))))
+        return
+    if given.graph:
+        with tempfile.TemporaryDirectory() as scratch:
+            if not cost_of_compute(Path(scratch), given.memory_samples, parse_bytes(given.memory), given.turns):
+                sys.exit("a bound was missed")
         return
     met = in_memory(given.memory_samples, parse_bytes(given.memory), given.turns)
     with tempfile.TemporaryDirectory() as scratch:

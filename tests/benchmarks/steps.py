@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from kcd_pipeline.augmentation import build_augmentation, permutation
+from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.condensation import update_values
 from kcd_pipeline.config import Config, parse_config
-from kcd_pipeline.data import Dataset, Split
+from kcd_pipeline.data import Dataset, InMemorySplit
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.losses import make_loss
 from kcd_pipeline.models import build_model
@@ -31,6 +31,7 @@ from kcd_pipeline.training.epoch import EpochResult
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import KnowledgeStore, KnowledgeWriter, choose_layout, make_encoding, plan_streaming, row_bytes
+from kcd_stores.philox import permutation
 
 CLASSES, STUDENT, TEACHER = 100, "resnet8x4", "resnet32x4"
 
@@ -61,9 +62,9 @@ def recipe(options: argparse.Namespace, folder: Path, batch_size: int, epochs: i
 def made_up(samples: int, tests: int) -> Dataset:
     random = torch.Generator().manual_seed(0)
 
-    def split(size: int) -> Split:
+    def split(size: int) -> InMemorySplit:
         images = torch.randint(0, 256, (size, 3, 32, 32), generator=random, dtype=torch.uint8)
-        return Split(images=images, labels=torch.randint(0, CLASSES, (size,), generator=random))
+        return InMemorySplit(images=images, labels=torch.randint(0, CLASSES, (size,), generator=random))
 
     names = tuple(map(str, range(CLASSES)))
     return Dataset(

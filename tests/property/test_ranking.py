@@ -14,7 +14,7 @@ from kcd_pipeline.condensation.ranking.buckets import count_keys, refine
 from kcd_pipeline.condensation.ranking.budget import Limits, plan_ranking
 from kcd_pipeline.condensation.ranking.chunks import KeyChunks
 from kcd_pipeline.condensation.ranking.keys import descending_keys, order_of, score_of
-from kcd_pipeline.condensation.ranking.select import ranked, ranked_within, select_within
+from kcd_pipeline.condensation.ranking.select import rank_all, rank_all_within, select_within
 from kcd_pipeline.condensation.vaks import partition
 from kcd_stores import StoreUsageError
 
@@ -30,8 +30,8 @@ all_limits = st.builds(
     Limits,
     workers=st.integers(1, 3),
     held=st.booleans(),
-    zone=st.sampled_from([2, 5, 1000]),
-    comfortable=st.sampled_from([1, 2]),
+    largest_zone=st.sampled_from([2, 5, 1000]),
+    usual_zone=st.sampled_from([1, 2]),
     batch=st.sampled_from([1, 2, 5, 1000]),
 )
 
@@ -48,7 +48,7 @@ def chunked(scores: np.ndarray, data: st.DataObject) -> da.Array:
 
 @given(score_arrays, all_limits, st.data())
 def test_a_full_ranking_is_numpys(scores: np.ndarray, limits: Limits, data: st.DataObject) -> None:
-    assert ranked_within(chunked(scores, data), limits).tolist() == by_numpy(scores).tolist()
+    assert rank_all_within(chunked(scores, data), limits).tolist() == by_numpy(scores).tolist()
 
 
 @given(score_arrays, all_limits, st.sampled_from(["new", "all"]), st.data())
@@ -128,10 +128,10 @@ def test_a_hundred_thousand_scores_in_a_handful_of_levels_and_out_of_it() -> Non
     for scores in (spread, np.round(spread, 2), np.where(spread > 1, -np.inf, spread), 1 + spread * 1e-12):
         lazy = da.from_array(scores, chunks=7001)
         for limits in (
-            Limits(workers=2, held=False, zone=1500, comfortable=1500, batch=20_000),
-            Limits(workers=2, held=True, zone=10**6, comfortable=10_000, batch=10**6),
+            Limits(workers=2, held=False, largest_zone=1500, usual_zone=1500, batch=20_000),
+            Limits(workers=2, held=True, largest_zone=10**6, usual_zone=10_000, batch=10**6),
         ):
-            assert (ranked_within(lazy, limits) == np.argsort(-scores, kind="stable")).all()
+            assert (rank_all_within(lazy, limits) == np.argsort(-scores, kind="stable")).all()
 
 
 @pytest.mark.parametrize("keep", [1, 3, 5])
@@ -154,7 +154,7 @@ def test_nothing_dropped_perturbs_nothing() -> None:
 def test_nan_has_no_rank_and_the_sample_is_named(nan: float) -> None:
     scores = da.from_array(np.array([1.0, 2.0, 3.0, 4.0, nan, 5.0]), chunks=4)
     with pytest.raises(ValueError, match="score of sample 4 is NaN"):
-        ranked(scores)
+        rank_all(scores)
     with pytest.raises(ValueError, match="score of sample 4 is NaN"):
         partition(scores, keep=2, kept_before=np.ones(6, bool), dropped="new")
 
@@ -167,14 +167,14 @@ def test_a_count_out_of_range_is_refused(keep: int) -> None:
 
 def test_scores_of_another_kind_are_refused() -> None:
     with pytest.raises(ValueError, match="float64"):
-        ranked(da.zeros(3, dtype=np.float32))
+        rank_all(da.zeros(3, dtype=np.float32))
 
 
 def test_what_cannot_fit_is_refused_with_both_numbers() -> None:
     """A million in one chunk: 4 MB of order and 2 MB of marks are not what is too much for 50 MB."""
     with pytest.raises(StoreUsageError, match=r"at least 1\d\d\.\d MB \(\d+ bytes\), but may take 50\.0 MB.* 4\.0 MB"):
-        ranked(da.zeros(1_000_000, chunks=1_000_000), memory=50 * 10**6)
-    assert ranked(da.zeros(1_000_000, chunks=100_000), memory=50 * 10**6)[-1] == 999_999
+        rank_all(da.zeros(1_000_000, chunks=1_000_000), memory=50 * 10**6)
+    assert rank_all(da.zeros(1_000_000, chunks=100_000), memory=50 * 10**6)[-1] == 999_999
 
 
 def test_memory_buys_held_keys_first_and_larger_zones() -> None:
@@ -184,6 +184,6 @@ def test_memory_buys_held_keys_first_and_larger_zones() -> None:
     large = plan_ranking(samples=100 * 10**6, ordered=60 * 10**6, plain=70 * 10**6, **kind)
     assert small.held
     assert not large.held
-    assert small.zone > large.zone
+    assert small.largest_zone > large.largest_zone
     with pytest.raises(StoreUsageError, match=r"520\.0 MB are the indices"):  # 60 + 70 million of 4 bytes
         plan_ranking(samples=100 * 10**6, ordered=60 * 10**6, plain=70 * 10**6, chunk=1 << 20, memory=700 * 10**6)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from kcd_pipeline.augmentation import Renumbered, build_augmentation
+from kcd_pipeline.augmentation import SubsetAugmentation, build_augmentation
 from kcd_pipeline.config import AugmentationConfig
 
 DIGITS = torch.from_numpy((load_digits().images[:120] * 15).astype(np.uint8))[:, None]
@@ -61,7 +61,7 @@ def test_a_sample_of_a_part_of_the_data_set_has_the_views_that_it_has_in_the_who
     config: AugmentationConfig, chosen: set[int], view: int
 ) -> None:
     samples = np.array(sorted(chosen))
-    part, renumbered = DIGITS[samples], Renumbered(build_augmentation(config), samples)
+    part, renumbered = DIGITS[samples], SubsetAugmentation(build_augmentation(config), samples)
     index = np.arange(len(samples))[::-1].copy()
     assert torch.equal(renumbered(part[index], index, view), one_by_one(config, samples[index].tolist(), view))
     assert renumbered.describe() == build_augmentation(config).describe()
@@ -108,7 +108,7 @@ def test_another_process_gives_the_same_pixels(name: Any) -> None:
 def test_the_order_of_an_epoch_is_a_permutation_that_only_seed_and_epoch_decide(
     seed: int, epoch: int, items: set[int]
 ) -> None:
-    from kcd_pipeline.augmentation import permutation
+    from kcd_stores.philox import permutation
 
     kept = np.array(sorted(items))
     order = permutation(seed, epoch, kept)

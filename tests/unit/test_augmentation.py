@@ -9,7 +9,7 @@ from sklearn.datasets import load_sample_images
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
-from kcd_pipeline.augmentation import Identity, Views, build_augmentation
+from kcd_pipeline.augmentation import Identity, InMemoryViews, build_augmentation
 from kcd_pipeline.augmentation.crop_flip import CropFlip
 from kcd_pipeline.augmentation.resized_crop_flip import ResizedCropFlip
 from kcd_pipeline.config import AugmentationConfig
@@ -104,7 +104,7 @@ def test_none_leaves_pixels_alone(photographs: torch.Tensor) -> None:
 
 def test_models_see_normalised_pixels(photographs: torch.Tensor) -> None:
     mean, std = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
-    views = Views(photographs, Identity(), mean=mean, std=std, device=torch.device("cpu"))
+    views = InMemoryViews(photographs, Identity(), mean=mean, std=std, device=torch.device("cpu"))
     index = np.array([7, 3])
     expected = tvf.normalize(photographs[[7, 3]].float() / 255, list(mean), list(std))
     batch = views.batch(index, 0)

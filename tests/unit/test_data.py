@@ -19,8 +19,8 @@ from sklearn.datasets import load_digits, load_sample_images
 from torchvision import datasets
 
 from kcd_pipeline.config import DataConfig
-from kcd_pipeline.data import Split, load_dataset
-from kcd_pipeline.data.dataset import measured_normalisation
+from kcd_pipeline.data import InMemorySplit, load_dataset
+from kcd_pipeline.data.normalisation import measure_normalisation
 from kcd_pipeline.errors import FailedError, UserError
 
 
@@ -34,17 +34,17 @@ def refusal(name: str, root: Path, **more: Any) -> str:
     return str(caught.value)
 
 
-def split_of(images: np.ndarray, labels: list[int]) -> Split:
-    return Split(images=torch.from_numpy(images), labels=torch.tensor(labels))
+def split_of(images: np.ndarray, labels: list[int]) -> InMemorySplit:
+    return InMemorySplit(images=torch.from_numpy(images), labels=torch.tensor(labels))
 
 
 @pytest.fixture(scope="module")
-def digit_split() -> Split:
-    split: Split = load("digits").train
+def digit_split() -> InMemorySplit:
+    split: InMemorySplit = load("digits").train
     return split
 
 
-# --- Split and Dataset -----------------------------------------------------------------------------------
+# --- InMemorySplit and Dataset ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -58,42 +58,44 @@ def digit_split() -> Split:
 )
 def test_a_split_of_the_wrong_shape_or_type_cannot_be_made(images: torch.Tensor, labels: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="must be"):
-        Split(images=images, labels=labels)
+        InMemorySplit(images=images, labels=labels)
 
 
-def test_the_fingerprint_is_of_content_not_of_memory_layout(digit_split: Split) -> None:
+def test_the_fingerprint_is_of_content_not_of_memory_layout(digit_split: InMemorySplit) -> None:
     transposed = digit_split.images.transpose(2, 3).contiguous().transpose(2, 3)
     assert not transposed.is_contiguous()
-    again = Split(images=transposed, labels=digit_split.labels.clone())
+    again = InMemorySplit(images=transposed, labels=digit_split.labels.clone())
     assert again.fingerprint(list("0123456789")) == digit_split.fingerprint(tuple("0123456789"))
 
 
-def test_the_fingerprint_changes_with_one_pixel_one_label_one_class_name_or_the_shape(digit_split: Split) -> None:
+def test_the_fingerprint_changes_with_one_pixel_one_label_one_class_name_or_the_shape(
+    digit_split: InMemorySplit,
+) -> None:
     classes = tuple("0123456789")
     before = digit_split.fingerprint(classes)
     images, labels = digit_split.images.clone(), digit_split.labels.clone()
     images[700, 0, 3, 4] ^= 1
     labels[700] = (labels[700] + 1) % 10
     others = {
-        Split(images=images, labels=digit_split.labels).fingerprint(classes),
-        Split(images=digit_split.images, labels=labels).fingerprint(classes),
+        InMemorySplit(images=images, labels=digit_split.labels).fingerprint(classes),
+        InMemorySplit(images=digit_split.images, labels=labels).fingerprint(classes),
         digit_split.fingerprint((*classes[:9], "nine")),
-        Split(images=digit_split.images.reshape(-1, 1, 4, 16), labels=digit_split.labels).fingerprint(classes),
-        Split(images=digit_split.images.flip(0), labels=digit_split.labels.flip(0)).fingerprint(classes),
+        InMemorySplit(images=digit_split.images.reshape(-1, 1, 4, 16), labels=digit_split.labels).fingerprint(classes),
+        InMemorySplit(images=digit_split.images.flip(0), labels=digit_split.labels.flip(0)).fingerprint(classes),
     }
     assert len(others | {before}) == 6
 
 
-def test_limited_takes_the_first_of_each_class_in_the_same_order() -> None:
+def test_first_per_class_takes_the_first_of_each_class_in_the_same_order() -> None:
     images = np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1)
-    limited = split_of(images, [2, 0, 2, 1, 0, 2, 0, 1]).limited(2)
+    limited = split_of(images, [2, 0, 2, 1, 0, 2, 0, 1]).first_per_class(2)
     assert limited.images.flatten().tolist() == [0, 1, 2, 3, 4, 7]
     assert limited.labels.tolist() == [2, 0, 2, 1, 0, 1]
 
 
 def test_limited_to_more_than_there_are_is_everything() -> None:
     split = split_of(np.zeros((3, 1, 1, 1), np.uint8), [0, 1, 1])
-    assert split.limited(5).labels.tolist() == [0, 1, 1]
+    assert split.first_per_class(5).labels.tolist() == [0, 1, 1]
 
 
 def test_a_limit_leaves_the_test_set_and_the_normalisation_as_they_are() -> None:
@@ -106,7 +108,7 @@ def test_a_limit_leaves_the_test_set_and_the_normalisation_as_they_are() -> None
 
 def test_measured_normalisation_is_numpys_mean_and_deviation() -> None:
     photographs = np.stack(load_sample_images().images).transpose(0, 3, 1, 2)
-    mean, std = measured_normalisation(torch.from_numpy(photographs.copy()))
+    mean, std = measure_normalisation(torch.from_numpy(photographs.copy()))
     scaled = photographs.astype(np.float64) / 255
     assert mean == pytest.approx(scaled.mean(axis=(0, 2, 3)), abs=0.5001e-4)
     assert std == pytest.approx(scaled.std(axis=(0, 2, 3)), abs=0.5001e-4)
@@ -114,7 +116,7 @@ def test_measured_normalisation_is_numpys_mean_and_deviation() -> None:
 
 
 def test_a_constant_channel_does_not_divide_by_zero() -> None:
-    mean, std = measured_normalisation(torch.full((2, 1, 4, 4), 51, dtype=torch.uint8))
+    mean, std = measure_normalisation(torch.full((2, 1, 4, 4), 51, dtype=torch.uint8))
     assert mean == (0.2,)
     assert std == (1e-4,)
 

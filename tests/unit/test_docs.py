@@ -15,7 +15,7 @@ from kcd_pipeline.config.reference import reference
 from kcd_stores import KnowledgeWriter, Layout, make_encoding
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_the_key_reference_is_the_schema() -> None:

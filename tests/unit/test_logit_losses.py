@@ -10,9 +10,9 @@ from torch import Tensor
 
 from kcd_pipeline.config import DistillConfig
 from kcd_pipeline.losses import Dist, Dkd, Kd, KnowledgeLoss, make_loss
-from kcd_pipeline.losses.dist import correlation
-from kcd_pipeline.losses.dkd import without
-from kcd_pipeline.losses.kd import standardised
+from kcd_pipeline.losses.dist import pearson_correlation
+from kcd_pipeline.losses.dkd import without_target
+from kcd_pipeline.losses.kd import standardise
 from kcd_stores import make_encoding
 
 T = 3.0
@@ -143,7 +143,7 @@ def test_the_decoded_rows_of_a_topk_store_will_do(name: str) -> None:
 def test_standardised_by_hand() -> None:
     # (1, 3, 8): mean 4, deviations (-3, -1, 4), variance (9 + 1 + 16) / 3 = 26/3, std 2.943920
     expected = [[-1.0190493, -0.3396831, 1.3587324]]
-    np.testing.assert_allclose(standardised(torch.tensor([[1.0, 3.0, 8.0]])), expected, rtol=1e-6)
+    np.testing.assert_allclose(standardise(torch.tensor([[1.0, 3.0, 8.0]])), expected, rtol=1e-6)
 
 
 def test_standardised_kd_asks_for_relations_and_not_for_size() -> None:
@@ -181,14 +181,14 @@ def test_dkd_decouples_what_kd_couples() -> None:
 
 def test_without_leaves_the_label_out_and_the_rest_in_order() -> None:
     rows = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-    assert without(rows, torch.tensor([1, 2])).tolist() == [[1, 3], [4, 5]]
+    assert without_target(rows, torch.tensor([1, 2])).tolist() == [[1, 3], [4, 5]]
 
 
 def test_correlation_by_hand() -> None:
     # (1, 2, 3) with (1, 3, 2): deviations (-1, 0, 1) and (-1, 1, 0): 1 / (sqrt 2 * sqrt 2) = 1/2
     first = torch.tensor([[1.0, 2, 3], [1, 2, 3], [1, 2, 3], [1, 2, 3]])
     second = torch.tensor([[1.0, 3, 2], [10, 20, 30], [3, 2, 1], [5, 5, 5]])
-    np.testing.assert_allclose(correlation(first, second), [0.5, 1, -1, 0], atol=1e-6)
+    np.testing.assert_allclose(pearson_correlation(first, second), [0.5, 1, -1, 0], atol=1e-6)
 
 
 # --- chosen by a recipe -----------------------------------------------------------------------------------

@@ -8,28 +8,28 @@ import torch
 from scipy import special, stats
 
 from kcd_pipeline.losses import prediction_entropy
-from kcd_pipeline.losses.kd import relative_entropy
+from kcd_pipeline.losses.kd import kl_divergence
 
 
 def test_kd_loss_by_hand_at_temperature_one() -> None:
     # teacher (1/2, 1/2), student (1/4, 3/4): KL = 1/2 ln 2 + 1/2 ln(2/3) = 1/2 ln(4/3) = 0.14384104
     teacher = torch.tensor([[0.0, 0.0]])
     student = torch.tensor([[0.0, math.log(3)]])
-    assert float(relative_entropy(student, teacher, 1)) == pytest.approx(0.14384104, abs=1e-7)
+    assert float(kl_divergence(student, teacher, 1)) == pytest.approx(0.14384104, abs=1e-7)
 
 
 def test_kd_loss_by_hand_at_temperature_two() -> None:
     # logits 0 and 2 ln 3 at T = 2 are the distribution (1/4, 3/4); T^2 makes it 4 * 0.14384104
     teacher = torch.tensor([[0.0, 0.0]])
     student = torch.tensor([[0.0, 2 * math.log(3)]])
-    assert float(relative_entropy(student, teacher, 2)) == pytest.approx(0.57536414, abs=1e-6)
+    assert float(kl_divergence(student, teacher, 2)) == pytest.approx(0.57536414, abs=1e-6)
 
 
 def test_kd_loss_is_from_the_teacher_to_the_student_and_not_the_other_way() -> None:
     # KL((1/4, 3/4) || (1/2, 1/2)) = 1/4 ln(1/2) + 3/4 ln(3/2) = 0.13081204
     teacher = torch.tensor([[0.0, math.log(3)]])
     student = torch.tensor([[0.0, 0.0]])
-    assert float(relative_entropy(student, teacher, 1)) == pytest.approx(0.13081204, abs=1e-7)
+    assert float(kl_divergence(student, teacher, 1)) == pytest.approx(0.13081204, abs=1e-7)
 
 
 def test_kd_loss_is_the_mean_over_the_batch_of_scipys_relative_entropy() -> None:
@@ -38,13 +38,13 @@ def test_kd_loss_is_the_mean_over_the_batch_of_scipys_relative_entropy() -> None
     for temperature in (0.5, 1.0, 4.0):
         p, q = (special.softmax(logits / temperature, axis=1) for logits in (teacher, student))
         expected = temperature**2 * stats.entropy(p, q, axis=1).mean()
-        found = relative_entropy(torch.from_numpy(student), torch.from_numpy(teacher), temperature)
+        found = kl_divergence(torch.from_numpy(student), torch.from_numpy(teacher), temperature)
         assert float(found) == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_student_that_says_what_the_teacher_says_loses_nothing() -> None:
     logits = torch.randn(4, 10)
-    assert float(relative_entropy(logits + 3, logits, 4)) == pytest.approx(0, abs=1e-6)  # a shift changes no softmax
+    assert float(kl_divergence(logits + 3, logits, 4)) == pytest.approx(0, abs=1e-6)  # a shift changes no softmax
 
 
 def test_at_a_large_temperature_the_gradient_is_that_of_the_logits_themselves() -> None:
@@ -55,7 +55,7 @@ def test_at_a_large_temperature_the_gradient_is_that_of_the_logits_themselves() 
     limit = (student.detach() - teacher) / 4
     sizes = []
     for temperature in (1e3, 1e4):
-        (gradient,) = torch.autograd.grad(relative_entropy(student, teacher, temperature), student)
+        (gradient,) = torch.autograd.grad(kl_divergence(student, teacher, temperature), student)
         torch.testing.assert_close(gradient, limit, rtol=5 / temperature, atol=0)
         sizes.append(float(gradient.norm()))
     assert sizes[0] == pytest.approx(sizes[1], rel=0.01)
@@ -64,7 +64,7 @@ def test_at_a_large_temperature_the_gradient_is_that_of_the_logits_themselves() 
 def test_confident_teachers_and_students_give_finite_losses_and_gradients() -> None:
     student = torch.tensor([[1e4, 0.0, 0.0], [0.0, 1e4, 0.0]], requires_grad=True)
     teacher = torch.tensor([[1e4, 0.0, 0.0], [1e4, 0.0, 0.0]])
-    loss = relative_entropy(student, teacher, 1)
+    loss = kl_divergence(student, teacher, 1)
     loss.backward()
     assert float(loss.detach()) == pytest.approx(5e3)  # nothing for the first, 1e4 for the second
     assert student.grad is not None

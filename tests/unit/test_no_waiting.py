@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.condensation import ResidentRows, TaughtRows, make_resident
 from kcd_pipeline.config import AugmentationConfig, Config, parse_config
-from kcd_pipeline.data import Dataset, Split
+from kcd_pipeline.data import Dataset, InMemorySplit
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.distillation.plans_from import PlansFromRun
 from kcd_pipeline.models import build_model
@@ -88,7 +88,7 @@ def recipe(**more: Any) -> Config:
 def dataset() -> Dataset:
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (N, 3, 16, 16), generator=random, dtype=torch.uint8)
-    split = Split(images=images, labels=torch.arange(N) % CLASSES)
+    split = InMemorySplit(images=images, labels=torch.arange(N) % CLASSES)
     names = tuple("abcde")
     return Dataset(name="made-up", classes=names, train=split, test=split, mean=(0.5,) * 3, std=(0.2,) * 3)
 

@@ -6,7 +6,7 @@ import torch
 from kcd_pipeline.augmentation import Augmentation, build_augmentation
 from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.config import AugmentationConfig, OptimisationConfig, RunConfig
-from kcd_pipeline.data import Dataset, Split
+from kcd_pipeline.data import Dataset, InMemorySplit
 from kcd_pipeline.models import build_model
 from kcd_pipeline.training.epoch import label_objective
 from kcd_pipeline.training.trainer import Trainer
@@ -25,10 +25,10 @@ PLAN = Plan(
 )
 
 
-def split() -> Split:
+def split() -> InMemorySplit:
     random = np.random.default_rng(0)
     images = torch.from_numpy(random.integers(0, 256, (6, 2, 8, 8), dtype=np.uint8))
-    return Split(images=images, labels=torch.tensor([0, 1, 0, 1, 0, 1]))
+    return InMemorySplit(images=images, labels=torch.tensor([0, 1, 0, 1, 0, 1]))
 
 
 def trainer() -> Trainer:

@@ -1,5 +1,6 @@
 """Pictures decoded on the fly: the same pixels whoever makes them, and those that torchvision makes of the same box."""
 
+import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,11 @@ from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms.v2 import functional
 
-from kcd_pipeline.augmentation import Augmentation, Identity, Renumbered, build_augmentation
+from kcd_pipeline.augmentation import Augmentation, Identity, SubsetAugmentation, build_augmentation
 from kcd_pipeline.config import AugmentationConfig, DataConfig
 from kcd_pipeline.data import Dataset, load_dataset
-from kcd_pipeline.data.folders import loader as picture_views
-from kcd_pipeline.data.folders import on_disk as pictures
+from kcd_pipeline.data.folders import fingerprint as fingerprints
+from kcd_pipeline.data.folders import loader
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.report.collect.samples import thumbnail
 from kcd_pipeline.report.render.pictures import png_uri
@@ -145,10 +146,20 @@ def test_any_number_of_workers_and_any_prefetch_give_the_same_pixels(
     order = np.random.default_rng(3).permutation(2 * EACH)
     cut = [order[:5], order[5:6], order[6:]]
     alone = batches(load(root), cut, 2)
-    monkeypatch.setattr(picture_views, "AHEAD", ahead)
-    monkeypatch.setattr(picture_views, "PIECE", piece)
+    monkeypatch.setattr(loader, "REQUESTS_AHEAD", ahead)
+    monkeypatch.setattr(loader, "PIECE", piece)
     together = batches(load(root, workers=workers), cut, 2)
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_what_a_spawned_worker_is_handed_makes_the_same_pixels(root: Path) -> None:
+    views = load(root).train_views(augmentation("resized-crop-flip"), CPU)
+    assert isinstance(views, loader.PictureViews)
+    request = np.array([3, 0]), np.array([4, 4])
+    made = views._pieces[request]
+    assert isinstance(made, Tensor)
+    again = pickle.loads(pickle.dumps(views._pieces))[request]
+    assert torch.equal(made, again)
 
 
 def test_a_view_does_not_depend_on_its_batch(root: Path) -> None:
@@ -193,7 +204,7 @@ def test_a_worker_that_dies_is_a_failure_with_what_to_do(root: Path, monkeypatch
     def died(iterator: Any) -> Any:
         raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
 
-    monkeypatch.setattr(picture_views, "next", died, raising=False)
+    monkeypatch.setattr(loader, "next", died, raising=False)
     with pytest.raises(FailedError, match=r"a process that decodes images has died: .* lower data\.workers"):
         list(views.batches([np.arange(4)], 0))
 
@@ -227,13 +238,13 @@ def test_the_fingerprint_is_read_from_the_cache_until_a_file_changes(
     root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
-    digest = pictures._file_digest
+    digest = fingerprints._digest_file
 
     def noting(path: Path) -> bytes:
         read.append(path)
         return digest(path)
 
-    monkeypatch.setattr(pictures, "_file_digest", noting)
+    monkeypatch.setattr(fingerprints, "_digest_file", noting)
     first = load(root).description["fingerprint"]
     assert len(read) == 2 * EACH
     assert load(root).description["fingerprint"] == first
@@ -356,10 +367,10 @@ def test_a_part_of_the_pictures_has_the_views_that_they_have_in_the_whole(root: 
     """Of a condensed set: other numbers, the same pictures, the same boxes."""
     data, augment = load(root), augmentation("resized-crop-flip", scale=[0.08, 1])
     samples = np.array([1, 4, 5, 9])
-    part = data.restricted(samples)
+    part = data.with_train_subset(samples)
     assert part.train.labels.tolist() == [int(data.train.labels[sample]) for sample in samples]
     index = np.array([3, 0, 2])
-    seen = part.train_views(Renumbered(augment, samples), CPU).batch(index, 5)
+    seen = part.train_views(SubsetAugmentation(augment, samples), CPU).batch(index, 5)
     torch.testing.assert_close(seen, data.train_views(augment, CPU).batch(samples[index], 5), rtol=0, atol=0)
     assert part.test is data.test
 

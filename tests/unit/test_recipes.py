@@ -10,7 +10,7 @@ import yaml
 
 from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.config import Config, load_config, recipe_names
-from kcd_pipeline.data import Dataset, Split
+from kcd_pipeline.data import Dataset, InMemorySplit
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import model_for
 from kcd_pipeline.training.epoch import label_objective
@@ -180,7 +180,7 @@ def noise(config: Config) -> Dataset:
     """A few images of the shape and the classes of a recipe's data set."""
     shape, classes = SHAPES[config.data.name]
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, *shape), dtype=np.uint8))
-    split = Split(images=images, labels=torch.arange(4))
+    split = InMemorySplit(images=images, labels=torch.arange(4))
     mean, std = (0.5,) * shape[0], (0.25,) * shape[0]
     return Dataset(
         name=config.data.name,

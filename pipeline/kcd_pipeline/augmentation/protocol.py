@@ -1,4 +1,7 @@
-"""What every augmentation is, and every source of augmented batches."""
+"""Contracts of an augmentation, and of a source of augmented batches.
+
+Letters: B samples of a batch, C channels, H and W pixels, P parameters of a view.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -8,47 +11,82 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
-from kcd_pipeline.augmentation.frame import Frame
+from kcd_pipeline.augmentation.centre_crop import CentreCrop
 
 
 class Augmentation(Protocol):
-    """Turns a batch of uint8 images into their views, on the device that the images are on; or a single picture."""
+    """Shows each sample in many views, each a pure function of (seed, sample, view).
+
+    Images in memory are augmented in batches, on the device that they are on, in two steps: `parameters` runs on the
+    host, for many batches at once, and `apply` on the device. Pictures that are decoded one by one are augmented by
+    `augment_picture`.
+    """
 
     def describe(self) -> dict[str, Any]:
-        """Everything that the pixels depend on, as a store records it."""
+        """Return all settings that the pixels depend on, as a store records them."""
         ...
 
     def parameters(self, index: NDArray[np.int64], view: ArrayLike, height: int, width: int) -> NDArray[np.int64]:
-        """`[P, B]`: all that the `view` (one, or `[B]`) of samples `index[B]` hangs on, for images of this size."""
+        """Draw the parameters of the views of samples `index[B]`, for images of this height and width: `[P, B]`.
+
+        Parameters
+        ----------
+        view
+            The view of all samples, or their views `[B]`.
+        """
         ...
 
     def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
-        """`images[B, C, H, W]` uint8 as views of `parameters[P, B]` on the same device: same shape, uint8."""
+        """Return the views of `images[B, C, H, W]` uint8 that `parameters[P, B]` describe: same shape and dtype.
+
+        Both are on the same device.
+        """
         ...
 
     def __call__(self, images: Tensor, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
-        """`images[B, C, H, W]` uint8 of samples `index[B]`, as their `view` (one, or `[B]`): same shape, uint8."""
+        """Return the views of `images[B, C, H, W]` uint8, which are samples `index[B]`: same shape and dtype.
+
+        Parameters
+        ----------
+        view
+            The view of all samples, or their views `[B]`.
+        """
         ...
 
-    def picture(self, picture: Image.Image, frame: Frame, sample: int, view: int) -> Tensor:
-        """A `picture` (RGB) of any size, which is `sample`, as its `view`: uint8 [3, size, size] of `frame`."""
+    def augment_picture(self, picture: Image.Image, crop: CentreCrop, sample: int, view: int) -> Tensor:
+        """Return one view of an RGB `picture` of any size, which is `sample`: uint8 [3, size, size].
+
+        Parameters
+        ----------
+        crop
+            How the picture is evaluated. It sets the size, and what an augmentation of whole images sees.
+        """
         ...
 
 
 class ViewSource(Protocol):
-    """A split's images as a model's input, wherever they come from: the one thing that a training loop knows of data.
+    """The images of a split as a model takes them: all that a training loop knows of the data.
 
-    What `index[B]` and `view` give never depends on the batch, its order, or who makes it.
+    The result for a sample and a view never depends on the rest of the batch, on the order, or on the process that
+    makes it.
     """
 
     def __len__(self) -> int:
-        """N, the number of samples."""
+        """Return the number of samples, N."""
         ...
 
     def batch(self, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
-        """Samples `index[B]` as their `view` (one, or `[B]`): float32 `[B, C, H, W]`, channels last in memory."""
+        """Return views of samples `index[B]`: float32 `[B, C, H, W]`, channels last in memory.
+
+        Parameters
+        ----------
+        view
+            The view of all samples, or their views `[B]`.
+        """
         ...
 
-    def batches(self, cut: Sequence[NDArray[np.int64]], view: int) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-        """Each `index[B]` of `cut` in turn, with what `batch` gives for it; may be made ahead of need."""
+    def batches(
+        self, index_batches: Sequence[NDArray[np.int64]], view: int
+    ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+        """Yield each `index[B]` of `index_batches` with what `batch` returns for it; made ahead, if that is faster."""
         ...

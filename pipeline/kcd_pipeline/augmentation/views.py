@@ -1,4 +1,4 @@
-"""From stored images to what a model sees: the one path that extraction, training and evaluation share."""
+"""Views of images in memory, as extraction, training and evaluation all take them."""
 
 from collections.abc import Iterator, Sequence
 
@@ -20,6 +20,8 @@ class Normaliser:
     ----------
     mean, std
         Per channel, of pixels scaled to 0..1.
+    device
+        Where the arithmetic runs and the result lies.
     """
 
     def __init__(self, *, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> None:
@@ -30,25 +32,25 @@ class Normaliser:
         self._shift = shift.float().to(device).view(1, -1, 1, 1)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """`pixels[B, C, H, W]` uint8 as float32 of the same shape on the device, channels last in memory."""
-        there = pixels.to(self.device, non_blocking=True)
-        scaled = there.to(torch.float32, memory_format=torch.channels_last)
+        """Normalise `pixels[B, C, H, W]` uint8: float32 of the same shape, channels last in memory."""
+        on_device = pixels.to(self.device, non_blocking=True)
+        scaled = on_device.to(torch.float32, memory_format=torch.channels_last)
         return scaled.mul_(self._scale).add_(self._shift)
 
 
-class Views:
-    """Batches of a split's images as a model's input: gathered, augmented as uint8, normalised, channels last.
+class InMemoryViews:
+    """A `ViewSource` over images in memory: they are gathered, augmented as uint8, then normalised.
 
     Parameters
     ----------
     images
-        `[N, C, H, W]` uint8; they lie where `resident` says, whole.
+        `[N, C, H, W]` uint8.
     mean, std
         Per channel, of pixels scaled to 0..1.
     device
         Where augmentation and normalisation run.
     resident
-        As `run.resident`; on the host, a batch of images goes to the device when it is wanted.
+        `run.resident`: whether the images lie on `device`. From the host each batch goes there when it is wanted.
     """
 
     def __init__(
@@ -64,51 +66,55 @@ class Views:
         self._device = device
         self._images = images.to(device) if is_resident(images.nbytes, device, resident) else images
         self._augmentation = augmentation
-        self.normalised = Normaliser(mean=mean, std=std, device=device)
+        self._normalise = Normaliser(mean=mean, std=std, device=device)
 
     def __len__(self) -> int:
         return len(self._images)
 
     def batch(self, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
-        """Samples `index[B]` as their `view`: float32 `[B, C, H, W]`, channels last in memory.
+        """Return views of samples `index[B]`: float32 `[B, C, H, W]`, channels last in memory.
 
         Raises
         ------
         ValueError
             If the augmentation does not fit images of this size.
         """
-        return self._made(*self._drawn(index, view))
+        return self._make(*self._draw(index, view))
 
-    def batches(self, cut: Sequence[NDArray[np.int64]], view: int) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-        """Each `index[B]` of `cut` in turn, with its views; their parameters are drawn and moved many batches at once.
+    def batches(
+        self, index_batches: Sequence[NDArray[np.int64]], view: int
+    ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+        """Yield each `index[B]` of `index_batches` with its views.
+
+        The parameters of many batches are drawn and moved together, which spares the device many small copies.
 
         Raises
         ------
         ValueError
-            As `batch`.
+            If the augmentation does not fit images of this size.
         """
-        for some in _together(cut):
-            where, parameters = self._drawn(np.concatenate(some), view)
+        for some in _runs(index_batches):
+            samples, parameters = self._draw(np.concatenate(some), view)
             start = 0
             for index in some:
-                here = slice(start, start + len(index))
-                yield index, self._made(where[here], parameters[:, here])
-                start = here.stop
+                part = slice(start, start + len(index))
+                yield index, self._make(samples[part], parameters[:, part])
+                start = part.stop
 
-    def _drawn(self, index: NDArray[np.int64], view: ArrayLike) -> tuple[Tensor, Tensor]:
-        """The samples `[n]` on the device of the images, and the parameters of their views `[P, n]` on the model's."""
+    def _draw(self, index: NDArray[np.int64], view: ArrayLike) -> tuple[Tensor, Tensor]:
+        """Return samples `[n]` on the device of the images, and their views' parameters `[P, n]` on the model's."""
         parameters = self._augmentation.parameters(index, view, *self._images.shape[2:])
         return to_device(index, self._images.device), to_device(parameters, self._device)
 
-    def _made(self, where: Tensor, parameters: Tensor) -> Tensor:
-        images = self._images[where]
+    def _make(self, samples: Tensor, parameters: Tensor) -> Tensor:
+        images = self._images[samples]
         if images.device != self._device:
             images = tensor_to_device(images, self._device)
-        return self.normalised(self._augmentation.apply(images, parameters))
+        return self._normalise(self._augmentation.apply(images, parameters))
 
 
-def _together(cut: Sequence[NDArray[np.int64]]) -> Iterator[Sequence[NDArray[np.int64]]]:
-    """Runs of batches of about DRAWN_AT_ONCE samples."""
-    each = max(DRAWN_AT_ONCE // max(len(cut[0]), 1), 1) if cut else 1
-    for start in range(0, len(cut), each):
-        yield cut[start : start + each]
+def _runs(index_batches: Sequence[NDArray[np.int64]]) -> Iterator[Sequence[NDArray[np.int64]]]:
+    """Yield runs of batches, of about DRAWN_AT_ONCE samples each; the first batch says how large a batch is."""
+    length = max(DRAWN_AT_ONCE // max(len(index_batches[0]), 1), 1) if index_batches else 1
+    for start in range(0, len(index_batches), length):
+        yield index_batches[start : start + length]

@@ -1,4 +1,7 @@
-"""Knowledge condensation: OGVE values and ranks, VAKS keeps, drops and perturbs. Pure of models and loops."""
+"""Knowledge condensation: OGVE values and ranks samples, VAKS keeps, drops and perturbs them.
+
+It knows of no model and no training loop. From Knowledge Condensation Distillation (ECCV 2022).
+"""
 
 from kcd_pipeline.condensation.condense import condense
 from kcd_pipeline.condensation.ogve import new_values, update_values

@@ -1,6 +1,7 @@
-"""OGVE: what a sample is worth to the student, from the entropy of its own predictions.
+"""OGVE: the value of a sample to the student, from the entropy of the student's own predictions.
 
-Online Global Value Estimation, Knowledge Condensation Distillation (ECCV 2022), section 3.2. Letters: N samples.
+Online Global Value Estimation, Knowledge Condensation Distillation (ECCV 2022), section 3.2. Letters: N samples, n
+samples visited; V value in nats, F frequency, H entropy in nats.
 """
 
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 
 def new_values(samples: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Values (NaN: never visited) and frequencies (0) before any training, `[N]` each."""
+    """Return `V[N]` float64 and `F[N]` int32 before any training: NaN (never visited) and 0."""
     return np.full(samples, np.nan), np.zeros(samples, dtype=np.int32)
 
 
@@ -21,15 +22,15 @@ def update_values(
     index: NDArray[np.int64],
     entropy: NDArray[np.float32],
 ) -> None:
-    """Record one visit of each sample of `index[n]` with its `entropy[n]` (nats), in place (eq. 12).
+    """Record one visit of each sample of `index[n]` with its `entropy[n]` H (eq. 7), in place in `V[N]` and `F[N]`.
 
-    `F += 1`, then `V <- (F - 1) / F * V + H / F`, the running mean of H in float64; computed as `V + (H - V) / F`,
-    which is the same and stays exact while H does not change.
+    `F += 1`, then `V <- (F - 1) / F * V + H / F` (eq. 12), the running mean of H in float64. It is computed as
+    `V + (H - V) / F`, which is equal and stays exact while H does not change. A sample may occur once in `index`.
 
     Raises
     ------
     ValueError
-        If an entropy is not finite: the student has diverged, and no ranking could be trusted.
+        If an entropy is not finite: the student has diverged, and no ranking can be trusted.
     """
     if not np.isfinite(entropy).all():
         bad = int(index[int(np.argmin(np.isfinite(entropy)))])
@@ -41,18 +42,20 @@ def update_values(
 
 
 def scores(value: da.Array, frequency: da.Array, alpha: float) -> da.Array:
-    """`V * F^alpha` (eq. 13), lazily: `[N]` float64; samples never visited score -inf and so rank last.
+    """Return the scores `V * F^alpha` (eq. 13) of `V[N]` float64 and `F[N]` int32, lazily: `[N]` float64.
+
+    A sample that was never visited scores -inf, and so ranks last.
 
     Raises
     ------
     ValueError
-        When it is computed, if a frequency is negative: its epoch was never written.
+        When the scores are computed, if a frequency is negative: its epoch was never written.
     """
 
     def score(v: NDArray[np.float64], f: NDArray[np.int32]) -> NDArray[np.float64]:
         if f.min(initial=0) < 0:
             raise ValueError("the frequencies are those of an epoch that was never written")
-        score = _raised(f, alpha)
+        score = _frequency_power(f, alpha)
         score *= v
         np.putmask(score, f == 0, -np.inf)
         return score
@@ -61,10 +64,13 @@ def scores(value: da.Array, frequency: da.Array, alpha: float) -> da.Array:
     return result
 
 
-def _raised(frequency: NDArray[np.int32], alpha: float) -> NDArray[np.float64]:
-    """`F^alpha`, 1 where F is 0. Frequencies are few and small: each power is computed once, and looked up."""
+def _frequency_power(frequency: NDArray[np.int32], alpha: float) -> NDArray[np.float64]:
+    """Return `F^alpha` as float64, 1 where F is 0.
+
+    Frequencies are usually few and small numbers, so each power is computed once and looked up.
+    """
     largest = int(frequency.max(initial=0))
     if largest > len(frequency):
         return np.power(np.maximum(frequency, 1).astype(np.float64), alpha)
     table = np.power(np.maximum(np.arange(largest + 1), 1).astype(np.float64), alpha)
-    return table.take(frequency, mode="clip")  # all are in range; clip is how numpy does not check each
+    return table.take(frequency, mode="clip")  # all are in range; with clip, numpy need not check each

@@ -1,4 +1,4 @@
-"""A plan's perturbations looked up by sample: the one path by which knowledge, and in pair mode images, are blended."""
+"""A plan's perturbations, looked up by sample: the one source for blending knowledge and, in pair mode, images."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,17 @@ from kcd_stores import NO_PARTNER, Plan
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BatchBlend:
-    """The members of a batch that are blended: their places in it, their partners and strengths, `[b]` each."""
+    """The b members of a batch that are blended.
+
+    Attributes
+    ----------
+    places
+        `[b]` int64: their places in the batch.
+    partners
+        `[b]` int64: the sample that is blended into each.
+    epsilon
+        `[b]` float32: strength of each blend, above 0.
+    """
 
     places: NDArray[np.int64]
     partners: NDArray[np.int64]
@@ -18,7 +28,7 @@ class BatchBlend:
 
 
 class Perturbation:
-    """Partner and strength of every sample of a plan."""
+    """Partner and strength of each of the N samples of a plan."""
 
     def __init__(self, plan: Plan) -> None:
         self._partner = np.full(plan.samples, NO_PARTNER, dtype=np.int64)
@@ -27,7 +37,7 @@ class Perturbation:
         self._epsilon[plan.kept] = plan.epsilon
 
     def lookup(self, index: NDArray[np.int64]) -> BatchBlend:
-        """Which of the samples `index[B]` are blended, and with what; a strength of 0 blends nothing."""
+        """Return those of the samples `index[B]` that are blended; a strength of 0 blends nothing."""
         places = np.flatnonzero(self._epsilon[index])
         samples = index[places]
         return BatchBlend(places=places, partners=self._partner[samples], epsilon=self._epsilon[samples])

@@ -1,4 +1,4 @@
-"""What a condensation ranks by: OGVE's scores, or those of an ablation."""
+"""The scores that a condensation ranks by: OGVE's, or those of an ablation. Letters: N samples."""
 
 from typing import Any
 
@@ -12,24 +12,24 @@ from kcd_stores import ValueStore
 from kcd_stores.philox import random_scores
 
 
-def ranked_by(values: ValueStore, *, epoch: int, stage: int, config: CondenseConfig, seed: int) -> da.Array:
-    """`[N]` float64, lazily, from the values after `epoch`: the highest are kept, samples never visited are last.
+def ranking_scores(values: ValueStore, *, epoch: int, stage: int, config: CondenseConfig, seed: int) -> da.Array:
+    """Return the scores `[N]` float64 after `epoch`, lazily: the highest are kept, samples never visited are -inf.
 
-    `keep: most` is `V * F^alpha` (eq. 13), V being the running mean of eq. 12 or, with `value: current`, the entropy at
-    the latest visit. `keep: least` is the same ranking from its other end, `keep: random` a draw for each (seed,
-    stage, sample).
+    `keep: most` ranks by `V * F^alpha` (eq. 13), where V is the running mean of eq. 12 or, with `value: current`, the
+    entropy at the latest visit. `keep: least` ranks in the opposite direction. `keep: random` draws a score for each
+    (seed, stage, sample).
     """
-    value, frequency = lazily(values, "value", epoch), lazily(values, "frequency", epoch)
+    value, frequency = lazy_values(values, "value", epoch), lazy_values(values, "frequency", epoch)
     if config.keep == "random":
-        return _random(frequency, seed, stage)
+        return _random_scores(frequency, seed, stage)
     if config.value == "current":
-        value = lazily(values, "entropy", epoch).astype(np.float64)
-    ranked = scores(value, frequency, config.alpha)
-    return _reversed(ranked) if config.keep == "least" else ranked
+        value = lazy_values(values, "entropy", epoch).astype(np.float64)
+    by_value = scores(value, frequency, config.alpha)
+    return _negated(by_value) if config.keep == "least" else by_value
 
 
-def lazily(values: ValueStore, name: str, epoch: int) -> da.Array:
-    """Row `epoch` of an array of `values`, `[N]`, a chunk of it at a time."""
+def lazy_values(values: ValueStore, name: str, epoch: int) -> da.Array:
+    """Return `value`, `frequency` or `entropy` after `epoch`, `[N]`, lazily in the chunks of `values`."""
     dtype = {"value": np.float64, "frequency": np.int32, "entropy": np.float32}[name]
 
     def read(block_id: tuple[int]) -> NDArray[Any]:
@@ -40,12 +40,12 @@ def lazily(values: ValueStore, name: str, epoch: int) -> da.Array:
     return result
 
 
-def worth(score: float, config: CondenseConfig) -> float:
-    """The score of eq. 13 behind one that `ranked_by` gave."""
+def original_score(score: float, config: CondenseConfig) -> float:
+    """Return the score of eq. 13 that became `score` in `ranking_scores`."""
     return -score if config.keep == "least" else score
 
 
-def _random(frequency: da.Array, seed: int, stage: int) -> da.Array:
+def _random_scores(frequency: da.Array, seed: int, stage: int) -> da.Array:
     index = da.arange(frequency.size, chunks=frequency.chunks, dtype=np.int64)
 
     def draw(i: NDArray[np.int64], f: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -55,7 +55,7 @@ def _random(frequency: da.Array, seed: int, stage: int) -> da.Array:
     return result
 
 
-def _reversed(ranked: da.Array) -> da.Array:
-    """Negated, but for samples never visited, which stay last."""
-    result: Any = da.map_blocks(lambda score: np.where(np.isneginf(score), score, -score), ranked, dtype=np.float64)
+def _negated(by_value: da.Array) -> da.Array:
+    """Return negated scores, except that samples never visited keep -inf and so stay last."""
+    result: Any = da.map_blocks(lambda score: np.where(np.isneginf(score), score, -score), by_value, dtype=np.float64)
     return result

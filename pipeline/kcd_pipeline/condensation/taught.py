@@ -1,4 +1,7 @@
-"""What a stage is taught: stored rows as they stream by, the plan's perturbation applied to each batch of them."""
+"""The knowledge that a stage is taught: stored rows as they stream by, perturbed batch by batch as its plan says.
+
+Letters: m rows of a portion, B batch, C classes, D features.
+"""
 
 import numpy as np
 import torch
@@ -12,28 +15,38 @@ from kcd_stores import HeldRows, Plan, Rows, ViewRows
 
 
 class ResidentRows:
-    """The rows of a portion in a device's memory, `[m, C]` in the store's decoded dtype, looked up by sample there."""
+    """The rows of a portion, `[m, C]` or `[m, C + D]` in the store's decoded dtype, kept in a device's memory."""
 
     def __init__(self, rows: ViewRows | HeldRows, device: torch.device) -> None:
         self._places, self._rows = rows.places, torch.from_numpy(rows.rows).to(device)
 
     def __getitem__(self, index: NDArray[np.int64], /) -> Tensor:
-        """Rows `[B, C]` of samples `index[B]`, on the device."""
+        """Return the rows `[B, C]` or `[B, C + D]` of samples `index[B]`, on the device."""
         return self._rows[to_device(self._places(index), self._rows.device)]
 
 
 def make_resident(rows: Rows, device: torch.device, where: str) -> Rows | ResidentRows:
-    """`rows` in the memory of a GPU, if `where` (`run.resident`) says so and they are all there; else as they are."""
+    """Return `rows` kept in the memory of a GPU if `where` (`run.resident`) says so; else as they are.
+
+    Rows that are not all in the host's memory stay as they are, too.
+    """
     if device.type == "cpu" or not isinstance(rows, ViewRows | HeldRows):
         return rows
-    # twice: those of the portion before are given up only when its last batch has been trained on
+    # twice the size: the portion before is only given up when its last batch has been trained on
     return ResidentRows(rows, device) if is_resident(2 * rows.rows.nbytes, device, where) else rows
 
 
 class TaughtRows:
-    """Batches of knowledge under a plan; always from the stored row, never from one perturbed before.
+    """Batches of knowledge under a plan. A perturbation always starts from the stored row, never from a perturbed one.
 
-    `space` and `temperature` are those of `blend`; rows may have features behind their `classes` logits.
+    Parameters
+    ----------
+    space, temperature
+        As in `blend`.
+    classes
+        C: the first columns of a row are its logits, the others features.
+    device
+        Where the batches are needed; by default the CPU.
     """
 
     def __init__(
@@ -45,12 +58,12 @@ class TaughtRows:
         self._device = device or torch.device("cpu")
 
     def batch(self, rows: Rows | ResidentRows, index: NDArray[np.int64]) -> Tensor:
-        """Rows float32 `[B, C]` (with features `[B, C + D]`) of samples `index[B]` of one view, on the device."""
-        taught, classes = self._looked_up(rows, index), self._classes
-        blended = self._perturbation.lookup(index)
-        if len(blended.places):
-            places, epsilon = to_device(blended.places, self._device), to_device(blended.epsilon, self._device)
-            own, others = taught[places], self._looked_up(rows, blended.partners)
+        """Return what samples `index[B]` of one view are taught: float32 `[B, C]` or `[B, C + D]`, on the device."""
+        taught, classes = self._stored(rows, index), self._classes
+        found = self._perturbation.lookup(index)
+        if len(found.places):
+            places, epsilon = to_device(found.places, self._device), to_device(found.epsilon, self._device)
+            own, others = taught[places], self._stored(rows, found.partners)
             logits = blend(
                 own[:, :classes], others[:, :classes], epsilon, space=self._space, temperature=self._temperature
             )
@@ -58,8 +71,8 @@ class TaughtRows:
             taught[places] = torch.cat([logits, features], dim=1)
         return taught
 
-    def _looked_up(self, rows: Rows | ResidentRows, index: NDArray[np.int64]) -> Tensor:
-        """A copy of stored rows, float32 `[B, C]`; those that wait on the host are cast where they are used."""
+    def _stored(self, rows: Rows | ResidentRows, index: NDArray[np.int64]) -> Tensor:
+        """Return a copy of the stored rows of `index[B]`, float32, on the device; the cast comes after the move."""
         found = rows[index]
-        there = found if isinstance(found, Tensor) else to_device(found, self._device)
-        return there.to(torch.float32)
+        on_device = found if isinstance(found, Tensor) else to_device(found, self._device)
+        return on_device.to(torch.float32)

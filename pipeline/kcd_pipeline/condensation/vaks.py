@@ -1,7 +1,8 @@
-"""VAKS: which knowledge is taught, which is dropped, and which is perturbed by what was dropped.
+"""VAKS: which knowledge is taught as stored, which is dropped, and which is perturbed by what was dropped.
 
-Value-Adaptive Knowledge Summary, Knowledge Condensation Distillation (ECCV 2022), section 3.3. Letters: N samples,
-K kept, L perturbed, B batch, C classes, T temperature.
+Value-Adaptive Knowledge Summary, Knowledge Condensation Distillation (ECCV 2022), section 3.3. K1 is kept, K0 dropped;
+K1L is the lowest-ranked part of K1, K1H the rest. Letters: N samples, K kept, L perturbed, B batch, C classes, D
+features, T temperature.
 """
 
 import dask.array as da
@@ -18,46 +19,58 @@ from kcd_stores import NO_PARTNER
 def partition(
     scores: da.Array, *, keep: int, kept_before: NDArray[np.bool_], dropped: str, memory: int = DEFAULT_MEMORY
 ) -> Partition:
-    """Split by rank: the first `keep` are K1, and the last L of them, as many as are dropped, are K1L.
+    """Split samples by rank (eq. 8): the first K are K1, and the last L of these are K1L.
 
     Parameters
     ----------
     scores
-        `[N]` float64, chunked; -inf where a sample was never visited.
+        `[N]` float64, chunked; -inf for samples never visited.
     keep
-        |K1|, exact.
+        K, exactly; `tau * N` in the paper.
     kept_before
-        `[N]`: what the stage before was taught on.
+        `[N]` bool: the samples that the stage before kept.
     dropped
-        `new`: the dropped are those of K0 that the stage before kept (the authors' code); `all`: all of K0.
+        Which of K0 may be blended into K1L. `new`: only samples that the stage before kept. `all`: all of K0.
     memory
-        Bytes that the split may take, `kept_before` and the indices that come of it included.
+        Bytes that the split may take, including `kept_before` and the indices that are returned.
 
     Notes
     -----
-    L = min(|dropped|, |K1|); where more are dropped than kept, the most valuable of them are used.
+    L = min(number of samples that may be blended, K). If there are more than K of them, the most valuable are used.
 
     Raises
     ------
     ValueError
         If a score is NaN.
     StoreUsageError
-        If it cannot be done in `memory`.
+        If it does not fit in `memory`.
     """
     return select(scores, keep=keep, candidate=kept_before if dropped == "new" else None, memory=memory)
 
 
 def strengths(count: int, epsilon_max: float) -> NDArray[np.float32]:
-    """`[L]`: eps of each member of K1L from the top down, linear from 0 to `epsilon_max` (eq. 15)."""
+    """Return eps of each of the L = `count` members of K1L from the top: `[L]` from 0 to `epsilon_max` (eq. 15)."""
     return np.linspace(0, epsilon_max, count, dtype=np.float32)
 
 
-def assembled(
+def plan_arrays(
     parts: Partition, samples: int, epsilon_max: float | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """`kept[K]`, ascending, and `partner[K]`, `epsilon[K]` of each, as a plan of N `samples` has them.
+    """Return the arrays of a plan of N `samples`: K1 with the partner and strength of each member (eq. 11, 14).
 
-    Without an `epsilon_max` nothing is blended.
+    Parameters
+    ----------
+    epsilon_max
+        Strength at the bottom of K1L; None to blend nothing.
+
+    Returns
+    -------
+    kept
+        `[K]` int64, ascending.
+    partner
+        `[K]` int64: the sample of K0 that is blended into each; `NO_PARTNER` in K1H.
+    epsilon
+        `[K]` float32; 0 in K1H.
     """
     is_kept = np.zeros(samples, dtype=bool)
     is_kept[parts.high] = True
@@ -74,11 +87,17 @@ def assembled(
 
 
 def blend(first: Tensor, second: Tensor, epsilon: Tensor, *, space: str, temperature: float) -> Tensor:
-    """K1L (+) eps (x) K0 (eq. 14) of logits `first[B, C]`, `second[B, C]` and `epsilon[B]`: logits `[B, C]`.
+    """Return K1L (+) eps (x) K0 (eq. 14) of logits `first[B, C]`, `second[B, C]` and `epsilon[B]`: logits `[B, C]`.
 
-    In `logits`: `z1 + eps * z0`, a geometric blend of the two distributions. In `probabilities`: the logits whose
-    softmax at T is `(p1 + eps * p0) / (1 + eps)`, p being the softmaxes at T. As a `pair`, whose image is blended by
-    the same eps: those whose softmax at T is `(1 - eps) * p1 + eps * p0`, 0 <= eps <= 1.
+    Parameters
+    ----------
+    space
+        `logits`: `z1 + eps * z0`, a geometric blend of the two distributions.
+        `probabilities`: logits whose softmax at T is `(p1 + eps * p0) / (1 + eps)`, of softmaxes p at T.
+        `pair`, for images blended with the same eps: logits whose softmax at T is `(1 - eps) * p1 + eps * p0`; needs
+        0 <= eps <= 1.
+    temperature
+        T; not used in `logits`.
     """
     weight = epsilon[:, None]
     if space == "logits":
@@ -91,10 +110,10 @@ def blend(first: Tensor, second: Tensor, epsilon: Tensor, *, space: str, tempera
 
 
 def blend_features(first: Tensor, second: Tensor, epsilon: Tensor, *, space: str) -> Tensor:
-    """`blend`, of penultimate features `first[B, D]` and `second[B, D]`: `[B, D]`.
+    """Return the blend of penultimate features `first[B, D]` and `second[B, D]` that goes with `blend`: `[B, D]`.
 
-    The last layer being linear, `f1 + eps * f0` are the features whose logits are `z1 + eps * z0`, but for its bias;
-    the arithmetic blends are means of the features with the weights of the probabilities.
+    In `logits` it is `f1 + eps * f0`: the last layer is linear, so their logits are `z1 + eps * z0`, apart from its
+    bias. In the other spaces it is the mean of the features with the weights of the probabilities.
     """
     weight = epsilon[:, None]
     if space == "logits":
@@ -102,6 +121,3 @@ def blend_features(first: Tensor, second: Tensor, epsilon: Tensor, *, space: str
     if space == "pair":
         return torch.lerp(first, second, weight)
     return (first + weight * second) / (1 + weight)
-
-
-__all__ = ["NO_PARTNER", "Partition", "assembled", "blend", "blend_features", "partition", "strengths"]

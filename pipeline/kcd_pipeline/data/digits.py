@@ -1,19 +1,22 @@
-"""The embedded default: scikit-learn's 1,797 real 8x8 images of handwritten digits (UCI, from NIST)."""
+"""The data set that needs no download: scikit-learn's 1,797 real 8x8 images of handwritten digits (UCI, from NIST)."""
 
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from kcd_pipeline.data.dataset import Split
+from kcd_pipeline.data.split import InMemorySplit
 
 CLASSES = tuple("0123456789")
-TEST_SIZE = 360  # about a fifth, stratified; fixed, so that every result is on the same split
+TEST_SIZE = 360  # a fifth of the images; fixed like the seed, so that every result is on the same split
 SPLIT_SEED = 0
 
 
-def load() -> tuple[Split, Split, tuple[str, ...]]:
-    """Training (1,437) and test (360) split, images uint8 [N, 1, 8, 8]: the 17 grey levels spread over 0..255."""
+def load() -> tuple[InMemorySplit, InMemorySplit, tuple[str, ...]]:
+    """Return training split (1,437), test split (360) and class names; images are uint8 [N, 1, 8, 8].
+
+    The 17 grey levels of the source are spread over 0..255.
+    """
     digits = load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)[:, None]
     train, test = train_test_split(
@@ -26,5 +29,5 @@ def load() -> tuple[Split, Split, tuple[str, ...]]:
     )
 
 
-def _split(images: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> Split:
-    return Split(images=torch.from_numpy(images[rows]), labels=torch.from_numpy(labels[rows].astype(np.int64)))
+def _split(images: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> InMemorySplit:
+    return InMemorySplit(images=torch.from_numpy(images[rows]), labels=torch.from_numpy(labels[rows].astype(np.int64)))

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kcd_pipeline.augmentation import permutation
 from kcd_pipeline.condensation import (
     Perturbation,
     ResidentRows,
@@ -44,6 +43,7 @@ from kcd_stores import (
     keep_all,
     open_stream,
 )
+from kcd_stores.philox import permutation
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from kcd_pipeline.augmentation import Augmentation, Renumbered, build_augmentation
+from kcd_pipeline.augmentation import Augmentation, SubsetAugmentation, build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.config.losses import DistLossConfig, PktLossConfig
 from kcd_pipeline.data import Dataset
@@ -136,7 +136,7 @@ def _samples_of_store(
     rows = None if store is None else read_condensed(store)
     if rows is None:
         return dataset, augmentation
-    return dataset.restricted(rows.samples), Renumbered(augmentation, rows.samples)
+    return dataset.with_train_subset(rows.samples), SubsetAugmentation(augmentation, rows.samples)
 
 
 def _new_student(config: Config, dataset: Dataset) -> nn.Module:

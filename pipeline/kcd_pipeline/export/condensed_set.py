@@ -39,7 +39,7 @@ from kcd_stores import (
     widened_range,
     write_condensed,
 )
-from kcd_stores.knowledge.description import differences, listed
+from kcd_stores.knowledge import difference_lines, differences
 from kcd_stores.streaming.rows import read_pieces
 
 RANGE_ROWS = 8192  # from which int8's range is taken
@@ -228,7 +228,7 @@ def _require_same(store: KnowledgeStore, layout: Layout, encoding: Encoding, mad
     found = differences(have, wanted)
     if found:
         raise StoreMismatchError(
-            f"the store at {store.location} is not the condensed set that is asked for:\n{listed(found)}\n"
+            f"the store at {store.location} is not the condensed set that is asked for:\n{difference_lines(found)}\n"
             f"Give --export another place, or --overwrite to replace it."
         )
 

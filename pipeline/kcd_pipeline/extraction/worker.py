@@ -24,7 +24,7 @@ from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.extraction.blocks import refusals_as_failures
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_stores import KnowledgeWriter, StoreUsageError, differences
-from kcd_stores.knowledge.description import listed
+from kcd_stores.knowledge import difference_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ class WorkerJob:
         if found:
             raise UserError(
                 f"worker {self.worker} would make other knowledge than this command, so it gets no blocks "
-                f"(found: the worker, expected: here):\n{listed(found)}\nGive both the same libraries, data, "
+                f"(found: the worker, expected: here):\n{difference_lines(found)}\nGive both the same libraries, data, "
                 f"teacher and kind of device (run.device), or take that worker out of the cluster."
             )
         return extractor

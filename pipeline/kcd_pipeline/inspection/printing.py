@@ -6,7 +6,7 @@ from typing import Any
 from kcd_pipeline.report.wording import MISSING, counted, duration, percent
 from kcd_pipeline.terminal import new_table, print_line, print_table
 from kcd_stores import human_bytes
-from kcd_stores.knowledge.description import flatten
+from kcd_stores.knowledge import flatten
 
 CLASSES_SHOWN = 12
 

@@ -1,4 +1,4 @@
-"""The entropy of a prediction, from which OGVE's values come. Letters: B batch, C classes."""
+"""The entropy of a prediction, from which OGVE computes values. Letters: B batch, C classes."""
 
 import torch
 from torch import Tensor
@@ -6,9 +6,9 @@ from torch.nn import functional as F
 
 
 def prediction_entropy(logits: Tensor) -> Tensor:
-    """`H = -sum_c p log p` in nats at temperature 1: `[B, C] -> [B]` float32 (eq. 7 of KCD).
+    """Return `H = -sum_c p_c log p_c` in nats, at temperature 1 (eq. 7 of KCD): `logits[B, C]` -> `[B]` float32.
 
-    From the log-softmax, so that p = 0 contributes 0 and never NaN.
+    It is computed from the log-softmax, so that p = 0 contributes 0 and never NaN.
     """
     log_p = F.log_softmax(logits.detach().float(), dim=1)
     return -(log_p.exp() * log_p.clamp(min=torch.finfo(torch.float32).min)).sum(dim=1)

@@ -1,4 +1,4 @@
-"""What every loss over stored logits is. Letters: B batch, C classes."""
+"""The contract of a loss over logits. Letters: B batch, C classes."""
 
 from typing import Protocol
 
@@ -6,8 +6,19 @@ from torch import Tensor
 
 
 class KnowledgeLoss(Protocol):
-    """How far a student is from what it is taught; `distill.kd_weight` weighs it against the labels' cross-entropy."""
+    """Measures how far a student's logits are from the teacher's.
+
+    `distill.kd_weight` weighs it against the cross-entropy with the labels.
+    """
 
     def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
-        """`student[B, C]` and `teacher[B, C]` float logits, `labels[B]` int64 -> a scalar, mean over the batch."""
+        """Return the loss, a scalar, mean over the batch.
+
+        Parameters
+        ----------
+        student, teacher
+            Logits `[B, C]` float.
+        labels
+            `[B]` int64.
+        """
         ...

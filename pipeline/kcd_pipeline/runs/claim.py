@@ -5,7 +5,7 @@ from typing import Any
 
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.runs.folder import RunFolder
-from kcd_stores.knowledge.description import differences, listed
+from kcd_stores.knowledge import difference_lines, differences
 
 # Keys that say where or on what machine a run takes place: they may change when it is resumed. The memory budget may
 # change too: origin.json has all that matters of it, the mode of streaming, which decides the order of samples.
@@ -77,7 +77,7 @@ def _require_same(folder: RunFolder, config: Mapping[str, Any], origin: Mapping[
     found += differences(folder.read_origin(), origin)
     if found:
         raise UserError(
-            f"{folder.path} belongs to a run of another config:\n{listed(found)}\n"
+            f"{folder.path} belongs to a run of another config:\n{difference_lines(found)}\n"
             f"Set run.dir to another folder, or undo the difference."
         )
 

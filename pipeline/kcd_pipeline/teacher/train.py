@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kcd_pipeline.augmentation import build_augmentation, permutation
+from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
@@ -19,6 +19,7 @@ from kcd_pipeline.training.epoch import EpochResult, label_objective
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import one_writer
+from kcd_stores.philox import permutation
 
 SECTIONS = ("seed", "data", "augmentation", "teacher", "run")  # of a recipe, on which the training depends
 

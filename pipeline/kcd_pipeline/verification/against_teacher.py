@@ -17,8 +17,7 @@ from kcd_pipeline.errors import FailedError
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.recipe_store.origin import expected_origin
 from kcd_stores import CondensedRows, Encoding, KnowledgeStore, make_encoding, read_condensed
-from kcd_stores.knowledge.condensed import ENTRY
-from kcd_stores.knowledge.fidelity import log_softmax
+from kcd_stores.knowledge import CONDENSED_KEY, log_softmax
 
 # mean total variation distance that other arithmetic (device, threads, batch size) can explain
 TOLERANCE = 2e-3
@@ -59,7 +58,7 @@ def compare_with_teacher(config: Config, *, rows: int, seed: int = 0, dataset: D
     as_stored = np.arange(store.layout.samples) if condensed is None else np.flatnonzero(condensed.epsilon == 0)
     places = _places(as_stored, config.store.views, rows, seed)
     distances = np.concatenate([_distances(extractor, store, condensed, view, where) for view, where in places])
-    encodings = {store.encoding.name, store.made_from.get(ENTRY, {}).get("encoding", {}).get("name")}
+    encodings = {store.encoding.name, store.made_from.get(CONDENSED_KEY, {}).get("encoding", {}).get("name")}
     tolerance = SAMPLED_TOLERANCE if "sample" in encodings else TOLERANCE
     found = Comparison(
         rows=len(distances), mean=float(distances.mean()), largest=float(distances.max()), tolerance=tolerance
@@ -95,7 +94,7 @@ def _distances(
     samples = rows if condensed is None else condensed.samples[rows]
     fresh = extractor.rows(view, samples)[:, : store.columns]
     if condensed is not None:  # which came by way of the store that was condensed
-        name_and_settings = {k: v for k, v in store.made_from[ENTRY]["encoding"].items() if k != "features"}
+        name_and_settings = {k: v for k, v in store.made_from[CONDENSED_KEY]["encoding"].items() if k != "features"}
         fresh = _through(make_encoding(**name_and_settings), fresh, view, samples)
     again = _through(store.encoding, fresh, view, rows)
     stored = store.read_rows(view, int(rows[0]), int(rows[-1]) + 1)[rows - rows[0]]

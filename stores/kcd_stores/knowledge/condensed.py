@@ -1,11 +1,11 @@
-"""What a store of a condensed set holds besides: which sample each of its rows is of, and what was blended into it.
+"""The arrays that a store of a condensed set has besides: the sample of each row, and the sample blended into it.
 
     samples [K]  int64: the sample of the data set that row k of every view belongs to, ascending
-    partner [K]  int64: the sample that was blended into it, -1 where it is as it was stored
-    epsilon [K]  float32: the strength of that blend, 0 where it is as it was stored
+    partner [K]  int64: the sample whose row was blended into row k, -1 if none was
+    epsilon [K]  float32: the strength of that blend, 0 if there was none
 
-Its `made_from` has an entry `condensed` that says of which run and plan; any other store has neither. Everything else
-is as in any knowledge store whose N is K.
+Its `made_from` has an entry `condensed`, which names the run and the plan. No other store has these arrays or this
+entry. Everything else is as in any knowledge store, with N = K.
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from kcd_stores.errors import CorruptStoreError, IncompleteStoreError
 from kcd_stores.knowledge.store import KnowledgeStore
 from kcd_stores.knowledge.writer import KnowledgeWriter
 
-ENTRY = "condensed"  # of `made_from`
-# name, dtype, and what reads where nothing was written, which is never data
+CONDENSED_KEY = "condensed"  # in `made_from`
+# name, dtype, and fill value, which cannot be data
 ARRAYS = (("epsilon", np.float32, float("nan")), ("partner", np.int64, -2), ("samples", np.int64, -1))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CondensedRows:
-    """The arrays `[K]` described above; validated when made."""
+    """The three arrays `[K]` of a condensed set, as described above; ValueError is raised if they cannot be that."""
 
     samples: NDArray[np.int64]
     partner: NDArray[np.int64]
@@ -43,15 +43,15 @@ class CondensedRows:
 
 
 def is_condensed(store: KnowledgeStore) -> bool:
-    """It holds a condensed set, and not a row for each sample of its data set."""
-    return ENTRY in store.made_from
+    """Return True if the store holds a condensed set, and not a row for each sample of its data set."""
+    return CONDENSED_KEY in store.made_from
 
 
 def write_condensed(writer: KnowledgeWriter, rows: CondensedRows) -> None:
     """Write the arrays of a store just made, or made and interrupted; they are durable when this returns."""
     storage = writer.store.storage
     group = zarr.open_group(storage.zarr_store(), mode="r+")
-    for name, dtype, fill in ARRAYS:  # samples last: where they are whole, so are the others
+    for name, dtype, fill in ARRAYS:  # samples come last: if they are whole, so are the others
         data = np.asarray(getattr(rows, name), dtype=dtype)
         group.create_array(
             name,
@@ -66,14 +66,14 @@ def write_condensed(writer: KnowledgeWriter, rows: CondensedRows) -> None:
 
 
 def read_condensed(store: KnowledgeStore) -> CondensedRows | None:
-    """Which samples its rows are of; None for a store that has one for each sample of its data set.
+    """Read the arrays of a condensed set; None for a store that has a row for each sample of its data set.
 
     Raises
     ------
     IncompleteStoreError
-        If it was interrupted before they were written.
+        If the process that made the store was interrupted before it had written them.
     CorruptStoreError
-        If they do not fit the store.
+        If they are damaged or do not fit the store.
     """
     if not is_condensed(store):
         return None

@@ -1,16 +1,16 @@
-"""What a store was made from, compared with what is asked for: both sides of each difference."""
+"""Descriptions of what a store was made from, compared: both sides of each difference."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 MISSING = "(nothing)"
-LONGEST = 72
+LONGEST_VALUE = 72  # characters of a value in a message
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One fact on which two descriptions disagree; `key` is dotted."""
+    """One fact on which two descriptions disagree; `key` is its path, with dots: `teacher.weights_sha256`."""
 
     key: str
     found: Any
@@ -22,11 +22,11 @@ class Difference:
 
 def _short(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 
 def flatten(description: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one with dotted keys; lists and tuples alike become lists."""
+    """Return nested mappings as one mapping with dotted keys; tuples become lists, as they do in JSON."""
     flat: dict[str, Any] = {}
     for key, value in description.items():
         if isinstance(value, Mapping):
@@ -37,7 +37,7 @@ def flatten(description: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[Difference]:
-    """Where `found` differs from `expected`, only over the keys that `expected` names."""
+    """Return the differences of `found` from `expected`; keys that `expected` lacks do not count."""
     have, want = flatten(found), flatten(expected)
     return [
         Difference(key=key, found=have.get(key, MISSING), expected=value)
@@ -46,6 +46,6 @@ def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[D
     ]
 
 
-def listed(items: list[Difference]) -> str:
-    """Differences one a line, indented, for the end of a message."""
+def difference_lines(items: list[Difference]) -> str:
+    """Return the differences as text for the end of a message, one on each line, indented."""
     return "\n".join(f"  {item}" for item in items)

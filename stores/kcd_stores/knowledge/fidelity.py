@@ -1,6 +1,6 @@
-"""How true an encoding is to the logits that it holds, and what it takes: measured by writing some and reading them.
+"""Measure an encoding by writing some rows and reading them back: how close they are, and the bytes that they take.
 
-Letters: n rows, C classes, T temperature.
+Letters: n rows, C classes, D features, T temperature.
 """
 
 import tempfile
@@ -14,24 +14,24 @@ from kcd_stores.encodings import Encoding, row_bytes
 from kcd_stores.knowledge.layout import choose_layout
 from kcd_stores.knowledge.writer import KnowledgeWriter
 
-TEMPERATURE = 4.0  # at which distributions are compared: softened, as students are taught
-NO_MASS = -100.0  # of a log-probability: a class that `sample` never drew, where the divergence has no bound
+TEMPERATURE = 4.0  # T at which distributions are compared: softened, as students are taught
+NO_MASS = -100.0  # log-probabilities below are those of classes that `sample` never drew: the divergence is unbounded
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fidelity:
-    """Stored logits against the float32 ones that they were made from.
+    """A comparison of stored logits with the float32 ones that they were made from.
 
     Attributes
     ----------
     rows
-        How many were compared.
+        Number of rows that were compared.
     mean_kl
-        Mean of KL(teacher || stored) at `temperature`, in nats; None where it has no bound.
+        Mean of KL(teacher || stored) at `temperature`, in nats; None if it is unbounded.
     top1
-        How many have the same largest logit, 0..1.
+        Share of rows, 0 to 1, whose largest logit is of the same class.
     bytes_per_row
-        On disk.
+        Bytes on disk, features included.
     """
 
     rows: int
@@ -45,6 +45,11 @@ def measure_fidelity(rows: NDArray[np.float32], encoding: Encoding) -> Fidelity:
     """Write `rows[n, C]` float32 to a scratch store in `encoding`, read them back, and compare.
 
     With an encoding of features, rows are `[n, C + D]`: the bytes of the features count, their values are not compared.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite or outside the range of the encoding.
     """
     count, classes = len(rows), rows.shape[1] - encoding.feature_columns
     layout = choose_layout(views=1, samples=count, classes=classes, row_bytes=row_bytes(encoding, classes))
@@ -64,13 +69,13 @@ def measure_fidelity(rows: NDArray[np.float32], encoding: Encoding) -> Fidelity:
 
 
 def mean_divergence(teacher: NDArray[np.floating], stored: NDArray[np.floating]) -> float | None:
-    """Mean KL(teacher || stored) of logits `[n, C]` at T = 4, in nats; None where a class has no mass."""
+    """Return the mean KL(teacher || stored) of logits `[n, C]` at T = 4, in nats; None if it is unbounded."""
     p, q = log_softmax(teacher), log_softmax(stored)
     return None if q.min() < NO_MASS else float((np.exp(p) * (p - q)).sum(axis=1).mean())
 
 
 def log_softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Of `logits[n, C]`, at T = 4."""
+    """Return log softmax(logits / T), `[n, C]` float64, of `logits[n, C]` at T = 4."""
     scaled = logits.astype(np.float64) / TEMPERATURE
     scaled -= scaled.max(axis=1, keepdims=True)
     return scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))

@@ -1,24 +1,33 @@
-"""Which rows form a block, a shard and a chunk: decided once from the sizes, then written into the store."""
+"""The division of a store into blocks and chunks: chosen once from its sizes, then written into the store."""
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# One inner chunk takes this to twice this of encoded rows: small enough to be read alone, and large enough that zstd,
-# which works by 128 KiB, seldom has exponents and mantissas in one of its blocks: that costs 4% in size, half in speed.
+# A chunk takes 1 to 2 times this many bytes of encoded rows. It is small enough to be read alone, and so large that
+# zstd, which works in blocks of 128 KiB, seldom has exponents and mantissas in one of them. That would cost 4% in size
+# and half the speed.
 CHUNK_BYTES = 500_000
-BLOCK_BYTES = 256 * 1024 * 1024  # of float32 logits: one block in memory while it is made and written
-BLOCKS_PER_VIEW = 32  # files stay in the tens per view, and an interruption loses a few percent of a view
-LEDGERS = 2  # arrays beside the knowledge: `complete` and `seconds`
-SMALLEST_BLOCK = 1024  # rows; below this a file is mostly overhead
+BLOCK_BYTES = 256 * 1024 * 1024  # float32 logits of one block, which is in memory while it is made and written
+BLOCKS_PER_VIEW = 32  # keeps files in the tens per view, and an interruption loses a few percent of a view
+SMALLEST_BLOCK = 1024  # rows; a smaller file is mostly overhead
+LEDGER_ARRAYS = 2  # `complete` and `seconds`
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How `logits[V, N, C]` is cut: one block = one shard = rows `[b * block_rows, ...)` of one view.
+    """The sizes of `logits[V, N, C]`, and its division; ValueError is raised if they do not fit together.
 
-    A block is the unit of work, of durability and of completeness; it has one writer. A chunk is the unit of
+    Block b of a view is the rows `[b * block_rows, (b + 1) * block_rows)`, the last one fewer. It is one shard of the
+    array, and the unit of work, of durability and of completeness; it has one writer. A chunk is the unit of
     compression and checksum inside it.
+
+    Attributes
+    ----------
+    views, samples, classes
+        V, N and C.
+    block_rows, chunk_rows
+        Rows of a block, a multiple of the rows of a chunk.
     """
 
     views: int
@@ -36,40 +45,41 @@ class Layout:
 
     @property
     def blocks(self) -> int:
-        """Blocks in one view."""
+        """Number of blocks in one view."""
         return -(-self.samples // self.block_rows)
 
     def rows(self, block: int) -> range:
-        """Sample indices of `block`."""
+        """Return the samples of `block`; IndexError is raised if there is no such block."""
         if not 0 <= block < self.blocks:
             raise IndexError(f"block {block} of {self.blocks}")
         start = block * self.block_rows
         return range(start, min(start + self.block_rows, self.samples))
 
     def objects(self, arrays: int) -> int:
-        """Files or objects of a finished store whose encoding has so many arrays.
+        """Return the number of files or objects of a finished store whose encoding has `arrays` arrays.
 
-        A shard of each array a block; a chunk of `complete` and of `seconds` a view; metadata of the group, of each.
+        They are a shard for each block and array, a chunk of each array of the ledger for each view, and the metadata
+        of the group and of each array.
         """
-        return self.views * (self.blocks * arrays + LEDGERS) + 1 + arrays + LEDGERS
+        return self.views * (self.blocks * arrays + LEDGER_ARRAYS) + 1 + arrays + LEDGER_ARRAYS
 
     def all_blocks(self) -> Iterator[tuple[int, int]]:
-        """Every (view, block), view by view: the order in which they are made."""
+        """Return every (view, block), view by view: the order in which they are made."""
         return ((view, block) for view in range(self.views) for block in range(self.blocks))
 
 
 def power_of_two_below(number: float) -> int:
-    """The largest power of two that is <= `number`, at least 1."""
+    """Return the largest power of two that is <= `number`, at least 1."""
     return 1 << max(int(number).bit_length() - 1, 0)
 
 
 def choose_layout(*, views: int, samples: int, classes: int, row_bytes: int, block_rows: int | None = None) -> Layout:
-    """The layout for a store of `views` x `samples` rows of `classes` logits that take `row_bytes` each when encoded.
+    """Return the layout for `views` x `samples` rows of `classes` logits that take `row_bytes` each when encoded.
 
-    Rows a block and a chunk are powers of two, so that chunks always divide blocks. A block is a 32nd of a view, as
-    long as its logits, which are float32 while they are made, stay within 256 MiB; a chunk takes 0.5 to 1 MB of
-    encoded rows, or a whole block where that is less. `block_rows`, when given, is taken as it is, and chunks are
-    fitted to it.
+    A block is a 32nd of a view, but not more than 256 MiB of logits, which are float32 while they are made, and not
+    less than 1,024 rows unless the limit of 256 MiB demands it. A chunk takes 0.5 to 1 MB of encoded rows, or a whole
+    block if that is less. Both numbers of rows are powers of two, so that chunks divide blocks. If `block_rows` is
+    given, it is taken as it is, and chunks are fitted to it.
     """
     if block_rows is None:
         wanted = max(samples / BLOCKS_PER_VIEW, SMALLEST_BLOCK)

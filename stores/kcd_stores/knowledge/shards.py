@@ -27,7 +27,7 @@ from kcd_stores.encodings import ArraySpec
 from kcd_stores.knowledge.layout import Layout
 from kcd_stores.storage import Storage, object_name
 
-ENTRY = np.dtype([("offset", "<u8"), ("bytes", "<u8")])
+INDEX_ENTRY = np.dtype([("offset", "<u8"), ("bytes", "<u8")])
 NEVER_WRITTEN = 2**64 - 1
 BLOSC_HEADER_BYTES = 16
 THREADS = min(os.cpu_count() or 1, 4)  # more decode no faster than memory takes it in, and training wants cores too
@@ -75,7 +75,7 @@ class ShardedArray:
         self._packed_dtype = spec.dtype if spec.table is None else np.dtype(f"u{spec.packed}")
         self._chunk_bytes = layout.chunk_rows * self._row * spec.packed
         self._chunks = layout.block_rows // layout.chunk_rows
-        self._index_bytes = self._chunks * ENTRY.itemsize + CRC_BYTES
+        self._index_bytes = self._chunks * INDEX_ENTRY.itemsize + CRC_BYTES
         self._known: dict[
             tuple[int, int], NDArray[Any]
         ] = {}  # indices by (view, block), where reading one is a request
@@ -187,7 +187,7 @@ class ShardedArray:
         """Return the index `[n]` of a shard, given its last bytes."""
         if len(end) < self._index_bytes:
             raise DamageError(block, f"it is shorter than the {self._index_bytes} bytes of its index")
-        return strip_checksum(end, DamageError(block, "the checksum of its index is wrong")).view(ENTRY)
+        return strip_checksum(end, DamageError(block, "the checksum of its index is wrong")).view(INDEX_ENTRY)
 
     def _entry(self, index: NDArray[Any], piece: Piece) -> tuple[int, int]:
         """Return offset and bytes of a piece's chunk."""

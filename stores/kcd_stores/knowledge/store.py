@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError, StoreMismatchError
-from kcd_stores.knowledge.description import differences, listed
+from kcd_stores.knowledge.description import difference_lines, differences
 from kcd_stores.knowledge.group import KnowledgeGroup, open_group
 from kcd_stores.knowledge.inventory import Inventory
 from kcd_stores.knowledge.ledger import Ledger
@@ -153,7 +153,7 @@ class KnowledgeStore:
         if found:
             raise StoreMismatchError(
                 f"the store at {self.location} was made from something else than this config describes:\n"
-                f"{listed(found)}\n"
+                f"{difference_lines(found)}\n"
                 f"Point store.path at the store that belongs to this config, change the config to what the store "
                 f"holds, or extract it anew with `kcd-pipeline extract-teacher CONFIG --overwrite`."
             )

@@ -1,4 +1,4 @@
-"""Whether a store is what it says: attributes, completeness, every checksum, every value."""
+"""Verify a whole store: its attributes, its completeness, every checksum, every value."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,16 +14,16 @@ from kcd_stores.storage import Where
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What `verify_store` found.
+    """The findings of `verify_store`.
 
     Attributes
     ----------
     rows
-        Rows read back and found sound.
+        Number of rows that were read back.
     missing
-        (view, block) that were never recorded complete.
+        Each (view, block) that was never recorded complete.
     damage
-        What is wrong, a sentence each.
+        A sentence for each thing that is wrong.
     """
 
     rows: int
@@ -32,22 +32,24 @@ class Verdict:
 
     @property
     def sound(self) -> bool:
-        """Whole and undamaged."""
+        """True if nothing is missing or damaged."""
         return not self.missing and not self.damage
 
 
 def verify_store(where: Where, on_rows: Callable[[int], None] = lambda rows: None) -> Verdict:
-    """Read all of a store: every shard of every array, so every checksum, and every value that a reader could get.
+    """Read all of a store: every shard of every array, so that every checksum and every value is looked at.
 
     Parameters
     ----------
     on_rows
-        Called with the number of rows of each block that was dealt with.
+        Called for each block with its number of rows, when it has been read or found missing.
 
     Raises
     ------
     StoreUsageError
-        If what lies at `where` is not a knowledge store.
+        If nothing is at `where`, or something that is not a knowledge store.
+    IncompleteStoreError
+        If the process that made the store was killed before it had made all arrays.
     """
     store = KnowledgeStore.open(where, features=True)
     damage = [f"attributes: {problem}" for problem in array_inconsistencies(store.arrays, store.layout, store.encoding)]

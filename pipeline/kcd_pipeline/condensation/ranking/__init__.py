@@ -1,1 +1,1 @@
-"""Exact ranking of any number of scores in bounded memory: kept, dropped and borderline samples."""
+"""Exact ranking of any number of scores in bounded memory: which samples are kept, dropped, and next to the cut."""

@@ -1,4 +1,4 @@
-"""What a ranking takes, worked out before it runs, and refused where it does not fit. Letters: N samples."""
+"""The memory that a ranking takes, computed before it runs; it is refused if it does not fit. Letters: N samples."""
 
 from dataclasses import dataclass
 
@@ -6,75 +6,81 @@ from dask.system import CPU_COUNT
 
 from kcd_stores import StoreUsageError, human_bytes
 
-DEFAULT_MEMORY = 10**9
+DEFAULT_MEMORY = 10**9  # bytes
 
-KEY = 8
-MARKS = 2  # which samples are candidates, which are kept: a byte each
-CHUNK_SAMPLE = 48  # of a chunk on its way: value and frequency as read, score, key, what is compared, what is picked
-SORTED_MEMBER = 28  # of a zone while it is sorted: packed keys, what compares them, indices as they were
-COUNTS = 5 * 10**6  # of one chunk, by leading bits
-COMFORTABLE = 2_000_000  # members of a zone where memory is no question: sorted in what caches hold
-FEWEST = 1 << 16  # members of a zone: what is always granted
+KEY_BYTES = 8
+MARK_BYTES = 2  # a sample: one byte that says if it is a candidate, one that says if it is kept
+CHUNK_SAMPLE_BYTES = 48  # a sample of a chunk in work: value, frequency, score, key, comparisons, what is picked
+SORT_MEMBER_BYTES = 28  # a member of a zone that is sorted: packed key, comparisons, index
+COUNT_BYTES = 5 * 10**6  # counts of one chunk by leading bits
+USUAL_ZONE = 2_000_000  # members of a zone if memory allows: sorted within the processor's caches
+SMALLEST_ZONE = 1 << 16  # members of a zone that must fit in any case
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much a ranking may do at a time.
+    """Amounts of work that a ranking may do at a time.
 
     Attributes
     ----------
     workers
-        Chunks computed, and zones sorted, at the same time.
+        Number of chunks computed, and of zones sorted, at the same time.
     held
-        Keys of all samples are kept from the first pass over the scores; otherwise each pass computes them again.
-    zone
-        Members that are sorted at a time, at the most: of a bucket that has more, finer counts are made.
-    comfortable
-        The same as far as it is a matter of choice.
+        True if the keys of all samples are kept from the first pass; else each pass computes them again.
+    largest_zone
+        Most members that are sorted at a time. A bucket with more is counted more finely.
+    usual_zone
+        Members of a zone that is put together from several buckets, at most.
     batch
-        Members whose keys are gathered in one pass, at the most.
+        Most members whose keys are gathered in one pass.
     """
 
     workers: int
     held: bool
-    zone: int
-    comfortable: int
+    largest_zone: int
+    usual_zone: int
     batch: int
 
 
 def plan_ranking(*, samples: int, chunk: int, ordered: int, plain: int, memory: int) -> Limits:
-    """How to rank within `memory` bytes: indices that are handed out, and marks of N samples, count.
+    """Return limits that keep a ranking of N `samples` within `memory` bytes, including the indices it returns.
 
     Parameters
     ----------
     chunk
-        Samples in the largest chunk of the scores.
+        Number of samples in the largest chunk of the scores.
     ordered, plain
-        How many indices are handed out in order of rank, and as they are.
+        Number of indices that are returned in order of rank, and in ascending order.
 
     Raises
     ------
     StoreUsageError
-        If it takes more at the least.
+        If the least that it takes is more than `memory`.
     """
     index = 4 if samples < 1 << 31 else 8
-    least = min(samples, FEWEST)
-    handed_out, marks = index * (ordered + plain), MARKS * samples
-    on_the_way = chunk * CHUNK_SAMPLE + COUNTS  # a chunk; one a worker, and one more that waits
-    fixed = marks + index * ordered + 2 * on_the_way
-    smallest = max(fixed + least * (SORTED_MEMBER + 2 * KEY), marks + handed_out)
+    least = min(samples, SMALLEST_ZONE)
+    returned, marks = index * (ordered + plain), MARK_BYTES * samples
+    chunk_in_work = chunk * CHUNK_SAMPLE_BYTES + COUNT_BYTES  # one for each worker, and one more that waits
+    fixed = marks + index * ordered + 2 * chunk_in_work
+    smallest = max(fixed + least * (SORT_MEMBER_BYTES + 2 * KEY_BYTES), marks + returned)
     if smallest > memory:
         raise StoreUsageError(
             f"ranking {samples:,} samples takes at least {human_bytes(smallest)} ({smallest} bytes), but may take "
-            f"{human_bytes(memory)}: {human_bytes(handed_out)} are the indices that come of it, {human_bytes(marks)} "
-            f"marks of every sample, and chunks of the scores hold {chunk:,}. Allow it more memory, or cut the scores "
-            f"into smaller chunks."
+            f"{human_bytes(memory)}: {human_bytes(returned)} are the indices that it returns, {human_bytes(marks)} "
+            f"are marks of every sample, and chunks of the scores hold up to {chunk:,} samples. Allow it more memory, "
+            f"or cut the scores into smaller chunks."
         )
-    workers = 1 + min(CPU_COUNT - 1, (memory - smallest) // 2 // on_the_way)
-    left = memory - fixed - (workers - 1) * on_the_way
-    held = left >= 2 * KEY * samples
-    left -= KEY * samples if held else 0
-    zone = max(left // 2 // (SORTED_MEMBER * workers), least)
-    comfortable = min(zone, COMFORTABLE)
-    left -= comfortable * SORTED_MEMBER * workers
-    return Limits(workers=workers, held=held, zone=zone, comfortable=comfortable, batch=max(left // KEY, zone))
+    workers = 1 + min(CPU_COUNT - 1, (memory - smallest) // 2 // chunk_in_work)
+    left = memory - fixed - (workers - 1) * chunk_in_work
+    held = left >= 2 * KEY_BYTES * samples
+    left -= KEY_BYTES * samples if held else 0
+    largest_zone = max(left // 2 // (SORT_MEMBER_BYTES * workers), least)
+    usual_zone = min(largest_zone, USUAL_ZONE)
+    left -= usual_zone * SORT_MEMBER_BYTES * workers
+    return Limits(
+        workers=workers,
+        held=held,
+        largest_zone=largest_zone,
+        usual_zone=usual_zone,
+        batch=max(left // KEY_BYTES, largest_zone),
+    )

@@ -1,11 +1,13 @@
-"""Contiguous stretches of a ranking, each gathered and put in order on its own. Letters: N samples, Z zones, m members.
+"""Contiguous stretches of a ranking, each gathered and put in order on its own.
 
-Equal keys never lie in two zones, so zones in order, each in order, are the ranking.
+Equal keys are never in two zones. So zones in order, each of them in order, are the ranking. Letters: N samples, Z
+zones, m members of zones, n samples of a chunk.
 """
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from kcd_pipeline.condensation.ranking.keys import order_of
 
 @dataclass(frozen=True, kw_only=True)
 class Zone:
-    """All samples, or all candidates, with keys from `lower` to `last`: `count` of them, exactly."""
+    """All samples, or only all `candidates`, with keys from `lower` to `last`; exactly `count` of them."""
 
     lower: int
     last: int
@@ -28,12 +30,15 @@ class Zone:
 
     @property
     def one_key(self) -> bool:
-        """All members tie, and are in order as they come."""
+        """True if all members tie, and so are in order already."""
         return self.lower == self.last
 
 
 def cut_zones(buckets: Buckets, begin: int, end: int, *, candidates: bool, limit: int) -> list[Zone]:
-    """Buckets `begin` to `end` (exclusive) as zones of up to `limit` members; a bucket with more is one of its own."""
+    """Cut buckets `begin` to `end` (exclusive) into zones of up to `limit` members.
+
+    A bucket with more members is a zone of its own.
+    """
     counts = (buckets.candidates if candidates else buckets.total)[:end].tolist()
     zones: list[Zone] = []
     members, first = 0, begin
@@ -53,7 +58,7 @@ def _zone(buckets: Buckets, first: int, last: int, count: int, candidates: bool)
     return Zone(lower=int(buckets.lower[first]), last=int(buckets.last[last]), count=count, candidates=candidates)
 
 
-def in_order(
+def ordered_members(
     keys: KeyChunks,
     zones: Sequence[Zone],
     *,
@@ -61,27 +66,36 @@ def in_order(
     limits: Limits,
     before: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.integer]:
-    """The members of `zones`, in order: `[m]` indices of samples.
+    """Return the members of `zones` in order of rank: `[m]` indices of samples, of `index_type(N)`.
 
-    One pass for as many zones as `limits` allow. `before[N]`, where given, is set in the first pass to what ranks
-    before all of `zones`, of which there is then at least one.
+    One pass gathers as many zones as `limits` allow.
+
+    Parameters
+    ----------
+    candidate
+        `[N]`: which samples are candidates; None if all are.
+    before
+        `[N]`, if given: set to True where a sample ranks before all `zones`, else to False, in the first pass. There
+        must be at least one zone.
     """
     out = np.empty(sum(zone.count for zone in zones), dtype=index_type(keys.samples))
     done = 0
     for batch in _batches(zones, limits.batch):
-        members = sum(zone.count for zone in batch)
-        _fill(keys, batch, out[done : done + members], candidate, limits.workers, before)
-        done, before = done + members, None
+        members = out[done : done + sum(zone.count for zone in batch)]
+        picker = ZonePicker(batch, candidate=candidate, before=before, dtype=out.dtype)
+        held = _gather(keys, batch, picker, members)
+        _sort_zones(batch, held, members, limits.workers)
+        done, before = done + len(members), None
     return out
 
 
 def index_type(samples: int) -> type[np.signedinteger]:
-    """What holds an index: int32 where that is enough."""
+    """Return the dtype of indices of N `samples`: int32 if it can hold them, else int64."""
     return np.int32 if samples <= np.iinfo(np.int32).max else np.int64
 
 
 def _batches(zones: Sequence[Zone], limit: int) -> Iterator[list[Zone]]:
-    """Neighbours whose keys, together, are at most `limit`; those of a zone that is one key are not held."""
+    """Yield neighbouring zones that need at most `limit` keys together; a zone of one key needs none."""
     batch: list[Zone] = []
     held = 0
     for zone in zones:
@@ -96,59 +110,93 @@ def _batches(zones: Sequence[Zone], limit: int) -> Iterator[list[Zone]]:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Part:
-    """The members of some zones in one chunk: `index[m]` and `keys[m]`, zone by zone, and how many are of each."""
+class ChunkMembers:
+    """The members of some zones in one chunk: `index[m]` and `keys[m]`, zone by zone, with `counts[Z]` of each."""
 
     index: NDArray[np.integer]
     keys: NDArray[np.uint64]
     counts: list[int]
 
 
-def _fill(
-    keys: KeyChunks,
-    zones: list[Zone],
-    out: NDArray[np.integer],
-    candidate: NDArray[np.bool_] | None,
-    workers: int,
-    before: NDArray[np.bool_] | None,
-) -> None:
-    """`out[m]`: the members of `zones` in order, in one pass."""
-    begin, end = np.uint64(zones[0].lower), np.uint64(zones[-1].last)
-    later = [np.uint64(zone.lower) for zone in zones[1:]]
-    whole = np.uint64(max((zone.last for zone in zones if not zone.candidates), default=0))  # then candidates only
-    numbers = np.uint8 if len(zones) <= 256 else np.int64  # numpy sorts bytes by counting them
+class ZonePicker:
+    """Picks the members of neighbouring `zones` out of a chunk of keys.
 
-    def gathered(chunk: NDArray[np.uint64], samples: slice) -> Part:
-        if before is not None:
-            np.less(chunk, begin, out=before[samples])
-        inside = chunk >= begin
-        inside &= chunk <= end
-        if candidate is not None and whole < end:
-            inside &= candidate[samples] | (chunk <= whole)
+    Parameters
+    ----------
+    candidate, before
+        As in `ordered_members`.
+    dtype
+        Of the indices.
+    """
+
+    def __init__(
+        self,
+        zones: list[Zone],
+        *,
+        candidate: NDArray[np.bool_] | None,
+        before: NDArray[np.bool_] | None,
+        dtype: np.dtype[Any],
+    ) -> None:
+        self._candidate, self._before, self._dtype, self._zones = candidate, before, dtype, len(zones)
+        self._begin, self._end = np.uint64(zones[0].lower), np.uint64(zones[-1].last)
+        self._later = [np.uint64(zone.lower) for zone in zones[1:]]
+        # the last key of zones of all samples: above it, zones are of candidates only
+        self._whole = np.uint64(max((zone.last for zone in zones if not zone.candidates), default=0))
+        self._number_type = np.uint8 if len(zones) <= 256 else np.int64  # numpy sorts bytes by counting them
+
+    def __call__(self, chunk: NDArray[np.uint64], samples: slice) -> ChunkMembers:
+        """Return the members among `samples`, whose keys are `chunk[n]`; in each zone by ascending index."""
+        if self._before is not None:
+            np.less(chunk, self._begin, out=self._before[samples])
+        inside = chunk >= self._begin
+        inside &= chunk <= self._end
+        if self._candidate is not None and self._whole < self._end:
+            inside &= self._candidate[samples] | (chunk <= self._whole)
         at = np.flatnonzero(inside)
-        near = chunk[at]
-        zone: NDArray[Any] = np.zeros(len(at), dtype=numbers)
-        for lower in later:
-            zone += near >= lower
+        keys = chunk[at]
+        zone: NDArray[Any] = np.zeros(len(at), dtype=self._number_type)
+        for lower in self._later:
+            zone += keys >= lower
         order = np.argsort(zone, kind="stable")
-        index = (at[order] + samples.start).astype(out.dtype)
-        return Part(index=index, keys=near[order], counts=np.bincount(zone, minlength=len(zones)).tolist())
+        return ChunkMembers(
+            index=(at[order] + samples.start).astype(self._dtype),
+            keys=keys[order],
+            counts=np.bincount(zone, minlength=self._zones).tolist(),
+        )
 
-    ends = np.cumsum([zone.count for zone in zones]).tolist()
-    filled = [0, *ends[:-1]]
-    held = np.empty(0 if all(zone.one_key for zone in zones) else ends[-1], dtype=np.uint64)
-    for part in keys.each(gathered):
+
+def _gather(keys: KeyChunks, zones: list[Zone], picker: ZonePicker, out: NDArray[np.integer]) -> NDArray[np.uint64]:
+    """Write the members of `zones` to `out[m]`, zone by zone and by ascending index, in one pass.
+
+    Returns
+    -------
+    held
+        `[m]`: their keys; left unset for zones of one key, and empty if all zones are.
+    """
+    held = np.empty(0 if all(zone.one_key for zone in zones) else len(out), dtype=np.uint64)
+    filled = [start for start, _ in pairwise(_bounds(zones))]
+    for members in keys.map_chunks(picker):
         first = 0
-        for number, count in enumerate(part.counts):
-            here, there = slice(first, first + count), slice(filled[number], filled[number] + count)
-            out[there] = part.index[here]
+        for number, count in enumerate(members.counts):
+            source, target = slice(first, first + count), slice(filled[number], filled[number] + count)
+            out[target] = members.index[source]
             if not zones[number].one_key:
-                held[there] = part.keys[here]
-            first, filled[number] = here.stop, there.stop
+                held[target] = members.keys[source]
+            first, filled[number] = source.stop, target.stop
+    return held
 
-    def arranged(number: int) -> None:
-        members = slice(ends[number] - zones[number].count, ends[number])
+
+def _sort_zones(zones: list[Zone], held: NDArray[np.uint64], out: NDArray[np.integer], workers: int) -> None:
+    """Put `out[m]`, the members of `zones` with keys `held[m]`, in order within each zone."""
+
+    def sort(members: slice) -> None:
         out[members] = out[members][order_of(held[members])]
 
+    bounds = pairwise(_bounds(zones))
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(arranged, [number for number, zone in enumerate(zones) if not zone.one_key]))
+        list(pool.map(sort, [slice(*bound) for bound, zone in zip(bounds, zones, strict=True) if not zone.one_key]))
+
+
+def _bounds(zones: list[Zone]) -> list[int]:
+    """Return where each zone begins among the members of all `zones`, and where the last one ends."""
+    return [0, *np.cumsum([zone.count for zone in zones]).tolist()]

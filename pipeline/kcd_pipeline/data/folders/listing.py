@@ -1,6 +1,7 @@
-"""Which picture files a split has, in which order, and what they are of; nothing is opened."""
+"""Lists of the picture files of a split, in order and with their labels; no picture is opened."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torchvision.datasets import ImageFolder
 
-from kcd_pipeline.data.dataset import first_of_each
+from kcd_pipeline.data.split import first_of_each_label
 from kcd_pipeline.errors import UserError
 
 ANNOTATIONS = "val_annotations.txt"  # Tiny-ImageNet: file name, tab, class, tab, box
@@ -16,10 +17,18 @@ ANNOTATIONS = "val_annotations.txt"  # Tiny-ImageNet: file name, tab, class, tab
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Listing:
-    """The files of one split below `root`, class by class and by name: `paths[N]` bytes, `labels[N]` int64."""
+    """The files of one split below `root`, class by class and by name within a class.
+
+    Attributes
+    ----------
+    paths
+        `[N]` bytes, relative to `root`. One block of memory, which forked processes share.
+    labels
+        `[N]` int64, places in `classes`.
+    """
 
     root: Path
-    paths: NDArray[np.bytes_]  # one block of memory, which processes that are forked off share
+    paths: NDArray[np.bytes_]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
 
@@ -27,42 +36,77 @@ class Listing:
         return len(self.paths)
 
     def path(self, sample: int) -> Path:
-        """Where the picture of `sample` lies."""
+        """Return the file of `sample`."""
         return self.root / self.paths[sample].decode()
 
-    def limited(self, per_class: int) -> "Listing":
-        """The first `per_class` of each class."""
-        return self.chosen(first_of_each(self.labels, per_class))
+    def first_per_class(self, count: int) -> "Listing":
+        """Return the first `count` files of each class, in the same order."""
+        return self.subset(first_of_each_label(self.labels, count))
 
-    def chosen(self, samples: NDArray[np.int64]) -> "Listing":
-        """The files of `samples[K]` alone, in that order."""
+    def subset(self, samples: NDArray[np.int64]) -> "Listing":
+        """Return the files of `samples[K]`, in that order."""
         return Listing(root=self.root, paths=self.paths[samples], labels=self.labels[samples], classes=self.classes)
 
 
-def list_folder(root: Path) -> Listing:
-    """`root/<class>/.../*.png` (or jpg, ...), as torchvision's ImageFolder lists them.
+def list_splits(root: Path, test_folders: Sequence[str]) -> tuple[Listing, Listing]:
+    """List `root/train` and the first of `test_folders` below `root` that holds anything.
 
     Raises
     ------
     UserError
-        If there is no class, or one without pictures.
+        If a folder is missing, the test images are not sorted into folders of classes, or the two splits have
+        different classes.
+    """
+    test_root = next((root / name for name in test_folders if _holds_anything(root / name)), None)
+    if not (root / "train").is_dir() or test_root is None:
+        raise UserError(
+            f"{root.resolve()} is not an image folder: expected train/<class>/*.png (or jpg, ...) and the same below "
+            f"{'/ or '.join(test_folders)}/. Set data.root to the folder that holds both."
+        )
+    train = list_folder(root / "train")
+    if (test_root / ANNOTATIONS).is_file():
+        return train, list_annotated(test_root, train.classes)
+    if not any(entry.is_dir() for entry in test_root.iterdir()):
+        raise UserError(
+            f"{test_root} holds files and no folders of classes: sort its images into {test_root.name}/<class>/, as "
+            f"train/ has them."
+        )
+    test = list_folder(test_root)
+    if train.classes != test.classes:
+        only = sorted(set(train.classes) ^ set(test.classes))
+        raise UserError(
+            f"{root}: train and {test_root.name} must hold the same classes; only in one: {', '.join(only)}"
+        )
+    return train, test
+
+
+def _holds_anything(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def list_folder(root: Path) -> Listing:
+    """List `root/<class>/.../*.png` (or jpg, ...) as torchvision's ImageFolder does.
+
+    Raises
+    ------
+    UserError
+        If there is no class, or a class has no pictures.
     """
     try:
         folder = ImageFolder(str(root))
     except FileNotFoundError as error:
         raise UserError(f"{root}: {error}") from error
-    return _listing(
-        root, [str(Path(path).relative_to(root)) for path, _ in folder.samples], folder.targets, folder.classes
-    )
+    paths = [str(Path(path).relative_to(root)) for path, _ in folder.samples]
+    return _listing(root, paths, folder.targets, folder.classes)
 
 
-def list_annotated(root: Path, classes: tuple[str, ...]) -> Listing:
-    """`root/images/*` with the class of each in `root/val_annotations.txt`, as Tiny-ImageNet has its `val`.
+def list_annotated(root: Path, classes: Sequence[str]) -> Listing:
+    """List `root/images/*` by the classes that `root/val_annotations.txt` gives them, as in Tiny-ImageNet's `val`.
 
     Raises
     ------
     UserError
-        If a file that is annotated is not there, or a class is not one of `classes`.
+        If the annotations are empty, name a file that is missing, or name a class that is not one of `classes`.
     """
     annotations = root / ANNOTATIONS
     with annotations.open(encoding="utf-8", newline="") as file:
@@ -80,7 +124,7 @@ def list_annotated(root: Path, classes: tuple[str, ...]) -> Listing:
     return _listing(root, paths, [labels[row] for row in order], classes)
 
 
-def _listing(root: Path, paths: list[str], labels: list[int], classes: list[str] | tuple[str, ...]) -> Listing:
+def _listing(root: Path, paths: list[str], labels: list[int], classes: Sequence[str]) -> Listing:
     return Listing(
         root=root,
         paths=np.array([path.encode() for path in paths]),

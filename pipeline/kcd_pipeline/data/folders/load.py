@@ -1,4 +1,4 @@
-"""Data sets that are folders of pictures: any of one's own, Tiny-ImageNet, ImageNet; in memory or on the fly."""
+"""Data sets of picture folders by the name that a recipe gives them: one's own, Tiny-ImageNet, ImageNet."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,137 +8,136 @@ import numpy as np
 import torch
 from torchvision.models import ResNet18_Weights
 
-from kcd_pipeline.augmentation import Frame
+from kcd_pipeline.augmentation import CentreCrop
 from kcd_pipeline.config import DataConfig
-from kcd_pipeline.data.dataset import Dataset, ImageSplit, measured_normalisation
-from kcd_pipeline.data.folders import in_memory as imagefolder
-from kcd_pipeline.data.folders.listing import ANNOTATIONS, Listing, list_annotated, list_folder
-from kcd_pipeline.data.folders.on_disk import PictureSplit
+from kcd_pipeline.data.dataset import Dataset
+from kcd_pipeline.data.folders.in_memory import decode
+from kcd_pipeline.data.folders.listing import Listing, list_splits
+from kcd_pipeline.data.folders.on_disk import OnDiskSplit
+from kcd_pipeline.data.normalisation import Normalisation, measure_normalisation
+from kcd_pipeline.data.split import ImageSplit
 from kcd_pipeline.errors import UserError
 
-WORDS = "words.txt"  # beside train/: class, tab, what people call it (and synonyms after commas)
-MEASURED = 1000  # pictures from which normalisation is taken where all would have to be decoded for it
-
-
-Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation of each channel
+WORDS = "words.txt"  # beside train/: class, tab, the name that people use (and synonyms after commas)
+MEASURED = 1000  # pictures from which normalisation is measured on the fly, where all would have to be decoded for it
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
-    """What is known of a data set by its name: size of its images and where they are cut from, normalisation."""
+class FolderSet:
+    """Facts about a data set that its name implies.
+
+    Attributes
+    ----------
+    size
+        Pixels a side of the images that models take; None: the recipe says, or pictures keep their size.
+    margin
+        The shorter side of a picture is scaled to `margin * size` before its middle is cut out.
+    on_the_fly
+        True if pictures are decoded when they are needed, unless the recipe says otherwise.
+    test_folders
+        Folders that may hold the test set. The `test` of the two ImageNets has no labels.
+    """
 
     size: int | None
-    margin: float  # the shorter side is scaled to margin * size
+    margin: float
     normalisation: Normalisation | None
     on_the_fly: bool
-    tests: tuple[str, ...] = ("val",)  # where the test set is; a `test` of the two ImageNets has no labels
+    test_folders: tuple[str, ...] = ("val",)
 
 
-KINDS = {
-    "imagefolder": Kind(size=None, margin=1, normalisation=None, on_the_fly=False, tests=("test", "val")),
-    "tiny-imagenet": Kind(
+FOLDER_SETS = {
+    "imagefolder": FolderSet(size=None, margin=1, normalisation=None, on_the_fly=False, test_folders=("test", "val")),
+    "tiny-imagenet": FolderSet(
         size=64, margin=1, normalisation=((0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)), on_the_fly=True
     ),
-    "imagenet": Kind(
+    "imagenet": FolderSet(
         size=224, margin=256 / 224, normalisation=((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), on_the_fly=True
     ),
 }
 
 
-def load(config: DataConfig) -> Dataset:
-    """The folder that a recipe names.
+def load_folders(config: DataConfig) -> Dataset:
+    """Return the data set of picture folders that a recipe names.
 
     Raises
     ------
     UserError
-        If a folder is missing, the classes of the splits differ, an image cannot be read, or a size is needed.
+        If a folder is missing, the splits have different classes, an image cannot be read, or a size is needed.
     """
-    kind = KINDS[config.name]
-    train, test = _listings(config.root, kind.tests)
-    size = config.image_size or kind.size
-    frame = None if size is None else Frame(size=size, resize=round(size * kind.margin))
-    fly = kind.on_the_fly if config.on_the_fly is None else config.on_the_fly
-    known = (config.mean, config.std) if config.mean and config.std else kind.normalisation
-    splits: list[ImageSplit]
-    if fly and frame is None:
-        raise UserError(
-            f"{config.name} in {config.root}: images that are decoded on the fly need one size, set data.image_size"
-        )
-    if fly and frame is not None:
-        splits = [PictureSplit(listing=part, frame=frame, workers=config.workers) for part in (train, test)]
-        mean, std = known or _measured(splits[0])
-        splits = [_limited(splits[0], config.limit_per_class), _limited(splits[1], config.test_limit_per_class)]
-    elif known:
-        mean, std = known
-        parts = (_limited(train, config.limit_per_class), _limited(test, config.test_limit_per_class))
-        splits = [imagefolder.decoded(part, frame) for part in parts]
+    facts = FOLDER_SETS[config.name]
+    train, test = list_splits(config.root, facts.test_folders)
+    size = config.image_size or facts.size
+    crop = None if size is None else CentreCrop(size=size, resize=round(size * facts.margin))
+    known = (config.mean, config.std) if config.mean and config.std else facts.normalisation
+    on_the_fly = facts.on_the_fly if config.on_the_fly is None else config.on_the_fly
+    if on_the_fly:
+        train_split, test_split, (mean, std) = _on_disk(config, train, test, crop, known)
     else:
-        whole = imagefolder.decoded(train, frame)
-        mean, std = measured_normalisation(whole.images)
-        tested = imagefolder.decoded(_limited(test, config.test_limit_per_class), frame)
-        splits = [_limited(whole, config.limit_per_class), tested]
+        train_split, test_split, (mean, std) = _in_memory(config, train, test, crop, known)
     return Dataset(
         name=config.name,
         classes=train.classes,
-        train=splits[0],
-        test=splits[1],
+        train=train_split,
+        test=test_split,
         mean=mean,
         std=std,
         label_names=_label_names(config, train.classes),
     )
 
 
+def _on_disk(
+    config: DataConfig, train: Listing, test: Listing, crop: CentreCrop | None, known: Normalisation | None
+) -> tuple[ImageSplit, ImageSplit, Normalisation]:
+    if crop is None:
+        raise UserError(
+            f"{config.name} in {config.root}: images that are decoded on the fly need one size, set data.image_size"
+        )
+    whole = OnDiskSplit(listing=train, crop=crop, workers=config.workers)
+    test_split = OnDiskSplit(listing=test, crop=crop, workers=config.workers)
+    return (
+        _limited(whole, config.limit_per_class),
+        _limited(test_split, config.test_limit_per_class),
+        known or _measure_sample(whole),
+    )
+
+
+def _in_memory(
+    config: DataConfig, train: Listing, test: Listing, crop: CentreCrop | None, known: Normalisation | None
+) -> tuple[ImageSplit, ImageSplit, Normalisation]:
+    test = _limited(test, config.test_limit_per_class)
+    if known is not None:
+        return decode(_limited(train, config.limit_per_class), crop), decode(test, crop), known
+    whole = decode(train, crop)  # also where a part is used, so that a trial sees the pixels that the full run sees
+    return _limited(whole, config.limit_per_class), decode(test, crop), measure_normalisation(whole.images)
+
+
 class _Limitable(Protocol):
-    def limited(self, per_class: int) -> Self: ...
+    def first_per_class(self, count: int) -> Self: ...
 
 
 _Part = TypeVar("_Part", bound=_Limitable)
 
 
 def _limited(part: _Part, per_class: int | None) -> _Part:
-    return part if per_class is None else part.limited(per_class)
+    return part if per_class is None else part.first_per_class(per_class)
 
 
-def _listings(root: Path, tests: tuple[str, ...]) -> tuple[Listing, Listing]:
-    test_root = next((root / name for name in tests if _holds_something(root / name)), None)
-    if not (root / "train").is_dir() or test_root is None:
-        raise UserError(
-            f"{root.resolve()} is not an image folder: expected train/<class>/*.png (or jpg, ...) and the same below "
-            f"{'/ or '.join(tests)}/. Set data.root to the folder that holds both."
-        )
-    train = list_folder(root / "train")
-    if (test_root / ANNOTATIONS).is_file():
-        return train, list_annotated(test_root, train.classes)
-    if not any(entry.is_dir() for entry in test_root.iterdir()):
-        raise UserError(
-            f"{test_root} holds files and no folders of classes: sort its images into {test_root.name}/<class>/, as "
-            f"train/ has them."
-        )
-    test = list_folder(test_root)
-    if train.classes != test.classes:
-        only = sorted(set(train.classes) ^ set(test.classes))
-        raise UserError(
-            f"{root}: train and {test_root.name} must hold the same classes; only in one: {', '.join(only)}"
-        )
-    return train, test
-
-
-def _holds_something(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.iterdir())
-
-
-def _measured(split: ImageSplit) -> Normalisation:
-    """Normalisation from MEASURED pictures spread evenly over a split."""
+def _measure_sample(split: ImageSplit) -> Normalisation:
+    """Measure the normalisation of MEASURED pictures, spread evenly over the split."""
     samples = np.linspace(0, len(split) - 1, min(MEASURED, len(split))).astype(int).tolist()
-    return measured_normalisation(torch.stack([split.image(sample) for sample in samples]))
+    return measure_normalisation(torch.stack([split.image(sample) for sample in samples]))
 
 
 def _label_names(config: DataConfig, classes: tuple[str, ...]) -> tuple[str, ...] | None:
-    """From words.txt beside train/; for ImageNet's 1,000 classes from torchvision, which has them in their order."""
+    """Return the names in words.txt beside train/, or torchvision's, which has ImageNet's 1,000 in their order."""
     words = config.root / WORDS
     if words.is_file():
-        lines = (line.split("\t", 1) for line in words.read_text(encoding="utf-8").splitlines() if "\t" in line)
-        names = {key: text.split(",")[0].strip() for key, text in lines}
-        return tuple(names.get(name, name) for name in classes)
-    known = ResNet18_Weights.DEFAULT.meta["categories"]
-    return tuple(known) if config.name == "imagenet" and len(classes) == len(known) else None
+        return _read_words(words, classes)
+    imagenet = ResNet18_Weights.DEFAULT.meta["categories"]
+    return tuple(imagenet) if config.name == "imagenet" and len(classes) == len(imagenet) else None
+
+
+def _read_words(words: Path, classes: tuple[str, ...]) -> tuple[str, ...]:
+    lines = (line.split("\t", 1) for line in words.read_text(encoding="utf-8").splitlines() if "\t" in line)
+    names = {key: text.split(",")[0].strip() for key, text in lines}
+    return tuple(names.get(name, name) for name in classes)

@@ -1,49 +1,33 @@
-"""A split whose pictures stay on disk, each decoded when it is needed."""
+"""A split whose pictures stay on disk; each is decoded when it is needed."""
 
-import hashlib
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from kcd_pipeline.augmentation import Augmentation, Frame, ViewSource
+from kcd_pipeline.augmentation import Augmentation, CentreCrop, ViewSource
+from kcd_pipeline.data.folders.fingerprint import fingerprint_files
 from kcd_pipeline.data.folders.listing import Listing
 from kcd_pipeline.data.folders.loader import PictureViews
-from kcd_pipeline.errors import UserError
-from kcd_pipeline.files import write_whole
-
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises of damaged files
-
-
-def open_picture(path: Path) -> Image.Image:
-    """The picture in `path`, decoded, as RGB.
-
-    Raises
-    ------
-    UserError
-        If it cannot be read.
-    """
-    try:
-        with Image.open(path) as file:
-            return file.convert("RGB")
-    except UNREADABLE as error:
-        raise UserError(f"{path} cannot be read as an image: {error}. Mend or remove the file.") from error
+from kcd_pipeline.data.folders.picture import open_picture
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PictureSplit:
-    """On disk: the pictures of `listing`, brought to `frame`, decoded by `workers` processes (0: by this one)."""
+class OnDiskSplit:
+    """The pictures of `listing`, which models take as `crop` cuts them.
+
+    Attributes
+    ----------
+    workers
+        Processes that decode ahead of the training loop; with 0 the loop itself decodes.
+    """
 
     listing: Listing
-    frame: Frame
+    crop: CentreCrop
     workers: int
 
     def __len__(self) -> int:
@@ -57,58 +41,27 @@ class PictureSplit:
     @property
     def image_shape(self) -> list[int]:
         """[3, size, size]."""
-        return [3, self.frame.size, self.frame.size]
+        return [3, self.crop.size, self.crop.size]
 
     def image(self, sample: int) -> Tensor:
-        """One picture as it is evaluated: uint8 [3, size, size]."""
-        return self.frame.centred(open_picture(self.listing.path(sample)))
+        """Return one picture as it is evaluated: uint8 [3, size, size]."""
+        return self.crop(open_picture(self.listing.path(sample)))
 
     def view(self, sample: int, view: int, augmentation: Augmentation) -> Tensor:
-        """One picture as `augmentation` shows it: uint8 [3, size, size]."""
-        return augmentation.picture(open_picture(self.listing.path(sample)), self.frame, sample, view)
+        """Return one view of a picture: uint8 [3, size, size]."""
+        return augmentation.augment_picture(open_picture(self.listing.path(sample)), self.crop, sample, view)
 
     def fingerprint(self, classes: Sequence[str]) -> str:
-        """SHA-256 over frame, class names, and of each file in order its label and the SHA-256 of its bytes.
+        """Return a SHA-256 over the crop, the class names and, in order, the label and bytes of each file."""
+        return fingerprint_files(self.listing, self.crop, classes)
 
-        Names and places of files do not count. Reading every byte of a large set takes minutes, so the result is kept
-        (in `$XDG_CACHE_HOME/kcd-pipeline`, or `~/.cache/kcd-pipeline`) for as long as no file's path, size or time of
-        change differs.
-        """
-        kept = _cache_folder() / f"fingerprint-{self._look_of_files(classes)}"
-        if kept.is_file():
-            return kept.read_text(encoding="ascii").strip()
-        found = self._content(classes)
-        try:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(kept, found)
-        except OSError:  # a home that cannot be written to costs time, and nothing else
-            pass
-        return found
+    def first_per_class(self, count: int) -> "OnDiskSplit":
+        """Return the split of the first `count` samples of each class, in the same order."""
+        return replace(self, listing=self.listing.first_per_class(count))
 
-    def _content(self, classes: Sequence[str]) -> str:
-        digest = hashlib.sha256(repr((self.image_shape, self.frame.resize, list(classes))).encode())
-        with ThreadPoolExecutor() as pool:  # reading and hashing happen outside the interpreter lock
-            of_files = pool.map(_file_digest, map(self.listing.path, range(len(self))))
-            for label, of_file in zip(self.listing.labels.tolist(), of_files, strict=True):
-                digest.update(label.to_bytes(8, "little") + of_file)
-        return digest.hexdigest()
-
-    def _look_of_files(self, classes: Sequence[str]) -> str:
-        """SHA-256 over what the file system says of the files, and all that the fingerprint depends on beside them."""
-        digest = hashlib.sha256(repr((str(self.listing.root.resolve()), self.frame, list(classes))).encode())
-        for sample, label in enumerate(self.listing.labels.tolist()):
-            path = self.listing.path(sample)
-            stat = path.stat()
-            digest.update(f"{label} {path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
-
-    def limited(self, per_class: int) -> "PictureSplit":
-        """The first `per_class` samples of each class, in the same order."""
-        return replace(self, listing=self.listing.limited(per_class))
-
-    def chosen(self, samples: NDArray[np.int64]) -> "PictureSplit":
-        """The samples `samples[K]` alone, in that order."""
-        return replace(self, listing=self.listing.chosen(samples))
+    def subset(self, samples: NDArray[np.int64]) -> "OnDiskSplit":
+        """Return the split of `samples[K]`, in that order."""
+        return replace(self, listing=self.listing.subset(samples))
 
     def views(
         self,
@@ -119,17 +72,12 @@ class PictureSplit:
         device: torch.device,
         resident: str = "auto",
     ) -> ViewSource:
-        """Batches of it as a model's input, decoded ahead of need; none are in memory to be `resident`."""
-        return PictureViews(self, augmentation, mean=mean, std=std, device=device)
-
-
-def _file_digest(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error}. Mend or remove the file.") from error
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kcd-pipeline"
+        """Return the pictures as models take them; `resident` is for images in memory, and there are none."""
+        return PictureViews(
+            partial(self.view, augmentation=augmentation),
+            size=len(self),
+            workers=self.workers,
+            mean=mean,
+            std=std,
+            device=device,
+        )

@@ -1,4 +1,4 @@
-"""From run folders to records: the facts of each finished run that a report needs, checked."""
+"""Records of finished runs: the facts that a report needs of each, read from its folder and checked."""
 
 from collections import Counter
 from collections.abc import Mapping

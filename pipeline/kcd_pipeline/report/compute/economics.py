@@ -1,4 +1,4 @@
-"""What a store saves: the teacher's measured cost of the store against the cost of a live teacher for each student."""
+"""The savings of a store: its measured teacher time, compared with the time of a live teacher for each student."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -119,7 +119,7 @@ def _labels(firsts: Sequence[RunRecord]) -> list[str]:
 
 
 def _distinctions(run: RunRecord, rivals: Sequence[RunRecord]) -> list[str]:
-    """Return what tells `run` from `rivals`, runs of the same method and student (`run` is one of them)."""
+    """Return words that tell `run` from the other `rivals`, the runs of its method and student."""
     found = _setting_words(run, rivals)
     alike = [other for other in rivals if _setting_words(other, rivals) == found]
     if run.store is not None and len({knowledge_key(other) for other in alike}) > 1:

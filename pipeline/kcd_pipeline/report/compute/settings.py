@@ -1,4 +1,4 @@
-"""The settings of runs: which of them make an experiment, and on which of them runs differ."""
+"""The settings of runs: those that make an experiment, and those on which runs differ."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from kcd_pipeline.report.collect import RunRecord
 from kcd_pipeline.runs import MOVABLE_KEYS
-from kcd_stores.knowledge.description import flatten
+from kcd_stores.knowledge import flatten
 
 # Beginnings of the keys that have no effect on a method
 IGNORED_KEYS = {

@@ -7,7 +7,7 @@ from typing import Any
 from kcd_pipeline.report.compute.stores import StoreUse
 from kcd_pipeline.report.wording import MISSING, duration, percent, shortened
 from kcd_stores import human_bytes
-from kcd_stores.knowledge.description import flatten
+from kcd_stores.knowledge import flatten
 
 
 def store_facts(stores: Sequence[StoreUse]) -> dict[str, list[str]]:

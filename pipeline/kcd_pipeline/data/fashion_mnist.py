@@ -1,4 +1,4 @@
-"""Fashion-MNIST from its four IDX files, plain or gzipped: torchvision's folder, Debian's, or any other."""
+"""Fashion-MNIST from its four IDX files, plain or gzipped, in torchvision's folder, Debian's, or any other."""
 
 import gzip
 import zlib
@@ -9,21 +9,21 @@ import numpy as np
 import torch
 from torchvision.datasets import FashionMNIST
 
-from kcd_pipeline.data.dataset import Split
+from kcd_pipeline.data.split import InMemorySplit
 from kcd_pipeline.errors import FailedError, UserError
 
 CLASSES = tuple(FashionMNIST.classes)
-PLACES = (".", "FashionMNIST/raw")  # below root: Debian's layout, torchvision's
-UINT8 = 8  # the IDX type code of unsigned bytes
+FOLDERS = (".", "FashionMNIST/raw")  # below root, in Debian's layout and in torchvision's
+UINT8 = 8  # IDX's type code of unsigned bytes
 
 
-def load(root: Path, *, download: bool) -> tuple[Split, Split, tuple[str, ...]]:
-    """Training (60,000) and test (10,000) split, images uint8 [N, 1, 28, 28].
+def load(root: Path, *, download: bool) -> tuple[InMemorySplit, InMemorySplit, tuple[str, ...]]:
+    """Return training split (60,000), test split (10,000) and class names; images are uint8 [N, 1, 28, 28].
 
     Raises
     ------
     UserError
-        If the files are not there, or not what they should be.
+        If a file is missing or damaged, or images and labels do not belong together.
     FailedError
         If they cannot be fetched.
     """
@@ -42,7 +42,7 @@ def _fetch(root: Path) -> None:
         ) from error
 
 
-def _split(root: Path, prefix: str) -> Split:
+def _split(root: Path, prefix: str) -> InMemorySplit:
     images, labels = _read(root, f"{prefix}-images-idx3-ubyte"), _read(root, f"{prefix}-labels-idx1-ubyte")
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise UserError(f"{root}: {prefix} images {images.shape} and labels {labels.shape} do not belong together")
@@ -50,16 +50,18 @@ def _split(root: Path, prefix: str) -> Split:
         raise UserError(
             f"{root}: {prefix} labels go up to {labels.max()}, but there are {len(CLASSES)} classes (0 to 9)"
         )
-    return Split(images=torch.from_numpy(images[:, None].copy()), labels=torch.from_numpy(labels.astype(np.int64)))
+    return InMemorySplit(
+        images=torch.from_numpy(images[:, None].copy()), labels=torch.from_numpy(labels.astype(np.int64))
+    )
 
 
 def _find(root: Path, name: str) -> Path | None:
-    candidates = (root / place / (name + suffix) for place in PLACES for suffix in ("", ".gz"))
+    candidates = (root / folder / (name + suffix) for folder in FOLDERS for suffix in ("", ".gz"))
     return next((file for file in candidates if file.is_file()), None)
 
 
 def _read(root: Path, name: str) -> np.ndarray:
-    """One IDX file of unsigned bytes: two zero bytes, type, rank, big-endian sizes, data."""
+    """Read an IDX file of unsigned bytes: two zero bytes, a type code, the rank, big-endian sizes, then the data."""
     file = _find(root, name)
     if file is None:
         raise UserError(

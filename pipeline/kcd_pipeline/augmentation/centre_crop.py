@@ -1,0 +1,28 @@
+"""The evaluation transform of large data sets: a picture of any size becomes an image of the size that models take."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+
+@dataclass(frozen=True, kw_only=True)
+class CentreCrop:
+    """Scale the shorter side of a picture to `resize` pixels, then cut `size` x `size` pixels out of the middle."""
+
+    size: int
+    resize: int
+
+    def __call__(self, picture: Image.Image) -> Tensor:
+        """Return an RGB `picture` as uint8 [3, size, size], scaled bilinearly and antialiased as torchvision does."""
+        if min(picture.size) != self.resize:
+            picture = functional.resize(picture, [self.resize])
+        return pixels_of(functional.center_crop(picture, [self.size, self.size]))
+
+
+def pixels_of(picture: Image.Image) -> Tensor:
+    """Return an RGB `picture` as uint8 [3, H, W]."""
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()

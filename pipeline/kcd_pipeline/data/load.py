@@ -1,0 +1,69 @@
+"""Data sets by the name that a recipe gives them."""
+
+from kcd_pipeline.config import DataConfig
+from kcd_pipeline.data import cifar, digits, fashion_mnist
+from kcd_pipeline.data.dataset import Dataset
+from kcd_pipeline.data.folders import FOLDER_SETS, load_folders
+from kcd_pipeline.data.normalisation import Normalisation, measure_normalisation
+from kcd_pipeline.data.split import InMemorySplit
+from kcd_pipeline.errors import UserError
+
+
+def load_dataset(config: DataConfig) -> Dataset:
+    """Return the data set that the section `data` of a recipe names.
+
+    Raises
+    ------
+    UserError
+        If the data set is not in `data.root` (the message says how to get it), is damaged, its test images have another
+        shape than its training images, or `data.mean` does not fit its channels.
+    FailedError
+        If it cannot be fetched.
+    """
+    dataset = load_folders(config) if config.name in FOLDER_SETS else _load_in_memory(config)
+    _require_one_shape(config, dataset)
+    if len(dataset.mean) != dataset.channels:
+        raise UserError(
+            f"data.mean and data.std have {len(dataset.mean)} numbers, but the images of {config.name} have "
+            f"{dataset.channels} channels"
+        )
+    return dataset
+
+
+def _load_in_memory(config: DataConfig) -> Dataset:
+    train, test, classes = _read(config)
+    mean, std = _normalisation(config, train)
+    if config.limit_per_class is not None:
+        train = train.first_per_class(config.limit_per_class)
+    if config.test_limit_per_class is not None:
+        test = test.first_per_class(config.test_limit_per_class)
+    return Dataset(name=config.name, classes=classes, train=train, test=test, mean=mean, std=std)
+
+
+def _read(config: DataConfig) -> tuple[InMemorySplit, InMemorySplit, tuple[str, ...]]:
+    if config.name == "digits":
+        return digits.load()
+    if config.name == "fashion-mnist":
+        return fashion_mnist.load(config.root, download=config.download)
+    return cifar.load(config.name, config.root, download=config.download)
+
+
+def _normalisation(config: DataConfig, train: InMemorySplit) -> Normalisation:
+    """Return the recipe's normalisation, the field's, or else that of the whole training set.
+
+    It is that of the whole also where only a part is used, so that a trial sees the pixels that the full run sees.
+    """
+    if config.mean and config.std:
+        return config.mean, config.std
+    return cifar.NORMALISATION.get(config.name) or measure_normalisation(train.images)
+
+
+def _require_one_shape(config: DataConfig, dataset: Dataset) -> None:
+    """Raise UserError if test images have another shape: many models would take them without a word."""
+    train_shape, test_shape = dataset.train.image_shape, dataset.test.image_shape
+    if train_shape != test_shape:
+        advice = "Give one size with --set data.image_size=N" if config.name in FOLDER_SETS else "Fetch it again."
+        raise UserError(
+            f"{config.name} in {config.root}: training images are {train_shape} and test images {test_shape} "
+            f"(channels, height, width). {advice}"
+        )
