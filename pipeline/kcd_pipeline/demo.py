@@ -1,4 +1,4 @@
-"""The main job from end to end on real digits: teacher, store, three students, report."""
+"""The main job from end to end on images of real digits: a teacher, its store, three students, a report."""
 
 import time
 from pathlib import Path
@@ -16,12 +16,14 @@ RECIPE = "digits"
 
 
 def demo(folder: Path) -> None:
-    """Run the digits recipe into `folder`, saying each step as the command it stands for; goes on where it stopped.
+    """Run the digits recipe into `folder`, printing each step as the command that it stands for.
+
+    Called again, it goes on from where it was stopped.
 
     Raises
     ------
     UserError, FailedError, StoreError
-        As the commands do.
+        The errors of the commands.
     """
     started = time.perf_counter()
     settings = [
@@ -29,27 +31,34 @@ def demo(folder: Path) -> None:
         f"store.path={folder / 'store.zarr'}",
         f"run.dir={folder / '{method}'}",
     ]
-    config = load_config(RECIPE, settings)
-    _step("train-teacher", settings)
-    teacher = train_teacher(config)
-    say(f"teacher {config.teacher.model}: {teacher.test_accuracy:.2%} on the test set")
-    _step("extract-teacher", settings)
-    store = extract_teacher(config).store
-    size = store.inventory.bytes_on_disk()
-    say(f"store: {store.layout.views} views of {store.layout.samples:,} samples in {size:,} bytes")
-    runs = []
-    for method in METHODS:
-        chosen = load_config(RECIPE, [*settings, f"distill.method={method}"])
-        _step(f"distill --method {method}", settings)
-        distill(chosen, resume=RunFolder(chosen.run_dir).exists)
-        runs.append(chosen.run_dir)
+    _make_store(settings)
+    runs = [_distill(settings, method) for method in METHODS]
     page = folder / "report.html"
     say(f"\n$ kcd-pipeline report {' '.join(map(str, runs))} --html {page}")
     report(runs, html=page, as_json=False)
     say(f"\nDone in {time.perf_counter() - started:.0f} s. The report: {page.resolve()}")
 
 
-def _step(command: str, settings: list[str]) -> None:
-    name, _, options = command.partition(" ")
+def _make_store(settings: list[str]) -> None:
+    """Train the teacher and extract its knowledge."""
+    config = load_config(RECIPE, settings)
+    _say_command("train-teacher", settings)
+    teacher = train_teacher(config)
+    say(f"teacher {config.teacher.model}: {teacher.test_accuracy:.2%} on the test set")
+    _say_command("extract-teacher", settings)
+    store = extract_teacher(config).store
+    size = store.inventory.bytes_on_disk()
+    say(f"store: {store.layout.views} views of {store.layout.samples:,} samples in {size:,} bytes")
+
+
+def _distill(settings: list[str], method: str) -> Path:
+    """Train the student of one method, and return the folder of its run."""
+    config = load_config(RECIPE, [*settings, f"distill.method={method}"])
+    _say_command("distill", settings, f"--method {method}")
+    distill(config, resume=RunFolder(config.run_dir).exists)
+    return config.run_dir
+
+
+def _say_command(name: str, settings: list[str], options: str = "") -> None:
     overrides = " ".join(f"--set {setting}" for setting in settings)
     say(f"\n$ kcd-pipeline {name} {RECIPE} {f'{options} ' if options else ''}{overrides}")

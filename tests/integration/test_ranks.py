@@ -34,7 +34,7 @@ from kcd_stores import KnowledgeStore, PlanStore, ValueStore
 
 PRELOADED = [
     "kcd_pipeline.distillation",
-    "kcd_pipeline.verification.against_teacher",
+    "kcd_pipeline.verification",
     "sklearn.datasets",
     "tensorboard",
 ]

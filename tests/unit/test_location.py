@@ -1,4 +1,4 @@
-"""Where a store lies: what people write, what it becomes, and what is said of what cannot be meant."""
+"""Places of stores as people write them: what they become, and the errors of those that cannot be meant."""
 
 import subprocess
 import sys

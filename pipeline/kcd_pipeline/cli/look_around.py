@@ -53,7 +53,7 @@ def verify_command(store: str, config: str | None, overrides: tuple[str, ...], r
 
     Exit code 1 if it is damaged, 2 if it is only not finished.
     """
-    from kcd_pipeline.verification.verify import verify
+    from kcd_pipeline.verification import verify
 
     settings = None if config is None else load_config(config, (*overrides, f"store.path={store}"))
     click.echo(verify(store, settings, rows=rows))

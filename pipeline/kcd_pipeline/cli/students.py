@@ -39,7 +39,7 @@ def distill_command(
     from kcd_pipeline.distillation import distill
     from kcd_pipeline.runs import RunFolder
     from kcd_pipeline.training.ranks import join_ranks
-    from kcd_pipeline.verification.against_teacher import compare_with_teacher
+    from kcd_pipeline.verification import compare_with_teacher
 
     trains = overwrite or not RunFolder(settings.run_dir).finished
     with join_ranks(settings.run) as ranks:
@@ -78,7 +78,7 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
     Another student is taught from it by kd, on these samples alone: --set store.path=STORE. Called again, it makes what
     is missing, or says that the store is complete.
     """
-    from kcd_pipeline.export.condensed_set import export_condensed
+    from kcd_pipeline.export import export_condensed
 
     done = export_condensed(run, to, stage=stage, encoding=encoding, source=source, overwrite=overwrite)
     store, plan = done.store, done.plan

@@ -12,7 +12,7 @@ from kcd_pipeline.data import Dataset
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import FeatureTap, model_for
-from kcd_pipeline.recipe_store.origin import expected_origin
+from kcd_pipeline.recipe_store import expected_origin
 from kcd_pipeline.training.device import seed_torch
 from kcd_pipeline.training.ranks import Ranks
 from kcd_pipeline.training.trainer import Trainer

@@ -4,7 +4,7 @@ from typing import Any
 
 from kcd_pipeline.distillation.preparation import Preparation
 from kcd_pipeline.models import parameter_count
-from kcd_pipeline.recipe_store.origin import software
+from kcd_pipeline.recipe_store import software_versions
 from kcd_pipeline.runs import RunFolder
 from kcd_stores import KnowledgeStore, PlanStore
 
@@ -25,7 +25,7 @@ def summarise(prepared: Preparation, folder: RunFolder, best: float) -> dict[str
         "seconds": sum(line["seconds"] for line in metrics),
         "dataset": {"name": dataset.name, "test_fingerprint": dataset.test.fingerprint(dataset.classes)},
         "store": None if prepared.store is None else _store_facts(prepared.store),
-        "software": software(),
+        "software": software_versions(),
         "parameters": parameter_count(prepared.trainer.model),
         "streaming": prepared.origin["streaming"],
     }

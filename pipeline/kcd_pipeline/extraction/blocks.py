@@ -4,18 +4,18 @@ kcd_pipeline.extraction.cluster_maker has the other one, which works by the work
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_pipeline.errors import FailedError
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.extraction.progress import extraction_progress
-from kcd_stores import KnowledgeWriter, OutOfRangeError
+from kcd_pipeline.recipe_store import refusals_as_failures
+from kcd_stores import KnowledgeWriter
 
 RANGE_ADVICE = "Set another store.encoding (for features store.features_encoding), or a wider store.int8_range."
 
@@ -59,17 +59,11 @@ class LocalMaker:
 
 
 def _write(writer: KnowledgeWriter, view: int, block: int, rows: NDArray[np.float32], seconds: float) -> None:
-    with refusals_as_failures(writer, view, block):
+    with block_refusals_as_failures(writer, view, block):
         writer.write_block(view, block, rows, seconds=seconds)
 
 
-@contextmanager
-def refusals_as_failures(writer: KnowledgeWriter, view: int, block: int) -> Iterator[None]:
+def block_refusals_as_failures(writer: KnowledgeWriter, view: int, block: int) -> AbstractContextManager[None]:
     """Turn the ValueError of a store that does not take a block's rows into a FailedError that names the block."""
-    try:
-        yield
-    except ValueError as error:
-        advice = f". {RANGE_ADVICE}" if isinstance(error, OutOfRangeError) else ""
-        raise FailedError(
-            f"view {view}, block {block} could not be written to {writer.store.location}: {error}{advice}"
-        ) from error
+    failure = f"view {view}, block {block} could not be written to {writer.store.location}"
+    return refusals_as_failures(failure, RANGE_ADVICE)

@@ -1,10 +1,12 @@
-"""What an extraction would cost, from a short trial of the real thing."""
+"""The cost of an extraction, estimated from a short trial of the real thing."""
 
 import time
 from dataclasses import dataclass
 
 from kcd_pipeline.config import Config
 from kcd_pipeline.extraction.extractor import Extractor
+from kcd_pipeline.extraction.teacher_source import TeacherSource
+from kcd_pipeline.recipe_store import new_encoding, new_layout
 from kcd_stores import measure_fidelity
 
 TRIAL_SECONDS = 3.0
@@ -13,7 +15,21 @@ TRIAL_BATCHES = 2  # at least, after one to warm up
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Rows, bytes on disk, files and seconds of a whole extraction; bytes and seconds from a trial of `trial_rows`."""
+    """The estimated cost of a whole extraction.
+
+    Attributes
+    ----------
+    rows
+        Number of rows in all views.
+    bytes
+        Size on disk, from a trial.
+    files
+        Number of files.
+    seconds
+        Time that the teacher needs, from a trial.
+    trial_rows
+        Number of rows that were timed.
+    """
 
     rows: int
     bytes: int
@@ -23,27 +39,42 @@ class Estimate:
 
 
 def estimate(config: Config) -> Estimate:
-    """Run the teacher for a few seconds, write what it said to a scratch store, and scale both up."""
+    """Run the teacher for a few seconds, write some of its rows to a scratch store, and scale time and size up.
+
+    Raises
+    ------
+    UserError
+        If data or weights are missing, or the encoding does not fit the data.
+    FailedError
+        If a logit is not finite.
+    """
     extractor = Extractor(config)
-    layout = extractor.layout()
+    source = TeacherSource(extractor)
+    encoding = new_encoding(source)
+    layout = new_layout(source, encoding)
     batch = config.store.batch_size
-    extractor.rows(0, range(min(batch, layout.samples)))
-    done, elapsed = 0, 0.0
-    while elapsed < TRIAL_SECONDS or done < TRIAL_BATCHES * batch:
-        start = done % layout.samples
-        rows = range(start, min(start + batch, layout.samples))
-        started = time.perf_counter()
-        extractor.rows(0, rows)
-        elapsed += time.perf_counter() - started
-        done += len(rows)
-    rows_in_all = layout.views * layout.samples
-    written = measure_fidelity(
-        extractor.rows(0, range(min(layout.block_rows, 2 * batch, layout.samples))), extractor.encoding
-    )
+    trial_rows, trial_seconds = _time_rows(extractor, layout.samples)
+    written = extractor.rows(0, range(min(layout.block_rows, 2 * batch, layout.samples)))
+    rows = layout.views * layout.samples
     return Estimate(
-        rows=rows_in_all,
-        bytes=round(written.bytes_per_row * rows_in_all),
-        files=layout.objects(len(extractor.encoding.arrays(layout.classes))),
-        seconds=elapsed / done * rows_in_all,
-        trial_rows=done,
+        rows=rows,
+        bytes=round(measure_fidelity(written, encoding).bytes_per_row * rows),
+        files=layout.objects(len(encoding.arrays(layout.classes))),
+        seconds=trial_seconds / trial_rows * rows,
+        trial_rows=trial_rows,
     )
+
+
+def _time_rows(extractor: Extractor, samples: int) -> tuple[int, float]:
+    """Make batches of rows for TRIAL_SECONDS, after one to warm up; return how many, and the seconds they took."""
+    batch = extractor.config.store.batch_size
+    extractor.rows(0, range(min(batch, samples)))
+    made, seconds = 0, 0.0
+    while seconds < TRIAL_SECONDS or made < TRIAL_BATCHES * batch:
+        start = made % samples
+        span = range(start, min(start + batch, samples))
+        started = time.perf_counter()
+        extractor.rows(0, span)
+        seconds += time.perf_counter() - started
+        made += len(span)
+    return made, seconds

@@ -1,7 +1,6 @@
-"""The teacher of a recipe over the views of its training set: what makes the logits of any block."""
+"""The teacher of a recipe over the views of its training set, which computes the rows of any block."""
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,20 +13,26 @@ from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.models import FeatureTap, parameter_count, weights_hash
-from kcd_pipeline.recipe_store.origin import encoding_settings, expected_origin, software
+from kcd_pipeline.recipe_store import expected_origin, software_versions
 from kcd_pipeline.teacher import build_teacher, load_teacher
 from kcd_pipeline.training.device import prepare_for_inference
 from kcd_pipeline.training.evaluation import evaluate
-from kcd_stores import Encoding, Layout, WithFeatures, choose_layout, make_encoding, row_bytes, widened_range
-
-RANGE_ROWS = 8192  # from which int8's range is taken
-TRIAL_SPANS = 16  # at least, for neighbours are often of one class
 
 
 class Extractor:
-    """The teacher over the views of a training set: ready to make any block.
+    """The teacher over the views of a training set.
 
-    `weights`, where given, is the teacher's state dict; else it is read from where the recipe says.
+    Parameters
+    ----------
+    dataset
+        The recipe's data set, if it is loaded already.
+    weights
+        The teacher's state dict; without it, the weights that the recipe names are loaded.
+
+    Attributes
+    ----------
+    feature_columns
+        D, the number of features behind the logits of a row; 0 if the recipe stores none.
     """
 
     def __init__(
@@ -41,84 +46,32 @@ class Extractor:
             self.model = load_teacher(config, self.dataset)
         else:
             self.model = build_teacher(config, self.dataset, weights)
-        self._given_hash = None if weights is None else weights_hash(weights)
+        self._hash_of_given = None if weights is None else weights_hash(weights)
         self.model, self._device = prepare_for_inference(self.model, config.run)
         self._tap: FeatureTap | None = None
         if config.store.features:
             shape, classes = self.dataset.image_shape, len(self.dataset.classes)
             self._tap = FeatureTap(self.model, image_shape=shape, classes=classes)
+        self.feature_columns = 0 if self._tap is None else self._tap.width
         self._views = self.dataset.train_views(self.augmentation, self._device)
         self._test = self.dataset.test_views(Identity(), self._device)
 
-    @cached_property
-    def encoding(self) -> Encoding:
-        """The encoding of a new store of this recipe; int8's range, if the recipe leaves it open, from a trial.
-
-        Raises
-        ------
-        UserError
-            If its settings do not fit the data set.
-        """
-        wanted, classes = self.config.store, len(self.dataset.classes)
-        name, settings = wanted.encoding, encoding_settings(wanted)
-        if name == "int8" and not settings:
-            settings["low"], settings["high"] = widened_range(self._seen[:, :classes])
-        encoding = make_encoding(name, **settings)
-        try:
-            encoding.arrays(classes)
-        except ValueError as error:
-            raise UserError(f"store.encoding {name} does not fit {self.dataset.name}: {error}") from error
-        if self._tap is None:
-            return encoding
-        of: dict[str, float] = {}
-        if wanted.features_encoding == "int8":
-            of["low"], of["high"] = widened_range(self._seen[:, classes:])
-        return WithFeatures(
-            logit_encoding=encoding,
-            feature_encoding=make_encoding(wanted.features_encoding, **of),
-            feature_columns=self._tap.width,
-        )
-
-    @cached_property
-    def _seen(self) -> NDArray[np.float32]:
-        """What ranges of int8 are taken from."""
-        return self.trial_rows(RANGE_ROWS, self.config.store.views)
-
-    def trial_rows(self, rows: int, views: int) -> NDArray[np.float32]:
-        """What `logits` gives for about so many samples, spread over the data set and over its first `views`."""
-        samples, spans = len(self.dataset.train), max(views, TRIAL_SPANS)
-        size = -(-min(rows, samples) // spans)
-        starts = (span * max(samples - size, 0) // (spans - 1) for span in range(spans))
-        return np.concatenate(
-            [self.rows(n % views, range(start, min(start + size, samples))) for n, start in enumerate(starts)]
-        )
-
-    def layout(self) -> Layout:
-        """The layout of a new store of this recipe."""
-        return choose_layout(
-            views=self.config.store.views,
-            samples=len(self.dataset.train),
-            classes=len(self.dataset.classes),
-            row_bytes=row_bytes(self.encoding, len(self.dataset.classes)),
-            block_rows=self.config.store.block_rows,
-        )
-
     def origin(self) -> dict[str, Any]:
-        """What a store made here is made from, short of the teacher's accuracy."""
+        """Return the facts that rows made here depend on: data set, augmentation, teacher, device, software."""
         origin = expected_origin(self.config, self.dataset, self.augmentation)
-        del origin["encoding"]  # a fact of the store, which it records by itself
-        if self._given_hash is not None:
-            origin["teacher"]["weights_sha256"] = self._given_hash
-        elif "weights_sha256" not in origin["teacher"]:  # published ones, which are no file here
+        del origin["encoding"]  # of the store, which records it by itself
+        if self._hash_of_given is not None:
+            origin["teacher"]["weights_sha256"] = self._hash_of_given
+        elif "weights_sha256" not in origin["teacher"]:  # published weights, for which there is no file here
             origin["teacher"]["weights_sha256"] = weights_hash(self.model.state_dict())
         origin["teacher"]["parameters"] = parameter_count(self.model)
         return origin | {
             "forward": {"batch_size": self.config.store.batch_size, "device": self._device.type},
-            "software": software(),
+            "software": software_versions(),
         }
 
     def test_accuracy(self) -> float:
-        """Top-1 accuracy of the teacher on the test split, 0..1."""
+        """Return the teacher's top-1 accuracy on the test split, 0..1."""
         return evaluate(self.model, self._test, self.dataset.test.labels.to(self._device))
 
     @torch.inference_mode()

@@ -21,7 +21,7 @@ from safetensors.torch import load
 
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.extraction.blocks import refusals_as_failures
+from kcd_pipeline.extraction.blocks import block_refusals_as_failures
 from kcd_pipeline.extraction.extractor import Extractor
 from kcd_stores import KnowledgeWriter, StoreUsageError, differences
 from kcd_stores.knowledge import difference_lines
@@ -124,7 +124,13 @@ class WorkerJob:
             raise JobEndedError(f"worker {self.worker} was told that the job has ended")
 
     def writer(self, identity: str) -> KnowledgeWriter:
-        """Return the writer that has joined the store `identity`; raise UserError if this worker does not see it."""
+        """Return the writer that has joined the store `identity`.
+
+        Raises
+        ------
+        StoreUsageError
+            If this worker does not see that store.
+        """
         if identity not in self._writers:
             try:
                 self._writers[identity] = KnowledgeWriter.join(self.job.config.store.path, identity=identity)
@@ -176,7 +182,7 @@ def make_block(key: str, identity: str, view: int, block: int) -> FinishedBlock:
 
     Raises
     ------
-    UserError
+    UserError, StoreUsageError
         If this worker does not have what the command has, or does not see the store.
     FailedError
         If a number in a row is not finite or does not fit the encoding.
@@ -189,7 +195,7 @@ def make_block(key: str, identity: str, view: int, block: int) -> FinishedBlock:
         rows = extractor.rows(view, writer.store.layout.rows(block), job.require_not_ended)
         seconds = time.perf_counter() - started
     started = time.perf_counter()
-    with refusals_as_failures(writer, view, block):
+    with block_refusals_as_failures(writer, view, block):
         writer.write_data(view, block, rows)
     seconds += time.perf_counter() - started
     return FinishedBlock(view=view, block=block, seconds=seconds, worker=job.worker)

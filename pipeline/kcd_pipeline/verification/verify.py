@@ -1,4 +1,4 @@
-"""`kcd-pipeline verify`: a store read whole, and compared with its teacher."""
+"""`kcd-pipeline verify`: read a whole store, and compare it with its teacher."""
 
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError
@@ -6,35 +6,41 @@ from kcd_pipeline.progress import progress_bar
 from kcd_pipeline.verification.against_teacher import compare_with_teacher
 from kcd_stores import IncompleteStoreError, KnowledgeStore, Verdict, verify_store
 
-LISTED = 8  # damaged blocks named before "and n more"
+LISTED = 8  # damaged blocks that are named before "and n more"
 
 
 def verify(path: str, teacher: Config | None, *, rows: int) -> str:
-    """What to say of a sound store.
+    """Verify the store at `path`, and return the sentences to print about a sound one.
+
+    Parameters
+    ----------
+    teacher
+        The recipe whose teacher makes about `rows` rows again for comparison; None to leave that out.
 
     Raises
     ------
     StoreUsageError
         If it is no store, or not finished.
     FailedError
-        If it is damaged, or does not say what `teacher` says.
+        If it is damaged, or its rows are not those of the teacher.
     """
     layout = KnowledgeStore.open(path).layout
     with progress_bar() as bar:
         task = bar.add_task("verifying", total=layout.views * layout.samples, note="", unit="rows")
         verdict = verify_store(path, lambda done: bar.advance(task, done))
-    _refuse(path, verdict)
-    said = f"The store at {path} is sound: {verdict.rows:,} rows read, every checksum right, every value finite."
+    _require_sound(path, verdict)
+    sound = f"The store at {path} is sound: {verdict.rows:,} rows read, every checksum right, every value finite."
     if teacher is None:
-        return said
+        return sound
     found = compare_with_teacher(teacher, rows=rows)
     return (
-        f"{said} {found.rows} rows made again by the teacher differ by {found.mean:.2g} on the mean and "
+        f"{sound} {found.rows} rows made again by the teacher differ by {found.mean:.2g} on the mean and "
         f"{found.largest:.2g} at most (total variation at T = 4; up to {found.tolerance:g} on the mean is arithmetic)."
     )
 
 
-def _refuse(path: str, verdict: Verdict) -> None:
+def _require_sound(path: str, verdict: Verdict) -> None:
+    """Raise FailedError if the store is damaged, IncompleteStoreError if blocks are missing."""
     if verdict.damage:
         listed = "\n".join(f"  {damage}" for damage in verdict.damage[:LISTED])
         more = f"\n  and {len(verdict.damage) - LISTED} more" if len(verdict.damage) > LISTED else ""

@@ -1,0 +1,174 @@
+"""Write the condensed set of a run as a knowledge store of its own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcd_pipeline.config import StoreConfig
+from kcd_pipeline.errors import UserError
+from kcd_pipeline.export.condensed_set import CondensedSet
+from kcd_pipeline.progress import progress_bar
+from kcd_pipeline.recipe_store import Wording, new_encoding, open_or_create, refusals_as_failures
+from kcd_stores import (
+    NO_PARTNER,
+    CondensedRows,
+    CorruptStoreError,
+    IncompleteStoreError,
+    KnowledgeStore,
+    KnowledgeWriter,
+    Plan,
+    StoreMismatchError,
+    differences,
+    one_writer,
+    open_storage,
+    parse_bytes,
+    read_condensed,
+    write_condensed,
+)
+from kcd_stores.knowledge import difference_lines
+
+RANGE_ADVICE = "Give --encoding float32."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """The result of `export_condensed`: the store, its plan, and how many blocks were made and how many were found."""
+
+    store: KnowledgeStore
+    plan: Plan
+    blocks_made: int
+    blocks_found: int
+
+
+def export_condensed(
+    run: Path,
+    to: str,
+    *,
+    stage: int | None = None,
+    encoding: str = "float16",
+    source: str | None = None,
+    overwrite: bool = False,
+) -> Export:
+    """Write the condensed set of `run` to a knowledge store at `to`, or the blocks that the store lacks.
+
+    Parameters
+    ----------
+    stage
+        Which stage, counted from 1 as `inspect` shows them; the last one if not given.
+    encoding
+        Name of the encoding; its settings are those of the run's recipe.
+    source
+        Where the store that the run was taught from is, if it has moved.
+    overwrite
+        Replace a store at `to`.
+
+    Raises
+    ------
+    UserError, StoreError
+        If the run, its plan or its store is not there or cannot be used, or something else is at `to`.
+    FailedError
+        If a row does not fit the encoding.
+    """
+    storage = open_storage(to)
+    storage.require_writable()
+    condensed = CondensedSet(run, stage=stage, source=source)
+    if str(storage) == condensed.store.location:
+        raise UserError(f"{to} is the store that {run} was taught from. Give --export a place of its own.")
+    with one_writer(storage):
+        writer = open_or_create(storage, CondensedSource(condensed, encoding), overwrite=overwrite)
+        _require_plan_rows(writer, condensed.plan)
+        store = writer.store
+        complete = store.complete()
+        missing = [(view, block) for view, block in store.layout.all_blocks() if not complete[view, block]]
+        _make(condensed, writer, missing)
+        writer.settle()
+    found = store.layout.views * store.layout.blocks - len(missing)
+    return Export(store=store, plan=condensed.plan, blocks_made=len(missing), blocks_found=found)
+
+
+class CondensedSource:
+    """The rows of a condensed set, and the store that is asked for; see `StoreSource`."""
+
+    feature_columns = 0
+
+    def __init__(self, condensed: CondensedSet, encoding: str) -> None:
+        self._condensed = condensed
+        self.settings: StoreConfig = condensed.config.store.model_copy(update={"encoding": encoding})
+        self.samples, self.classes = len(condensed.plan.kept), condensed.store.layout.classes
+        self.wording = Wording(encoding_key="--encoding", data="the run's store", range_advice=RANGE_ADVICE)
+
+    def trial_rows(self, count: int, *, views: int) -> NDArray[np.float32]:
+        """Return the first `count` rows of the first view."""
+        return self._condensed.rows(0, range(min(count, self.samples)))
+
+    def made_from(self) -> dict[str, Any]:
+        """Return the origin of the condensed set."""
+        return self._condensed.made_from()
+
+    def require_same(self, store: KnowledgeStore) -> None:
+        """Raise StoreMismatchError if `store` is another condensed set, or in another encoding."""
+        encoding = new_encoding(self)
+        wanted = {
+            **self.made_from(),
+            "encoding": {"name": encoding.name, **encoding.settings()},
+            "views": self.settings.views,
+        }
+        found = {**store.made_from, "encoding": store.describe_encoding(), "views": store.layout.views}
+        if differing := differences(found, wanted):
+            raise StoreMismatchError(
+                f"the store at {store.location} is not the condensed set that is asked for:\n{difference_lines(differing)}\n"
+                f"Give --export another place, or --overwrite to replace it."
+            )
+
+
+def _require_plan_rows(writer: KnowledgeWriter, plan: Plan) -> None:
+    """Write which samples the rows belong to and what is blended into them, unless the store has it already."""
+    try:
+        read_condensed(writer.store)
+    except (IncompleteStoreError, CorruptStoreError):  # just created, or interrupted before this was written
+        partner = np.where(plan.epsilon > 0, plan.partner, NO_PARTNER)
+        write_condensed(writer, CondensedRows(samples=plan.kept, partner=partner, epsilon=plan.epsilon))
+
+
+def _make(condensed: CondensedSet, writer: KnowledgeWriter, missing: list[tuple[int, int]]) -> None:
+    """Make and write the blocks `missing` in order, as many at a time as fit the run's memory budget.
+
+    The `seconds` of a block are the seconds that its rows cost the teacher, so that reports reckon with the teacher's
+    price.
+    """
+    source, layout = condensed.store, writer.store.layout
+    seconds_per_row = source.seconds() / source.inventory.complete_rows()
+    # four copies: rows and their partners, both as they are stored and as they are blended
+    block_bytes = 4 * layout.block_rows * source.row_bytes
+    at_once = max(parse_bytes(condensed.config.store.memory) // block_bytes, 1)
+    with progress_bar() as bar:
+        total = sum(len(layout.rows(block)) for _, block in missing)
+        task = bar.add_task("condensing", total=total, note="", unit="rows")
+        for view, blocks in _groups(missing, at_once):
+            first, stop = layout.rows(blocks[0]).start, layout.rows(blocks[-1]).stop
+            rows = condensed.rows(view, range(first, stop))
+            for block in blocks:
+                span = layout.rows(block)
+                part = rows[span.start - first : span.stop - first]
+                _write(writer, view, block, part, seconds_per_row * len(span))
+                bar.advance(task, len(span))
+
+
+def _groups(missing: list[tuple[int, int]], at_once: int) -> Iterator[tuple[int, list[int]]]:
+    """Yield (view, blocks) for the blocks `missing`, which are in order: at most `at_once` blocks of one view."""
+    for view, pairs in groupby(missing, key=itemgetter(0)):
+        blocks = [block for _, block in pairs]
+        for start in range(0, len(blocks), at_once):
+            yield view, blocks[start : start + at_once]
+
+
+def _write(writer: KnowledgeWriter, view: int, block: int, rows: NDArray[np.float32], seconds: float) -> None:
+    failure = f"view {view}, block {block} could not be written to {writer.store.location}"
+    with refusals_as_failures(failure, RANGE_ADVICE):
+        writer.write_block(view, block, rows, seconds=seconds)
