@@ -13,12 +13,13 @@ from kcd_pipeline.config import recipe_names
 
 HEAD = """# Commands
 
-Made from the commands by `python -m kcd_pipeline.cli.reference`. `kcd-pipeline COMMAND --help` says the same in the terminal.
+Made from the commands by `python -m kcd_pipeline.cli.reference`. In the terminal, `kcd-pipeline COMMAND --help` says
+the same.
 
-CONFIG is a YAML file or the name of a shipped recipe. `--set section.key=value` overrides any [key](config.md) of it, as often
-as needed. Results go to standard output, progress to standard error.
-[Exit codes](../how-to/resume-and-errors.md#exit-codes) are 0, 1, 2 and 130. `kcd-pipeline --debug COMMAND ...` shows the
-traceback of an error, and `kcd-pipeline --version` the version.
+CONFIG is a YAML file or the name of a shipped recipe. `--set section.key=value` overrides any [key](config.md) of it,
+as often as needed. Results go to standard output, progress to standard error.
+[Exit codes](../how-to/resume-and-errors.md#exit-codes) are 0, 1, 2 and 130. `kcd-pipeline --debug COMMAND ...` shows
+the traceback of an error, and `kcd-pipeline --version` the version.
 """
 
 
