@@ -55,12 +55,17 @@ def test_names_of_the_code_exist(page: Path) -> None:
 
 
 def exists(name: str) -> bool:
-    """Return True if the dotted `name` is a module, or something in a module."""
-    module, _, attribute = name.rpartition(".")
-    try:
-        return hasattr(importlib.import_module(module), attribute) or bool(importlib.import_module(name))
-    except ModuleNotFoundError:
-        return False
+    """Return True if the dotted `name` is a module, or something inside one."""
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for attribute in parts[cut:]:
+            found = getattr(found, attribute, None)
+        return found is not None
+    return False
 
 
 @each_page
