@@ -122,8 +122,8 @@ class CondensedSource:
         found = {**store.made_from, "encoding": store.describe_encoding(), "views": store.layout.views}
         if differing := differences(found, wanted):
             raise StoreMismatchError(
-                f"the store at {store.location} is not the condensed set that is asked for:\n{difference_lines(differing)}\n"
-                f"Give --export another place, or --overwrite to replace it."
+                f"the store at {store.location} is not the condensed set that is asked for:\n"
+                f"{difference_lines(differing)}\nGive --export another place, or --overwrite to replace it."
             )
 
 
