@@ -3,8 +3,7 @@
 import time
 from pathlib import Path
 
-from kcd_pipeline.config import load_config
-from kcd_pipeline.config.schema import METHODS
+from kcd_pipeline.config import METHODS, load_config
 from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.progress import say

@@ -54,8 +54,16 @@ class StoreError(Exception):
     """
 
     def __init__(self, problem: str, *, remedy: Remedy | None = None) -> None:
-        super().__init__(problem if remedy is None else f"{problem} {remedy.value}")
+        super().__init__(problem if remedy is None else _with_advice(problem, remedy.value))
         self.problem, self.remedy = problem, remedy
+
+    def with_advice(self, advice: str) -> str:
+        """Return the problem, and then other advice than that of the remedy."""
+        return _with_advice(self.problem, advice)
+
+
+def _with_advice(problem: str, advice: str) -> str:
+    return f"{problem}{advice}" if problem.endswith("\n") else f"{problem} {advice}"
 
 
 class StoreUsageError(StoreError):

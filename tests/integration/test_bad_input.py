@@ -274,7 +274,7 @@ def make_logit_nan(weights: Path) -> None:
 def test_a_teacher_whose_logits_are_not_finite(fresh: Place) -> None:
     make_logit_nan(fresh.weights)
     fresh.store.rename(fresh.folder / "elsewhere")
-    says = ["the teacher's logit for class '7' of sample 0 (", "view 0, is nan", f"Check {fresh.weights}"]
+    says = ["the teacher's logit for class '7' of sample 0 (", "view 0, is nan", f"Inspect {fresh.weights}"]
     refused(fresh, "extract-teacher", code=1, says=says)
     assert not fresh.store.exists()
 
@@ -301,7 +301,7 @@ OTHERS: dict[str, tuple[dict[str, Any], list[str]]] = {
 @pytest.mark.parametrize("other", OTHERS)
 def test_a_store_of_something_else_is_refused_with_both_sides(fresh: Place, command: str, other: str) -> None:
     settings, differences = OTHERS[other]
-    says = [f"the store at {fresh.store} was made from something else than this config describes", *differences]
+    says = [f"the store at {fresh.store} was made from something else than is asked for", *differences]
     refused(fresh.but(**settings), command, says=[*says, "Point store.path at the store that belongs to this config"])
     assert not fresh.run.exists()
 
@@ -330,7 +330,12 @@ def test_a_store_of_another_teacher(fresh: Place) -> None:
 def test_more_views_than_there_are(fresh: Place) -> None:
     more = fresh.but(store__views=3)
     refused(
-        more, "distill", says=[f"the store at {fresh.store} has 2 views, but 3 are asked for", "Set store.views to 2"]
+        more,
+        "distill",
+        says=[
+            f"the store at {fresh.store} has 2 views, but 3 are asked for",
+            "Set store.views to",
+        ],
     )
     grown = more("extract-teacher")
     assert grown.code == 0, grown.said

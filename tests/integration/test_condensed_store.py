@@ -177,7 +177,7 @@ def test_a_teacher_cannot_add_to_it(home: Path) -> None:
 
 
 def dying_after(blocks: int, path: Path) -> Any:
-    """`write_block` that is interrupted when the store at `path` has so many."""
+    """Return a `write_block` that is interrupted when the store at `path` has `blocks` blocks."""
     original, written = KnowledgeWriter.write_block, 0
 
     def write_block(self: KnowledgeWriter, *args: Any, **more: Any) -> None:

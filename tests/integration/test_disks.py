@@ -71,7 +71,7 @@ def run(*arguments: str | Path) -> tuple[int, str]:
 
 
 def knowledge(store: Path) -> dict[str, bytes]:
-    """Every file but what blocks cost to make."""
+    """Return every file but the record of the time that blocks took."""
     files = {str(file.relative_to(store)): file.read_bytes() for file in store.rglob("*") if file.is_file()}
     return {name: data for name, data in files.items() if not name.startswith("seconds/")}
 

@@ -1,4 +1,4 @@
-"""A student taught by the plans of another: what is taken, what is refused, and that a change of them is noticed."""
+"""A student that follows the plans of another run: which it takes, which it refuses, and that it notices changes."""
 
 import shutil
 from pathlib import Path

@@ -71,7 +71,7 @@ class Gateway(ThreadingHTTPServer):
         return sum(1 for verb, path in self.requests if verb == method and within in path)
 
     def handle_error(self, *_: Any) -> None:
-        """A client that gave up is no news."""
+        """Ignore clients that gave up."""
 
 
 class _Passing(BaseHTTPRequestHandler):
@@ -180,18 +180,18 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def url(request: pytest.FixtureRequest) -> str:
-    """A key of the test's own, with characters that a URL would otherwise make something of."""
+    """Return a URL of this test alone, whose key has characters that mean something in a URL."""
     return f"s3://{BUCKET}/some stores/{request.node.name}#1%20?/s.zarr"
 
 
 @cache
 def bucket() -> Any:
-    """A client of another make, made once, for it takes half a second."""
+    """Return a client of another make; making one takes half a second, so it is kept."""
     return boto3.client("s3")
 
 
 def objects(prefix: str) -> dict[str, bytes]:
-    """What the bucket holds below `prefix`, by key."""
+    """Return the objects of the bucket below `prefix`, by key."""
     client = bucket()
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
     keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
@@ -259,7 +259,7 @@ def test_a_view_is_one_request_a_shard(gateway: Gateway, url: str, encoding: str
 
 
 def test_a_part_of_a_shard_is_its_index_once_and_a_range_for_each_stretch(gateway: Gateway, url: str) -> None:
-    """Of 4 chunks of 16 rows in a shard one is wanted, then another: the shard itself is never moved whole."""
+    """One of the 4 chunks of 16 rows in a shard is wanted, then another; only when most are is the whole shard read."""
     filled(url, "float32")
     store = KnowledgeStore.open(url)
     store.require_views(1)
@@ -281,7 +281,7 @@ def test_a_block_is_one_put_an_array_and_its_record(gateway: Gateway, url: str) 
     writer.write_block(0, 0, logits_of(0, 0), seconds=1.0)
     puts = [path.rsplit("s.zarr/")[1] for method, path in gateway.requests if method == "PUT"]
     assert puts == ["values/c/0/0/0", "classes/c/0/0/0", "rest/c/0/0", "seconds/c/0/0", "complete/c/0/0"]
-    assert len(gateway.requests) - len(puts) <= 4  # is it still this store, twice; the two records, before they change
+    assert len(gateway.requests) - len(puts) <= 4  # is it this store, asked twice; two records read
 
 
 def test_a_reader_cannot_write(gateway: Gateway, url: str) -> None:
@@ -415,7 +415,7 @@ class Commands:
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Commands:
-    """With a trained teacher and a whole local store."""
+    """The commands in a folder with a trained teacher and a whole local store."""
     made = Commands(tmp_path_factory.mktemp("remote"))
     assert made("train-teacher", store="unused")[0] == 0
     assert made("extract-teacher", store=made.folder / "local.zarr")[0] == 0

@@ -1,4 +1,4 @@
-"""`verify`, and the check before training: whole stores pass, and whatever is wrong is found."""
+"""`verify`, and the comparison before training: whole stores pass, and whatever is wrong is found."""
 
 import random
 import shutil
@@ -123,7 +123,7 @@ def test_attributes_that_do_not_fit_the_arrays_are_found(home: Path, tmp_path: P
 
 
 def shift_by_one_pixel(store: Path) -> None:
-    """What a drifted augmentation does: rows that belong to other pictures, here to the next sample's."""
+    """A changed augmentation makes rows belong to other pictures, here to that of the next sample."""
     logits = open_array(store, "logits", "r+")
     logits[:] = np.roll(np.asarray(logits[:]), 1, axis=1)
 

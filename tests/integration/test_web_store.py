@@ -84,7 +84,7 @@ class TestWeb(ReadingConformance):
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, KnowledgeStore]]:
-    """Its address, and the store that lies behind it."""
+    """The address of a store, and the store in its folder."""
     folder = tmp_path_factory.mktemp("web")
     writer = KnowledgeWriter.create(
         folder / "teachers" / "my store.zarr", layout=LAYOUT, encoding=make_encoding("topk", k=3), made_from={"a": 1}

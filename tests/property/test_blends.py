@@ -1,4 +1,4 @@
-"""What VAKS blends, for any logits and strengths: always a distribution, always from the stored rows."""
+"""Blends of VAKS, for any logits and strengths: always a distribution, always from the stored rows."""
 
 import numpy as np
 import torch

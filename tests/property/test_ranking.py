@@ -25,7 +25,7 @@ any_score = st.floats(allow_nan=False)
 score_arrays = hnp.arrays(np.float64, st.integers(1, 60), elements=few_levels | any_score | extremes) | hnp.arrays(
     np.float64, st.integers(1, 60), elements=few_levels
 )
-# from one sample at a time, in passes without end, to everything at once
+# from one sample at a time, in very many passes, to everything at once
 all_limits = st.builds(
     Limits,
     workers=st.integers(1, 3),
@@ -41,7 +41,7 @@ def by_numpy(scores: np.ndarray) -> np.ndarray:
 
 
 def chunked(scores: np.ndarray, data: st.DataObject) -> da.Array:
-    """In uneven chunks, whose bounds fall among ties too."""
+    """Cut `scores` into uneven chunks, some of them between ties."""
     bounds = sorted({0, len(scores), *data.draw(st.lists(st.integers(0, len(scores)), max_size=6))})
     return da.from_array(scores, chunks=(tuple(np.diff(bounds).tolist()),))
 
@@ -53,7 +53,7 @@ def test_a_full_ranking_is_numpys(scores: np.ndarray, limits: Limits, data: st.D
 
 @given(score_arrays, all_limits, st.sampled_from(["new", "all"]), st.data())
 def test_a_partition_is_numpys(scores: np.ndarray, limits: Limits, dropped: str, data: st.DataObject) -> None:
-    """The whole of VAKS' split, against the words of design spelled out with a full sort."""
+    """Compare the whole VAKS split with its definition, spelled out with a full sort."""
     n = len(scores)
     keep = data.draw(st.sampled_from([1, n]) | st.integers(1, n))
     before = data.draw(hnp.arrays(bool, n))
@@ -92,7 +92,7 @@ def test_order_of_keys_is_a_stable_sorts(keys: np.ndarray) -> None:
 
 
 def test_keys_that_differ_only_where_the_packed_sort_has_no_room() -> None:
-    """Six bits of position leave 58 of the key: of 2^63 + 0 .. 31, the last six bits are what tells them apart."""
+    """Six bits of position leave 58 of the key: of 2^63 + 0 .. 31, only the last six bits differ."""
     random = np.random.default_rng(0)
     close = np.uint64(1 << 63) + random.integers(0, 32, 62).astype(np.uint64)
     keys = np.concatenate([np.array([0], np.uint64), close, np.array([2**64 - 1], np.uint64)])
@@ -122,7 +122,7 @@ def test_buckets_made_finer_until_each_is_one_key_count_every_score(scores: np.n
 
 
 def test_a_hundred_thousand_scores_in_a_handful_of_levels_and_out_of_it() -> None:
-    """Large enough for many zones, batches and buckets of the default limits' kind, and for keys to collide."""
+    """Enough scores for many zones, batches and buckets, and for packed keys to collide."""
     random = np.random.default_rng(0)
     spread = random.gamma(2, 0.3, 100_000)
     for scores in (spread, np.round(spread, 2), np.where(spread > 1, -np.inf, spread), 1 + spread * 1e-12):
@@ -144,7 +144,7 @@ def test_when_all_are_equal_the_index_decides(keep: int) -> None:
 
 
 def test_nothing_dropped_perturbs_nothing() -> None:
-    """`remain[-0:]` is everything: the trap that others fell into."""
+    """`remain[-0:]` is everything, so a slice by a count of 0 would perturb all samples."""
     got = partition(da.from_array(np.arange(5.0)), keep=5, kept_before=np.ones(5, bool), dropped="all")
     assert got.high.tolist() == [0, 1, 2, 3, 4]
     assert got.low.tolist() == got.partners.tolist() == []
@@ -171,7 +171,7 @@ def test_scores_of_another_kind_are_refused() -> None:
 
 
 def test_what_cannot_fit_is_refused_with_both_numbers() -> None:
-    """A million in one chunk: 4 MB of order and 2 MB of marks are not what is too much for 50 MB."""
+    """A million scores in one chunk exceed 50 MB; 4 MB of order and 2 MB of marks alone would not."""
     with pytest.raises(StoreUsageError, match=r"at least 1\d\d\.\d MB \(\d+ bytes\), but may take 50\.0 MB.* 4\.0 MB"):
         rank_all(da.zeros(1_000_000, chunks=1_000_000), memory=50 * 10**6)
     assert rank_all(da.zeros(1_000_000, chunks=100_000), memory=50 * 10**6)[-1] == 999_999

@@ -1,4 +1,4 @@
-"""What every storage must do, whatever is behind it: inherit one of the classes, and say how a place is filled.
+"""Tests that every storage passes: a test class of a storage inherits one of these, and says how a place is filled.
 
 Subclasses give two fixtures: `empty`, a place of the test's own with nothing there, and, for a place that cannot be
 written to, `filled`, a place that holds FILES.

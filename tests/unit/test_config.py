@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 import yaml
 
-from kcd_pipeline.config import Config, find_recipe, load_config, nearest, parse_config, recipe_names
-from kcd_pipeline.config.load import recipes_folder
+from kcd_pipeline.config import (
+    Config,
+    did_you_mean,
+    find_recipe,
+    load_config,
+    parse_config,
+    recipe_names,
+    recipes_folder,
+)
 from kcd_pipeline.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -404,8 +411,8 @@ def test_a_placeholder_that_is_not_filled_in_is_refused(recipe: str) -> None:
     ("word", "said"),
     [("resnet21", "; did you mean 'resnet20'?"), ("resnet", "; did you mean 'resnet8'?"), ("vgg", ""), ("", "")],
 )
-def test_nearest_says_nothing_where_nothing_is_near(word: str, said: str) -> None:
-    assert nearest(word, ["resnet8", "resnet20"]) == said
+def test_no_word_is_suggested_where_none_is_close(word: str, said: str) -> None:
+    assert did_you_mean(word, ["resnet8", "resnet20"]) == said
 
 
 # --- sizes -----------------------------------------------------------------------------------------------
@@ -421,4 +428,4 @@ def test_a_memory_budget_is_a_size_as_people_write_it(recipe: str, given: str, k
 def test_a_memory_budget_that_is_no_size_is_refused_with_examples(recipe: str, given: str) -> None:
     message = refused_override(recipe, f"store.memory={given}")
     assert "store.memory: " in message
-    assert "512MB, 2GiB" in message
+    assert "such as 512MB or 2GiB" in message

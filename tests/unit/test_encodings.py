@@ -1,4 +1,4 @@
-"""Every encoding against what it promises: bounds on its error, proper distributions, and real zarr arrays."""
+"""Promises of every encoding: bounds on its error, proper distributions, and real zarr arrays."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ ROWS = 300
 
 
 def peaked(rows: int = ROWS, classes: int = C, seed: int = 0) -> np.ndarray:
-    """Logits as a teacher has them on its own training set: noise, and one class far above it."""
+    """Return logits like those of a teacher on its own training set: noise, and one class far above it."""
     random = np.random.default_rng(seed)
     logits = random.normal(0, 2, (rows, classes))
     logits[np.arange(rows), random.integers(0, classes, rows)] += random.uniform(8, 22, rows)
@@ -37,7 +37,7 @@ SETTINGS: dict[str, dict[str, Any]] = {"int8": {"low": -20.0, "high": 40.0}, "to
 
 
 def store_of(path: Path, logits: np.ndarray, name: str, **settings: Any) -> KnowledgeStore:
-    """A store of one view of `logits`, in several blocks and chunks, the last ones not full."""
+    """Make a store of one view of `logits`, in several blocks and chunks, the last ones not full."""
     encoding = make_encoding(name, **(settings or SETTINGS.get(name, {})))
     rows, classes = logits.shape
     layout = choose_layout(
@@ -246,7 +246,7 @@ D = 24
 
 
 def with_features(path: Path, name: str, of: str) -> tuple[KnowledgeStore, np.ndarray]:
-    """A store of logits and features, and the float32 rows that it was made from."""
+    """Make a store of logits and features; return it and the float32 rows that it was made from."""
     random = np.random.default_rng(1)
     rows = np.concatenate([peaked(), np.maximum(random.normal(0.5, 1, (ROWS, D)), 0).astype(np.float32)], axis=1)
     settings = {"low": -1.0, "high": 9.2} if of == "int8" else {}

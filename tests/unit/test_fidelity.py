@@ -1,4 +1,4 @@
-"""What is said of an encoding's truth, against scipy and by hand."""
+"""Measures of an encoding, compared with scipy and with numbers worked out by hand."""
 
 import numpy as np
 import pytest

@@ -71,7 +71,7 @@ EPOCHS = 9
 
 @pytest.fixture
 def values(tmp_path: Path) -> ValueStore:
-    """The values of a run that saw exactly the entropies above, recorded as training records them."""
+    """Values of a run with exactly the entropies above, recorded as training records them."""
     store = ValueStore.create(tmp_path / "values.zarr", epochs=EPOCHS, samples=N)
     value, frequency = new_values(N)
     latest = np.full(N, np.nan, np.float32)
@@ -101,7 +101,7 @@ def test_scores_weigh_value_by_frequency() -> None:
 
 
 def plan_on_paper(plan: Plan) -> dict[int, tuple[int, float]]:
-    """{kept sample: (partner, eps)}."""
+    """Return {kept sample: (partner, eps)}."""
     return {int(k): (int(p), round(float(e), 6)) for k, p, e in zip(plan.kept, plan.partner, plan.epsilon, strict=True)}
 
 
@@ -150,7 +150,7 @@ def test_stage_2_with_all_that_is_dropped(values: ValueStore) -> None:
 
 
 def test_a_dropped_sample_comes_back_when_its_rank_allows(values: ValueStore) -> None:
-    """Stage 1 made to have dropped sample 8, the most valuable of all: ranking is over all samples."""
+    """Ranking is over all samples: sample 8, the most valuable, is kept although stage 1 is made to have dropped it."""
     others = np.array([0, 1, 2, 3, 4, 5, 6, 7])
     before = Plan(
         stage=1,
@@ -169,7 +169,7 @@ def test_a_dropped_sample_comes_back_when_its_rank_allows(values: ValueStore) ->
 
 
 def test_fewer_kept_than_dropped_perturbs_all_that_is_kept(values: ValueStore) -> None:
-    """keep_ratio 0.2: stage 2 keeps (8, 1) of ten; of the eight dropped only the two most valuable are used."""
+    """With keep_ratio 0.2, stage 2 keeps (8, 1) of ten, and uses only the two most valuable of the eight dropped."""
     config = CONDENSE.model_copy(update={"keep_ratio": 0.2, "dropped": "all"})
     plan = condense(values, before=keep_all(N), stage=2, epochs=EPOCHS, config=config)
     assert plan_on_paper(plan) == {8: (2, 0.0), 1: (3, 0.3)}
@@ -241,7 +241,7 @@ def test_what_was_never_visited_is_dropped_first_whatever_is_kept(tmp_path: Path
 
 
 def test_samples_never_visited_rank_last_and_are_reported(tmp_path: Path) -> None:
-    """Ten samples of which 0 and 5 were never visited; 0.8 of them are kept, so they are what is dropped, in order."""
+    """Ten samples of which 0 and 5 were never visited; 0.8 of them are kept, so they are dropped, in order."""
     store = ValueStore.create(tmp_path / "values.zarr", epochs=EPOCHS, samples=N)
     value, frequency = new_values(N)
     visited = np.array([1, 2, 3, 4, 6, 7, 8, 9])

@@ -1,4 +1,4 @@
-"""Ctrl-C waits for a few lines, and is not lost."""
+"""Ctrl-C is deferred to the end of a block, and is not lost."""
 
 import os
 import signal

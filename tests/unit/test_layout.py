@@ -1,4 +1,4 @@
-"""How a store is cut, for real sizes."""
+"""The division of stores of real sizes into blocks and chunks."""
 
 import pytest
 

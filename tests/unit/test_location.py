@@ -1,4 +1,4 @@
-"""Where a store lies: what people write, what it becomes, and what is said of what cannot be meant."""
+"""Places of stores as people write them: what they become, and the errors of those that cannot be meant."""
 
 import subprocess
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kcd_pipeline.cli.boundary import explain
 from kcd_stores import FolderStorage, StoreError, StoreUsageError, is_vacant, open_storage
 from kcd_stores.storage import ObjectStorage, WebStorage
 from kcd_stores.storage.location import parse_location
@@ -77,7 +78,8 @@ def test_without_obstore_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(StoreUsageError) as caught:
         is_vacant("s3://bucket/key")
     assert "s3://bucket/key is a remote store" in str(caught.value)
-    assert 'pip install "kcd-pipeline[remote]"' in str(caught.value)
+    assert "pip install obstore" in str(caught.value)
+    assert 'pip install "kcd-pipeline[remote]"' in explain(caught.value)[0]
 
 
 def test_local_stores_need_no_obstore() -> None:

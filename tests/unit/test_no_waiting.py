@@ -1,4 +1,4 @@
-"""A step asks the device for nothing: no value comes back before the epoch ends, and no shape hangs on one.
+"""A step waits for nothing from the device: no value comes back before the epoch ends, no shape depends on one.
 
 On a GPU torch itself is told to refuse whatever waits. On the CPU, where nothing is waited for, the operations that
 would are refused by name; and what runs on the `meta` device, which has shapes and no values, cannot have asked for
@@ -57,7 +57,7 @@ PLAN = Plan(  # of 40 kept samples the last 8 are perturbed by those that were d
 
 
 class RefuseToWait(TorchDispatchMode):
-    """Fails on every operation whose result the host must have before it can go on."""
+    """Fails on every operation whose result the host must wait for."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch gives it no types
@@ -104,7 +104,7 @@ def store(tmp_path: Path) -> KnowledgeStore:
 
 
 def perturbed_epoch(config: Config, store: KnowledgeStore, folder: Path, watched: Callable[[], Any]) -> EpochResult:
-    """An epoch of a stage that is perturbed, every step of it but the first within `watched`."""
+    """Run an epoch of a perturbed stage, every step but the first within `watched`."""
     torch.manual_seed(0)
     model = build_model("resnet8", channels=3, classes=CLASSES)
     trainer = Trainer(
@@ -172,7 +172,7 @@ def test_no_step_waits_on_a_gpu(tmp_path: Path, store: KnowledgeStore, where: st
     np.testing.assert_allclose(there.entropy, here.entropy, atol=0.05)
 
 
-# --- what a GPU would do, as far as it can be seen without one -------------------------------------------------
+# --- the work of a GPU, tested without one -------------------------------------------------
 
 
 @pytest.mark.parametrize("space", ["logits", "probabilities", "pair"])
@@ -200,7 +200,7 @@ def test_rows_stay_where_they_are_without_a_gpu() -> None:
 
 @pytest.mark.parametrize("name", ["none", "crop-flip", "resized-crop-flip"])
 def test_augmentation_hangs_on_no_value_but_its_parameters(name: str) -> None:
-    """Drawn by numpy on the host for any device, applied by integers alone: the same pixels wherever it runs."""
+    """numpy draws the parameters on the host and only integers apply them: all devices give the same pixels."""
     images = dataset().train.images  # type: ignore[attr-defined]  # in memory
     augmentation = build_augmentation(AugmentationConfig(name=name))
     index = np.arange(N)
@@ -213,7 +213,7 @@ def test_augmentation_hangs_on_no_value_but_its_parameters(name: str) -> None:
 
 
 class RefuseFloats(TorchDispatchMode):
-    """Fails on every operation that gives floating point: its last bit may differ between devices."""
+    """Fails on every operation with a floating-point result, whose last bit may differ between devices."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch gives it no types

@@ -12,7 +12,7 @@ from kcd_pipeline.condensation.ogve import scores
 
 
 def recorded(entropies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values and frequencies after visits with `entropies[visits, N]`, one at a time, each in another order."""
+    """Return values and frequencies after visits with `entropies[visits, N]`, each visit in another order."""
     value, frequency = new_values(entropies.shape[1])
     random = np.random.default_rng(0)
     for visit in entropies:
@@ -22,7 +22,7 @@ def recorded(entropies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_the_running_mean_of_a_whole_run_is_the_exact_mean() -> None:
-    """240 visits of entropies that fall from 4.6 nats to almost none; float32 rounds each to 6e-8 of it."""
+    """240 visits with entropies that fall from 4.6 nats to almost none; float32 rounds each with an error of 6e-8."""
     random = np.random.default_rng(1)
     entropies = (4.6 * np.exp(-np.arange(240) / 30)[:, None] * random.random((240, 20))).astype(np.float32)
     value, frequency = recorded(entropies)
@@ -33,7 +33,7 @@ def test_the_running_mean_of_a_whole_run_is_the_exact_mean() -> None:
 
 
 def test_ten_thousand_visits_add_no_error_that_could_change_a_rank() -> None:
-    """What two float32 entropies differ by at least is 6e-8 of them; the running mean is off by less than 1e-14."""
+    """Different float32 entropies differ by at least 6e-8 of their size; the running mean is off by less than 1e-14."""
     entropies = np.random.default_rng(2).random((10_000, 3), dtype=np.float32)
     value, _ = recorded(entropies)
     exact = [math.fsum(entropies[:, sample].astype(float)) / 10_000 for sample in range(3)]
@@ -57,7 +57,7 @@ def test_equation_12_step_by_step() -> None:
 @pytest.mark.parametrize("alpha", [0.0, 0.03, 1.0, -0.5])
 @pytest.mark.parametrize("largest", [9, 10**6])
 def test_scores_are_the_formulas_for_few_and_for_many_visits(alpha: float, largest: int) -> None:
-    """Frequencies below and above the number of samples: looked up, or raised one by one."""
+    """Powers of frequencies up to the number of samples are looked up; of larger ones they are computed one by one."""
     random = np.random.default_rng(3)
     frequency = random.integers(0, largest, 50).astype(np.int32)
     frequency[7] = 0

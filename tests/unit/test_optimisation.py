@@ -1,4 +1,4 @@
-"""The learning rate, epoch by epoch, by hand; and that the optimizer has what the recipe says."""
+"""The learning rate of each epoch, worked out by hand, and the settings of the optimizer."""
 
 import math
 from typing import Any

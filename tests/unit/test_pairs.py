@@ -49,13 +49,13 @@ def pixels(augmentation: Augmentation, sample: int, view: int) -> np.ndarray:
 
 
 def images_seen(one: Trainer, index: list[int], view: int) -> torch.Tensor:
-    """What the model of `one` is given for samples `index` under the plan."""
+    """Return the images that the model of `one` gets for samples `index` under the plan."""
     ((_, images),) = one._batches([np.array(index)], view, Perturbation(PLAN))
     return images
 
 
 def test_what_the_student_sees_is_the_blend_of_the_pixels_of_both_views() -> None:
-    """Worked out on pixels and normalised afterwards; the same, since normalisation is affine."""
+    """The blend is computed on pixels and normalised afterwards: equal, since normalisation is affine."""
     view, augmentation = 3, build_augmentation(AUGMENTATION)
     seen = images_seen(trainer(), [2, 1, 0], view).double().numpy()
     blended = 0.75 * pixels(augmentation, 1, view) + 0.25 * pixels(augmentation, 5, view)

@@ -1,4 +1,4 @@
-"""How many samples a stage keeps: the paper's numbers, worked out by hand."""
+"""The number of samples that a stage keeps: the paper's numbers, worked out by hand."""
 
 import pytest
 

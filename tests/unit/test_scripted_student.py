@@ -127,7 +127,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> KnowledgeStore:
 
 
 def taught(lesson: Lesson) -> dict[int, np.ndarray]:
-    """The distribution that each sample is taught, by the slope of the loss at a student that knows nothing.
+    """Return the distribution that each sample is taught, from the loss's gradient at a student that knows nothing.
 
     The gradient of `KL(p || softmax(z))` at z = 0 is `1/C - p`.
     """
@@ -143,7 +143,7 @@ def taught(lesson: Lesson) -> dict[int, np.ndarray]:
 
 
 def go_through(curriculum: StudentCurriculum, epoch: int) -> dict[int, np.ndarray]:
-    """One epoch of the scripted student; what it was taught."""
+    """Run one epoch of the scripted student; return what it was taught."""
     lesson = curriculum.lesson(epoch)
     assert lesson.view == epoch % VIEWS
     found = taught(lesson)

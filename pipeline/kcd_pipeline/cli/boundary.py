@@ -46,7 +46,8 @@ ADVICE = {
         "`kcd-pipeline extract-teacher CONFIG --overwrite`."
     ),
     Remedy.LIMIT_VIEWS: (
-        "Set store.views to that number or a smaller one, or let `kcd-pipeline extract-teacher` add views."
+        "Set store.views to the number that it has, or to a smaller one, or let `kcd-pipeline extract-teacher` add "
+        "views."
     ),
     Remedy.FINISH_CONDENSED: "Run the same `kcd-pipeline condense` again to finish it.",
     Remedy.REPLACE_CONDENSED: "Make it anew with `kcd-pipeline condense` and --overwrite.",
@@ -117,7 +118,7 @@ def explain(error: Exception) -> tuple[str, int]:
 def advised(error: Exception) -> str:
     """Return the message of an error; that of a store's error with advice in commands and keys."""
     if isinstance(error, StoreError) and error.remedy is not None:
-        return f"{error.problem} {ADVICE[error.remedy]}"
+        return error.with_advice(ADVICE[error.remedy])
     return str(error)
 
 

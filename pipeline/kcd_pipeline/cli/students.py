@@ -5,8 +5,7 @@ from pathlib import Path
 import click
 
 from kcd_pipeline.cli.options import takes_config
-from kcd_pipeline.config import load_config
-from kcd_pipeline.config.schema import ENCODING_NAMES, METHODS
+from kcd_pipeline.config import ENCODING_NAMES, METHODS, load_config
 from kcd_stores import human_bytes
 
 COMPARED_ROWS = 64  # before training: a moment even for a large teacher

@@ -1,4 +1,4 @@
-"""The page of every key of a recipe, made from the schema.
+"""The reference page of every key of a recipe, made from the schema.
 
 Run `python -m kcd_pipeline.config.reference > docs/reference/config.md` after a change of the schema.
 """
@@ -11,38 +11,27 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from kcd_pipeline.config.schema import Config
-from kcd_pipeline.config.section import choices, section_of
+from kcd_pipeline.config.section import section_of, sections_by_name
 
 HEAD = """# Every key of a recipe
 
-Made from the schema by `python -m kcd_pipeline.config.reference`. Any of them can be set on the command line:
+This page is made from the schema by `python -m kcd_pipeline.config.reference`. Any key can be set on the command line:
 `--set section.key=value`. Relative paths are relative to the folder where the command runs.
 """
-
-
 COLUMNS = "| key | default | takes | meaning |\n| --- | --- | --- | --- |"
 
 
 def reference() -> str:
-    """The whole page."""
+    """Return the page as Markdown."""
     parts = [HEAD, *_table("(top level)", "", Config, "A recipe.")]
     for name, field in Config.model_fields.items():
         section = section_of(field, None)
         if section is not None:
             parts += _table(f"`{name}`", f"{name}.", section, section.__doc__ or "")
-            for key, chosen in section.model_fields.items():
-                if choices(chosen):
-                    parts += _choice(f"{name}.{key}", choices(chosen))
+            for key, child in section.model_fields.items():
+                if sections_by_name(child):
+                    parts += _table_of_choices(f"{name}.{key}", sections_by_name(child))
     return "\n".join(parts)
-
-
-def _choice(key: str, sections: dict[str, type[BaseModel]]) -> Iterator[str]:
-    """The table of a section that is one of several, by its name."""
-    yield f"\n## `{key}`\n\nChosen by its name, with parameters of its own.\n\n{COLUMNS}"
-    names = ", ".join(f"`{name}`" for name in sections)
-    yield f"| `{key}.name` | `{next(iter(sections))}` | {names} | which one |"
-    for section in sections.values():
-        yield from _rows(f"{key}.", section)
 
 
 def _table(title: str, prefix: str, section: type[BaseModel], purpose: str) -> Iterator[str]:
@@ -50,18 +39,28 @@ def _table(title: str, prefix: str, section: type[BaseModel], purpose: str) -> I
     yield from _rows(prefix, section)
 
 
+def _table_of_choices(key: str, sections: dict[str, type[BaseModel]]) -> Iterator[str]:
+    """Yield the table of a section that is chosen among several by its name."""
+    yield f"\n## `{key}`\n\nChosen by its name; each has keys of its own.\n\n{COLUMNS}"
+    names = ", ".join(f"`{name}`" for name in sections)
+    yield f"| `{key}.name` | `{next(iter(sections))}` | {names} | the one that is chosen |"
+    for section in sections.values():
+        yield from _rows(f"{key}.", section)
+
+
 def _rows(prefix: str, section: type[BaseModel]) -> Iterator[str]:
     schema = section.model_json_schema()["properties"]
     for name, field in section.model_fields.items():
         if not field.description:  # a section, which has a table of its own
             continue
-        default = "required" if field.default is PydanticUndefined else f"`{_plain(field.default)}`"
-        yield f"| `{prefix}{name}` | {default} | {_takes(schema[name])} | {field.description} |"
+        default = "required" if field.default is PydanticUndefined else f"`{_as_yaml(field.default)}`"
+        yield f"| `{prefix}{name}` | {default} | {_accepted(schema[name])} | {field.description} |"
 
 
-def _plain(value: Any) -> str:
+def _as_yaml(value: Any) -> str:
+    """Return a default as it would be written in a recipe."""
     if isinstance(value, tuple):
-        return f"[{', '.join(_plain(item) for item in value)}]"
+        return f"[{', '.join(_as_yaml(item) for item in value)}]"
     if isinstance(value, float):
         return f"{value:.0f}" if value.is_integer() and abs(value) >= 1e4 else f"{value:.4g}"
     if value is None or isinstance(value, bool):
@@ -69,15 +68,15 @@ def _plain(value: Any) -> str:
     return value.as_posix() if isinstance(value, Path) else str(value)
 
 
-def _takes(schema: dict[str, Any]) -> str:
-    """What a value may be, in words."""
+def _accepted(schema: dict[str, Any]) -> str:
+    """Return the type and the bounds of a value, from its JSON schema."""
     if "anyOf" in schema:
-        return " or ".join(_takes(option) for option in schema["anyOf"])
+        return " or ".join(_accepted(option) for option in schema["anyOf"])
     if "enum" in schema:
         return ", ".join(f"`{choice}`" for choice in schema["enum"])
     if schema.get("type") == "array":
         items = schema.get("prefixItems") or [schema["items"]]
-        return f"list of {len(items) if 'prefixItems' in schema else 'any number of'} × {_takes(items[0])}"
+        return f"list of {len(items) if 'prefixItems' in schema else 'any number of'} × {_accepted(items[0])}"
     kind = {"object": "mapping"}.get(name := schema.get("format", schema.get("type", "any")), name)
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     bounds = [f"{sign} {schema[name]:.4g}" for name, sign in signs.items() if name in schema]

@@ -1,112 +1,124 @@
-"""What a recipe may say: every section and key, with its default, its bounds and what it means."""
+"""The keys of a recipe: every section and key, with its default, its bounds and its meaning.
+
+`docs/reference/config.md` is made from this module.
+"""
 
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, JsonValue, WithJsonSchema, field_validator, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
 
 from kcd_pipeline.config.losses import KdLossConfig, LossConfig
-from kcd_pipeline.config.section import Count, Fraction, NonNegative, Positive, Section, Seed
+from kcd_pipeline.config.section import (
+    Count,
+    Fraction,
+    ModelName,
+    NonNegative,
+    PixelValue,
+    Positive,
+    Section,
+    Seed,
+    Size,
+)
 from kcd_pipeline.config.variants import variant_words
-from kcd_stores.sizes import DEFAULT_MEMORY, parse_bytes
+from kcd_stores.sizes import DEFAULT_MEMORY
 
-Pixel = Annotated[float, Field(ge=0, le=1)]
+EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample"]
+ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
 
+METHODS = ("none", "kd", "kcd")
+PLACEHOLDERS = ("{student}", "{method}", "{variant}", "{seed}")  # of run.dir and condense.plans_from
 
-def _size(value: Any) -> str:
-    """A size in bytes as it was written, once it is known to be one."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError("expected a size such as 512MB, 2GiB, or bytes")
-    parse_bytes(value)
-    return str(value)
-
-
-Size = Annotated[str, BeforeValidator(_size), WithJsonSchema({"type": "string", "format": "size (512MB, 2GiB, bytes)"})]
-
-
-ModelName = Annotated[str, Field(min_length=1)]
-MODEL = "one that `kcd-pipeline models` lists, torchvision/NAME, timm/NAME or package.module:callable"
-ARGUMENTS = "for a model from elsewhere, by name; docs/reference/models.md"
+MODEL = "a model that `kcd-pipeline models` lists, or torchvision/NAME, timm/NAME, package.module:callable"
+ARGUMENTS = "keyword arguments of a model that is not listed there; see docs/reference/models.md"
 
 
 def _off(value: Any) -> Any:
-    """YAML 1.1 reads the word off as false."""
+    """Return the word `off`, which YAML 1.1 reads as false."""
     return "off" if value is False else value
 
 
-def _with_known_placeholders(path: Path) -> Path:
+def _require_known_placeholders(path: Path) -> Path:
     unknown = [name for name in re.findall(r"{.*?}", str(path)) if name not in PLACEHOLDERS]
     if unknown:
         raise ValueError(f"it holds {unknown[0]}, but what is filled in is {', '.join(PLACEHOLDERS)}")
     return path
 
 
-EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample"]
-ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
-
-METHODS = ("none", "kd", "kcd")
-PLACEHOLDERS = ("{student}", "{method}", "{variant}", "{seed}")  # of run.dir
-
-
 class DataConfig(Section):
-    """The images."""
+    """The images that teacher and student are trained on."""
 
     name: Literal["digits", "fashion-mnist", "cifar10", "cifar100", "imagefolder", "tiny-imagenet", "imagenet"] = Field(
-        description="which data set"
+        description="the data set; `imagefolder` is any folder of images of your own"
     )
-    root: Path = Field(default=Path("data"), description="the folder that holds it; digits needs none")
-    download: bool = Field(default=False, description="fetch it into root when it is not there (torchvision sets)")
+    root: Path = Field(default=Path("data"), description="the folder that holds the data set; digits needs none")
+    download: bool = Field(
+        default=False, description="fetch fashion-mnist, cifar10 or cifar100 into root if it is not there"
+    )
     image_size: Count | None = Field(
         default=None,
-        description="folders of images: scale and centre-crop to this many pixels a side (tiny-imagenet: 64, imagenet: "
-        "224 of 256, if not given)",
+        description="folders of images: scale the shorter side, then cut this many pixels a side out of the middle; "
+        "null: 64 for tiny-imagenet, 224 (of 256) for imagenet, and images as they are for imagefolder",
     )
     on_the_fly: bool | None = Field(
         default=None,
-        description="folders of images: decode each when it is needed, not all into memory; if not given, "
-        "tiny-imagenet and imagenet are",
+        description="folders of images: decode each image when it is needed, instead of all into memory; null: yes for "
+        "tiny-imagenet and imagenet, no for imagefolder",
     )
     workers: Annotated[int, Field(ge=0)] = Field(
-        default=2, description="processes that decode on the fly, ahead of need; 0: none but the trainer's own"
+        default=2,
+        description="processes that decode images ahead, if on the fly; 0: the training process decodes them itself",
     )
     limit_per_class: Count | None = Field(
-        default=None, description="take only the first so many training images of each class, for trials"
+        default=None, description="use only the first training images of each class, this many; for trials"
     )
-    test_limit_per_class: Count | None = Field(default=None, description="the same of test images")
-    mean: tuple[Pixel, ...] | None = Field(
+    test_limit_per_class: Count | None = Field(
+        default=None, description="use only the first test images of each class, this many; for trials"
+    )
+    mean: tuple[PixelValue, ...] | None = Field(
         default=None,
-        description="of each channel, of pixels scaled to 0..1; the data set's own if not given, which a teacher of "
-        "other make may not have been trained with",
+        description="mean of each channel, for pixels scaled to 0..1; null: the data set's own. Set mean and std if "
+        "the teacher was trained elsewhere, with others",
     )
-    std: tuple[Positive, ...] | None = Field(default=None, description="standard deviation, as mean")
+    std: tuple[Positive, ...] | None = Field(
+        default=None, description="standard deviation of each channel, for pixels scaled to 0..1; null: as for mean"
+    )
 
     @model_validator(mode="after")
-    def _both_or_neither(self) -> "DataConfig":
+    def _require_both_or_neither(self) -> "DataConfig":
         if len(self.mean or ()) != len(self.std or ()):
             raise ValueError(f"mean and std must have a number for each channel, got {self.mean} and {self.std}")
         return self
 
 
 class AugmentationConfig(Section):
-    """The views of a sample: each is a pure function of (seed, sample, view)."""
+    """The views of a sample; each is a pure function of (seed, sample, view)."""
 
     name: Literal["none", "crop-flip", "resized-crop-flip"] = Field(
-        default="crop-flip", description="which family of views"
+        default="crop-flip", description="how views are made; none: every view is the image itself"
     )
-    seed: Seed = Field(default=0, description="of the views, apart from the run's seed: students share a store")
-    padding: Annotated[int, Field(ge=0)] = Field(default=4, description="crop-flip: pixels added on each side")
-    padding_mode: Literal["zeros", "reflect"] = Field(default="zeros", description="crop-flip: what they hold")
+    seed: Seed = Field(
+        default=0,
+        description="seed of the views; it is not the run's seed, so that students of all seeds share one store",
+    )
+    padding: Annotated[int, Field(ge=0)] = Field(
+        default=4, description="crop-flip: pixels added on each side before an image of the same size is cut out"
+    )
+    padding_mode: Literal["zeros", "reflect"] = Field(
+        default="zeros", description="crop-flip: content of the added pixels, black or the mirrored edge"
+    )
     flip: bool = Field(default=True, description="mirror left to right with probability one half")
     scale: tuple[Fraction, Fraction] = Field(
-        default=(0.5, 1.0), description="resized-crop-flip: area of the crop, as a fraction of the image"
+        default=(0.5, 1.0),
+        description="resized-crop-flip: smallest and largest area of the crop, as a fraction of the image",
     )
     ratio: tuple[Positive, Positive] = Field(
-        default=(0.75, 4 / 3), description="resized-crop-flip: width over height of the crop"
+        default=(0.75, 4 / 3), description="resized-crop-flip: smallest and largest width over height of the crop"
     )
 
     @model_validator(mode="after")
-    def _ordered(self) -> "AugmentationConfig":
+    def _require_order(self) -> "AugmentationConfig":
         for name in ("scale", "ratio"):
             low, high = getattr(self, name)
             if low > high:
@@ -115,61 +127,70 @@ class AugmentationConfig(Section):
 
 
 class OptimisationConfig(Section):
-    """SGD with momentum, as teacher and students are trained alike."""
+    """SGD with momentum, by which teacher and students are trained."""
 
     epochs: Count = Field(default=240, description="passes over the training set")
-    batch_size: Count = Field(default=64, description="samples a step")
-    lr: Positive = Field(default=0.05, description="learning rate before any decay")
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.9, description="of SGD")
-    nesterov: bool = Field(default=False, description="Nesterov's form of momentum")
-    weight_decay: NonNegative = Field(default=5e-4, description="of SGD, on all parameters")
-    schedule: Literal["milestones", "cosine"] = Field(default="milestones", description="how lr decays")
+    batch_size: Count = Field(default=64, description="samples in a step")
+    lr: Positive = Field(default=0.05, description="learning rate at the start")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.9, description="momentum of SGD")
+    nesterov: bool = Field(default=False, description="use Nesterov momentum")
+    weight_decay: NonNegative = Field(default=5e-4, description="weight decay, on all parameters")
+    schedule: Literal["milestones", "cosine"] = Field(
+        default="milestones", description="how the learning rate falls: by steps, or along a cosine towards 0"
+    )
     milestones: tuple[Count, ...] | None = Field(
         default=None,
-        description="epochs at which lr is multiplied by gamma; 5/8, 3/4, 7/8 of epochs if not given",
+        description="milestones: epochs after which lr is multiplied by gamma; null: 5/8, 3/4 and 7/8 of epochs",
     )
-    gamma: Fraction = Field(default=0.1, description="factor at each milestone")
+    gamma: Fraction = Field(default=0.1, description="milestones: factor of lr at each of them")
 
     @model_validator(mode="after")
-    def _ascending(self) -> "OptimisationConfig":
+    def _require_order(self) -> "OptimisationConfig":
         if self.milestones is not None and list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones must ascend, got {list(self.milestones)}")
         return self
 
 
 class TeacherConfig(OptimisationConfig):
-    """The teacher: which model, where its weights are, how `train-teacher` trains it."""
+    """The teacher: its model, its weights, and how `train-teacher` trains it."""
 
     model: ModelName = Field(description=MODEL)
     arguments: dict[str, JsonValue] = Field(default={}, description=ARGUMENTS)
     weights: Path = Field(
-        description="file that train-teacher writes (safetensors) and extract-teacher reads (also checkpoints by "
-        "torch.save); or torchvision/DEFAULT, timm/pretrained"
+        description="the file of its weights, which train-teacher writes (safetensors) and extract-teacher reads; "
+        "checkpoints by torch.save are read too, and torchvision/DEFAULT and timm/pretrained name published weights"
     )
 
 
 class StoreConfig(Section):
-    """The knowledge store."""
+    """The knowledge store: the teacher's outputs for every view of every training sample."""
 
-    path: str = Field(description="of the zarr store: a folder, or a URL such as s3://bucket/key")
-    views: Count = Field(default=8, description="V: augmentation draws of each sample that are stored")
+    path: str = Field(description="where the zarr store is: a folder, or a URL such as s3://bucket/key")
+    views: Count = Field(default=8, description="V: views of each sample that are stored")
     encoding: EncodingName = Field(
-        default="float16", description="how logits are laid down; docs/concepts/encodings.md compares them"
+        default="float16", description="how logits are stored; docs/concepts/encodings.md compares the encodings"
     )
-    keep_bits: Annotated[int, Field(ge=1, le=23)] = Field(default=7, description="bitround: bits of mantissa kept")
+    keep_bits: Annotated[int, Field(ge=1, le=23)] = Field(
+        default=7, description="bitround: bits that are kept of a float32's mantissa of 23"
+    )
     int8_range: tuple[float, float] | None = Field(
-        default=None, description="int8: the lowest and highest logit that can be held; from a trial if not given"
+        default=None,
+        description="int8: lowest and highest logit that can be stored; null: from the logits of a short trial",
     )
-    top_k: Count = Field(default=8, description="topk: classes kept a row")
-    draws: Count = Field(default=50, description="sample: classes drawn a row")
-    features: bool = Field(default=False, description="keep the teacher's penultimate features too, for losses on them")
-    features_encoding: Literal["float16", "int8"] = Field(default="float16", description="how features are laid down")
-    batch_size: Count = Field(default=256, description="images a teacher forward pass, while extracting")
-    block_rows: Count | None = Field(default=None, description="rows a block (= a shard); chosen from N if not given")
+    top_k: Count = Field(default=8, description="topk: classes that are kept in each row")
+    draws: Count = Field(default=50, description="sample: classes that are drawn in each row")
+    features: bool = Field(
+        default=False, description="store the teacher's penultimate features too, for losses that need them"
+    )
+    features_encoding: Literal["float16", "int8"] = Field(default="float16", description="how features are stored")
+    batch_size: Count = Field(default=256, description="images in a forward pass of the teacher, while extracting")
+    block_rows: Count | None = Field(
+        default=None, description="rows in a block, which is one shard; null: chosen from the number of samples"
+    )
     memory: Size = Field(
         default=DEFAULT_MEMORY,
-        description="what streamed rows may take: whole views where two fit, else a block shuffle; "
-        "docs/concepts/streaming.md",
+        description="memory for the rows that training streams: if two whole views fit, they are read view by view, if "
+        "not, through a block shuffle; see docs/concepts/streaming.md",
     )
 
 
@@ -181,60 +202,78 @@ class StudentConfig(Section):
 
 
 class DistillConfig(OptimisationConfig):
-    """How a student is trained: loss = ce_weight * CE + kd_weight * the loss that `distill.loss` names."""
+    """How a student is trained: its loss is `ce_weight * CE + kd_weight * KD`, where `distill.loss` names KD."""
 
     method: Literal["none", "kd", "kcd"] = Field(
-        default="kcd", description="none: labels only; kd: all knowledge, always; kcd: condensed as it goes"
+        default="kcd",
+        description="none: learn from labels only; kd: from all stored knowledge; kcd: from knowledge that is "
+        "condensed as training goes on",
     )
-    temperature: Positive = Field(default=4.0, description="T of the soft targets")
-    ce_weight: NonNegative = Field(default=0.1, description="of the labels' cross-entropy (none: always 1)")
-    kd_weight: NonNegative = Field(default=0.9, description="of the stored knowledge (none: always 0)")
+    temperature: Positive = Field(default=4.0, description="T: logits are divided by it before the softmax")
+    ce_weight: NonNegative = Field(
+        default=0.1, description="weight of the cross-entropy with the labels; always 1 for method none"
+    )
+    kd_weight: NonNegative = Field(
+        default=0.9, description="weight of the loss against the stored knowledge; always 0 for method none"
+    )
     loss: LossConfig = KdLossConfig()
 
 
 class CondenseConfig(Section):
-    """Knowledge condensation: OGVE ranks, VAKS keeps, drops and perturbs."""
+    """Knowledge condensation: OGVE ranks the samples; VAKS keeps the best, drops the others and blends them in."""
 
-    interval: Count = Field(default=40, description="epochs a stage; a condensation opens every stage but the first")
-    keep_ratio: Fraction = Field(default=0.7, description="fraction of samples kept at the end of the schedule")
-    alpha: Annotated[float, Field(ge=-10, le=10)] = Field(
-        default=0.03, description="cost awareness: score = V * F^alpha (eq. 13)"
+    interval: Count = Field(default=40, description="epochs in a stage; a condensation opens every stage but the first")
+    keep_ratio: Fraction = Field(
+        default=0.7, description="fraction of the samples that are kept at the end of the schedule"
     )
-    epsilon_max: NonNegative = Field(default=0.3, description="strength of the blend at the bottom of K1L (eq. 15)")
+    alpha: Annotated[float, Field(ge=-10, le=10)] = Field(
+        default=0.03, description="cost awareness: the score of a sample is V * F^alpha (eq. 13)"
+    )
+    epsilon_max: NonNegative = Field(
+        default=0.3, description="strength of the blend for the last ranked of the kept samples (eq. 15)"
+    )
     schedule: Literal["linear", "released"] = Field(
         default="linear",
-        description="linear: the last stage keeps keep_ratio; released: as the authors' code does",
+        description="linear: the last stage is taught on keep_ratio; released: as the authors' code has it, which "
+        "comes to keep_ratio only after the last stage",
     )
     dropped: Literal["new", "all"] = Field(
-        default="new", description="which dropped samples are blended in: newly dropped ones, or all of K0"
+        default="new",
+        description="which dropped samples are blended in: those that this stage drops and the one before kept, or all "
+        "of K0",
     )
     space: Literal["logits", "probabilities"] = Field(
-        default="logits", description="where: z1 + eps*z0, or (p1 + eps*p0) / (1 + eps) at the temperature"
+        default="logits",
+        description="how knowledge is blended: as logits, z1 + eps*z0, or as probabilities at the temperature, "
+        "(p1 + eps*p0) / (1 + eps)",
     )
     perturb: Annotated[Literal["knowledge", "pair", "off"], BeforeValidator(_off)] = Field(
         default="knowledge",
-        description="what K1L is blended into: the knowledge, image and knowledge together, or nothing (drop only)",
+        description="what is blended: the knowledge alone, image and knowledge together, or nothing (samples are only "
+        "dropped)",
     )
     keep: Literal["most", "least", "random"] = Field(
         default="most", description="which samples are kept: the most valued, the least valued, or random ones"
     )
     value: Literal["mean", "current"] = Field(
-        default="mean", description="V: the running mean of the entropy (eq. 12), or the entropy at the latest visit"
+        default="mean",
+        description="V, the value of a sample: the running mean of the student's entropy (eq. 12), or its entropy at "
+        "the latest visit",
     )
 
     plans_from: Path | None = Field(
         default=None,
-        description="a run whose plans are taken, stage by stage, instead of being computed; placeholders as in "
-        "run.dir",
+        description="folder of a finished run whose plans are followed, stage by stage, instead of computing new ones; "
+        "takes the placeholders of run.dir",
     )
 
     @field_validator("plans_from")
     @classmethod
-    def _known(cls, path: Path | None) -> Path | None:
-        return None if path is None else _with_known_placeholders(path)
+    def _require_known_placeholders(cls, path: Path | None) -> Path | None:
+        return None if path is None else _require_known_placeholders(path)
 
     @model_validator(mode="after")
-    def _convex(self) -> "CondenseConfig":
+    def _require_convex_pairs(self) -> "CondenseConfig":
         if self.perturb == "pair" and self.epsilon_max > 1:
             raise ValueError(
                 f"perturb: pair blends (1 - eps) with eps: epsilon_max goes up to 1, got {self.epsilon_max}"
@@ -243,38 +282,44 @@ class CondenseConfig(Section):
 
 
 class RunConfig(Section):
-    """Where a student's run goes, and on what it runs."""
+    """Where a student's run goes, and the hardware that it uses."""
 
     dir: Path = Field(
         default=Path("runs/{student}-{variant}-seed{seed}"),
-        description="folder of the run; {student}, {method}, {variant} (the method, with what sets it apart: "
+        description="folder of the run; {student}, {method}, {variant} (the method and what sets it apart, as in "
         "kcd-drop-only) and {seed} are filled in",
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="auto: a GPU where there is one")
-    precision: Literal["float32", "fp16", "bf16"] = Field(default="float32", description="of training arithmetic")
-    compile: bool = Field(default=False, description="torch.compile the model: slower to begin, faster steps on a GPU")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        default="auto", description="device to compute on; auto: a GPU if there is one"
+    )
+    precision: Literal["float32", "fp16", "bf16"] = Field(
+        default="float32", description="precision of the arithmetic in training"
+    )
+    compile: bool = Field(
+        default=False, description="compile the model with torch.compile: slower to start, faster steps on a GPU"
+    )
     resident: Literal["auto", "device", "host"] = Field(
         default="auto",
-        description="where images and the current view wait for a GPU: in its memory, in the host's, or in its memory "
-        "where they take at most half of what is free",
+        description="where the images and the current view's rows lie for a GPU: in its memory or in the host's; auto: "
+        "in its memory if they fill at most half of what is free",
     )
     batch_norm: Literal["synchronised", "local"] = Field(
         default="synchronised",
-        description="several ranks: over the batch of all of them, as one process would, or each over its own part; "
-        "docs/how-to/several-ranks.md",
+        description="with several ranks, batch norms take the statistics of the whole batch, as one process would, or "
+        "each rank those of its own part; see docs/how-to/several-ranks.md",
     )
-    threads: Count | None = Field(default=None, description="CPU threads a process; torch's own choice if not given")
+    threads: Count | None = Field(default=None, description="CPU threads of each process; null: torch's own choice")
 
     @field_validator("dir")
     @classmethod
-    def _known(cls, path: Path) -> Path:
-        return _with_known_placeholders(path)
+    def _require_known_placeholders(cls, path: Path) -> Path:
+        return _require_known_placeholders(path)
 
 
 class Config(Section):
     """A recipe."""
 
-    seed: Seed = Field(default=0, description="of initial weights and of the order of samples")
+    seed: Seed = Field(default=0, description="seed of the initial weights and of the order of samples")
     data: DataConfig
     augmentation: AugmentationConfig = AugmentationConfig()
     teacher: TeacherConfig
@@ -287,16 +332,16 @@ class Config(Section):
     @property
     def run_dir(self) -> Path:
         """`run.dir` with its placeholders filled in."""
-        return self._filled(self.run.dir)
+        return self._fill_in(self.run.dir)
 
     @property
     def plans_from(self) -> Path | None:
         """`condense.plans_from` with its placeholders filled in."""
-        return None if self.condense.plans_from is None else self._filled(self.condense.plans_from)
+        return None if self.condense.plans_from is None else self._fill_in(self.condense.plans_from)
 
-    def _filled(self, path: Path) -> Path:
+    def _fill_in(self, path: Path) -> Path:
         text = str(path)
-        student = re.sub(r"[/:]", "-", self.student.model)  # one folder, whatever the name has in it
+        student = re.sub(r"[/:]", "-", self.student.model)  # so that it is one folder, not several
         method = self.distill.method
         variant = "-".join([method, *variant_words(self.plain())]).replace(" ", "-")
         for name, value in zip(PLACEHOLDERS, (student, method, variant, str(self.seed)), strict=True):
@@ -304,5 +349,5 @@ class Config(Section):
         return Path(text)
 
     def plain(self) -> dict[str, Any]:
-        """As plain JSON and YAML types, every default spelled out."""
+        """Return the config as plain JSON and YAML types, with every default written out."""
         return self.model_dump(mode="json")

@@ -1,9 +1,9 @@
-"""What sets a run apart from its plain method, in words: for the name of its folder and for its label in a report."""
+"""Words that set a run apart from others of its method, for the name of its folder and its label in a report."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# key of `condense` -> {value: its words}; values that the plain method has are not here
+# key of `condense` -> {value: words}; the values of the plain method have none
 CONDENSE_WORDS: dict[str, dict[Any, str]] = {
     "alpha": {0: "alpha 0"},
     "keep": {"least": "least valued", "random": "random"},
@@ -13,23 +13,24 @@ CONDENSE_WORDS: dict[str, dict[Any, str]] = {
 
 
 def variant_words(config: Mapping[str, Any]) -> list[str]:
-    """Such as `["drop only"]`; nothing for the plain method.
+    """Return the words of a run, such as `["drop only"]`; an empty list for the plain method.
 
     Parameters
     ----------
     config
-        A config as plain data; one of an older version, which lacks keys, is that of a plain method.
+        A config as plain data. Keys that it lacks, because an older version wrote it, count as those of the plain
+        method.
     """
     distill = config.get("distill", {})
     if distill.get("method") not in ("kd", "kcd"):
         return []
     loss = distill.get("loss", {})
-    found = [
+    words = [
         None if loss.get("name") == "kd" else loss.get("name"),
         "standardised" if loss.get("standardise") else None,
     ]
     if distill["method"] == "kcd":
         condense = config.get("condense", {})
-        found += [words.get(condense.get(key)) for key, words in CONDENSE_WORDS.items()]
-        found += ["given plans" if condense.get("plans_from") else None]
-    return [word for word in found if word]
+        words += [of_value.get(condense.get(key)) for key, of_value in CONDENSE_WORDS.items()]
+        words += ["given plans" if condense.get("plans_from") else None]
+    return [word for word in words if word]

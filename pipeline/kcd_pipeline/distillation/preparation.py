@@ -6,8 +6,7 @@ from typing import Any
 from torch import nn
 
 from kcd_pipeline.augmentation import Augmentation, SubsetAugmentation, build_augmentation
-from kcd_pipeline.config import Config
-from kcd_pipeline.config.losses import DistLossConfig, PktLossConfig
+from kcd_pipeline.config import Config, DistLossConfig, PktLossConfig
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.errors import UserError

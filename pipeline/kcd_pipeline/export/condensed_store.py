@@ -123,7 +123,8 @@ class CondensedSource:
         if differing := differences(found, wanted):
             raise StoreMismatchError(
                 f"the store at {store.location} is not the condensed set that is asked for:\n"
-                f"{difference_lines(differing)}\nGive --export another place, or --overwrite to replace it."
+                f"{difference_lines(differing)}\n"
+                f"Give --export another place, or --overwrite to replace it."
             )
 
 

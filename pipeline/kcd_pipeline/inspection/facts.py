@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from kcd_pipeline.config.variants import variant_words
+from kcd_pipeline.config import variant_words
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.inspection.reading_speed import measure_reading
 from kcd_pipeline.report.collect import read_stage_facts, training_cost

@@ -1,7 +1,6 @@
 """Losses by the name that a recipe gives them."""
 
-from kcd_pipeline.config import DistillConfig
-from kcd_pipeline.config.losses import DistLossConfig, DkdLossConfig, PktLossConfig
+from kcd_pipeline.config import DistillConfig, DistLossConfig, DkdLossConfig, PktLossConfig
 from kcd_pipeline.losses.dist import Dist
 from kcd_pipeline.losses.dkd import Dkd
 from kcd_pipeline.losses.kd import Kd

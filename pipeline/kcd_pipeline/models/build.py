@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kcd_pipeline.config import nearest
+from kcd_pipeline.config import did_you_mean
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models.zoo import build_zoo_model, zoo_names
 
@@ -39,7 +39,7 @@ def build_model(name: str, *, channels: int, classes: int, arguments: Mapping[st
     if external.is_external(name):
         return external.build_external(name, channels=channels, classes=classes, arguments=arguments or {})
     raise UserError(
-        f"there is no model '{name}'{nearest(name, zoo_names())} (there are: {', '.join(zoo_names())}; and "
+        f"there is no model '{name}'{did_you_mean(name, zoo_names())} (there are: {', '.join(zoo_names())}; and "
         f"{EXTERNAL_FORMS})"
     )
 

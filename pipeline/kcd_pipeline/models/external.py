@@ -11,7 +11,7 @@ from typing import Any
 import torchvision
 from torch import Tensor, nn
 
-from kcd_pipeline.config import nearest
+from kcd_pipeline.config import did_you_mean
 from kcd_pipeline.errors import FailedError, UserError
 
 TORCHVISION, TIMM = "torchvision/", "timm/"
@@ -91,7 +91,7 @@ def _build_torchvision(name: str, channels: int, classes: int | None, arguments:
     """Build a classifier of torchvision; `classes` None: as many classes as its published weights have."""
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        raise UserError(f"torchvision {torchvision.__version__} has no classifier '{name}'{nearest(name, known)}")
+        raise UserError(f"torchvision {torchvision.__version__} has no classifier '{name}'{did_you_mean(name, known)}")
     if channels != 3:
         raise UserError(
             f"torchvision/{name} takes images of 3 channels, and these have {channels}. Take one of `kcd-pipeline "
@@ -107,7 +107,7 @@ def _build_torchvision(name: str, channels: int, classes: int | None, arguments:
     choices = torchvision.models.get_model_weights(name)
     if weights not in choices.__members__:
         raise UserError(
-            f"torchvision/{name} has no weights '{weights}'{nearest(str(weights), choices.__members__)} "
+            f"torchvision/{name} has no weights '{weights}'{did_you_mean(str(weights), choices.__members__)} "
             f"(there are: {', '.join(choices.__members__)})"
         )
     model = _call_builder(label, get_model, name, weights=weights, **arguments)
@@ -140,7 +140,7 @@ def _build_timm(name: str, channels: int, classes: int | None, arguments: dict[s
         raise UserError(f'timm/{name} needs an extra: pip install "kcd-pipeline[timm]"') from error
     known = timm.list_models()
     if name.partition(".")[0] not in known:
-        raise UserError(f"timm {timm.__version__} has no model '{name}'{nearest(name.partition('.')[0], known)}")
+        raise UserError(f"timm {timm.__version__} has no model '{name}'{did_you_mean(name.partition('.')[0], known)}")
     if classes is not None:
         arguments |= {"num_classes": classes, "in_chans": channels}
     return _call_builder(f"timm/{name}", timm.create_model, name, **arguments)

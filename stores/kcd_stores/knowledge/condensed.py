@@ -16,7 +16,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
-from kcd_stores.errors import CorruptStoreError, IncompleteStoreError
+from kcd_stores.errors import CorruptStoreError, IncompleteStoreError, Remedy
 from kcd_stores.knowledge.store import KnowledgeStore
 from kcd_stores.knowledge.writer import KnowledgeWriter
 
@@ -84,7 +84,8 @@ def read_condensed(store: KnowledgeStore) -> CondensedRows | None:
         if not isinstance(array, zarr.Array):
             raise IncompleteStoreError(
                 f"the condensed store at {store.location} has no array '{name}': it was interrupted while it was being "
-                f"made. Run the same `kcd-pipeline condense` again to finish it."
+                f"made.",
+                remedy=Remedy.FINISH_CONDENSED,
             )
         found[name] = array
     try:
@@ -96,8 +97,8 @@ def read_condensed(store: KnowledgeStore) -> CondensedRows | None:
             raise ValueError(f"sample {rows.samples[-1]} of a data set of {size}")
     except (ValueError, RuntimeError, OSError) as error:
         raise CorruptStoreError(
-            f"the condensed store at {store.location} is damaged: {error}. Make it anew with `kcd-pipeline condense` "
-            f"and --overwrite.",
+            f"the condensed store at {store.location} is damaged: {error}.",
             damage=str(error),
+            remedy=Remedy.REPLACE_CONDENSED,
         ) from error
     return rows

@@ -8,7 +8,7 @@ from zarr.codecs import Crc32cCodec
 from zarr.storage import MemoryStore
 
 from kcd_stores.encodings import ArraySpec, Encoding, describe_features
-from kcd_stores.errors import StoreUsageError
+from kcd_stores.errors import Remedy, StoreUsageError
 from kcd_stores.knowledge.group import FORMAT, KIND, require_array
 from kcd_stores.knowledge.layout import Layout
 from kcd_stores.storage import Storage
@@ -54,7 +54,8 @@ def require_knowledge_store(storage: Storage) -> None:
     """Raise StoreUsageError if what is there is not a knowledge store: a typo in a path must not cost anybody data."""
     if storage.is_file():
         raise StoreUsageError(
-            f"{storage} is a file, not a knowledge store: it is left alone. Set store.path to a folder."
+            f"{storage} is a file, not a knowledge store: it is left alone.",
+            remedy=Remedy.GIVE_FOLDER,
         )
     try:
         kind = zarr.open_group(storage.zarr_store(read_only=True), mode="r").attrs.get("kind")
@@ -62,7 +63,8 @@ def require_knowledge_store(storage: Storage) -> None:
         kind = None
     if kind != KIND:
         raise StoreUsageError(
-            f"{storage} exists and is not a knowledge store, so it is left alone. Set store.path to a new folder."
+            f"{storage} exists and is not a knowledge store, so it is left alone.",
+            remedy=Remedy.GIVE_NEW_FOLDER,
         )
 
 

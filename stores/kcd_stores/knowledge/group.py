@@ -7,7 +7,7 @@ from typing import Any
 import zarr
 
 from kcd_stores.encodings import Encoding, make_encoding, with_features
-from kcd_stores.errors import IncompleteStoreError, StoreUsageError
+from kcd_stores.errors import IncompleteStoreError, Remedy, StoreUsageError
 from kcd_stores.knowledge.layout import Layout
 from kcd_stores.storage import Storage
 
@@ -92,8 +92,8 @@ def require_array(group: zarr.Group, name: str, *, place: str) -> "zarr.Array[An
     array = group.get(name)
     if not isinstance(array, zarr.Array):
         raise IncompleteStoreError(
-            f"the store at {place} has no array '{name}': it was interrupted while it was being made. "
-            f"Run the same `kcd-pipeline extract-teacher` again to finish it."
+            f"the store at {place} has no array '{name}': it was interrupted while it was being made.",
+            remedy=Remedy.FINISH_STORE,
         )
     return array
 
@@ -113,15 +113,16 @@ def open_group(storage: Storage, *, writable: bool) -> zarr.Group:
     except (FileNotFoundError, ValueError) as error:
         require_something(storage)
         raise StoreUsageError(
-            f"{storage} is not a knowledge store: no readable zarr group lies there ({error}). "
-            f"Set store.path to a folder that `kcd-pipeline extract-teacher` made, or to a new one."
+            f"{storage} is not a knowledge store: no readable zarr group lies there ({error}).",
+            remedy=Remedy.GIVE_STORE_OR_NEW_FOLDER,
         ) from error
     attributes: dict[str, Any] = dict(group.attrs)
     if attributes.get("kind") != KIND or attributes.get("format") != FORMAT:
         raise StoreUsageError(
             f"{storage} is not a knowledge store that can be read here: found kind "
             f"{attributes.get('kind')!r} of format {attributes.get('format')!r}, expected kind "
-            f"{KIND!r} of format {FORMAT}. Extract it anew with `--overwrite`, or use another store.path."
+            f"{KIND!r} of format {FORMAT}.",
+            remedy=Remedy.REPLACE_STORE,
         )
     return group
 
@@ -129,9 +130,6 @@ def open_group(storage: Storage, *, writable: bool) -> zarr.Group:
 def require_something(storage: Storage) -> None:
     """Raise StoreUsageError if `storage` is a single file or if nothing is there."""
     if storage.is_file():
-        raise StoreUsageError(f"{storage} is a file, not a knowledge store. Set store.path to a folder.")
+        raise StoreUsageError(f"{storage} is a file, not a knowledge store.", remedy=Remedy.GIVE_FOLDER)
     if storage.is_vacant():
-        raise StoreUsageError(
-            f"there is no knowledge store at {storage}. Make it with `kcd-pipeline extract-teacher CONFIG`, "
-            f"or set store.path to where it is."
-        )
+        raise StoreUsageError(f"there is no knowledge store at {storage}.", remedy=Remedy.MAKE_STORE)

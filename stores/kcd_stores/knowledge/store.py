@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_stores.errors import CorruptStoreError, IncompleteStoreError, StoreMismatchError
+from kcd_stores.errors import CorruptStoreError, IncompleteStoreError, Remedy, StoreMismatchError
 from kcd_stores.knowledge.description import difference_lines, differences
 from kcd_stores.knowledge.group import KnowledgeGroup, open_group
 from kcd_stores.knowledge.inventory import Inventory
@@ -131,14 +131,15 @@ class KnowledgeStore:
         """
         if views > self.layout.views:
             raise StoreMismatchError(
-                f"the store at {self.location} has {self.layout.views} views, but {views} are asked for. "
-                f"Set store.views to {self.layout.views} or fewer, or let `kcd-pipeline extract-teacher` add views."
+                f"the store at {self.location} has {self.layout.views} views, but {views} are asked for.",
+                remedy=Remedy.LIMIT_VIEWS,
             )
         complete = self.complete()[:views]
         if not complete.all():
             raise IncompleteStoreError(
                 f"the store at {self.location} is not finished: {int(complete.sum())} of {complete.size} blocks are "
-                f"complete. Run the same `kcd-pipeline extract-teacher` again: it makes only what is missing."
+                f"complete.",
+                remedy=Remedy.FINISH_STORE,
             )
 
     def require_made_from(self, expected: Mapping[str, Any]) -> None:
@@ -152,10 +153,9 @@ class KnowledgeStore:
         found = differences(self.made_from | {"encoding": self.describe_encoding()}, expected)
         if found:
             raise StoreMismatchError(
-                f"the store at {self.location} was made from something else than this config describes:\n"
-                f"{difference_lines(found)}\n"
-                f"Point store.path at the store that belongs to this config, change the config to what the store "
-                f"holds, or extract it anew with `kcd-pipeline extract-teacher CONFIG --overwrite`."
+                f"the store at {self.location} was made from something else than is asked for:\n"
+                f"{difference_lines(found)}\n",
+                remedy=Remedy.MATCH_STORE,
             )
 
     @property
@@ -210,7 +210,8 @@ class KnowledgeStore:
         if not complete.all():
             raise IncompleteStoreError(
                 f"view {view}, block {blocks[int(np.argmin(complete))]} of the store at {self.location} was never "
-                f"recorded complete. Run the same `kcd-pipeline extract-teacher` again to finish it."
+                f"recorded complete.",
+                remedy=Remedy.FINISH_STORE,
             )
         wanted = (stop - start, self.columns)
         rows = np.empty(wanted, self.dtype) if out is None else out
@@ -236,9 +237,9 @@ class KnowledgeStore:
             file = self._readers[name].name(view, error.block)
             raise CorruptStoreError(
                 f"the store at {self.location} is damaged in {file}: {error}. The data is recorded complete but cannot "
-                f"be read back, so nothing that uses this view can be trusted. Restore the file from a copy, or "
-                f"extract the store anew with `kcd-pipeline extract-teacher CONFIG --overwrite`.",
+                f"be read back, so nothing that uses this view can be trusted.",
                 damage=f"{file}: {error}",
+                remedy=Remedy.RESTORE_STORE,
             ) from error
         with self._counting:
             self.bytes_read += taken

@@ -9,7 +9,7 @@ import zarr
 from numpy.typing import NDArray
 
 from kcd_stores.encodings import Encoding
-from kcd_stores.errors import StoreError, StoreUsageError
+from kcd_stores.errors import Remedy, StoreError, StoreUsageError
 from kcd_stores.knowledge.creation import create_group, create_missing_arrays
 from kcd_stores.knowledge.group import KnowledgeGroup, open_group, parse_encoding, parse_layout
 from kcd_stores.knowledge.layout import Layout
@@ -107,8 +107,8 @@ class KnowledgeWriter:
         found = writer.store.identity
         if found != identity:
             raise StoreUsageError(
-                f"the store at {storage} is {found} as seen from here, but {identity} is being written. Let every "
-                f"process see the same folder at store.path, such as one of a shared file system, or use a URL."
+                f"the store at {storage} is {found} as seen from here, but {identity} is being written.",
+                remedy=Remedy.SHARE_FOLDER,
             )
         return writer
 
@@ -159,8 +159,8 @@ class KnowledgeWriter:
         if missing is not None:
             raise StoreError(
                 f"view {view}, block {block} was written by another process, but {missing} is not at "
-                f"{self._opened.storage} as seen from here. Let every process see the same folder at store.path, such "
-                f"as one of a shared file system, or use a URL; then run the same command again."
+                f"{self._opened.storage} as seen from here.",
+                remedy=Remedy.SHARE_FOLDER,
             )
         self._ledger.record(view, block, seconds=seconds)
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from kcd_stores.errors import StoreUsageError
+from kcd_stores.errors import Remedy, StoreUsageError
 
 SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "http", "https", "memory")
 
@@ -26,21 +26,24 @@ def parse_location(where: str | Path) -> Path | str:
     scheme = found[1].lower()
     if not text.startswith(f"{found[1]}://"):
         if scheme in (*SCHEMES, "file"):
-            raise StoreUsageError(f"'{text}' lacks a slash: a URL is written {scheme}://bucket/key. Mend store.path.")
+            problem = f"'{text}' lacks a slash: a URL is written {scheme}://bucket/key."
+            raise StoreUsageError(problem, remedy=Remedy.CORRECT_LOCATION)
         return Path(where)  # a path with a colon in it
     if scheme == "file":
         return _file_path(text)
     if scheme not in SCHEMES:
         raise StoreUsageError(
             f"'{text}' is a URL of a kind that cannot hold a store; what can: a path, file://, "
-            f"{', '.join(f'{known}://' for known in SCHEMES)}. Mend store.path."
+            f"{', '.join(f'{known}://' for known in SCHEMES)}.",
+            remedy=Remedy.CORRECT_LOCATION,
         )
     bucket, _, key = text.partition("://")[2].partition("/")
     key = key.strip("/")
     if not bucket or (not key and scheme != "memory"):
         raise StoreUsageError(
             f"'{text}' names no place for a store: give a bucket and a key of its own in it, such as "
-            f"{scheme}://{bucket or 'bucket'}/store.zarr. Mend store.path."
+            f"{scheme}://{bucket or 'bucket'}/store.zarr.",
+            remedy=Remedy.CORRECT_LOCATION,
         )
     return f"{scheme}://{bucket}" + (f"/{key}" if key else "")
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
-from kcd_stores.errors import StoreUsageError
+from kcd_stores.errors import Remedy, StoreUsageError
 from kcd_stores.storage.location import quoted
 from kcd_stores.storage.remote_errors import client_errors_in_words, first_line
 from kcd_stores.storage.settings import endpoint_of, retry_seconds
@@ -57,8 +57,8 @@ class ObjectClient:
             from obstore.store import from_url
         except ImportError as error:
             raise StoreUsageError(
-                f"{url} is a remote store, which needs obstore, and that cannot be loaded ({error}). Install it: "
-                f'pip install "kcd-pipeline[remote]"'
+                f"{url} is a remote store, which needs obstore, and that cannot be loaded ({error}).",
+                remedy=Remedy.INSTALL_OBSTORE,
             ) from error
         if url.startswith("memory:"):
             return cls(_memory(url), called or url)
@@ -67,8 +67,8 @@ class ObjectClient:
             raw = from_url(quoted(url), client_options=_client_options(url, seconds), retry_config=_retries(seconds))
         except (BaseError, ValueError) as error:
             raise StoreUsageError(
-                f"{url} cannot be used as a store: {first_line(error)}. Check store.path and the variables AWS_... "
-                f"(or GOOGLE_..., AZURE_...)."
+                f"{url} cannot be used as a store: {first_line(error)}.",
+                remedy=Remedy.CHECK_URL,
             ) from error
         return cls(raw, called or url)
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kcd_stores.errors import StoreError, StoreUsageError
+from kcd_stores.errors import Remedy, StoreError, StoreUsageError
 from kcd_stores.storage.location import is_web
 from kcd_stores.storage.settings import endpoint_of, retry_seconds
 
@@ -55,25 +55,24 @@ def explained(url: str, error: Exception) -> StoreError:
         endpoint = "its service"
     if "NoSuchBucket" in text:
         return StoreUsageError(
-            f"{url} cannot be used: there is no bucket '{bucket}' at {endpoint}. Nothing was written. Make the bucket, "
-            f"or set store.path to one that exists, or AWS_ENDPOINT_URL to the server that has it."
+            f"{url} cannot be used: there is no bucket '{bucket}' at {endpoint}. Nothing was written.",
+            remedy=Remedy.MAKE_BUCKET,
         )
     if any(mark in text for mark in NO_CREDENTIALS):
         return StoreUsageError(
             f"{url} cannot be used: no credentials were found for it. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
             f"(and AWS_SESSION_TOKEN where they are temporary), or AWS_SKIP_SIGNATURE=true to read a public bucket; "
-            f"for gs:// and az:// their own variables. Then run the same command again."
+            f"for gs:// and az:// their own variables. Then try again."
         )
     if REFUSED.match(reason) or "redirect" in text:
         return StoreUsageError(
             f"{url} cannot be used: {endpoint} refused the request ({reason}). Check AWS_ACCESS_KEY_ID, "
-            f"AWS_SECRET_ACCESS_KEY and AWS_REGION, and that they may list, read and write there; then run the same "
-            f"command again."
+            f"AWS_SECRET_ACCESS_KEY and AWS_REGION, and that they may list, read and write there; then try again."
         )
     return StoreError(
         f"{url} cannot be used at this moment: {endpoint} failed or could not be reached, and requests were tried "
-        f"again for {retry_seconds():g} s ({reason}). What is recorded complete is kept. Check the network and the "
-        f"server, then run the same command again: it goes on from there (distill: with --resume)."
+        f"again for {retry_seconds():g} s ({reason}). What is recorded complete is kept.",
+        remedy=Remedy.TRY_AGAIN,
     )
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kcd_stores.errors import StoreUsageError
+from kcd_stores.errors import Remedy, StoreUsageError
 from kcd_stores.storage.objects import ObjectStorage
 
 
@@ -24,5 +24,6 @@ class WebStorage(ObjectStorage):
     def require_writable(self) -> None:
         raise StoreUsageError(
             f"{self} lies on a web server, where stores can be read but not written. Write it to a folder or to an "
-            f"object store, and publish that. Mend store.path."
+            f"object store, and publish that.",
+            remedy=Remedy.CORRECT_LOCATION,
         )

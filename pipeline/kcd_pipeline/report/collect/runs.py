@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kcd_pipeline.config.variants import variant_words
+from kcd_pipeline.config import variant_words
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.report.collect.costs import TrainingCost, training_cost
 from kcd_pipeline.runs import RunFolder, read_epochs, read_settings, require_run

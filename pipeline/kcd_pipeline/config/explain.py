@@ -1,0 +1,80 @@
+"""Errors of a recipe in words that name its keys: unknown keys, and what pydantic finds wrong with values."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from kcd_pipeline.config.schema import Config
+from kcd_pipeline.config.section import section_of, sections_by_name
+from kcd_pipeline.config.suggestions import did_you_mean
+from kcd_pipeline.errors import UserError
+
+SECTIONS = set(Config.model_fields) - {"seed"}
+
+
+def require_known_keys(tree: Mapping[str, Any], source: str) -> None:
+    """Raise UserError if `tree` has a key that a recipe does not have, or a value in the place of a section."""
+    _require_keys_of(Config, tree, "", source)
+
+
+def _require_keys_of(section: type[BaseModel], tree: Mapping[str, Any], prefix: str, source: str) -> None:
+    known = section.model_fields
+    for key, value in tree.items():
+        if key not in known:
+            where = f"section '{prefix[:-1]}'" if prefix else "the top level"
+            raise UserError(
+                f"{source}: there is no key '{prefix}{key}'{did_you_mean(str(key), known)} ({where} has: "
+                f"{', '.join(known)})"
+            )
+        child = section_of(known[key], value)
+        if child is not None:
+            if not isinstance(value, Mapping):
+                raise UserError(f"{source}: '{prefix}{key}' is a section of keys, found {value!r}")
+            _require_keys_of(child, value, f"{prefix}{key}.", source)
+
+
+def explain(error: ValidationError, source: str) -> str:
+    """Return all that pydantic found wrong, one sentence each, after the name of the source."""
+    return f"{source}: " + "; ".join(_explain_one(dict(item)) for item in error.errors())
+
+
+def _explain_one(item: dict[str, Any]) -> str:
+    key, found, kind = _dotted_key(item["loc"]), item.get("input"), item["type"]
+    if kind == "missing":
+        advice = "add the section to the file" if key in SECTIONS else f"set it in the file or with --set {key}=..."
+        return f"{key} is missing: {advice}"
+    if kind == "literal_error":
+        known = _quoted_names(item["ctx"]["expected"].replace(" or ", ","))
+        return f"{key}: found {found!r}, expected one of {', '.join(known)}{did_you_mean(str(found), known)}"
+    if kind == "union_tag_invalid":
+        tag, known = item["ctx"]["tag"], _quoted_names(item["ctx"]["expected_tags"])
+        return f"{key}.name: found {tag!r}, expected one of {', '.join(known)}{did_you_mean(tag, known)}"
+    if kind == "value_error":
+        return f"{key}: {item['msg'].removeprefix('Value error, ')}"
+    return f"{key}: found {found!r}; {item['msg'][0].lower()}{item['msg'][1:]}"
+
+
+def _quoted_names(text: str) -> list[str]:
+    """Return the names of a list such as `'kd', 'dkd'`."""
+    return [name.strip(" '") for name in text.split(",")]
+
+
+def _dotted_key(location: tuple[int | str, ...]) -> str:
+    """Return the key at a place that pydantic names, such as `distill.loss.alpha`.
+
+    For a section that is chosen by its name, pydantic puts that name into the place as if it were a key; it is left
+    out here.
+    """
+    names: list[str] = []
+    model: type[BaseModel] | None = Config
+    by_name: dict[str, type[BaseModel]] = {}
+    for part in map(str, location):
+        if part in by_name:
+            model, by_name = by_name[part], {}
+            continue
+        names.append(part)
+        field = model.model_fields.get(part) if model else None
+        by_name = sections_by_name(field) if field else {}
+        model = section_of(field, None) if field else None
+    return ".".join(names)

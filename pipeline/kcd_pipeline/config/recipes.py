@@ -1,0 +1,68 @@
+"""Recipes by name: shipped ones, and YAML files of the user."""
+
+from pathlib import Path
+
+from kcd_pipeline.config.suggestions import did_you_mean
+from kcd_pipeline.errors import UserError
+
+SUFFIXES = (".yaml", ".yml")
+DEFAULTS = "defaults"  # a file of this name is no recipe: the recipes beside it extend it
+
+
+def recipes_folder() -> Path:
+    """Return the folder of the shipped recipes: inside the installed package, or else `configs/` of the checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parents[1] / "configs"
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the shipped recipes, such as `digits` or `cifar100/resnet32x4-resnet8x4`."""
+    folder = recipes_folder()
+    files = (file for file in folder.rglob("*.yaml") if file.stem != DEFAULTS)
+    return sorted(str(file.relative_to(folder).with_suffix("")) for file in files)
+
+
+def find_recipe(name: str) -> Path:
+    """Return the YAML file that `name` means: a path that ends in .yaml or .yml, or the name of a shipped recipe.
+
+    Raises
+    ------
+    UserError
+        If there is no such file or recipe.
+    """
+    path = Path(name)
+    if path.suffix in SUFFIXES:
+        if path.is_file():
+            return path
+        raise UserError(f"there is no config file {path} (in {Path.cwd()})")
+    shipped = recipes_folder() / f"{name}.yaml"
+    if shipped.is_file():
+        return shipped
+    names = recipe_names()
+    raise UserError(
+        f"'{name}' is neither a YAML file nor a shipped recipe{did_you_mean(name, names)} "
+        f"(give a path that ends in .yaml, or one of: {', '.join(names)})"
+    )
+
+
+def find_extended(name: object, extending: Path) -> Path:
+    """Return the file that `extends: name` means in the recipe `extending`.
+
+    It is looked for in that recipe's folder, then among the shipped recipes.
+
+    Raises
+    ------
+    UserError
+        If `name` is not a name, or there is no such file.
+    """
+    if not isinstance(name, str) or not name:
+        raise UserError(f"{extending}: 'extends' takes the name of one recipe or file, found {name!r}")
+    file = name if Path(name).suffix in SUFFIXES else f"{name}.yaml"
+    for candidate in (extending.parent / file, recipes_folder() / file):
+        if candidate.is_file():
+            return candidate
+    raise UserError(
+        f"{extending} extends '{name}', but there is neither {extending.parent / file} nor a shipped recipe of that "
+        f"name{did_you_mean(name, recipe_names())}"
+    )

@@ -1,0 +1,31 @@
+"""Every command of the tutorial runs as it stands, in order, and prints what the page says."""
+
+from pathlib import Path
+
+import pytest
+from tests.documentation import ROOT, Block, blocks_of, comparable, run
+
+BLOCKS = blocks_of(ROOT / "docs" / "tutorial.md")
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return run(BLOCKS, tmp_path_factory.mktemp("tutorial"))
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_a_command_prints_what_the_page_shows(outputs: list[str], number: int) -> None:
+    block: Block = BLOCKS[number]
+    if block.shown is not None:
+        assert comparable(outputs[number]) == comparable(block.shown)
+
+
+def test_the_page_shows_what_most_of_its_commands_print() -> None:
+    assert not any(block.installs for block in BLOCKS)
+    assert sum(block.shown is not None for block in BLOCKS) >= 8
+
+
+def test_the_folder_is_as_the_page_says(outputs: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    (folder,) = Path(tmp_path_factory.getbasetemp()).glob("tutorial*")
+    assert len(list(folder.glob("pictures/train/*/*.png"))) == 1437
+    assert "</html>" in (folder / "report.html").read_text(encoding="utf-8")
