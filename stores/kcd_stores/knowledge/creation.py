@@ -35,7 +35,7 @@ def create_group(
     if not storage.is_vacant():
         require_knowledge_store(storage)
         if not overwrite:
-            raise StoreUsageError(f"a store lies at {storage} already; open it, or overwrite it on purpose")
+            raise StoreUsageError(f"there is a store at {storage} already; open it, or overwrite it on purpose")
     attributes = {
         "format": FORMAT,
         "kind": KIND,
