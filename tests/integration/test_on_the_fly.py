@@ -74,7 +74,7 @@ def made(recipe: Path, workers: int) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def alone(recipe: Path) -> dict[str, str]:
-    """What no worker but the process itself makes."""
+    """The files of a run whose own process decodes, without workers."""
     return made(recipe, 0)
 
 

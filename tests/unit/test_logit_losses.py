@@ -128,7 +128,7 @@ def test_losses_and_gradients_are_finite_for_the_certain(
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_decoded_rows_of_a_topk_store_will_do(name: str) -> None:
-    """What a student is taught from a `topk` store is a row of logits like any other: finite, and near the whole."""
+    """A `topk` store teaches rows of logits like any other: finite, and near the whole."""
     student, teacher = logits(2)
     encoding = make_encoding("topk", k=6)
     decoded = encoding.decode(encoding.encode(teacher.astype(np.float32), view=0, first=0), 10)
@@ -170,7 +170,7 @@ def test_dkd_by_hand() -> None:
 
 
 def test_dkd_decouples_what_kd_couples() -> None:
-    """What the paper starts from: KD = TCKD + (1 - p_t) * NCKD, for each sample."""
+    """The identity that the paper starts from: KD = TCKD + (1 - p_t) * NCKD, for each sample."""
     student, teacher = logits(4)
     for row, label in enumerate(LABELS):
         one = (torch.from_numpy(student[row : row + 1]), torch.from_numpy(teacher[row : row + 1]))

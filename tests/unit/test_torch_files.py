@@ -85,7 +85,7 @@ def test_a_checkpoint_from_before_batches_were_counted_fits(state: dict[str, Ten
 
 
 class Evil:
-    """What a pickle can do: run anything when it is loaded."""
+    """A pickle that runs code when it is loaded."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
