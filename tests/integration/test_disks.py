@@ -46,7 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    """Mounts a disk in memory, of a size such as `256k`; called again, gives the same one other options."""
+    """Mount a disk in memory, of a size such as `256k`; a second call gives the same disk other options."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
     place = tmp_path / "disk"

@@ -1,4 +1,4 @@
-"""A student that follows the plans of another run: which it takes, which it refuses, and that it notices changes."""
+"""A student that follows the plans of another run: plans it takes, plans it refuses, and changes that it notices."""
 
 import shutil
 from pathlib import Path

@@ -27,7 +27,7 @@ TRAINED = 2 * (TILES - TILES // 4)  # 390 of both
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tiles as PNG files, a recipe, and all that the three commands make of them."""
+    """Tiles as PNG files, a recipe, and everything that the three commands make from them."""
     folder = tmp_path_factory.mktemp("photographs")
     pictures = load_sample_images()
     for filename, pixels in zip(pictures.filenames, pictures.images, strict=True):

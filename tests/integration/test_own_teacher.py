@@ -1,4 +1,4 @@
-"""A teacher of other make, as the README has it: a checkpoint in RepDistiller's format, and a model of one's own."""
+"""A teacher from elsewhere: a checkpoint in RepDistiller's format, and a model from the user's own module."""
 
 import json
 from pathlib import Path

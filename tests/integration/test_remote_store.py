@@ -49,7 +49,7 @@ FACTS: dict[str, Any] = {"layout": LAYOUT, "made_from": {"dataset": "digits"}}
 
 
 class Gateway(ThreadingHTTPServer):
-    """Passes requests on to moto and notes them; `meddle(method, path)` may answer a status, "drop" or "cut"."""
+    """Notes requests and passes them on to moto; `meddle(method, path)` may return a status, "drop" or "cut"."""
 
     daemon_threads = True
 
@@ -186,7 +186,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 @cache
 def bucket() -> Any:
-    """Return a client of another make; making one takes half a second, so it is kept."""
+    """Return boto3's client, kept because making one takes half a second."""
     return boto3.client("s3")
 
 
@@ -259,7 +259,7 @@ def test_a_view_is_one_request_a_shard(gateway: Gateway, url: str, encoding: str
 
 
 def test_a_part_of_a_shard_is_its_index_once_and_a_range_for_each_stretch(gateway: Gateway, url: str) -> None:
-    """One of the 4 chunks of 16 rows in a shard is wanted, then another; only when most are is the whole shard read."""
+    """Of a shard's 4 chunks one is wanted, then another; the whole shard is read only when most are wanted."""
     filled(url, "float32")
     store = KnowledgeStore.open(url)
     store.require_views(1)

@@ -37,7 +37,7 @@ configs = st.one_of(
 
 
 def one_by_one(config: AugmentationConfig, index: list[int], view: int) -> torch.Tensor:
-    """The reference: each sample in a batch of its own."""
+    """Return the reference: each sample in a batch of its own."""
     augmentation = build_augmentation(config)
     return torch.cat([augmentation(DIGITS[[i]], np.array([i]), view) for i in index])
 

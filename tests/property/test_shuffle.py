@@ -1,4 +1,4 @@
-"""The order of an epoch, in either mode: every kept sample exactly once, and nothing decides it but what may."""
+"""The order of an epoch, in either mode: every kept sample once, as seed, epoch and layout decide and nothing else."""
 
 from pathlib import Path
 
@@ -117,7 +117,7 @@ def stored(draw: st.DrawFn) -> Layout:
 
 
 def rows_of(layout: Layout, view: int, samples: np.ndarray) -> np.ndarray:
-    """Logits that say where they belong, exact in float16."""
+    """Return logits that tell view and sample, exact in float16."""
     return samples[:, None] + np.arange(layout.classes, dtype=np.float32) / 8 + 512 * view
 
 

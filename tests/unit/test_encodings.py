@@ -175,7 +175,7 @@ def test_int8_clips_nothing() -> None:
         make_encoding("int8", low=-20.0, high=40.0).encode(np.array([[0, 1], [41, 0]], np.float32), view=0, first=0)
 
 
-def test_int8s_range_has_room_beyond_what_was_seen() -> None:
+def test_int8s_range_is_wider_than_the_logits_seen() -> None:
     assert widened_range(np.array([-5, 15, 0], np.float32)) == (-15.0, 25.0)
     assert widened_range(np.array([2, 2], np.float32)) == (1.0, 3.0)
 

@@ -1,4 +1,4 @@
-"""Places of stores as people write them: what they become, and the errors of those that cannot be meant."""
+"""Places of stores as people write them: how they are understood, and how mistakes are refused."""
 
 import subprocess
 import sys

@@ -177,7 +177,7 @@ SHAPES = {
 
 
 def noise(config: Config) -> Dataset:
-    """A few images of the shape and the classes of a recipe's data set."""
+    """Return a few images with the shape and the classes of a recipe's data set."""
     shape, classes = SHAPES[config.data.name]
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, *shape), dtype=np.uint8))
     split = InMemorySplit(images=images, labels=torch.arange(4))

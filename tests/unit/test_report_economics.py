@@ -1,4 +1,4 @@
-"""What a store saves, in numbers worked out by hand."""
+"""The savings of a store, worked out by hand."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""docs/results/scaling.md says what its formulas give, and its formulas say what real stores are."""
+"""docs/results/scaling.md shows the results of its formulas, and the formulas agree with real stores."""
 
 from pathlib import Path
 from typing import Any

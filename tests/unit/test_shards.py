@@ -146,7 +146,7 @@ def test_a_damaged_shard_is_named_with_the_reason(tmp_path: Path, damage: object
 
 
 def test_what_was_never_data_is_named_by_its_sample(tmp_path: Path) -> None:
-    """A shard as zarr writes it, with right checksums, may hold NaN: here in the row of sample 131."""
+    """A shard written by zarr, with right checksums, can hold NaN; here the row of sample 131 does."""
     store = make(tmp_path / "s", "float16")
     zarr.open_group(store.path, mode="r+")["logits"][1, 131, 5] = np.nan  # type: ignore[index]  # an array
     with pytest.raises(CorruptStoreError, match=r"logits/c/1/1/0: the row of sample 131 is missing or not what"):
