@@ -364,7 +364,7 @@ def test_imagenets_classes_are_called_as_torchvision_calls_them(tmp_path: Path) 
 
 
 def test_a_part_of_the_pictures_has_the_views_that_they_have_in_the_whole(root: Path) -> None:
-    """Of a condensed set: other numbers, the same pictures, the same boxes."""
+    """A condensed set numbers its samples anew; their pictures and boxes stay the same."""
     data, augment = load(root), augmentation("resized-crop-flip", scale=[0.08, 1])
     samples = np.array([1, 4, 5, 9])
     part = data.with_train_subset(samples)
