@@ -138,7 +138,7 @@ def test_class_ids_take_the_smallest_integer_that_fits(classes: int, dtype: str)
     logits[0, -1] = 5
     parts = make_encoding("topk", k=2).encode(logits, view=0, first=0)
     assert parts["classes"].tolist() == [[classes - 1, 0]]
-    assert ids.fill >= classes, "what was never written is no class"
+    assert ids.fill_value >= classes, "what was never written is no class"
 
 
 # --- sampling -----------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def test_a_shard_that_is_gone_is_missed_in_every_array(tmp_path: Path, name: str
     for spec in store.encoding.arrays(C):
         (shard,) = (
             (store.path / spec.name / "c" / "0" / "1").rglob("0")
-            if spec.width
+            if spec.row_shape
             else [store.path / spec.name / "c" / "0" / "1"]
         )
         data = shard.read_bytes()
