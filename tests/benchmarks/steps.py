@@ -112,7 +112,7 @@ class ResidentBatch:
 
 
 def clock(device: torch.device) -> float:
-    """Return seconds: of the wall clock with a GPU; of this process's CPU time without, as others may use the CPU too."""
+    """Return seconds: wall clock with a GPU, else CPU time of this process, as others may use the CPU too."""
     synchronise(device)
     return time.perf_counter() if device.type == "cuda" else time.process_time()
 

@@ -32,7 +32,7 @@ SMALL = {
     "condense.interval": "1",
     "store.views": "2",
     "run.device": "cpu",
-    "run.threads": "1",  # threads that wait for each other cost more than they save on so little
+    "run.threads": "1",  # on so little data, threads cost more than they save
 }
 
 

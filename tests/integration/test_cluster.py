@@ -80,7 +80,9 @@ def address(client: Client) -> str:
 def wait_for(client: Client, workers: int) -> None:
     """Wait until so many workers are connected; nannies replace those that die."""
     for _ in range(3000):
-        if len(client.nthreads()) == workers:  # by the scheduler; `wait_for_workers` goes by what was so seconds ago
+        if (
+            len(client.nthreads()) == workers
+        ):  # asks the scheduler, as `wait_for_workers` uses information that is seconds old
             return
         time.sleep(0.02)
     raise AssertionError(f"{client.nthreads()} instead of {workers} workers")
@@ -119,7 +121,7 @@ def test_workers_of_a_running_cluster_write_the_bytes_of_one_process(home: Path,
 @pytest.mark.parametrize(
     ("name", "chosen", "steps"),
     [
-        ("int8", {"store__encoding": "int8"}, [(3, 2)]),  # its range is that of all views that are asked for at first
+        ("int8", {"store__encoding": "int8"}, [(3, 2)]),  # its range comes from the views that are asked for at first
         ("sample", {"store__encoding": "sample"}, [(1, 2), (3, 2)]),
         ("features", {"store__encoding": "topk", "store__features": True}, [(1, 1), (3, 3)]),
     ],

@@ -75,7 +75,7 @@ def kill(process: BaseProcess) -> bool:
     """Kill the process; return False if it ended first."""
     assert process.pid is not None
     if process.is_alive():
-        with suppress(ProcessLookupError):  # or ends right now
+        with suppress(ProcessLookupError):  # it may end at this moment
             os.kill(process.pid, signal.SIGKILL)
     process.join(30)
     assert process.exitcode in (-signal.SIGKILL, 0)
@@ -122,7 +122,7 @@ def test_extraction_killed_at_a_random_moment_and_finished_has_the_same_bytes(
 ) -> None:
     expected, seconds = undisturbed
     config = settings(home / "run", store__path=home / f"killed-{moment}.zarr", store__views=24)
-    # one moment in each tenth of the whole, at random within it
+    # a random moment within each tenth of the whole
     delay = seconds * (moment + random.Random(moment).random()) / 10
     process, _ = wait_until_ready(context, config, home / f"killed-{moment}.ready")
     process.join(delay)
@@ -151,7 +151,7 @@ def run_facts(folder: Path) -> dict[str, Any]:
     """Return the results of a run's training: weights, values, plans, and metrics without their timings."""
     run = RunFolder(folder)
     values = ValueStore.open(run.values)
-    timings = {"seconds", "rows_per_second", "bytes_read"}  # what is read ahead is read again
+    timings = {"seconds", "rows_per_second", "bytes_read"}  # a resumed run reads again what had been read ahead
     return {
         "weights": run.weights.read_bytes(),
         "best": run.best_weights.read_bytes(),

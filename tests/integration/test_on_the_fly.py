@@ -99,7 +99,7 @@ def test_store_and_report_call_the_classes_by_their_labels(recipe: Path) -> None
 def test_imagenets_recipe_takes_torchvisions_weights_as_its_teacher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # a picture of each of a thousand classes, and random weights where torchvision keeps what it has fetched
+    # a picture of each of a thousand classes, and random weights in torchvision's download folder
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     torch.manual_seed(0)
     state = torchvision.models.resnet34().state_dict()

@@ -299,7 +299,7 @@ def test_a_variable_that_is_no_number_is_refused(home: Path, launch: Launch, nam
 
 LAUNCHERS = {
     "torchrun": ["torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0"],
-    # it starts several processes on one machine by this option alone; without a GPU they are CPU processes
+    # without this option it starts one process; without a GPU they run on the CPU
     "accelerate launch": ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"],
 }
 

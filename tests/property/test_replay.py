@@ -49,7 +49,7 @@ def test_any_batching_and_any_order_give_the_same_pixels(
     cuts = sorted(data.draw(st.lists(st.integers(0, len(index)), max_size=4)))
     augmentation = build_augmentation(config)
     pieces = [index[a:b] for a, b in zip([0, *cuts], [*cuts, len(index)], strict=True) if a < b]
-    torch.manual_seed(data.draw(st.integers(0, 99)))  # global random states are nothing to it
+    torch.manual_seed(data.draw(st.integers(0, 99)))  # global random states must not matter
     np.random.seed(1)  # noqa: NPY002  # exactly the legacy global state is meant
     random.seed(2)
     views = torch.cat([augmentation(DIGITS[piece], np.array(piece), view) for piece in pieces])

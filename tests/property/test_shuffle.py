@@ -142,7 +142,7 @@ def test_any_epoch_of_any_store_in_either_mode(
     for memory in (whole, 2 * whole, whole - 1, data.draw(st.integers(whole // 2, whole - 1))):
         try:
             streaming = plan_streaming(store, memory=memory, batch_size=batch_size, partners=True)
-        except StoreUsageError:  # with batches as large as windows, half a view holds no two of them
+        except StoreUsageError:  # half a view does not hold two batches that are as large as windows
             assert memory < whole
             continue
         assert (streaming.window_sizes is None) == (memory >= whole)

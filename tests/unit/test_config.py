@@ -21,7 +21,7 @@ from kcd_pipeline.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
 
-# every key that has no default, and nothing else
+# only the keys that have no default
 SMALLEST: dict[str, Any] = {
     "data": {"name": "digits"},
     "teacher": {"model": "resnet20", "weights": "teacher.safetensors"},
@@ -232,7 +232,7 @@ def test_each_loss_has_parameters_of_its_own(recipe: str) -> None:
 @pytest.mark.parametrize(
     ("override", "section", "key", "value"),
     [
-        ("distill.lr=5e-4", "distill", "lr", 0.0005),  # YAML 1.1 takes this for a text: it has no dot
+        ("distill.lr=5e-4", "distill", "lr", 0.0005),  # YAML 1.1 reads this as text, because it has no dot
         ("distill.lr=5.0e-4", "distill", "lr", 0.0005),
         ("distill.epochs=30", "distill", "epochs", 30),
         ("distill.milestones=[3, 5]", "distill", "milestones", (3, 5)),

@@ -149,7 +149,7 @@ def test_each_digit_has_a_fifth_of_its_images_in_the_test_set() -> None:
 
 def test_the_split_of_digits_is_the_one_that_all_results_are_on() -> None:
     data = load("digits")
-    # Regression values: they say that the split and the pixels are still those of the first release. If a new
+    # Regression values: the split and the pixels are still those of the first release. If a new
     # scikit-learn changes them, every number in the README and every store of digits is of another data set.
     assert data.train.fingerprint(data.classes).startswith("12097c623f7d6161")
     assert data.test.fingerprint(data.classes).startswith("a32f1ff9e230a633")
@@ -288,7 +288,7 @@ def test_the_real_fashion_mnist_is_whole() -> None:
     assert data.train.images.shape == (60_000, 1, 28, 28)
     assert data.test.images.shape == (10_000, 1, 28, 28)
     assert np.bincount(data.train.labels.numpy()).tolist() == [6_000] * 10
-    assert data.mean == pytest.approx([0.2860], abs=1e-4)  # what the field uses for it
+    assert data.mean == pytest.approx([0.2860], abs=1e-4)  # the values that papers use
     assert data.std == pytest.approx([0.3530], abs=1e-4)
 
 

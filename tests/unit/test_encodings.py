@@ -234,7 +234,7 @@ def test_what_will_be_read_is_known_before_it_is_written(tmp_path: Path, name: s
     store = store_of(tmp_path / "s", logits, name)
     parts = store.encoding.encode(logits, view=0, first=0)
     rounded = {spec.name: spec.rounded(parts[spec.name]) for spec in store.encoding.arrays(C)}
-    if name == "sample":  # drawn block by block: a sum over a whole view rounds otherwise, once in a million draws
+    if name == "sample":  # drawn block by block: a sum over a whole view rounds differently, once in a million draws
         assert (store.encoding.decode(rounded, C) == store.read_view(0)).mean() > 0.999
     else:
         np.testing.assert_array_equal(store.encoding.decode(rounded, C), store.read_view(0))

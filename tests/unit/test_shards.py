@@ -116,10 +116,10 @@ def test_within_a_stage_whole_views_leave_out_what_is_dropped_and_after_it_nothi
         return portion.rows[all_samples], store.bytes_read - before
 
     stage = [reading(0, few, partner), reading(1, few, partner)]
-    rows(stage[0], stage[1])  # the first view is read before anybody said what of it matters
+    rows(stage[0], stage[1])  # the first view is read before the epoch says which samples it needs
     narrow, _ = rows(stage[1], None)
     assert np.isnan(narrow[32:160]).all(), "chunks of dropped samples that are nobody's partners"
-    rows(reading(2, all_samples), reading(3, all_samples))  # a sample may come back: all is there
+    rows(reading(2, all_samples), reading(3, all_samples))  # a sample may come back, so all rows are held
     rows(reading(3, all_samples), None)
     stream.close()
 
