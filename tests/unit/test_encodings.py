@@ -175,7 +175,7 @@ def test_int8_clips_nothing() -> None:
         make_encoding("int8", low=-20.0, high=40.0).encode(np.array([[0, 1], [41, 0]], np.float32), view=0, first=0)
 
 
-def test_int8s_range_has_room_beyond_what_was_seen() -> None:
+def test_int8s_range_is_wider_than_the_logits_seen() -> None:
     assert widened_range(np.array([-5, 15, 0], np.float32)) == (-15.0, 25.0)
     assert widened_range(np.array([2, 2], np.float32)) == (1.0, 3.0)
 
@@ -234,7 +234,7 @@ def test_what_will_be_read_is_known_before_it_is_written(tmp_path: Path, name: s
     store = store_of(tmp_path / "s", logits, name)
     parts = store.encoding.encode(logits, view=0, first=0)
     rounded = {spec.name: spec.rounded(parts[spec.name]) for spec in store.encoding.arrays(C)}
-    if name == "sample":  # drawn block by block: a sum over a whole view rounds otherwise, once in a million draws
+    if name == "sample":  # drawn block by block: a sum over a whole view rounds differently, once in a million draws
         assert (store.encoding.decode(rounded, C) == store.read_view(0)).mean() > 0.999
     else:
         np.testing.assert_array_equal(store.encoding.decode(rounded, C), store.read_view(0))
