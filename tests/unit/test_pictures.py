@@ -1,4 +1,4 @@
-"""Pictures decoded on the fly: the same pixels whoever makes them, and those that torchvision makes of the same box."""
+"""Pictures decoded on the fly: the same pixels in any process, equal to torchvision's for the same box."""
 
 import pickle
 import shutil
@@ -296,7 +296,7 @@ def test_mean_and_std_must_be_given_for_each_channel(root: Path) -> None:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """Tiny-ImageNet's archive in small: two classes, its `val` unsorted, its `test` without labels."""
+    """A small Tiny-ImageNet archive: two classes, its `val` unsorted, its `test` without labels."""
     root = tmp_path / "tiny-imagenet-200"
     classes = {"china": "n02", "flower": "n01"}
     for number, (name, picture) in enumerate(cuttings(0)):

@@ -1,4 +1,4 @@
-"""Checkpoints of other make: every container that the field uses holds the same weights, and says so by one hash."""
+"""Checkpoints of other programs: every usual container gives the same weights, and so the same hash."""
 
 import argparse
 import pickle
