@@ -128,6 +128,6 @@ class Extractor:
         raise FailedError(
             f"the teacher's {number} of sample {sample} "
             f"('{self.dataset.label_name(int(self.dataset.train.labels[sample]))}'), view {view}, is "
-            f"{rows[row, column]}. The block was not written; blocks before it are safe. Inspect "
+            f"{rows[row, column]}. The block was not written; blocks before it are safe. Check "
             f"{self.config.teacher.weights}: its training may have diverged."
         )

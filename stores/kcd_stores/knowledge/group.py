@@ -113,7 +113,7 @@ def open_group(storage: Storage, *, writable: bool) -> zarr.Group:
     except (FileNotFoundError, ValueError) as error:
         require_something(storage)
         raise StoreUsageError(
-            f"{storage} is not a knowledge store: no readable zarr group lies there ({error}).",
+            f"{storage} is not a knowledge store: no readable zarr group is there ({error}).",
             remedy=Remedy.GIVE_STORE_OR_NEW_FOLDER,
         ) from error
     attributes: dict[str, Any] = dict(group.attrs)

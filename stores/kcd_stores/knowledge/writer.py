@@ -46,7 +46,7 @@ class KnowledgeWriter:
         fidelity: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> "KnowledgeWriter":
-        """Make an empty store at `where`, for the process that holds its lock (kcd_stores.storage.lock).
+        """Make an empty store at `where`; hold the place meanwhile (`one_writer`), and as long as you write.
 
         Parameters
         ----------
@@ -75,9 +75,10 @@ class KnowledgeWriter:
 
     @classmethod
     def open(cls, where: Where) -> "KnowledgeWriter":
-        """Open the store at `where`, for the process that holds its lock, and repair what a killed writer left.
+        """Open the store at `where` to go on with it, and repair what a killed writer left.
 
-        Arrays that are missing are made, and temporary files are removed.
+        Arrays that are missing are made, and temporary files are removed. Hold the place meanwhile (`one_writer`), and
+        as long as you write.
 
         Raises
         ------

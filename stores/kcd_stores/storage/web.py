@@ -23,7 +23,7 @@ class WebStorage(ObjectStorage):
 
     def require_writable(self) -> None:
         raise StoreUsageError(
-            f"{self} lies on a web server, where stores can be read but not written. Write it to a folder or to an "
+            f"{self} is on a web server, where stores can be read but not written. Write it to a folder or to an "
             f"object store, and publish that.",
             remedy=Remedy.CORRECT_LOCATION,
         )
