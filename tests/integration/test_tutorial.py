@@ -3,21 +3,26 @@
 from pathlib import Path
 
 import pytest
-from tests.documentation import ROOT, Block, blocks_of, comparable, run
+from tests.documentation import ROOT, blocks_of, comparable, run
 
 BLOCKS = blocks_of(ROOT / "docs" / "tutorial.md")
 
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return run(BLOCKS, tmp_path_factory.mktemp("tutorial"))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tutorial")
+
+
+@pytest.fixture(scope="module")
+def outputs(folder: Path) -> list[str]:
+    return run(BLOCKS, folder)
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_a_command_prints_what_the_page_shows(outputs: list[str], number: int) -> None:
-    block: Block = BLOCKS[number]
-    if block.shown is not None:
-        assert comparable(outputs[number]) == comparable(block.shown)
+    shown = BLOCKS[number].shown
+    if shown is not None:
+        assert comparable(outputs[number]) == comparable(shown)
 
 
 def test_the_page_shows_what_most_of_its_commands_print() -> None:
@@ -25,7 +30,7 @@ def test_the_page_shows_what_most_of_its_commands_print() -> None:
     assert sum(block.shown is not None for block in BLOCKS) >= 8
 
 
-def test_the_folder_is_as_the_page_says(outputs: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
-    (folder,) = Path(tmp_path_factory.getbasetemp()).glob("tutorial*")
+@pytest.mark.usefixtures("outputs")
+def test_the_folder_is_as_the_page_says(folder: Path) -> None:
     assert len(list(folder.glob("pictures/train/*/*.png"))) == 1437
     assert "</html>" in (folder / "report.html").read_text(encoding="utf-8")
