@@ -4,9 +4,9 @@ import signal
 
 from hypothesis import settings
 
-# no deadline: two cores shared with whatever else runs make a single example's time mean nothing
+# no deadline: on two cores that other work shares, the time of a single example means nothing
 settings.register_profile("kcd", deadline=None, max_examples=60)
 settings.load_profile("kcd")
 
-# a shell has what it runs in the background ignore Ctrl-C, children too; tests of Ctrl-C are to pass there as well
+# a program that a shell runs in the background ignores Ctrl-C, and so do its children; tests of Ctrl-C pass there too
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""`python -m kcd_pipeline` is `kcd-pipeline`."""
+"""`python -m kcd_pipeline` runs the command line, as `kcd-pipeline` does."""
 
 from kcd_pipeline.cli import main
 

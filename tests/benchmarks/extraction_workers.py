@@ -27,7 +27,7 @@ from kcd_stores.knowledge.ledger import LockedLedgerWriter
 
 
 def extraction(config: Config, workers: int) -> dict[str, float]:
-    """One whole extraction by wall clock: seconds, those before its first block, rows a second after its first round.
+    """Time one extraction by wall clock: seconds, seconds before its first block, rows a second after its first round.
 
     Workers that started together end their first blocks together: counted from the first of them, the others were free.
     """

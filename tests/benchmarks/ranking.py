@@ -1,4 +1,4 @@
-"""What a condensation's ranking costs, in time beside numpy's `argsort` and in memory; one line of JSON each.
+"""The costs of a condensation's ranking, in time beside numpy's `argsort` and in memory; one line of JSON each.
 
     python tests/benchmarks/ranking.py [--memory-samples 20000000] [--disk-samples 100000000] [--memory 1GB]
         [--turns 3]
@@ -55,7 +55,7 @@ BOUND = {"one stage": 0.5, "six stages": 0.25}
 
 
 def make_values(samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """`V[N]` and `F[N]`; a hundredth was never visited."""
+    """Return `V[N]` and `F[N]`, of which a hundredth was never visited."""
     random = np.random.default_rng(0)
     value = random.standard_gamma(2, samples) * 0.3
     frequency = random.integers(1, 7, samples, dtype=np.int32) * 40
@@ -65,7 +65,7 @@ def make_values(samples: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def kept_before(scores: np.ndarray, fraction: float) -> np.ndarray:
-    """`[N]`: the best `fraction` of last time, when scores were a hundredth off."""
+    """Return `[N]` bool: the best `fraction` of an earlier ranking, whose scores differed by a hundredth."""
     if fraction == 1:
         return np.ones(len(scores), dtype=bool)
     earlier = scores * (1 + 0.01 * np.random.default_rng(1).standard_normal(len(scores)))
@@ -76,13 +76,13 @@ def kept_before(scores: np.ndarray, fraction: float) -> np.ndarray:
 
 
 def memory_of(field: str) -> int:
-    """Bytes that this process has in memory (VmRSS), or had at the most so far (VmHWM)."""
+    """Return the bytes that this process has in memory (VmRSS), or the most that it has had (VmHWM)."""
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field)]
     return int(line.split()[1]) * 1024
 
 
 def timed(action: Callable[[], Any]) -> dict[str, float]:
-    """Seconds that pass, and seconds that processors work for this process."""
+    """Return the seconds that pass, and the seconds that processors work for this process."""
     started, busy = time.perf_counter(), time.process_time()
     action()
     return {"seconds": time.perf_counter() - started, "cpu": time.process_time() - busy}
@@ -97,20 +97,20 @@ def split(scores: da.Array, before: np.ndarray, memory: int) -> Partition:
 
 
 def timed_split(scores: da.Array, before: np.ndarray, memory: int) -> tuple[dict[str, float], Partition]:
-    """What `split` took, and what it gave."""
+    """Return the time that `split` took, and its result."""
     found: list[Partition] = []
     took = timed(lambda: found.append(split(scores, before, memory)))
     return took, found[0]
 
 
 def on_disk(path: Path) -> da.Array:
-    """The scores of the run's first epoch, lazily."""
+    """Return the scores of the run's first epoch, not computed yet."""
     values = ValueStore.open(path / "values.zarr")
     return score_samples(lazy_values(values, "value", 0), lazy_values(values, "frequency", 0), ALPHA)
 
 
 def child(path: Path, case: str, memory: int) -> dict[str, Any]:
-    """One ranking of the values at `path`: seconds, and bytes beyond what the process had before."""
+    """Rank the values at `path` once; return the seconds, and the bytes beyond those that the process had before."""
     rank_all(da.zeros(10, chunks=5))  # dask's and zarr's own machinery is no part of what is measured
     on_disk(path)[:1].compute()
     base = memory_of("VmRSS")
@@ -120,7 +120,7 @@ def child(path: Path, case: str, memory: int) -> dict[str, Any]:
 
 
 def whole_plan(path: Path, case: str) -> dict[str, float]:
-    """What it takes to do all that `condense` does: reading, ranking, and the plan made and checked."""
+    """Time all of `condense`: reading, ranking, making the plan and validating it."""
     mark = np.load(path / f"{case}.npy")
     kept = np.flatnonzero(mark)
     before = Plan(

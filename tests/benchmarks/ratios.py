@@ -1,4 +1,4 @@
-"""What the store costs and saves, as ratios measured side by side in one run; one line of JSON each.
+"""Costs and savings of a store, as ratios measured side by side in one run; one line of JSON each.
 
     python tests/benchmarks/ratios.py CIFAR10_IMAGE_FOLDER [IMAGES_PER_CLASS]
     python tests/benchmarks/ratios.py reading        # only the two that need no photographs
@@ -60,7 +60,7 @@ def settings(folder: Path, images: Path, per_class: int, **more: Any) -> Config:
 
 
 def extraction(config: Config) -> None:
-    """Extraction from start to finish of its blocks / the teacher alone over the same, already augmented batches."""
+    """Compare extraction with the teacher alone over the same batches, augmented beforehand."""
     extractor = Extractor(config)
     samples, batch = len(extractor.dataset.train), config.store.batch_size
     starts = range(0, samples, batch)
@@ -84,13 +84,13 @@ def extraction(config: Config) -> None:
 
 
 def epoch_seconds(config: Config) -> float:
-    """The faster of the run's epochs."""
+    """Return the seconds of the fastest epoch of the run."""
     distill(config, overwrite=True)
     return min(line["seconds"] for line in RunFolder(config.run_dir).read_metrics())
 
 
 def streaming(folder: Path, images: Path, per_class: int) -> float:
-    """An epoch of `kd`, rows streamed / an epoch of `none`; seconds of the former."""
+    """Compare an epoch of `kd`, its rows streamed, with an epoch of `none`; return the seconds of the former."""
     found: dict[str, list[float]] = {"none": [], "kd": []}
     for _ in range(TURNS):
         for method, times in found.items():
@@ -101,7 +101,7 @@ def streaming(folder: Path, images: Path, per_class: int) -> float:
 
 
 def live_teacher(config: Config, stored_seconds: float) -> None:
-    """An epoch of `kd` from the store / the same with a resnet32x4 teacher asked at each step."""
+    """Compare an epoch of `kd` from the store with one that asks a resnet32x4 teacher at each step."""
     dataset = load_dataset(config.data)
     augmentation = build_augmentation(config.augmentation)
     torch.manual_seed(0)
@@ -124,7 +124,7 @@ def live_teacher(config: Config, stored_seconds: float) -> None:
 
 
 def reading(folder: Path, rows: int = 1_000_000, classes: int = 100) -> None:
-    """A million rows of float16: a view read whole, and an epoch of it in fully shuffled order, against memory."""
+    """Compare reading a view of a million float16 rows, and an epoch of it fully shuffled, with a copy in memory."""
     encoding = make_encoding("float16")
     layout = choose_layout(views=1, samples=rows, classes=classes, row_bytes=row_bytes(encoding, classes))
     writer = KnowledgeWriter.create(folder / "million.zarr", layout=layout, encoding=encoding, made_from={})

@@ -1,4 +1,4 @@
-"""What recording values costs a training step, as one line of JSON.
+"""The cost that recording values adds to a training step, as one line of JSON.
 
     python tests/benchmarks/recording.py [--model resnet8] [--steps 300] [--samples 50000]
 
@@ -40,7 +40,7 @@ def seconds(action: Callable[[], Any]) -> float:
 
 
 def measure_steps(name: str, steps: int) -> tuple[float, float]:
-    """Median seconds of a step without recording, and of the entropy that is recorded in it."""
+    """Return the median seconds of a step without recording, and of computing the entropy that it would record."""
     torch.manual_seed(0)
     model = build_model(name, channels=3, classes=CLASSES).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
@@ -65,7 +65,7 @@ def measure_steps(name: str, steps: int) -> tuple[float, float]:
 
 
 def measure_epochs(samples: int) -> float:
-    """Median seconds of what is recorded at the end of an epoch."""
+    """Return the median seconds of recording the values at the end of an epoch."""
     value, frequency = new_values(samples)
     random = np.random.default_rng(0)
     taken = []

@@ -1,4 +1,4 @@
-"""What two large data sets would take, from formulas: the tables of docs/results/scaling.md.
+"""The needs of two large data sets, from formulas: the tables of docs/results/scaling.md.
 
     python tests/benchmarks/scaling.py          # prints them
 
@@ -55,7 +55,7 @@ class Size:
     packed: dict[str, float]
 
     def layout(self, encoding: Encoding, views: int, samples: int | None = None) -> Layout:
-        """How its store is cut."""
+        """Return the layout of its store."""
         return choose_layout(
             views=views,
             samples=samples or self.samples,
@@ -80,22 +80,22 @@ SIZES = (IMAGENET, LARGE)
 
 
 def raw_bytes(size: Size, encoding: Encoding, views: int) -> int:
-    """V · N · bytes of a row before the compressor: what no store exceeds but by headers."""
+    """Return V · N · bytes of a row before the compressor, which only headers can exceed."""
     return views * size.samples * row_bytes(encoding, size.classes)
 
 
 def objects(size: Size, encoding: Encoding, views: int) -> int:
-    """V · (blocks · arrays + 2) + 3 + arrays."""
+    """Return the number of objects: V · (blocks · arrays + 2) + 3 + arrays."""
     return size.layout(encoding, views).objects(len(encoding.arrays(size.classes)))
 
 
 def teacher_hours(size: Size, views: int, rate: float) -> float:
-    """V · N / rate."""
+    """Return V · N / rate, in hours."""
     return views * size.samples / rate / 3600
 
 
 def streaming(size: Size, encoding: Encoding, folder: Path) -> tuple[str, int]:
-    """The mode in which a student streams such a store within MEMORY, and the bytes of rows held; from its metadata."""
+    """Return the mode in which a student streams such a store within MEMORY, and the bytes of rows that it holds."""
     writer = KnowledgeWriter.create(
         folder / f"{size.name}-{encoding.name}", layout=size.layout(encoding, 1), encoding=encoding, made_from={}
     )
@@ -104,7 +104,7 @@ def streaming(size: Size, encoding: Encoding, folder: Path) -> tuple[str, int]:
 
 
 def ranking_bytes(samples: int, *, kept: float, blended: float, chunk: int = 1 << 20) -> int:
-    """The least memory in which a condensation ranks K = kept · N and blends L = blended · N: what its plan accepts."""
+    """Return the least memory in which a condensation ranks K = kept · N samples and blends L = blended · N of them."""
     keep, lowest, enough = round(kept * samples), round(blended * samples), 1
 
     def fits(memory: int) -> bool:
@@ -120,18 +120,18 @@ def ranking_bytes(samples: int, *, kept: float, blended: float, chunk: int = 1 <
 
 
 def value_bytes(samples: int) -> int:
-    """16 N: value float64, frequency int32, entropy float32, of one epoch in `values.zarr` and in memory."""
+    """Return 16 N: value float64, frequency int32, entropy float32, of one epoch in `values.zarr` and in memory."""
     return 16 * samples
 
 
 def table(*rows: tuple[str, ...]) -> str:
-    """Markdown; the first row is the head."""
+    """Return a table in Markdown; the first row is the head."""
     head, *rest = rows
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rest))
 
 
 def sizes_table(size: Size) -> str:
-    """Bytes and objects."""
+    """Return the table of bytes and objects."""
     rows = []
     for name, settings in ENCODINGS.items():
         encoding = make_encoding(name, **settings)
@@ -149,7 +149,7 @@ def sizes_table(size: Size) -> str:
 
 
 def extraction_table() -> str:
-    """Hours of teacher."""
+    """Return the table of hours that the teacher runs."""
     rows = [
         (size.name, str(views), *(f"{teacher_hours(size, views, rate):,.1f}" for rate in RATES.values()))
         for size in SIZES
@@ -159,7 +159,7 @@ def extraction_table() -> str:
 
 
 def training_table(size: Size) -> str:
-    """What a student reads and holds."""
+    """Return the table of what a student reads and holds in memory."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name, settings in ENCODINGS.items():
@@ -179,7 +179,7 @@ def training_table(size: Size) -> str:
 
 
 def ranking_table() -> str:
-    """What a condensation takes."""
+    """Return the table of the memory that a condensation takes."""
     rows = [
         (
             size.name,
@@ -194,7 +194,7 @@ def ranking_table() -> str:
 
 
 def tables() -> dict[str, str]:
-    """Every table of docs/results/scaling.md by its heading there."""
+    """Return every table of docs/results/scaling.md, by its heading there."""
     found = {f"Bytes and objects: {size.name}": sizes_table(size) for size in SIZES}
     found["Extraction"] = extraction_table()
     found |= {f"Training: {size.name}": training_table(size) for size in SIZES}

@@ -1,4 +1,4 @@
-"""The formulas of scaling.py against real stores; one line of JSON each.
+"""Real stores compared with the formulas of scaling.py; one line of JSON each.
 
     python -m tests.benchmarks.scaling_measured check [FOLDER]      # a thousandth of each data set (4 minutes)
     python -m tests.benchmarks.scaling_measured imagenet [FOLDER]   # one view of ImageNet's size, 2.6 GB (5 minutes)
@@ -29,7 +29,7 @@ DENSE_LARGE = 10_000
 
 
 def peaked(spans: Iterator[range], classes: int) -> Iterator[np.ndarray]:
-    """Logits of each span of samples: the same noise, its rows and classes rolled, with a peak of its own each."""
+    """Yield the logits of each span of samples: the same noise, its rows and classes rolled, with other peaks."""
     random, noise = np.random.default_rng(0), np.empty((0, classes), np.float32)
     for span in spans:
         if len(noise) < len(span):
@@ -40,7 +40,7 @@ def peaked(spans: Iterator[range], classes: int) -> Iterator[np.ndarray]:
 
 
 def measured_store(folder: Path, size: Size, samples: int, name: str) -> dict[str, Any]:
-    """One view of `samples` rows, written for real: what it took, and what the formulas say."""
+    """Write one view of `samples` rows; return what it took, and what the formulas give."""
     encoding = make_encoding(name, **ENCODINGS[name])
     raw = row_bytes(encoding, size.classes)
     layout = choose_layout(views=1, samples=samples, classes=size.classes, row_bytes=raw)
@@ -69,7 +69,7 @@ def measured_store(folder: Path, size: Size, samples: int, name: str) -> dict[st
 
 
 def check(folder: Path) -> None:
-    """Every encoding of both data sets, small."""
+    """Write and measure small stores of both data sets in every encoding."""
     lines = []
     for size in SIZES:
         for name in ENCODINGS:
@@ -84,7 +84,7 @@ def check(folder: Path) -> None:
 
 
 def imagenet(folder: Path) -> None:
-    """One view of ImageNet's size, written and streamed."""
+    """Write and stream one view of ImageNet's size."""
     started = time.perf_counter()
     layout = make_store(folder / "store.zarr", IMAGENET.samples, IMAGENET.classes)
     written = time.perf_counter() - started

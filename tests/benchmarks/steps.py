@@ -1,4 +1,4 @@
-"""What a student's step costs beyond a bare one, and a run beside one with a live teacher; one line of JSON each.
+"""A student's steps compared with bare ones, and its run with that of a live teacher; one line of JSON each.
 
     python tests/benchmarks/steps.py [cpu|cuda] [--batch-sizes 64 512] [--compile] [--precision bf16] [--only steps|run]
 
@@ -101,7 +101,7 @@ def new_curriculum(config: Config, folder: Path, store: KnowledgeStore, trainer:
 
 
 class ResidentBatch:
-    """A view source that has one batch ready, whatever is asked for."""
+    """A view source that always gives the same batch, made beforehand."""
 
     def __init__(self, images: torch.Tensor) -> None:
         self._images = images
@@ -112,7 +112,7 @@ class ResidentBatch:
 
 
 def clock(device: torch.device) -> float:
-    """Seconds: of the wall beside a GPU; of this process' own computing on the CPU, which others may be using too."""
+    """Return seconds: wall clock with a GPU, else CPU time of this process, as others may use the CPU too."""
     synchronise(device)
     return time.perf_counter() if device.type == "cuda" else time.process_time()
 
@@ -123,7 +123,7 @@ def synchronise(device: torch.device) -> None:
 
 
 def step(options: argparse.Namespace, batch_size: int) -> None:
-    """An epoch of a condensed stage, rows looked up and perturbed, values updated / as many bare steps on one batch."""
+    """Compare an epoch of a condensed stage (lookup, perturbation, values) with as many bare steps on one batch."""
     steps = options.steps
     samples = batch_size * steps
     with tempfile.TemporaryDirectory() as name:
@@ -167,7 +167,7 @@ def step(options: argparse.Namespace, batch_size: int) -> None:
 
 
 def fastest(turns: int, device: torch.device, **actions: Callable[[], None]) -> dict[str, float]:
-    """Seconds of the fastest turn of each, after one that does not count."""
+    """Return the seconds of the fastest turn of each, after one turn to warm up."""
     best = dict.fromkeys(actions, float("inf"))
     for turn in range(turns + 1):
         for name, action in actions.items():
@@ -179,7 +179,7 @@ def fastest(turns: int, device: torch.device, **actions: Callable[[], None]) -> 
 
 
 class LiveTeacher:
-    """The curriculum of plain distillation with the teacher beside: all samples, its logits made at every step."""
+    """The curriculum of plain distillation with a live teacher: all samples, logits computed at every step."""
 
     def __init__(self, config: Config, trainer: Trainer, samples: int) -> None:
         self._config, self._samples, self._loss = config, samples, make_loss(config.distill)
@@ -212,7 +212,7 @@ class LiveTeacher:
 
 
 def run(options: argparse.Namespace, batch_size: int = 64) -> None:
-    """A whole `kcd` run, its condensations, files and tests included / the same epochs with a live teacher."""
+    """Compare a whole `kcd` run, with condensations, files and tests, with the same epochs of a live teacher."""
     samples, epochs = options.samples, options.epochs
     found: dict[str, list[float]] = {"kcd": [], "live": []}
     with tempfile.TemporaryDirectory() as name:

@@ -39,13 +39,13 @@ BATCH = 64
 
 
 def high_water() -> int:
-    """The most that this process has had in memory so far, in bytes."""
+    """Return the most bytes that this process has had in memory so far."""
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) * 1024
 
 
 def make_store(path: Path, rows: int, classes: int) -> Layout:
-    """A store of one view of float16 noise, whose first logit tells samples apart."""
+    """Make a store of one view of float16 noise, whose first logit tells samples apart."""
     encoding = make_encoding("float16")
     layout = choose_layout(views=1, samples=rows, classes=classes, row_bytes=row_bytes(encoding, classes))
     writer = KnowledgeWriter.create(path, layout=layout, encoding=encoding, made_from={})
@@ -58,12 +58,12 @@ def make_store(path: Path, rows: int, classes: int) -> Layout:
 
 
 def mark(index: np.ndarray) -> np.ndarray:
-    """A number that float16 holds exactly, of each sample."""
+    """Return a number for each sample that float16 holds exactly."""
     return (index % 2048).astype(np.float32)
 
 
 def stream(path: Path, memory: int, partners: float) -> dict[str, object]:
-    """One epoch, every row looked up once; what it took."""
+    """Stream one epoch and look up every row once; return what it took."""
     store = KnowledgeStore.open(path)
     samples = store.layout.samples
     lowest, kept = int(partners * samples), np.arange(samples)

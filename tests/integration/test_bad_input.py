@@ -32,7 +32,7 @@ SMALL = {
     "condense.interval": "1",
     "store.views": "2",
     "run.device": "cpu",
-    "run.threads": "1",  # threads that wait for each other cost more than they save on so little
+    "run.threads": "1",  # on so little data, threads cost more than they save
 }
 
 
@@ -41,14 +41,14 @@ Says = Sequence[str | Path]  # pieces of a message; a path stands for itself
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a command ended."""
+    """The end of a command: its exit code and its output."""
 
     code: int
     said: str
 
     @property
     def words(self) -> str:
-        """What was said, on one line."""
+        """Its output, on one line."""
         return " ".join(self.said.split())
 
 
@@ -71,7 +71,7 @@ class Place:
         return Ended(code=result.exit_code, said=result.output)
 
     def but(self, **settings: Any) -> "Place":
-        """The same place under other settings; `__` stands for the dot."""
+        """Return the same place under other settings; `__` stands for the dot."""
         changed = {key.replace("__", "."): str(value) for key, value in settings.items()}
         return Place(folder=self.folder, settings=self.settings | changed)
 
@@ -101,7 +101,7 @@ def fresh(made: Place, copy: Place) -> Place:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below `folder` but hidden ones: locks, which come and go."""
+    """Return the bytes of every file below `folder`, except hidden ones: those are locks, which come and go."""
     files = (file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
@@ -188,7 +188,7 @@ def test_missing_data(fresh: Place, command: str, name: str, says: list[str]) ->
 
 
 def save_digits(root: Path, classes: tuple[int, ...]) -> None:
-    """Real digits as an image folder: five images of each class and split."""
+    """Save real digits as an image folder: five images of each class and split."""
     source = load_digits()
     for part, split in enumerate(("train", "test")):
         for digit in classes:
@@ -263,7 +263,7 @@ def test_a_teacher_trained_by_another_recipe_is_not_replaced(made: Place) -> Non
 
 
 def make_logit_nan(weights: Path) -> None:
-    """Let the teacher's logit for class 7 be NaN, as after a training that diverged."""
+    """Make the teacher's logit for class 7 NaN, as after a training that diverged."""
     with safe_open(weights, framework="pt") as file:
         facts = file.metadata()
     state = load_file(weights)
@@ -457,7 +457,7 @@ def test_a_folder_that_is_no_run_is_left_alone(fresh: Place, options: list[str])
     refused(fresh, "distill", *options, says=says)
 
 
-def test_overwriting_a_run_leaves_what_is_not_its_own(copy: Place) -> None:
+def test_overwriting_a_run_leaves_other_files_alone(copy: Place) -> None:
     (copy.run / "notes.txt").write_text("seed 0 looks odd")
     ended = copy("distill", "--overwrite")
     assert ended.code == 0, ended.said

@@ -1,4 +1,4 @@
-"""Extraction by several processes: whoever makes a block, and however they end, the store is that of one process."""
+"""Extraction by several processes: the store is that of one process, even if some of them are killed."""
 
 import gc
 import os
@@ -65,7 +65,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Client]:
-    """A cluster of two worker processes that somebody started."""
+    """A cluster of two worker processes, started apart from the command."""
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as made,
         Client(made, set_as_default=False) as client,
@@ -78,9 +78,11 @@ def address(client: Client) -> str:
 
 
 def wait_for(client: Client, workers: int) -> None:
-    """Until so many workers are there, such as after nannies started others for those that died."""
+    """Wait until so many workers are connected; nannies replace those that die."""
     for _ in range(3000):
-        if len(client.nthreads()) == workers:  # by the scheduler; `wait_for_workers` goes by what was so seconds ago
+        if (
+            len(client.nthreads()) == workers
+        ):  # asks the scheduler, as `wait_for_workers` uses information that is seconds old
             return
         time.sleep(0.02)
     raise AssertionError(f"{client.nthreads()} instead of {workers} workers")
@@ -92,7 +94,7 @@ def scale(client: Client, workers: int) -> None:
 
 
 def knowledge(store: Path) -> dict[str, bytes]:
-    """Every file but what blocks cost to make."""
+    """Return the bytes of every file, except the record of the time that blocks took."""
     files = {str(file.relative_to(store)): file.read_bytes() for file in store.rglob("*") if file.is_file()}
     return {name: data for name, data in files.items() if not name.startswith("seconds/")}
 
@@ -119,7 +121,7 @@ def test_workers_of_a_running_cluster_write_the_bytes_of_one_process(home: Path,
 @pytest.mark.parametrize(
     ("name", "chosen", "steps"),
     [
-        ("int8", {"store__encoding": "int8"}, [(3, 2)]),  # its range is that of all views that are asked for at first
+        ("int8", {"store__encoding": "int8"}, [(3, 2)]),  # its range comes from the views that are asked for at first
         ("sample", {"store__encoding": "sample"}, [(1, 2), (3, 2)]),
         ("features", {"store__encoding": "topk", "store__features": True}, [(1, 1), (3, 3)]),
     ],
@@ -127,7 +129,7 @@ def test_workers_of_a_running_cluster_write_the_bytes_of_one_process(home: Path,
 def test_any_encoding_views_added_later_and_any_number_of_workers_are_the_bytes_of_one_process(
     home: Path, running: Client, name: str, chosen: dict[str, Any], steps: list[tuple[int, int]]
 ) -> None:
-    """In steps: so many views in all, by so many workers."""
+    """Each step is a pair: the number of views in all, and the number of workers."""
     extract_teacher(settings(home, f"{name}-alone.zarr", **chosen))
     for views, workers in steps:
         scale(running, workers)
@@ -138,7 +140,7 @@ def test_any_encoding_views_added_later_and_any_number_of_workers_are_the_bytes_
 
 
 def test_two_processes_of_its_own_decode_pictures_and_write_the_same_bytes(tmp_path: Path) -> None:
-    """Workers have children of their own here, which decode."""
+    """The workers here start processes that decode."""
     random = np.random.default_rng(0)
     for part in ("train", "test"):
         for number in range(24):
@@ -191,7 +193,7 @@ def wait_for_a_block(store: Path) -> None:
 
 @pytest.fixture(scope="module")
 def long(home: Path) -> dict[str, bytes]:
-    """What one process makes of 24 views."""
+    """A store of 24 views that one process made."""
     extract_teacher(settings(home, "long-alone.zarr", store__views=24))
     return knowledge(home / "long-alone.zarr")
 
@@ -225,7 +227,7 @@ def test_blocks_of_workers_that_are_killed_are_made_by_those_left_or_that_come(
     wait_for(running, 2)
 
 
-def test_it_is_said_too_where_the_last_worker_dies_before_it_told_of_its_block(
+def test_the_loss_of_the_last_worker_is_reported_although_its_block_arrives_late(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cluster_maker, "QUIET_SECONDS", 0.01)
@@ -325,7 +327,7 @@ def test_a_teacher_that_says_nothing_finite_ends_the_command(home: Path, running
 
 
 def become(what: str, other: Path | None = None) -> None:
-    """Make of the process that calls this a worker that has other things; "itself" puts them back."""
+    """Give the calling worker another version, teacher, data set or store; "itself" undoes it."""
     import kcd_pipeline.data.digits as digits
     import kcd_pipeline.extraction.worker as worker
     import kcd_pipeline.recipe_store.origin as origin
@@ -433,7 +435,7 @@ def test_a_worker_of_other_libraries_is_refused_before_it_is_sent_anything(
 # --- no cluster ---------------------------------------------------------------------------------------------
 
 
-def test_a_scheduler_that_is_not_there_is_said_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_that_does_not_answer_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
     for wrong in ("tcp://127.0.0.1:1", "nonsense://x", "127.0.0.1:notaport"):
         code, said = run("extract-teacher", "digits", *with_set(options(home, "never.zarr")), "--scheduler", wrong)
@@ -443,7 +445,7 @@ def test_a_scheduler_that_is_not_there_is_said_so(home: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("wrong", ["tcp://127.0.0.1:1", "nonsense://x", "127.0.0.1:notaport"])
 def test_a_client_that_cannot_connect_is_closed_at_once(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
-    """dask's own is closed when it is collected, and has waited for ever there while another loop was being started."""
+    """dask closes its client when it is collected; that has waited for ever while another loop was being started."""
     collected: list[str] = []
     monkeypatch.setattr(Client, "__del__", lambda client: collected.append(client.status))
     with pytest.raises((OSError, ValueError)):
@@ -452,7 +454,7 @@ def test_a_client_that_cannot_connect_is_closed_at_once(monkeypatch: pytest.Monk
     assert set(collected) == {"closed"}
 
 
-def test_a_scheduler_without_workers_is_said_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_without_workers_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "FIRST_WORKER_SECONDS", 1)
     with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty:
         code, said = run(

@@ -182,7 +182,7 @@ def dying_after(blocks: int, path: Path) -> Any:
 
     def write_block(self: KnowledgeWriter, *args: Any, **more: Any) -> None:
         nonlocal written
-        if self.store.path == path:  # and not the scratch store on which the encoding is measured
+        if self.store.path == path:  # not the temporary store on which the encoding is measured
             if written == blocks:
                 raise KeyboardInterrupt
             written += 1

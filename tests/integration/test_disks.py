@@ -27,7 +27,7 @@ def with_set(home: Path, store: Path, **more: Any) -> list[str]:
         "teacher.epochs": 1,
         "store.path": store,
         "store.views": 4,
-        "store.block_rows": 16,  # 19 shards a view, which take a page each however small they are
+        "store.block_rows": 16,  # 19 shards a view; each takes a whole page of the disk
         "distill.epochs": 1,
         "run.dir": home / "run",
     } | {key.replace("__", "."): value for key, value in more.items()}
@@ -46,7 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    """Mounts a disk in memory, of a size such as `256k`; called again, gives the same one other options."""
+    """Mount a disk in memory, of a size such as `256k`; a second call gives the same disk other options."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
     place = tmp_path / "disk"
@@ -89,7 +89,9 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_complete_and_the_store_can_
     verdict = verify_store(store)
     assert not verdict.damage
     assert verdict.rows == left.inventory.complete_rows()
-    assert run("distill", "digits", "--method", "kd", *with_set(home, store))[0] == 2  # not finished, and said so
+    assert (
+        run("distill", "digits", "--method", "kd", *with_set(home, store))[0] == 2
+    )  # the command says that it is not finished
     disk("size=8m")
     code, said = run("extract-teacher", "digits", *with_set(home, store))
     assert code == 0, said
@@ -131,7 +133,7 @@ def test_of_two_extractions_at_once_one_makes_the_store_and_the_other_says_so(ho
         process.join(30)
     assert code == 0, said
     assert verify_store(home / "contested.zarr").sound
-    if other:  # else the second came when the first was done, and found it made
+    if other:  # otherwise the second started after the first, and found the store complete
         assert other == 2
         assert "another process is writing" in refusal
     else:

@@ -40,7 +40,7 @@ def without_numbers(line: str) -> str:
     ("name", "argument"), [("own_loop.py", "plain.zarr"), ("own_models.py", "models"), ("zarr_alone.py", "store.zarr")]
 )
 def test_an_example_runs_and_prints_what_its_docstring_shows(home: Path, name: str, argument: str) -> None:
-    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # more wait for each other on a machine that is busy
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # on a busy machine several threads wait for each other
     command: list[str | Path] = [sys.executable, EXAMPLES / name, home / argument]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=one_thread)
     assert done.returncode == 0, done.stderr

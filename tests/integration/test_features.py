@@ -82,7 +82,7 @@ def test_a_student_is_taught_by_pkt(home: Path, method: str) -> None:
         assert code == 0, said
         losses[loss] = [line["loss"] for line in RunFolder(place).read_metrics()]
     assert losses["pkt"][-1] < losses["pkt"][0]
-    assert losses["pkt"][0] > losses["kd"][0]  # the same student, and a term more
+    assert losses["pkt"][0] > losses["kd"][0]  # the same student, with one term more
 
 
 def test_int8_features_are_held_within_their_steps(home: Path) -> None:

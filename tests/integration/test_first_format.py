@@ -20,7 +20,7 @@ from tests.support.plain_zarr import read_array
 from kcd_stores import NO_PARTNER, KnowledgeStore, PlanStore, ValueStore
 
 COMMITTED = Path(__file__).parents[1] / "data" / "format-1"
-LARGEST_SIZE = 200_000  # bytes: it is in every clone for ever
+LARGEST_SIZE = 200_000  # bytes; every clone has the folder for ever
 
 VIEWS, SAMPLES, CLASSES, EPOCHS = 3, 120, 10, 6
 LOGITS_SHA256 = "08769a9933bc991df0622d682d8ca7fc0a5503e4a343fd9b8507100198c380b3"  # little-endian float16, in order
@@ -42,7 +42,7 @@ PARTNERS_OF_STAGE_1 = {4: 29, 5: 62, 6: 55, 12: 56, 22: 101, 27: 106, 28: 105, 3
     114: 21,
 }
 FIRST_VALUES = [2.1695651809374494, 2.074993133544922, 2.067528227965037, 2.144931634267171]  # nats, after all epochs
-VISITS = {2: 18, 4: 18, 6: 84}  # of so many samples, by how often each was trained on
+VISITS = {2: 18, 4: 18, 6: 84}  # {visits: number of samples with so many visits}
 LAST_BIAS = [
     *(0.11400790512561798, -0.07679963111877441, 0.0021141530014574528, -0.018191825598478317, 0.040844473987817764),
     *(0.08753865957260132, -0.0018336089560762048, -0.10212992876768112, 0.06222385913133621, 0.015309683047235012),

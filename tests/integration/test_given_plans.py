@@ -1,4 +1,4 @@
-"""A student that follows the plans of another run: which it takes, which it refuses, and that it notices changes."""
+"""A student that follows the plans of another run: plans it takes, plans it refuses, and changes that it notices."""
 
 import shutil
 from pathlib import Path
@@ -79,7 +79,7 @@ def test_a_run_is_not_resumed_on_plans_that_have_changed(home: Path, tmp_path: P
     source = shutil.copytree(home / "resnet8-kcd-0", tmp_path / "source")
     settings = (f"condense.plans_from={source}", f"run.dir={tmp_path / 'run'}")
     assert kcd("distill", home, *settings).exit_code == 0
-    (tmp_path / "run" / "summary.json").unlink()  # as if it had been stopped at the very end
+    (tmp_path / "run" / "summary.json").unlink()  # as if it had been stopped just before it was finished
     assert kcd("distill", home, *settings, options=("--resume",)).exit_code == 0
     (tmp_path / "run" / "summary.json").unlink()
     epsilon: Any = zarr.open_group(source / "plans.zarr", mode="r+")["stage-001/epsilon"]

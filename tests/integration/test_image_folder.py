@@ -27,7 +27,7 @@ TRAINED = 2 * (TILES - TILES // 4)  # 390 of both
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tiles as PNG files, a recipe, and all that the three commands make of them."""
+    """Tiles as PNG files, a recipe, and everything that the three commands make from them."""
     folder = tmp_path_factory.mktemp("photographs")
     pictures = load_sample_images()
     for filename, pixels in zip(pictures.filenames, pictures.images, strict=True):
@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_file_that_is_promised_is_there(folder: Path) -> None:
-    # but for what is hidden: the locks by which two processes keep out of each other's way
+    # except hidden files: the locks that keep two processes apart
     assert {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")} == {
         "tiles",
         "tiles.yaml",
@@ -92,7 +92,7 @@ def test_the_store_says_what_it_was_made_from_and_holds_every_row(folder: Path) 
 def test_teacher_and_student_tell_the_photographs_apart(folder: Path) -> None:
     summary = json.loads((folder / "resnet8-kcd" / "summary.json").read_text())
     teacher = read_attributes(folder / "store.zarr")["made_from"]["teacher"]
-    # of 130 test tiles chance gets 65, and more than 85 with a probability below 0.001
+    # chance gets 65 of 130 test tiles right, and more than 85 with a probability below 0.001
     assert teacher["test_accuracy"] > 85 / 130
     assert summary["test_accuracy"] > 85 / 130
 

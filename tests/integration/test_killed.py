@@ -30,7 +30,7 @@ EPOCHS = 6
 
 
 def settings(folder: Path, **more: Any) -> Config:
-    """A small but whole recipe on real digits: three stages, two views of which epochs take turns."""
+    """Return a small but whole recipe on real digits: three stages, and two views that epochs use in turn."""
     chosen = {
         "data.limit_per_class": 30,
         "teacher.model": "resnet8",
@@ -72,10 +72,10 @@ def start(context: Any, function: Callable[..., object], *args: Any) -> BaseProc
 
 
 def kill(process: BaseProcess) -> bool:
-    """Kill it; False if it came to its end first."""
+    """Kill the process; return False if it ended first."""
     assert process.pid is not None
     if process.is_alive():
-        with suppress(ProcessLookupError):  # or ends right now
+        with suppress(ProcessLookupError):  # it may end at this moment
             os.kill(process.pid, signal.SIGKILL)
     process.join(30)
     assert process.exitcode in (-signal.SIGKILL, 0)
@@ -83,7 +83,7 @@ def kill(process: BaseProcess) -> bool:
 
 
 def content(folder: str | Path, *, without: str = "") -> dict[str, bytes]:
-    """Every file below `folder`, by its relative name."""
+    """Return the bytes of every file below `folder`, by its relative path."""
     folder = Path(folder)
     files = (file for file in sorted(folder.rglob("*")) if file.is_file())
     named = {str(file.relative_to(folder)): file for file in files}
@@ -122,7 +122,7 @@ def test_extraction_killed_at_a_random_moment_and_finished_has_the_same_bytes(
 ) -> None:
     expected, seconds = undisturbed
     config = settings(home / "run", store__path=home / f"killed-{moment}.zarr", store__views=24)
-    # one moment in each tenth of the whole, at random within it
+    # a random moment within each tenth of the whole
     delay = seconds * (moment + random.Random(moment).random()) / 10
     process, _ = wait_until_ready(context, config, home / f"killed-{moment}.ready")
     process.join(delay)
@@ -148,10 +148,10 @@ def test_the_next_call_makes_only_what_is_missing(context: Any, home: Path) -> N
 
 
 def run_facts(folder: Path) -> dict[str, Any]:
-    """All that a run's training decided: weights, values, plans, metrics without their timings."""
+    """Return the results of a run's training: weights, values, plans, and metrics without their timings."""
     run = RunFolder(folder)
     values = ValueStore.open(run.values)
-    timings = {"seconds", "rows_per_second", "bytes_read"}  # what is read ahead is read again
+    timings = {"seconds", "rows_per_second", "bytes_read"}  # a resumed run reads again what had been read ahead
     return {
         "weights": run.weights.read_bytes(),
         "best": run.best_weights.read_bytes(),
@@ -196,7 +196,7 @@ def test_a_run_killed_after_any_epoch_and_resumed_is_the_run_never_stopped(
 
 
 def train_and_die(config: Config, where: str, occasion: int) -> None:
-    """Train until the `occasion`-th time that the function `where` is about to be called, and die there."""
+    """Train, and die just before the `occasion`-th call of the function `where`."""
     import kcd_pipeline.distillation.curriculum as curriculum
     import kcd_pipeline.training.checkpoint as checkpoint
     import kcd_pipeline.training.recorder as recorder
@@ -328,7 +328,7 @@ def _yaml(config: Config) -> str:
 
 
 def test_two_processes_extracting_the_same_rows_write_the_same_bytes(home: Path) -> None:
-    """What makes finishing safe: a block depends on nothing but its place."""
+    """A block depends only on its place, so finishing another's store is safe."""
     one = settings(home / "run", store__path=home / "one.zarr", store__views=2)
     extract_teacher(one)
     whole = KnowledgeStore.open(home / "shared.zarr")
@@ -339,7 +339,7 @@ def test_two_processes_extracting_the_same_rows_write_the_same_bytes(home: Path)
 
 
 def test_a_grown_store_is_the_store_that_was_made_at_once(home: Path) -> None:
-    """Views that were there stay untouched, and a reader who had the store open is not disturbed."""
+    """The older views stay untouched, and a reader who has the store open is not disturbed."""
     config = settings(home / "run", store__path=home / "growing.zarr", store__views=2)
     extract_teacher(config)
     reader = KnowledgeStore.open(config.store.path)
@@ -356,7 +356,7 @@ def test_a_grown_store_is_the_store_that_was_made_at_once(home: Path) -> None:
 
 
 def grow_and_die(path: str) -> None:
-    """Die when the arrays are larger and the layout does not say so yet."""
+    """Die after the arrays have grown, and before the layout says so."""
     writer = KnowledgeWriter.open(path)
 
     def dying(*_: Any) -> None:
@@ -380,7 +380,7 @@ def test_a_store_killed_while_growing_is_grown_by_the_next_call(context: Any, ho
 def test_fifty_random_kills_in_a_loop_then_finishing(
     context: Any, home: Path, undisturbed: tuple[dict[str, bytes], float]
 ) -> None:
-    """Killed again and again while it is made; a store that came to its end is compared, and another one begun."""
+    """The making is killed again and again; a store that is finished is compared, and another one is begun."""
     expected, seconds = undisturbed
     moments, kills, attempt, stores = random.Random(50), 0, 0, 0
     config = settings(home / "run", store__path=home / "fifty-0.zarr", store__views=24)

@@ -22,7 +22,7 @@ EACH = 40
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tiny-ImageNet in small: pieces of two photographs, 64 to 84 pixels a side, and a recipe for them."""
+    """A small Tiny-ImageNet: pieces of two photographs, 64 to 84 pixels a side, and a recipe for them."""
     folder = tmp_path_factory.mktemp("fly")
     for name, pixels in zip(("n1", "n2"), load_sample_images().images, strict=True):
         for number in range(EACH):
@@ -53,7 +53,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def made(recipe: Path, workers: int) -> dict[str, str]:
-    """Hashes of what the three commands make with that many workers."""
+    """Run the three commands with that many workers; return hashes of what they make."""
     folder = recipe.parent / f"workers-{workers}"
     settings = [
         f"data.workers={workers}",
@@ -74,7 +74,7 @@ def made(recipe: Path, workers: int) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def alone(recipe: Path) -> dict[str, str]:
-    """What no worker but the process itself makes."""
+    """Hashes of what the process makes without workers."""
     return made(recipe, 0)
 
 
@@ -99,7 +99,7 @@ def test_store_and_report_call_the_classes_by_their_labels(recipe: Path) -> None
 def test_imagenets_recipe_takes_torchvisions_weights_as_its_teacher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # a picture of each of a thousand classes, and random weights where torchvision keeps what it has fetched
+    # a picture of each of a thousand classes, and random weights in torchvision's download folder
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     torch.manual_seed(0)
     state = torchvision.models.resnet34().state_dict()

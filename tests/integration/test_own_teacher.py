@@ -1,4 +1,4 @@
-"""A teacher of other make, as the README has it: a checkpoint in RepDistiller's format, and a model of one's own."""
+"""A teacher from elsewhere: a checkpoint in RepDistiller's format, and a model from the user's own module."""
 
 import json
 from pathlib import Path
@@ -66,7 +66,7 @@ def test_a_published_checkpoint_is_the_same_teacher_as_its_weights_in_any_other_
         assert teacher_of(other)[name] == teacher_of(folder / "store.zarr")[name]
     ours, theirs = (zarr.open_array(path / "logits", mode="r")[:] for path in (folder / "store.zarr", other))
     assert np.array_equal(ours, theirs)
-    # and so a store made from the one serves a recipe that names the other
+    # so a store made from either serves a recipe that names the other
     run("distill", str(folder / "own.yaml"), "--set", checkpoint)
     summary = json.loads((folder / "resnet8-kcd" / "summary.json").read_text())
     assert summary["store"]["made_from"]["teacher"]["model"] == "wrn_16_1"

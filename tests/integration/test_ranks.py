@@ -68,7 +68,7 @@ def doubled(*, channels: int, classes: int) -> nn.Module:
 
 
 def settings(home: Path, name: str, **more: Any) -> list[str]:
-    """A small but whole recipe on real digits: three stages, four views of which epochs take turns."""
+    """Return a small but whole recipe on real digits: three stages, and four views that epochs use in turn."""
     chosen = {
         "data.limit_per_class": 30,
         "teacher.model": "resnet8",
@@ -113,7 +113,7 @@ def free_port() -> int:
 
 
 def one_rank(variables: dict[str, str], arguments: Sequence[str], said: Path) -> None:
-    """What torchrun starts: `kcd-pipeline distill` with the variables of a rank, its words in a file."""
+    """Run `kcd-pipeline distill` as torchrun would, with the variables of a rank; its output goes to a file."""
     os.environ.update(variables)
     with said.open("w") as file:
         os.dup2(file.fileno(), 1)
@@ -135,7 +135,7 @@ class Together:
             self.ranks[-1].start()
 
     def ended(self, seconds: float = 120) -> list[int | None]:
-        """Exit codes, once all have ended; those that have not in time are killed, and have none."""
+        """Wait for all; return their exit codes, None for those that are killed because they take too long."""
         until = time.monotonic() + seconds
         for rank in self.ranks:
             rank.join(max(until - time.monotonic(), 0))
@@ -163,14 +163,14 @@ def launch(context: Any, home: Path) -> Launch:
 
 @pytest.fixture(scope="module")
 def alone(context: Any, home: Path) -> Path:
-    """The run of one process."""
+    """The run of a single process."""
     run = Together(context, home, 1, settings(home, "alone"))
     assert run.ended() == [0], run.words(0)
     return home / "alone"
 
 
 def assert_same_run(found: Path, expected: Path, *, tolerance: float = 1e-5) -> None:
-    """Values and weights within `tolerance`; frequencies, plans and what was counted exactly."""
+    """Compare values and weights within `tolerance`; frequencies, plans and counts exactly."""
     one, other = (ValueStore.open(path / "values.zarr") for path in (found, expected))
     for epoch in range(EPOCHS):
         value, frequency = one.read(epoch)
@@ -299,7 +299,7 @@ def test_a_variable_that_is_no_number_is_refused(home: Path, launch: Launch, nam
 
 LAUNCHERS = {
     "torchrun": ["torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0"],
-    # it starts several processes on one machine by this option alone; without a GPU they are CPU processes
+    # without this option it starts one process; without a GPU they run on the CPU
     "accelerate launch": ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"],
 }
 

@@ -40,7 +40,7 @@ pytest.importorskip("obstore")
 pytest.importorskip("moto")
 
 BUCKET = "knowledge"
-PATIENCE = 0.6  # seconds, of tests in which it must run out
+PATIENCE = 0.6  # seconds; for tests in which it must run out
 LAYOUT = Layout(views=2, samples=140, classes=10, block_rows=64, chunk_rows=16)
 FACTS: dict[str, Any] = {"layout": LAYOUT, "made_from": {"dataset": "digits"}}
 
@@ -49,7 +49,7 @@ FACTS: dict[str, Any] = {"layout": LAYOUT, "made_from": {"dataset": "digits"}}
 
 
 class Gateway(ThreadingHTTPServer):
-    """Passes requests on to moto and notes them; `meddle(method, path)` may answer a status, "drop" or "cut"."""
+    """Notes requests and passes them on to moto; `meddle(method, path)` may return a status, "drop" or "cut"."""
 
     daemon_threads = True
 
@@ -155,11 +155,13 @@ def opened(moto_port: int) -> Iterator[Gateway]:
         patch.setenv("AWS_ACCESS_KEY_ID", "somebody")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         patch.setenv("AWS_REGION", "us-east-1")
-        patch.setenv("AWS_METADATA_ENDPOINT", gateway.url)  # no test asks a cloud's machine for credentials
+        patch.setenv(
+            "AWS_METADATA_ENDPOINT", gateway.url
+        )  # otherwise tests ask a cloud's metadata server for credentials
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("AWS_CONFIG_FILE", os.devnull)
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-        patch.setenv("KCD_STORE_PATIENCE", "30")  # a slow machine is no lost server
+        patch.setenv("KCD_STORE_PATIENCE", "30")  # a slow machine is not a lost server
         bucket().create_bucket(Bucket=BUCKET)
         yield gateway
     gateway.shutdown()
@@ -186,7 +188,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 @cache
 def bucket() -> Any:
-    """Return a client of another make; making one takes half a second, so it is kept."""
+    """Return boto3's client, kept because making one takes half a second."""
     return boto3.client("s3")
 
 
@@ -259,7 +261,7 @@ def test_a_view_is_one_request_a_shard(gateway: Gateway, url: str, encoding: str
 
 
 def test_a_part_of_a_shard_is_its_index_once_and_a_range_for_each_stretch(gateway: Gateway, url: str) -> None:
-    """One of the 4 chunks of 16 rows in a shard is wanted, then another; only when most are is the whole shard read."""
+    """Of a shard's 4 chunks one is wanted, then another; the whole shard is read only when most are wanted."""
     filled(url, "float32")
     store = KnowledgeStore.open(url)
     store.require_views(1)
@@ -281,7 +283,7 @@ def test_a_block_is_one_put_an_array_and_its_record(gateway: Gateway, url: str) 
     writer.write_block(0, 0, logits_of(0, 0), seconds=1.0)
     puts = [path.rsplit("s.zarr/")[1] for method, path in gateway.requests if method == "PUT"]
     assert puts == ["values/c/0/0/0", "classes/c/0/0/0", "rest/c/0/0", "seconds/c/0/0", "complete/c/0/0"]
-    assert len(gateway.requests) - len(puts) <= 4  # is it this store, asked twice; two records read
+    assert len(gateway.requests) - len(puts) <= 4  # two requests for the store's identity, and two for records
 
 
 def test_a_reader_cannot_write(gateway: Gateway, url: str) -> None:
@@ -333,7 +335,9 @@ def test_records_that_another_writer_lost_are_put_back(gateway: Gateway, url: st
     before = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
     two.write_block(0, 1, logits_of(0, 1), seconds=1.0)
     assert KnowledgeStore.open(url).complete()[0].tolist() == [True, True, False]
-    client.put_object(Bucket=BUCKET, Key=key, Body=before)  # as a third writer would, that had read before two wrote
+    client.put_object(
+        Bucket=BUCKET, Key=key, Body=before
+    )  # as a third writer would that had read the record before the other two wrote
     with pytest.raises(IncompleteStoreError):
         KnowledgeStore.open(url).read_rows(0, 64, 128)
     two.settle()
@@ -525,7 +529,7 @@ def test_credentials_that_are_missing(
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    gateway.meddle = lambda method, path: 404  # asked for those of the machine, there are none
+    gateway.meddle = lambda method, path: 404  # no credentials in the machine's metadata
     code, said = commands("extract-teacher", store=url)
     assert (code, "no credentials were found" in said) == (2, True), said
 

@@ -80,7 +80,7 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 @pytest.fixture(scope="module")
 def page(play: SimpleNamespace) -> Path:
-    """The page of the runs on one store, and of one with an awkward name, in a folder that was not there."""
+    """The page of the runs on one store and of a run with an awkward name, in a folder that did not exist."""
     html: Path = play.folder / "pages" / "new" / "report.html"
     result = kcd("report", *play.runs, play.folder / ODD_NAME, "--html", html)
     assert result.exit_code == 0, result.output
@@ -91,7 +91,7 @@ def metrics(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_json_says_what_the_runs_wrote(play: SimpleNamespace) -> None:
+def test_json_repeats_what_the_runs_wrote(play: SimpleNamespace) -> None:
     answer = report_json(*play.runs)
     assert [run["name"] for run in answer["runs"]] == ["kcd0", "kcd1", "kd", "none"]
     for run, folder in zip(answer["runs"], play.runs, strict=True):
@@ -225,7 +225,7 @@ def test_html_cannot_be_a_folder_or_below_a_file(play: SimpleNamespace) -> None:
 
 
 class Loads(HTMLParser):
-    """What a page would fetch, its ids, and what its `#` references name."""
+    """Collects the addresses that a page would fetch, its ids, and the ids that its `#` references name."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -390,7 +390,9 @@ def test_inspect_an_unfinished_run_and_a_teacher(play: SimpleNamespace) -> None:
         (lambda folder: folder / "kd" / "values.zarr", "is a part of the run"),
     ],
 )
-def test_inspect_refuses_what_is_neither(play: SimpleNamespace, make: Callable[[Path], Path], told: str) -> None:
+def test_inspect_refuses_what_is_neither_store_nor_run(
+    play: SimpleNamespace, make: Callable[[Path], Path], told: str
+) -> None:
     result = kcd("inspect", make(play.folder))
     assert result.exit_code == 2
     assert told in result.stderr

@@ -1,4 +1,4 @@
-"""Distillation under a budget that whole views do not fit: it finishes, resumes exactly and perturbs rightly."""
+"""Distillation under a budget that is too small for whole views: it finishes, resumes exactly and perturbs rightly."""
 
 import multiprocessing
 import os
@@ -51,7 +51,7 @@ def settings(folder: Path, **more: Any) -> Config:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a teacher, a store, and a run in windows that nothing disturbed."""
+    """A folder with a teacher, a store, and an undisturbed run that streams in windows."""
     folder = tmp_path_factory.mktemp("budget")
     config = settings(folder / "undisturbed")
     train_teacher(config)
@@ -61,7 +61,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def facts(folder: Path) -> dict[str, Any]:
-    """All that a run's training decided."""
+    """Return the results of a run's training."""
     run = RunFolder(folder)
     plans = PlanStore(run.plans).read_all()
     return {

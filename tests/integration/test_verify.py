@@ -1,4 +1,4 @@
-"""`verify`, and the comparison before training: whole stores pass, and whatever is wrong is found."""
+"""`verify`, and the comparison before training: sound stores pass, and damage is found."""
 
 import random
 import shutil
@@ -72,7 +72,7 @@ def test_a_whole_store_is_sound_and_says_what_its_teacher_says(home: Path, encod
 
 @pytest.mark.parametrize("encoding", ["float16", "int8", "topk", "sample"])
 def test_a_flipped_bit_anywhere_in_any_data_file_is_found(home: Path, tmp_path: Path, encoding: str) -> None:
-    """A hundred random flips each, in whatever file they fall: shards of every array, the ledgers' chunks."""
+    """A hundred random flips for each encoding, in any file: shards of every array, chunks of the ledgers."""
     store = tmp_path / "copy.zarr"
     shutil.copytree(home / f"{encoding}.zarr", store)
     files = sorted(file for file in store.rglob("*") if file.is_file() and file.name != "zarr.json")

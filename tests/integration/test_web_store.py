@@ -1,4 +1,4 @@
-"""A store that somebody published on a web server: read by every command that reads, refused by those that write."""
+"""A store published on a web server: commands that read accept it, and commands that write refuse it."""
 
 import re
 import threading
@@ -58,7 +58,7 @@ class Ranged(SimpleHTTPRequestHandler):
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """Serve the files below `folder`, and hand out the address."""
+    """Serve the files below `folder`, and yield the address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: Ranged(*args, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"

@@ -38,7 +38,7 @@ def test_a_blend_of_probabilities_is_the_weighted_mean_of_both(
 def test_what_is_taught_depends_on_the_stored_rows_alone_and_leaves_them_as_they_are(
     rows: np.ndarray, strength: float, space: str, temperature: float, order: list[int]
 ) -> None:
-    """Samples 0 to 2 are kept, 1 and 2 blended with 4 and 3; in any order, any batching, however often."""
+    """Samples 0 to 2 are kept, and 1 and 2 blended with 4 and 3: in any order and batching, and however often."""
     epsilon = np.array([0, strength, strength], np.float32)
     partner = np.array([NO_PARTNER, 4, 3])
     plan = Plan(stage=1, epoch=1, samples=N, kept=np.arange(3), partner=partner, epsilon=epsilon)

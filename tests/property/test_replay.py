@@ -37,7 +37,7 @@ configs = st.one_of(
 
 
 def one_by_one(config: AugmentationConfig, index: list[int], view: int) -> torch.Tensor:
-    """The reference: each sample in a batch of its own."""
+    """Return the reference: each sample in a batch of its own."""
     augmentation = build_augmentation(config)
     return torch.cat([augmentation(DIGITS[[i]], np.array([i]), view) for i in index])
 
@@ -49,7 +49,7 @@ def test_any_batching_and_any_order_give_the_same_pixels(
     cuts = sorted(data.draw(st.lists(st.integers(0, len(index)), max_size=4)))
     augmentation = build_augmentation(config)
     pieces = [index[a:b] for a, b in zip([0, *cuts], [*cuts, len(index)], strict=True) if a < b]
-    torch.manual_seed(data.draw(st.integers(0, 99)))  # global random states are nothing to it
+    torch.manual_seed(data.draw(st.integers(0, 99)))  # global random states must not matter
     np.random.seed(1)  # noqa: NPY002  # exactly the legacy global state is meant
     random.seed(2)
     views = torch.cat([augmentation(DIGITS[piece], np.array(piece), view) for piece in pieces])

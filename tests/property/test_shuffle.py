@@ -1,4 +1,4 @@
-"""The order of an epoch, in either mode: every kept sample exactly once, and nothing decides it but what may."""
+"""The order of an epoch, in either mode: every kept sample once, as seed, epoch and layout decide and nothing else."""
 
 from pathlib import Path
 
@@ -117,7 +117,7 @@ def stored(draw: st.DrawFn) -> Layout:
 
 
 def rows_of(layout: Layout, view: int, samples: np.ndarray) -> np.ndarray:
-    """Logits that say where they belong, exact in float16."""
+    """Return logits that tell view and sample, exact in float16."""
     return samples[:, None] + np.arange(layout.classes, dtype=np.float32) / 8 + 512 * view
 
 
@@ -142,7 +142,7 @@ def test_any_epoch_of_any_store_in_either_mode(
     for memory in (whole, 2 * whole, whole - 1, data.draw(st.integers(whole // 2, whole - 1))):
         try:
             streaming = plan_streaming(store, memory=memory, batch_size=batch_size, partners=True)
-        except StoreUsageError:  # with batches as large as windows, half a view holds no two of them
+        except StoreUsageError:  # half a view does not hold two batches that are as large as windows
             assert memory < whole
             continue
         assert (streaming.window_sizes is None) == (memory >= whole)

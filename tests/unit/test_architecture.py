@@ -1,4 +1,4 @@
-"""Folders are the architecture: what may import what, what must not be loaded, what is not left lying about."""
+"""Folders are the architecture: imports obey the layers, slow libraries are not loaded early, no module is too long."""
 
 import json
 import os
@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def fresh(code: str, folder: Path) -> str:
-    """What a fresh interpreter, started in `folder`, prints."""
+    """Run `code` in a fresh interpreter, started in `folder`; return what it prints."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=120

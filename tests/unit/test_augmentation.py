@@ -19,7 +19,7 @@ SIZE = 32
 
 @pytest.fixture(scope="module")
 def photographs() -> torch.Tensor:
-    """96 tiles of real photographs, uint8 [96, 3, 32, 32]."""
+    """Return 96 tiles of real photographs, uint8 [96, 3, 32, 32]."""
     tiles = [
         torch.from_numpy(image.copy()).permute(2, 0, 1).unfold(1, SIZE, 61).unfold(2, SIZE, 61)
         for image in load_sample_images().images
@@ -70,7 +70,7 @@ def test_resized_crop_of_the_whole_image_is_the_image(photographs: torch.Tensor)
 
 
 def test_resized_crop_boxes_have_torchvisions_distribution() -> None:
-    """Mean and spread of 4,000 boxes against 4,000 of torchvision's own RandomResizedCrop."""
+    """Compare mean and spread of 4,000 boxes with those of 4,000 of torchvision's RandomResizedCrop."""
     ours = ResizedCropFlip(seed=0, scale=(0.08, 1.0), ratio=(0.75, 4 / 3), flip=True)
     _, _, height, width, _ = ours.parameters(np.arange(4000), 0, 48, 64)
     torch.manual_seed(0)

@@ -71,7 +71,7 @@ class Noted:
 
     def settle(self, expected: list[int]) -> None:
         wait_for(lambda: self.read == expected)
-        time.sleep(0.05)  # had it been about to read on, it would
+        time.sleep(0.05)  # long enough for it to read on, if it were going to
         assert self.read == expected
 
 

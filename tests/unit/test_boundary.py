@@ -29,7 +29,7 @@ def test_each_remedy_has_advice_on_the_command_line(remedy: Remedy) -> None:
     assert explain(error) == (f"Error: there is no store at x.zarr. {ADVICE[remedy]}", 2)
 
 
-def test_an_error_without_a_remedy_is_said_as_it_is() -> None:
+def test_an_error_without_a_remedy_is_shown_unchanged() -> None:
     assert explain(StoreError("the store at x.zarr was replaced.")) == ("Failed: the store at x.zarr was replaced.", 1)
 
 
@@ -46,7 +46,7 @@ def test_an_error_keeps_its_remedy_on_its_way_from_a_worker(kind: type[StoreErro
     )
 
 
-def test_damage_is_said_apart_from_the_problem() -> None:
+def test_an_error_carries_the_damage_apart_from_its_message() -> None:
     error = CorruptStoreError("the store at x.zarr is damaged in c/0.", damage="c/0", remedy=Remedy.RESTORE_STORE)
     assert (pickle.loads(pickle.dumps(error)).damage, CorruptStoreError("all of it").damage) == ("c/0", "all of it")
 

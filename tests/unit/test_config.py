@@ -1,4 +1,4 @@
-"""Recipes: what is refused and in which words, what `--set` takes, and that every shipped recipe loads."""
+"""Recipes: refusals and their words, values that `--set` takes, and every shipped recipe, which loads."""
 
 import copy
 import itertools
@@ -21,7 +21,7 @@ from kcd_pipeline.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
 
-# every key that has no default, and nothing else
+# only the keys that have no default
 SMALLEST: dict[str, Any] = {
     "data": {"name": "digits"},
     "teacher": {"model": "resnet20", "weights": "teacher.safetensors"},
@@ -123,7 +123,7 @@ def test_a_missing_key_is_named_with_how_to_set_it(key: str) -> None:
     assert f"{key} is missing: set it in the file or with --set {key}=..." in refusal(tree)
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_errors_of_a_recipe_are_listed_at_once() -> None:
     tree = SMALLEST | {"distill": {"epochs": 0, "method": "kdc"}, "condense": {"keep_ratio": 2}}
     message = refusal(tree)
     assert all(key in message for key in ("distill.epochs", "distill.method", "condense.keep_ratio"))
@@ -232,7 +232,7 @@ def test_each_loss_has_parameters_of_its_own(recipe: str) -> None:
 @pytest.mark.parametrize(
     ("override", "section", "key", "value"),
     [
-        ("distill.lr=5e-4", "distill", "lr", 0.0005),  # YAML 1.1 takes this for a text: it has no dot
+        ("distill.lr=5e-4", "distill", "lr", 0.0005),  # YAML 1.1 reads this as text, because it has no dot
         ("distill.lr=5.0e-4", "distill", "lr", 0.0005),
         ("distill.epochs=30", "distill", "epochs", 30),
         ("distill.milestones=[3, 5]", "distill", "milestones", (3, 5)),
@@ -252,7 +252,7 @@ def test_set_reaches_the_top_level_and_the_last_one_counts(recipe: str) -> None:
     assert load_config(recipe, ["seed=3", "seed=4"]).seed == 4
 
 
-def test_set_gives_what_the_file_lacks(tmp_path: Path) -> None:
+def test_set_supplies_keys_that_the_file_lacks(tmp_path: Path) -> None:
     file = tmp_path / "part.yaml"
     file.write_text(yaml.safe_dump({key: SMALLEST[key] for key in ("data", "teacher", "store")}))
     assert load_config(str(file), ["student.model=resnet14"]).student.model == "resnet14"
@@ -270,7 +270,7 @@ def test_set_without_a_key_or_a_value_shows_how_it_is_written(recipe: str, overr
     assert message == f"--set takes section.key=value, found '{override}'; for example --set distill.epochs=30"
 
 
-def test_set_of_what_is_no_yaml_is_refused_by_key(recipe: str) -> None:
+def test_a_set_value_that_is_not_yaml_is_refused_by_its_key(recipe: str) -> None:
     assert "--set distill.milestones: '[3, 5' is not a YAML value" in refused_override(
         recipe, "distill.milestones=[3, 5"
     )

@@ -1,4 +1,4 @@
-"""Data sets: what is read is what lies there, and what is missing, damaged or not alike is refused by name."""
+"""Data sets: read as they are on disk; files that are missing, damaged or inconsistent are refused by name."""
 
 import gzip
 import hashlib
@@ -149,7 +149,7 @@ def test_each_digit_has_a_fifth_of_its_images_in_the_test_set() -> None:
 
 def test_the_split_of_digits_is_the_one_that_all_results_are_on() -> None:
     data = load("digits")
-    # Regression values: they say that the split and the pixels are still those of the first release. If a new
+    # Regression values: the split and the pixels are still those of the first release. If a new
     # scikit-learn changes them, every number in the README and every store of digits is of another data set.
     assert data.train.fingerprint(data.classes).startswith("12097c623f7d6161")
     assert data.test.fingerprint(data.classes).startswith("a32f1ff9e230a633")
@@ -161,7 +161,7 @@ PREFIXES = {"train": 6, "t10k": 4}
 
 
 def idx(array: np.ndarray) -> bytes:
-    """The format as its authors describe it: 0, 0, type (8 = bytes), rank, big-endian sizes, data."""
+    """Write the format as its authors describe it: 0, 0, type (8 = bytes), rank, big-endian sizes, data."""
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
@@ -288,7 +288,7 @@ def test_the_real_fashion_mnist_is_whole() -> None:
     assert data.train.images.shape == (60_000, 1, 28, 28)
     assert data.test.images.shape == (10_000, 1, 28, 28)
     assert np.bincount(data.train.labels.numpy()).tolist() == [6_000] * 10
-    assert data.mean == pytest.approx([0.2860], abs=1e-4)  # what the field uses for it
+    assert data.mean == pytest.approx([0.2860], abs=1e-4)  # the values that papers use
     assert data.std == pytest.approx([0.3530], abs=1e-4)
 
 
@@ -301,7 +301,7 @@ CIFAR = {
 
 
 def cifar_batch(seed: int, classes: int) -> dict[str, Any]:
-    """Eight images as CIFAR's pickles hold them: a row is 1,024 red, then green, then blue bytes."""
+    """Return eight images as CIFAR's pickles hold them: a row is 1,024 red, then green, then blue bytes."""
     rows = np.random.default_rng(seed).integers(0, 256, (8, 3072), dtype=np.uint8)
     return {
         "data": rows,
@@ -312,7 +312,7 @@ def cifar_batch(seed: int, classes: int) -> dict[str, Any]:
 
 @pytest.fixture(params=CIFAR)
 def cifar(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Path]:
-    """A small folder of the real format, torchvision's checksums being set to those of its files."""
+    """A small folder in the real format, with torchvision's checksums replaced by those of its files."""
     name: str = request.param
     class_name, folder_name, train, test, meta = CIFAR[name]
     classes = 10 if name == "cifar10" else 100
@@ -369,7 +369,7 @@ def test_a_damaged_cifar_file_is_noticed(cifar: tuple[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("name", ["cifar10", "fashion-mnist"])
-def test_a_download_that_fails_is_said_in_a_sentence(
+def test_a_failed_download_is_explained_in_one_sentence(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreachable(self: Any) -> None:
@@ -385,7 +385,7 @@ def test_a_download_that_fails_is_said_in_a_sentence(
 
 
 def save_digits(root: Path, splits: tuple[str, ...] = ("train", "test"), classes: tuple[int, ...] = (3, 7)) -> None:
-    """Real 8x8 digits as grey PNG files: three of each class and split."""
+    """Save real 8x8 digits as grey PNG files: three of each class and split."""
     source = load_digits()
     for part, split in enumerate(splits):
         for digit in classes:
@@ -408,7 +408,7 @@ def test_a_folder_of_images_is_read_class_by_class_as_three_channels(tmp_path: P
     assert not torch.equal(data.train.images, data.test.images)
 
 
-def test_val_is_taken_where_there_is_no_test(tmp_path: Path) -> None:
+def test_val_is_the_test_set_where_there_is_no_test_folder(tmp_path: Path) -> None:
     save_digits(tmp_path / "a", ("train", "val"))
     save_digits(tmp_path / "b", ("train", "test"))
     first, second = load("imagefolder", tmp_path / "a"), load("imagefolder", tmp_path / "b")
@@ -490,7 +490,7 @@ def cut_short(content: bytes) -> bytes:
 
 
 def chunk_named_wrongly(content: bytes) -> bytes:
-    """A PNG whose pixels break off at a chunk that has no valid name: Pillow raises SyntaxError of it."""
+    """Return a PNG whose pixels end at a chunk without a valid name: Pillow raises SyntaxError for it."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -501,7 +501,7 @@ def chunk_named_wrongly(content: bytes) -> bytes:
 
 
 def enormous(content: bytes) -> bytes:
-    """A BMP header that claims 60,000 x 60,000 pixels: Pillow raises DecompressionBombError."""
+    """Return a BMP header that claims 60,000 x 60,000 pixels: Pillow raises DecompressionBombError."""
     return struct.pack("<2sIHHI", b"BM", 54, 0, 0, 54) + struct.pack("<IiiHHIIiiII", 40, 60000, 60000, 1, 24, *[0] * 6)
 
 

@@ -1,4 +1,4 @@
-"""What the documentation says is what the code does."""
+"""The documentation agrees with the code: links, names, recipes, lists and snippets."""
 
 import importlib
 import re

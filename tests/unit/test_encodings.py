@@ -138,7 +138,7 @@ def test_class_ids_take_the_smallest_integer_that_fits(classes: int, dtype: str)
     logits[0, -1] = 5
     parts = make_encoding("topk", k=2).encode(logits, view=0, first=0)
     assert parts["classes"].tolist() == [[classes - 1, 0]]
-    assert ids.fill >= classes, "what was never written is no class"
+    assert ids.fill_value >= classes, "what was never written is no class"
 
 
 # --- sampling -----------------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ def test_int8_clips_nothing() -> None:
         make_encoding("int8", low=-20.0, high=40.0).encode(np.array([[0, 1], [41, 0]], np.float32), view=0, first=0)
 
 
-def test_int8s_range_has_room_beyond_what_was_seen() -> None:
+def test_int8s_range_is_wider_than_the_logits_seen() -> None:
     assert widened_range(np.array([-5, 15, 0], np.float32)) == (-15.0, 25.0)
     assert widened_range(np.array([2, 2], np.float32)) == (1.0, 3.0)
 
@@ -207,7 +207,7 @@ def test_a_shard_that_is_gone_is_missed_in_every_array(tmp_path: Path, name: str
     for spec in store.encoding.arrays(C):
         (shard,) = (
             (store.path / spec.name / "c" / "0" / "1").rglob("0")
-            if spec.width
+            if spec.row_shape
             else [store.path / spec.name / "c" / "0" / "1"]
         )
         data = shard.read_bytes()
@@ -234,7 +234,7 @@ def test_what_will_be_read_is_known_before_it_is_written(tmp_path: Path, name: s
     store = store_of(tmp_path / "s", logits, name)
     parts = store.encoding.encode(logits, view=0, first=0)
     rounded = {spec.name: spec.rounded(parts[spec.name]) for spec in store.encoding.arrays(C)}
-    if name == "sample":  # drawn block by block: a sum over a whole view rounds otherwise, once in a million draws
+    if name == "sample":  # drawn block by block: a sum over a whole view rounds differently, once in a million draws
         assert (store.encoding.decode(rounded, C) == store.read_view(0)).mean() > 0.999
     else:
         np.testing.assert_array_equal(store.encoding.decode(rounded, C), store.read_view(0))

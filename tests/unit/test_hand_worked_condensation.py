@@ -229,7 +229,7 @@ def test_dropping_at_random_keeps_the_schedule_and_depends_on_seed_and_stage_alo
     }
 
 
-def test_what_was_never_visited_is_dropped_first_whatever_is_kept(tmp_path: Path) -> None:
+def test_samples_never_visited_are_dropped_first_by_every_rule(tmp_path: Path) -> None:
     store = ValueStore.create(tmp_path / "values.zarr", epochs=2, samples=4)
     visited, nothing = np.array([1, 0, 1, 1], np.int32), np.nan
     store.write(0, np.array([0.5, nothing, 0.1, 0.9]), visited, np.array([0.5, nothing, 0.1, 0.9], np.float32))

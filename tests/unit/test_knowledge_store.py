@@ -102,7 +102,7 @@ def test_missing_is_never_zero(tmp_path: Path) -> None:
 def test_data_without_a_record_is_not_read(tmp_path: Path) -> None:
     store = fill(create(tmp_path / "store.zarr"))
     open_array(store.path, "complete", "r+")[1, 2] = 0
-    store.read_rows(1, 0, 8)  # the blocks before it are whole
+    store.read_rows(1, 0, 8)  # the blocks before it are complete
     with pytest.raises(IncompleteStoreError, match="view 1, block 2"):
         store.read_view(1)
     with pytest.raises(IncompleteStoreError, match="5 of 6 blocks"):

@@ -1,4 +1,4 @@
-"""Places of stores as people write them: what they become, and the errors of those that cannot be meant."""
+"""Places of stores as people write them: how they are understood, and how mistakes are refused."""
 
 import subprocess
 import sys
@@ -58,7 +58,10 @@ def test_urls_are_remote(written: str, url: str) -> None:
     ("written", "says"),
     [
         ("s3:/bucket/key", "'s3:/bucket/key' lacks a slash"),
-        (Path("s3://bucket/key"), "lacks a slash"),  # a Path mangles a URL: said, not written to a folder called s3:
+        (
+            Path("s3://bucket/key"),
+            "lacks a slash",
+        ),  # a Path mangles a URL; it is refused, not written to a folder called s3:
         ("s3://bucket", "names no place for a store: give a bucket and a key"),
         ("s3://bucket/", "s3://bucket/store.zarr"),
         ("s3:///key", "names no place"),

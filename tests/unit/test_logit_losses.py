@@ -1,4 +1,4 @@
-"""The losses that `distill.loss` chooses among, each against numbers by hand and against an independent formula."""
+"""The losses of `distill.loss`, each compared with numbers worked out by hand and with an independent formula."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ LOSSES: dict[str, KnowledgeLoss] = {
 
 
 def logits(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Student's and teacher's, `[8, 10]` float64."""
+    """Return the student's and the teacher's logits, `[8, 10]` float64."""
     student, teacher = np.random.default_rng(seed).normal(size=(2, len(LABELS), 10)) * 4
     return student, teacher
 
@@ -51,7 +51,7 @@ def standardised_kd_by_scipy(student: np.ndarray, teacher: np.ndarray) -> float:
 
 
 def dkd_by_scipy(student: np.ndarray, teacher: np.ndarray) -> float:
-    """Sample by sample, from probabilities, renormalised without the true class."""
+    """Compute DKD sample by sample, from probabilities renormalised without the true class."""
     total = 0.0
     for p, q, label in zip(softmax(teacher), softmax(student), LABELS, strict=True):
         target = stats.entropy([p[label], 1 - p[label]], [q[label], 1 - q[label]])
@@ -128,7 +128,7 @@ def test_losses_and_gradients_are_finite_for_the_certain(
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_decoded_rows_of_a_topk_store_will_do(name: str) -> None:
-    """What a student is taught from a `topk` store is a row of logits like any other: finite, and near the whole."""
+    """The rows that a `topk` store teaches are finite, and the losses are near those of all logits."""
     student, teacher = logits(2)
     encoding = make_encoding("topk", k=6)
     decoded = encoding.decode(encoding.encode(teacher.astype(np.float32), view=0, first=0), 10)
@@ -170,7 +170,7 @@ def test_dkd_by_hand() -> None:
 
 
 def test_dkd_decouples_what_kd_couples() -> None:
-    """What the paper starts from: KD = TCKD + (1 - p_t) * NCKD, for each sample."""
+    """The paper starts from KD = TCKD + (1 - p_t) * NCKD, for each sample."""
     student, teacher = logits(4)
     for row, label in enumerate(LABELS):
         one = (torch.from_numpy(student[row : row + 1]), torch.from_numpy(teacher[row : row + 1]))

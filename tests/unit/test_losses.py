@@ -91,7 +91,7 @@ def test_entropy_of_the_uniform_is_log_c(classes: int) -> None:
 def test_entropy_of_certainty_is_zero_and_never_nan(largest: float) -> None:
     logits = torch.zeros(2, 10)
     logits[0, 3] = largest
-    logits[1, 3] = -largest  # the other extreme: nine equal ones are left
+    logits[1, 3] = -largest  # the other extreme: nine equal classes are left
     entropy = prediction_entropy(logits)
     assert float(entropy[0]) == 0
     assert float(entropy[1]) == pytest.approx(math.log(9), rel=1e-5)

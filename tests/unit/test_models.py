@@ -98,7 +98,7 @@ def test_the_wide_ones_have_a_shortcut_convolution_in_the_first_stage_too() -> N
 
 
 def by_functions(state: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """A CIFAR ResNet in evaluation mode, from its state dict alone: its keys say how deep it is."""
+    """Compute a CIFAR ResNet in evaluation mode from its state dict alone, whose keys tell its depth."""
 
     def norm(x: Tensor, key: str) -> Tensor:
         mean, var, weight, bias = (
@@ -120,7 +120,7 @@ def by_functions(state: Mapping[str, Tensor], x: Tensor) -> Tensor:
 
 
 def shaken(name: str, *, channels: int, classes: int) -> CifarResNet:
-    """A float64 model whose batch norms are not the identity, as if it had been trained."""
+    """Return a float64 model whose batch norms are not the identity, as if it had been trained."""
     torch.manual_seed(1)
     model = build_model(name, channels=channels, classes=classes).double().eval()
     assert isinstance(model, CifarResNet)

@@ -1,4 +1,4 @@
-"""A step waits for nothing from the device: no value comes back before the epoch ends, no shape depends on one.
+"""A step never waits for the device: no value comes back before the epoch ends, and no shape depends on a value.
 
 On a GPU torch itself is told to refuse whatever waits. On the CPU, where nothing is waited for, the operations that
 would are refused by name; and what runs on the `meta` device, which has shapes and no values, cannot have asked for
@@ -149,7 +149,7 @@ def test_no_step_waits(tmp_path: Path, store: KnowledgeStore, perturb: str, augm
 
 
 @pytest.mark.parametrize("wait", [lambda x: x.item(), lambda x: float(x), lambda x: x[x > 0], lambda x: x.nonzero()])
-def test_what_waits_is_noticed(wait: Callable[[torch.Tensor], Any]) -> None:
+def test_a_wait_is_noticed(wait: Callable[[torch.Tensor], Any]) -> None:
     with RefuseToWait(), pytest.raises(AssertionError):
         wait(torch.ones(1))
 
@@ -177,7 +177,7 @@ def test_no_step_waits_on_a_gpu(tmp_path: Path, store: KnowledgeStore, where: st
 
 @pytest.mark.parametrize("space", ["logits", "probabilities", "pair"])
 @pytest.mark.parametrize("held", [False, True], ids=["whole view", "some rows"])
-def test_rows_in_a_devices_memory_teach_what_rows_on_the_host_do(space: str, held: bool) -> None:
+def test_rows_in_device_memory_teach_the_same_as_rows_on_the_host(space: str, held: bool) -> None:
     view = np.random.default_rng(0).normal(size=(N, CLASSES)).astype(np.float16)
     some = np.arange(0, N, 1 if not held else 4)
     rows: ViewRows | HeldRows = HeldRows(some, view[some]) if held else ViewRows(view)
@@ -199,7 +199,7 @@ def test_rows_stay_where_they_are_without_a_gpu() -> None:
 
 
 @pytest.mark.parametrize("name", ["none", "crop-flip", "resized-crop-flip"])
-def test_augmentation_hangs_on_no_value_but_its_parameters(name: str) -> None:
+def test_augmentation_depends_on_no_value_but_its_parameters(name: str) -> None:
     """numpy draws the parameters on the host and only integers apply them: all devices give the same pixels."""
     images = dataset().train.images  # type: ignore[attr-defined]  # in memory
     augmentation = build_augmentation(AugmentationConfig(name=name))

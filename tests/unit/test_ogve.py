@@ -40,7 +40,7 @@ def test_ten_thousand_visits_add_no_error_that_could_change_a_rank() -> None:
     np.testing.assert_allclose(value, exact, rtol=1e-14, atol=0)
 
 
-def test_a_mean_of_what_never_changes_is_that() -> None:
+def test_the_mean_of_a_constant_is_the_constant() -> None:
     value, _ = recorded(np.full((1000, 2), 0.1, dtype=np.float32))
     assert value.tolist() == [float(np.float32(0.1))] * 2
 

@@ -1,4 +1,4 @@
-"""The stores in somebody else's training loop."""
+"""Stores in a training loop that is not the pipeline's."""
 
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,9 @@ def test_a_loop_that_is_left_early_leaves_no_thread(store: KnowledgeStore) -> No
         ({"kept": np.array([100])}, "kept must be ascending"),
     ],
 )
-def test_what_cannot_be_iterated_is_refused_at_once(store: KnowledgeStore, wrong: dict[str, Any], says: str) -> None:
+def test_wrong_arguments_are_refused_before_the_first_batch(
+    store: KnowledgeStore, wrong: dict[str, Any], says: str
+) -> None:
     with pytest.raises(StoreUsageError, match=says):
         batches(store, **({"view": 0, "batch_size": 8} | wrong))
 
@@ -97,7 +99,7 @@ def pictures() -> Dataset[Any]:
 
 
 def brighter(image: torch.Tensor, index: int, view: int) -> torch.Tensor:
-    """An 'augmentation' that shows which sample and view it was called for."""
+    """Return an image that tells which sample and view this was called for, as a stand-in for an augmentation."""
     return image + 0.5 * view + index
 
 

@@ -1,4 +1,4 @@
-"""Pictures decoded on the fly: the same pixels whoever makes them, and those that torchvision makes of the same box."""
+"""Pictures decoded on the fly: the same pixels in any process, equal to torchvision's for the same box."""
 
 import pickle
 import shutil
@@ -296,7 +296,7 @@ def test_mean_and_std_must_be_given_for_each_channel(root: Path) -> None:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """Tiny-ImageNet's archive in small: two classes, its `val` unsorted, its `test` without labels."""
+    """A small Tiny-ImageNet archive: two classes, its `val` unsorted, its `test` without labels."""
     root = tmp_path / "tiny-imagenet-200"
     classes = {"china": "n02", "flower": "n01"}
     for number, (name, picture) in enumerate(cuttings(0)):
@@ -364,7 +364,7 @@ def test_imagenets_classes_are_called_as_torchvision_calls_them(tmp_path: Path) 
 
 
 def test_a_part_of_the_pictures_has_the_views_that_they_have_in_the_whole(root: Path) -> None:
-    """Of a condensed set: other numbers, the same pictures, the same boxes."""
+    """A condensed set numbers its samples anew; their pictures and boxes stay the same."""
     data, augment = load(root), augmentation("resized-crop-flip", scale=[0.08, 1])
     samples = np.array([1, 4, 5, 9])
     part = data.with_train_subset(samples)

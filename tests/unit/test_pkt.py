@@ -16,7 +16,7 @@ from kcd_stores import Plan
 
 
 def by_numpy(student: np.ndarray, teacher: np.ndarray) -> float:
-    """The paper's equations in a loop over pairs."""
+    """Compute the paper's equations in a loop over pairs."""
     total, size = 0.0, len(student)
     for i in range(size):
 
@@ -88,7 +88,7 @@ def test_the_tap_takes_what_the_last_layer_sees(name: str) -> None:
 
 
 class Scaled(nn.Module):
-    """Its logits are not what its last linear layer gives."""
+    """A model whose logits are not the output of its last linear layer."""
 
     def __init__(self) -> None:
         super().__init__()

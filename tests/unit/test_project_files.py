@@ -40,3 +40,9 @@ def test_the_picture_of_the_layers_shows_every_room() -> None:
     }
     assert len(rooms) > 25
     assert rooms <= set(re.findall(r"\w+", picture))
+
+
+def test_the_files_that_contributors_are_sent_to_exist() -> None:
+    named = re.findall(r"`([\w./-]*/[\w.-]+\.(?:py|md|toml))`", text("CONTRIBUTING.md"))
+    assert len(named) > 15
+    assert not [name for name in named if "NAME" not in name and not (ROOT / name).exists()]

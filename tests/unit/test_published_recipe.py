@@ -46,7 +46,7 @@ K1H = {
 
 @pytest.fixture
 def values(tmp_path: Path) -> ValueStore:
-    """Of a run in which samples keep their values: sample i is worth 1 - i/N, so the same ones always go first."""
+    """The values of a run in which sample i is always worth 1 - i/N, so that the same samples always go first."""
     store = ValueStore.create(tmp_path / "values.zarr", epochs=EPOCHS, samples=N)
     value = 1 - np.arange(N) / N
     for epoch in range(39, EPOCHS, 40):

@@ -48,7 +48,7 @@ def test_a_recipe_states_only_what_differs(tmp_path: Path) -> None:
         {"extends": "base", "teacher": {"milestones": [7]}, "student": {"arguments": {"drop_rate": 0.2}}},
     )
     config, base = load_config(own), load_config(str(tmp_path / "base.yaml"))
-    assert config.teacher.milestones == (7,)  # a value replaces the one below; lists are values
+    assert config.teacher.milestones == (7,)  # a value, also a list, replaces the one that it extends
     assert config.student.arguments == {"drop_rate": 0.2, "stem_width": 32}  # mappings are joined
     assert config.model_copy(update={"teacher": base.teacher, "student": base.student}) == base
 
@@ -177,7 +177,7 @@ SHAPES = {
 
 
 def noise(config: Config) -> Dataset:
-    """A few images of the shape and the classes of a recipe's data set."""
+    """Return a few images with the shape and the classes of a recipe's data set."""
     shape, classes = SHAPES[config.data.name]
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, *shape), dtype=np.uint8))
     split = InMemorySplit(images=images, labels=torch.arange(4))

@@ -1,4 +1,4 @@
-"""What a store saves, in numbers worked out by hand."""
+"""The savings of a store, worked out by hand."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_one_long_training_pays_for_a_store_by_itself() -> None:
 @pytest.mark.parametrize("seconds", [0.1, 0.3, 0.7, 0.8984476799996628, 1e-9])
 @pytest.mark.parametrize("students", [3, 7, 49])
 def test_a_store_that_is_paid_exactly_is_paid_whatever_its_seconds(seconds: float, students: int) -> None:
-    # each student takes 1/students of the rows: exactly that many pay for it, where floats would be one off at times
+    # each student takes 1/students of the rows, so exactly that many pay for it; floats would sometimes be one off
     cost = store_economics(seconds, 11 * students, [11] * students)
     assert cost.pays_off_at == students
     assert cost.paid_off

@@ -85,7 +85,7 @@ def test_one_run_or_many(number: int) -> None:
     many = [group(f"kcd resnet8 (lr={index})", method="kcd", epochs=1) for index in range(number)]
     svg = figures.accuracy_by_epoch(many, None)
     height = float(re.findall(r'viewBox="0 0 [\d.]+ ([\d.]+)"', svg)[0])
-    assert height >= 72 * (3.4 + 0.21 * number / 5)  # the legend's lines make room for themselves
+    assert height >= 72 * (3.4 + 0.21 * number / 5)  # the figure grows with the lines of its legend
 
 
 def test_more_kinds_than_colours_still_look_different() -> None:

@@ -1,4 +1,4 @@
-"""Which runs are one experiment, their mean and spread, and the warnings that are due: worked out by hand."""
+"""Runs grouped into experiments, their mean and spread, and the warnings about them: worked out by hand."""
 
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ OTHER_DATA = STORE | {
 
 
 def run(label: str, accuracy: float = 0.9, **changes: Any) -> RunRecord:
-    """A run of two epochs on ten samples; `changes` go into its config (dotted with __), summary or store."""
+    """Return a run of two epochs on ten samples; `changes` go into its config, its summary or its store."""
     method = changes.get("method", "kd")
     config: dict[str, Any] = {
         "seed": changes.get("seed", 0),
@@ -149,7 +149,7 @@ def test_what_a_method_ignores_does_not_separate_its_seeds() -> None:
     assert len(groups) == 1
 
 
-def test_the_same_seed_twice_is_told_and_counted_once() -> None:
+def test_runs_of_the_same_seed_are_noted_and_counted_once() -> None:
     (group,), (warning,) = group_by_experiment([run("a", 0.9), run("again", 0.5), run("b", 0.8, seed=1)])
     assert [member.label for member in group.runs] == ["a", "b"]
     assert "a and again" in warning
@@ -212,7 +212,7 @@ def test_the_same_knowledge_extracted_twice_is_paid_twice_but_not_warned_of() ->
     assert warnings_of_stores(stores) == []
 
 
-def test_a_run_from_labels_alone_is_warned_of_only_for_what_reaches_it() -> None:
+def test_a_run_from_labels_alone_is_warned_of_only_if_its_data_differ() -> None:
     labels_only: dict[str, Any] = {"method": "none"}
     assert warnings_of_stores(find_stores([run("a"), run("n", store=OTHER_TEACHER, **labels_only)])) == []
     (warning,) = warnings_of_stores(find_stores([run("a"), run("n", store=OTHER_DATA, **labels_only)]))

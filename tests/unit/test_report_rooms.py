@@ -1,4 +1,4 @@
-"""What has been collected is enough: a comparison is computed and shown without its run folders."""
+"""After collection the run folders are no longer needed: a comparison is computed and rendered without them."""
 
 import json
 from html import unescape

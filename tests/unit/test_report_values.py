@@ -44,7 +44,7 @@ def test_ends_of_the_ranking_with_ties_and_a_gap() -> None:
     assert least.tolist() == [2, 5]  # the two 0.1, by index
 
 
-def test_no_sample_is_at_both_ends() -> None:
+def test_no_sample_is_among_both_the_most_and_the_least_valued() -> None:
     most, least = most_and_least_valued(np.array([0.3, 0.2, 0.1]), 12)
     assert (most.tolist(), least.tolist()) == ([0], [2])
 

@@ -1,4 +1,4 @@
-"""docs/results/scaling.md says what its formulas give, and its formulas say what real stores are."""
+"""docs/results/scaling.md shows the results of its formulas, and the formulas agree with real stores."""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,9 @@ def test_a_real_store_has_the_objects_and_at_most_the_bytes_of_the_formula(
     store = writer.store
     assert layout.blocks == 2
     assert store.inventory.files() == layout.objects(len(encoding.arrays(classes)))
-    assert store.inventory.bytes_on_disk() <= views * samples * row * 1.02 + 20_000  # metadata: more than rows this few
+    assert (
+        store.inventory.bytes_on_disk() <= views * samples * row * 1.02 + 20_000
+    )  # metadata, which takes more than so few rows
 
 
 def test_hand_worked_numbers() -> None:

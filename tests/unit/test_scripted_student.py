@@ -154,7 +154,7 @@ def go_through(curriculum: StudentCurriculum, epoch: int) -> dict[int, np.ndarra
 
 
 @pytest.mark.parametrize(("schedule", "keep_ratio", "dropped"), ON_PAPER)
-def test_every_stage_is_taught_what_stands_on_paper(
+def test_every_stage_is_taught_the_distributions_worked_out_on_paper(
     tmp_path: Path, store: KnowledgeStore, schedule: str, keep_ratio: float, dropped: str
 ) -> None:
     config, folder = recipe(schedule, keep_ratio, dropped), RunFolder(tmp_path)

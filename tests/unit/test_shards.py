@@ -116,10 +116,10 @@ def test_within_a_stage_whole_views_leave_out_what_is_dropped_and_after_it_nothi
         return portion.rows[all_samples], store.bytes_read - before
 
     stage = [reading(0, few, partner), reading(1, few, partner)]
-    rows(stage[0], stage[1])  # the first view is read before anybody said what of it matters
+    rows(stage[0], stage[1])  # the first view is read before the epoch says which samples it needs
     narrow, _ = rows(stage[1], None)
     assert np.isnan(narrow[32:160]).all(), "chunks of dropped samples that are nobody's partners"
-    rows(reading(2, all_samples), reading(3, all_samples))  # a sample may come back: all is there
+    rows(reading(2, all_samples), reading(3, all_samples))  # a sample may come back, so all rows are held
     rows(reading(3, all_samples), None)
     stream.close()
 
@@ -146,7 +146,7 @@ def test_a_damaged_shard_is_named_with_the_reason(tmp_path: Path, damage: object
 
 
 def test_what_was_never_data_is_named_by_its_sample(tmp_path: Path) -> None:
-    """A shard as zarr writes it, with right checksums, may hold NaN: here in the row of sample 131."""
+    """A shard written by zarr, with right checksums, can hold NaN; here the row of sample 131 does."""
     store = make(tmp_path / "s", "float16")
     zarr.open_group(store.path, mode="r+")["logits"][1, 131, 5] = np.nan  # type: ignore[index]  # an array
     with pytest.raises(CorruptStoreError, match=r"logits/c/1/1/0: the row of sample 131 is missing or not what"):

@@ -1,4 +1,4 @@
-"""Checkpoints of other make: every container that the field uses holds the same weights, and says so by one hash."""
+"""Checkpoints of other programs: every usual container gives the same weights, and so the same hash."""
 
 import argparse
 import pickle
@@ -85,7 +85,7 @@ def test_a_checkpoint_from_before_batches_were_counted_fits(state: dict[str, Ten
 
 
 class Evil:
-    """What a pickle can do: run anything when it is loaded."""
+    """A pickle that runs code when it is loaded."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

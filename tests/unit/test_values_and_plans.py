@@ -74,7 +74,7 @@ def test_no_values_there(tmp_path: Path) -> None:
 
 
 def plan(**change: Any) -> Plan:
-    """Samples 0, 2, 3 of 5 kept; 3 blended with the dropped 4 at 0.2."""
+    """Return a plan that keeps samples 0, 2, 3 of 5, and blends 3 with the dropped 4 at 0.2."""
     fields: dict[str, Any] = {
         "stage": 1,
         "epoch": 4,

@@ -1,4 +1,4 @@
-"""Weights: what is written is read back, is hashed by content alone, and fits the model or says where it does not."""
+"""Weights: they are read back as written, hashed by content alone, and refused with details where they do not fit."""
 
 import random
 from pathlib import Path
@@ -102,7 +102,7 @@ def test_weights_of_another_depth_are_refused_with_what_is_missing(state: dict[s
     assert "and 32 more" in message
 
 
-def test_weights_of_another_depth_are_refused_with_what_is_left_over() -> None:
+def test_weights_of_another_depth_are_refused_with_the_entries_left_over() -> None:
     message = refusal(build_model("resnet14", channels=1, classes=10).state_dict(), "resnet8", 10)
     assert "36 unknown to the model: layer1.1." in message
 

@@ -1,4 +1,4 @@
-"""The other families: published sizes, and each forward pass done again from the state dict with bare functions.
+"""The other families: published sizes, and each forward pass computed again from the state dict with bare functions.
 
 Keys and order of layers in the functions below are those of HobbitLong/RepDistiller's models/{wrn,vgg,mobilenetv2,
 ShuffleNetv1,ShuffleNetv2,resnetv2}.py, from which published checkpoints come: a key, a stride, a bias or a ReLU that
@@ -75,13 +75,13 @@ def conv(s: State, x: Tensor, key: str, stride: int = 1, groups: int = 1) -> Ten
 
 
 def blocks(s: State, prefix: str) -> list[str]:
-    """`prefix.0`, `prefix.1`, ... as far as the state dict has them."""
+    """Return `prefix.0`, `prefix.1`, ... up to the last one in the state dict."""
     numbers = {int(key.removeprefix(f"{prefix}.").split(".")[0]) for key in s if key.startswith(f"{prefix}.")}
     return [f"{prefix}.{number}" for number in sorted(numbers)]
 
 
 def shuffle(x: Tensor, groups: int) -> Tensor:
-    """Channel g * (D / groups) + j goes to j * groups + g."""
+    """Move channel g * (D / groups) + j to j * groups + g."""
     size = x.shape[1] // groups
     return x[:, [g * size + j for j in range(size) for g in range(groups)]]
 
@@ -185,7 +185,7 @@ BY_FUNCTIONS: dict[str, Callable[[State, Tensor], Tensor]] = {
 
 
 class Recorded(dict[str, Tensor]):
-    """A state dict that remembers which entries were asked for."""
+    """A state dict that notes which of its entries are read."""
 
     def __init__(self, state: State) -> None:
         super().__init__(state)
@@ -201,7 +201,7 @@ class Recorded(dict[str, Tensor]):
 
 
 def shaken(name: str) -> Classifier:
-    """A float64 model whose norms and biases are not the identity, as if it had been trained."""
+    """Return a float64 model whose norms and biases are not the identity, as if it had been trained."""
     torch.manual_seed(1)
     model = build_model(name, channels=3, classes=7).double().eval()
     assert isinstance(model, Classifier)

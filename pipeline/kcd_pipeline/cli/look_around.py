@@ -9,7 +9,7 @@ from kcd_pipeline.cli.options import json_option, parse_image_shape
 from kcd_pipeline.config import load_config
 
 
-@click.command("models", short_help="What teachers and students can be, and what they cost.")
+@click.command("models", short_help="List the models for teachers and students, and their cost.")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option(
     "--input",
@@ -18,9 +18,9 @@ from kcd_pipeline.config import load_config
     callback=parse_image_shape,
     default="3x32x32",
     show_default=True,
-    help="Of an image.",
+    help="Shape of an image.",
 )
-@click.option("--classes", type=click.IntRange(min=1), default=100, show_default=True, help="How many there are.")
+@click.option("--classes", type=click.IntRange(min=1), default=100, show_default=True, help="Number of classes.")
 @json_option
 def models_command(names: tuple[str, ...], shape: tuple[int, int, int], classes: int, as_json: bool) -> None:
     """List the models of the zoo, or those of the given NAMEs, with parameters and multiply-adds for one image.
@@ -33,25 +33,27 @@ def models_command(names: tuple[str, ...], shape: tuple[int, int, int], classes:
     click.echo(json.dumps(costs_as_json(costs, shape, classes), indent=2) if as_json else costs_as_table(costs))
 
 
-@click.command("inspect", short_help="What a store or a run holds.")
+@click.command("inspect", short_help="Show what a store or a run holds.")
 @click.argument("path", type=click.Path())
 @json_option
 def inspect_command(path: str, as_json: bool) -> None:
-    """Say what lies at PATH, a knowledge store or a run: shape, encoding, bytes, completeness, what it is made from."""
+    """Show the facts of PATH, a knowledge store or a run: shape, encoding, bytes, completeness, and its origin."""
     from kcd_pipeline.inspection import inspect
 
     inspect(path, as_json=as_json)
 
 
-@click.command("verify", short_help="Whether a store is whole and undamaged.")
+@click.command("verify", short_help="Verify that a store is whole and undamaged.")
 @click.argument("store", type=click.Path())
 @click.option("--teacher", "config", metavar="CONFIG", help="Also make random rows again with the teacher of CONFIG.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value of CONFIG.")
-@click.option("--rows", type=click.IntRange(min=1), default=256, show_default=True, help="Rows made with --teacher.")
+@click.option(
+    "--rows", type=click.IntRange(min=1), default=256, show_default=True, help="Number of rows that --teacher makes."
+)
 def verify_command(store: str, config: str | None, overrides: tuple[str, ...], rows: int) -> None:
-    """Read all of STORE: completeness, every checksum, every value, and whether its attributes agree with its arrays.
+    """Read all of STORE; verify its completeness, every checksum and value, and that its attributes fit its arrays.
 
-    Exit code 1 if it is damaged, 2 if it is only not finished.
+    The exit code is 1 if it is damaged, and 2 if it is not finished.
     """
     from kcd_pipeline.verification import verify
 
@@ -59,10 +61,10 @@ def verify_command(store: str, config: str | None, overrides: tuple[str, ...], r
     click.echo(verify(store, settings, rows=rows))
 
 
-@click.command("demo", short_help="All of the above on real digits, in minutes.")
+@click.command("demo", short_help="Run all of the above on real digits, in minutes.")
 @click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default=Path("kcd-demo"))
 def demo_command(folder: Path) -> None:
-    """Teacher, store, three students and a report on scikit-learn's digit images, into DIR (default: kcd-demo).
+    """Make a teacher, a store, three students and a report of scikit-learn's digits, in DIR (default: kcd-demo).
 
     Called again, it goes on from where it was stopped.
     """

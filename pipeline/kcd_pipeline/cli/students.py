@@ -22,10 +22,11 @@ def distill_command(
 ) -> None:
     """Train one student of CONFIG from the knowledge store, into its own run folder.
 
-    none learns from labels only, kd from all stored knowledge, kcd condenses it as it goes.
+    Method none learns from labels only, kd from all stored knowledge, and kcd from knowledge that it condenses as it
+    goes.
 
-    Where the teacher's weights are at hand, a few rows are made again first: a store that has drifted apart from data
-    or augmentation is refused before anything is trained on it.
+    If the teacher's weights are there, a few rows are made again first: a store that no longer agrees with the data or
+    the augmentation is refused before anything is trained on it.
 
     Several processes train it together under torchrun or accelerate launch: docs/how-to/several-ranks.md.
     """
@@ -60,22 +61,24 @@ def distill_command(
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--export", "to", required=True, metavar="STORE", help="Where the store goes: a folder or a URL.")
 @click.option(
-    "--stage", type=click.IntRange(min=1), help="Whose plan, as inspect counts them; the last one if not given."
+    "--stage",
+    type=click.IntRange(min=1),
+    help="Stage whose plan is exported, as inspect counts them; the last one if not given.",
 )
 @click.option(
     "--encoding",
     type=click.Choice(ENCODING_NAMES),
     default="float16",
     show_default=True,
-    help="How logits are laid down, with the settings of the run's recipe.",
+    help="How logits are stored, with the settings of the run's recipe.",
 )
 @click.option("--store", "source", metavar="STORE", help="The store that the run was taught from, if it has moved.")
 @click.option("--overwrite", is_flag=True, help="Start anew, replacing the store that is there.")
 def condense_command(run: Path, to: str, stage: int | None, encoding: str, source: str | None, overwrite: bool) -> None:
-    """Write what the last stage of RUN was taught, perturbed rows included, as a compact store of its own.
+    """Write the rows that the last stage of RUN was taught, perturbed ones included, as a compact store of its own.
 
-    Another student is taught from it by kd, on these samples alone: --set store.path=STORE. Called again, it makes what
-    is missing, or says that the store is complete.
+    Another student learns from it by kd, on these samples alone: --set store.path=STORE. Called again, it makes what is
+    missing, or says that the store is complete.
     """
     from kcd_pipeline.export import export_condensed
 

@@ -35,7 +35,7 @@ def train_teacher_command(config: str, overrides: tuple[str, ...], overwrite: bo
 @click.command("extract-teacher", short_help="Write the teacher's knowledge into a store.")
 @takes_config
 @click.option("--overwrite", is_flag=True, help="Start anew, replacing the store that is there.")
-@click.option("--dry-run", is_flag=True, help="Say what it would cost, from a short measured trial; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Estimate the cost from a short measured trial; write nothing.")
 @click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Share the work among N processes.")
 @click.option("--scheduler", metavar="ADDRESS", help="Share it among the workers of a dask cluster (tcp://host:8786).")
 def extract_teacher_command(

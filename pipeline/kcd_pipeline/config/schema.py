@@ -71,10 +71,10 @@ class DataConfig(Section):
         description="processes that decode images ahead, if on the fly; 0: the training process decodes them itself",
     )
     limit_per_class: Count | None = Field(
-        default=None, description="use only the first training images of each class, this many; for trials"
+        default=None, description="use only this many training images of each class, the first ones; for trials"
     )
     test_limit_per_class: Count | None = Field(
-        default=None, description="use only the first test images of each class, this many; for trials"
+        default=None, description="use only this many test images of each class, the first ones; for trials"
     )
     mean: tuple[PixelValue, ...] | None = Field(
         default=None,
@@ -282,7 +282,7 @@ class CondenseConfig(Section):
 
 
 class RunConfig(Section):
-    """Where a student's run goes, and the hardware that it uses."""
+    """A student's run: its folder, and the hardware that it uses."""
 
     dir: Path = Field(
         default=Path("runs/{student}-{variant}-seed{seed}"),

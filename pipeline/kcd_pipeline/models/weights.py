@@ -29,7 +29,7 @@ def save_weights(path: Path, model: nn.Module, facts: Mapping[str, Any]) -> None
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the state dict in `path`, and the facts that `save_weights` wrote with it.
 
-    The file is safetensors or a torch checkpoint; one of other make has no facts, `{}`.
+    The file is safetensors or a torch checkpoint. One that `save_weights` did not write has no facts, `{}`.
 
     Raises
     ------

@@ -29,8 +29,8 @@ class Dense:
     def spec(self, classes: int, dtype: str, **more: Any) -> ArraySpec:
         """Return the array of logits; `more` are fields of `ArraySpec` that differ from those of a plain array."""
         kind = np.dtype(dtype)
-        settings = {"packed": kind.itemsize, **more}
-        return ArraySpec(name="logits", dtype=kind, width=(classes,), fill=float("nan"), **settings)
+        settings = {"packed_bytes": kind.itemsize, **more}
+        return ArraySpec(name="logits", dtype=kind, row_shape=(classes,), fill_value=float("nan"), **settings)
 
     def decode(self, parts: dict[str, NDArray[Any]], classes: int) -> NDArray[Any]:
         return parts["logits"]
@@ -97,7 +97,12 @@ class Int8(Dense):
         settings: dict[str, Any] = {"offset": self.low, "scale": scale, "dtype": "<f4", "astype": "|u1"}
         rounding = numcodecs.FixedScaleOffset(**settings)
         table = rounding.decode(np.arange(LEVELS + 1, dtype=np.uint8))
-        more = {"packed": 1, "filters": (FixedScaleOffset(**settings),), "rounding": rounding, "table": table}
+        more = {
+            "packed_bytes": 1,
+            "filters": (FixedScaleOffset(**settings),),
+            "rounding": rounding,
+            "decoded_values": table,
+        }
         return (self.spec(classes, "float32", **more),)
 
     def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:

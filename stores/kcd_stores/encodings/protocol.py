@@ -14,7 +14,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 @dataclass(frozen=True, kw_only=True)
 class ArraySpec:
-    """One zarr array of a store, of shape `[V, N, *width]`.
+    """One zarr array of a store, of shape `[V, N, *row_shape]`.
 
     Attributes
     ----------
@@ -22,31 +22,31 @@ class ArraySpec:
         Name of the array in the zarr group.
     dtype
         Dtype of the elements, as `zarr.open` shows them.
-    width
+    row_shape
         Shape of the elements of one row.
-    fill
+    fill_value
         Value that is read where nothing was written. It is never a value that data can have.
-    packed
+    packed_bytes
         Bytes of one element when it reaches the compressor, that is, after `filters`.
     filters
         The array-to-array codecs.
     rounding
         The numcodecs codec among `filters` that loses precision, or None.
-    table
+    decoded_values
         The decoded value of each packed value, in `dtype`, where an element is packed into one byte; else None.
-    limit
+    class_count
         The number of classes, where elements are class ids; else None.
     """
 
     name: str
     dtype: np.dtype[Any]
-    width: tuple[int, ...]
-    fill: Any
-    packed: int
+    row_shape: tuple[int, ...]
+    fill_value: Any
+    packed_bytes: int
     filters: tuple[Any, ...] = field(default=())
     rounding: Any = field(default=None, compare=False)
-    table: NDArray[Any] | None = field(default=None, compare=False)
-    limit: int | None = None
+    decoded_values: NDArray[Any] | None = field(default=None, compare=False)
+    class_count: int | None = None
 
     def compressors(self, chunk_rows: int) -> list[Any]:
         """Return the codecs behind `filters`: byte shuffling and zstd, then a checksum over the result.
@@ -54,15 +54,15 @@ class ArraySpec:
         Blosc cuts a buffer into blocks that fit a cache, 32 KiB at this level, each with its own entropy tables. One
         block a chunk takes 8 to 13% fewer bytes, and decodes two to four times as fast (docs/concepts/encodings.md).
         """
-        shuffle: Literal["shuffle", "noshuffle"] = "shuffle" if self.packed > 1 else "noshuffle"
-        size = chunk_rows * math.prod(self.width) * self.packed
+        shuffle: Literal["shuffle", "noshuffle"] = "shuffle" if self.packed_bytes > 1 else "noshuffle"
+        size = chunk_rows * math.prod(self.row_shape) * self.packed_bytes
         return [
-            BloscCodec(typesize=self.packed, cname="zstd", clevel=1, shuffle=shuffle, blocksize=size),
+            BloscCodec(typesize=self.packed_bytes, cname="zstd", clevel=1, shuffle=shuffle, blocksize=size),
             Crc32cCodec(),
         ]
 
     def rounded(self, part: NDArray[Any]) -> NDArray[Any]:
-        """Return the elements that a store returns after `part[n, *width]` was written to it."""
+        """Return the elements that a store returns after `part[n, *row_shape]` was written to it."""
         if self.rounding is None:
             return part
         read = self.rounding.decode(self.rounding.encode(np.ascontiguousarray(part)))
@@ -70,8 +70,8 @@ class ArraySpec:
 
     def is_data(self, part: NDArray[Any]) -> bool:
         """Return True if all elements of `part` can be data: finite numbers, or ids of classes that exist."""
-        if self.limit is not None:
-            return bool(part.max() < self.limit)
+        if self.class_count is not None:
+            return bool(part.max() < self.class_count)
         bits = part.view(f"u{part.dtype.itemsize}")  # a float is finite unless all bits of its exponent are set
         exponent = bits.dtype.type({2: 0x7C00, 4: 0x7F800000}[part.dtype.itemsize])
         return bool((bits & exponent).max() < exponent)
@@ -119,7 +119,7 @@ class Encoding(Protocol):
         Returns
         -------
         dict
-            The elements `[n, *width]` of each array, by its name.
+            The elements `[n, *row_shape]` of each array, by its name.
 
         Raises
         ------
@@ -135,7 +135,7 @@ class Encoding(Protocol):
 
 def row_bytes(encoding: Encoding, classes: int) -> int:
     """Return the bytes of one encoded row before compression: about the most that it can take in a store."""
-    return sum(spec.packed * math.prod(spec.width) for spec in encoding.arrays(classes))
+    return sum(spec.packed_bytes * math.prod(spec.row_shape) for spec in encoding.arrays(classes))
 
 
 def id_dtype(classes: int) -> np.dtype[Any]:

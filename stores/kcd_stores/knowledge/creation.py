@@ -86,17 +86,17 @@ def create_missing_arrays(group: zarr.Group, layout: Layout, encoding: Encoding)
 
 
 def _create_array(group: zarr.Group, layout: Layout, spec: ArraySpec) -> None:
-    column = spec.name if spec.name == "features" else "class" if spec.width == (layout.classes,) else "slot"
-    behind = (column,) if spec.width else ()
+    column = spec.name if spec.name == "features" else "class" if spec.row_shape == (layout.classes,) else "slot"
+    behind = (column,) if spec.row_shape else ()
     group.create_array(
         spec.name,
-        shape=(layout.views, layout.samples, *spec.width),
+        shape=(layout.views, layout.samples, *spec.row_shape),
         dtype=spec.dtype,
-        shards=(1, layout.block_rows, *spec.width),
-        chunks=(1, layout.chunk_rows, *spec.width),
+        shards=(1, layout.block_rows, *spec.row_shape),
+        chunks=(1, layout.chunk_rows, *spec.row_shape),
         filters=list(spec.filters),
         compressors=spec.compressors(layout.chunk_rows),
-        fill_value=spec.fill,
+        fill_value=spec.fill_value,
         dimension_names=("view", "sample", *behind),
     )
 

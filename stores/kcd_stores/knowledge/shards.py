@@ -71,9 +71,9 @@ class ShardedArray:
 
     def __init__(self, storage: Storage, spec: ArraySpec, layout: Layout) -> None:
         self._storage, self._spec, self._layout = storage, spec, layout
-        self._row = math.prod(spec.width)
-        self._packed_dtype = spec.dtype if spec.table is None else np.dtype(f"u{spec.packed}")
-        self._chunk_bytes = layout.chunk_rows * self._row * spec.packed
+        self._row = math.prod(spec.row_shape)
+        self._packed_dtype = spec.dtype if spec.decoded_values is None else np.dtype(f"u{spec.packed_bytes}")
+        self._chunk_bytes = layout.chunk_rows * self._row * spec.packed_bytes
         self._chunks = layout.block_rows // layout.chunk_rows
         self._index_bytes = self._chunks * INDEX_ENTRY.itemsize + CRC_BYTES
         self._known: dict[
@@ -82,7 +82,7 @@ class ShardedArray:
 
     def name(self, view: int, block: int) -> str:
         """Return the name of the file that holds one block."""
-        return object_name(self._spec.name, view, block, ndim=2 + len(self._spec.width))
+        return object_name(self._spec.name, view, block, ndim=2 + len(self._spec.row_shape))
 
     def read(self, view: int, start: int, stop: int, out: NDArray[Any]) -> int:
         """Read rows `[start, stop)` of `view` into `out[stop - start, *width]` (contiguous).
@@ -203,15 +203,15 @@ class ShardedArray:
         if len(body) < BLOSC_HEADER_BYTES or int(body[4:8].view("<u4")[0]) != self._chunk_bytes:
             raise DamageError(piece.block, f"chunk {piece.chunk} does not hold {self._chunk_bytes} bytes")
         target = out[piece.place : piece.place + len(piece.rows)]
-        whole = len(piece.rows) == self._layout.chunk_rows and self._spec.table is None
-        packed = target if whole else np.empty((self._layout.chunk_rows, *self._spec.width), self._packed_dtype)
+        whole = len(piece.rows) == self._layout.chunk_rows and self._spec.decoded_values is None
+        packed = target if whole else np.empty((self._layout.chunk_rows, *self._spec.row_shape), self._packed_dtype)
         blosc.decompress(body, packed.reshape(-1).view(np.uint8))
         if not whole:
             chosen = packed[piece.rows.start : piece.rows.stop]
-            if self._spec.table is None:
+            if self._spec.decoded_values is None:
                 target[...] = chosen
             else:
-                np.take(self._spec.table, chosen, out=target)
+                np.take(self._spec.decoded_values, chosen, out=target)
         if not self._spec.is_data(target):
             good = np.array([self._spec.is_data(row) for row in target.reshape(len(target), -1)])
             raise self._missing(piece, piece.rows.start + int(np.argmin(good)))

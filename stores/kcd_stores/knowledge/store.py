@@ -161,7 +161,7 @@ class KnowledgeStore:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of decoded rows."""
-        no_rows = {spec.name: np.empty((0, *spec.width), spec.dtype) for spec in self._specs}
+        no_rows = {spec.name: np.empty((0, *spec.row_shape), spec.dtype) for spec in self._specs}
         return self.encoding.decode(no_rows, self.layout.classes).dtype
 
     @property
@@ -224,7 +224,7 @@ class KnowledgeStore:
             some = rows[first - start : first - start + step]
             parts = {}
             for spec in self._specs:
-                parts[spec.name] = np.empty((len(some), *spec.width), spec.dtype)
+                parts[spec.name] = np.empty((len(some), *spec.row_shape), spec.dtype)
                 self._read_part(spec.name, view, first, parts[spec.name])
             some[...] = self.encoding.decode(parts, self.layout.classes)
         return rows

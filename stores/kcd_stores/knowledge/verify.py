@@ -58,7 +58,8 @@ def verify_store(where: Where, on_rows: Callable[[int], None] = lambda rows: Non
         store.seconds()
         read_condensed(store)
     except (CorruptStoreError, IncompleteStoreError) as error:
-        return Verdict(rows=0, damage=[*damage, error.damage if isinstance(error, CorruptStoreError) else str(error)])
+        found = error.damage if isinstance(error, CorruptStoreError) else error.problem
+        return Verdict(rows=0, damage=[*damage, found])
     except (ValueError, RuntimeError, OSError) as error:
         return Verdict(rows=0, damage=[*damage, f"the record of complete blocks cannot be read: {error}"])
     rows, missing = 0, []

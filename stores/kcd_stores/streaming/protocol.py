@@ -44,7 +44,7 @@ class RowSource(Protocol):
 
     @property
     def concurrent_reads(self) -> int:
-        """How many calls of `read_rows` are worth making at the same time, from different threads."""
+        """The number of calls of `read_rows` that are worth making at the same time, from different threads."""
         ...
 
     def complete(self) -> NDArray[np.bool_]:

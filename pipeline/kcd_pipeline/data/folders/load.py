@@ -1,4 +1,4 @@
-"""Data sets of picture folders by the name that a recipe gives them: one's own, Tiny-ImageNet, ImageNet."""
+"""Data sets of picture folders by the name that a recipe gives them: the user's own, Tiny-ImageNet, ImageNet."""
 
 from dataclasses import dataclass
 from pathlib import Path
