@@ -7,6 +7,7 @@ runs the pages and writes into them what their commands print now.
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -19,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"```bash\n(?P<command>.*?)```\n(?:\n```text\n(?P<shown>.*?)```\n)?", flags=re.DOTALL)
 END = "--- end of a block ---"
+LIMIT_SECONDS = 900  # a page takes about one minute; a busy machine may take ten times that
 # numbers that differ from machine to machine: accuracies, times, sizes of files, decimals
 MEASURED = re.compile(r"\d[\d,]*(?:\.\d+)?(?=%| s\b| kB\b| MB\b| B\b)|\d+\.\d+")
 NUMBER = re.compile(r"\d[\d,.]*\d|\d")
@@ -57,12 +59,23 @@ def run(blocks: Sequence[Block], folder: Path) -> list[str]:
     _make_environment(folder / ".venv")
     script = "set -e -o pipefail\n" + "".join(f"{block.command}\necho '{END}'\n" for block in blocks)
     variables = {**os.environ, "COLUMNS": "200"}
-    done = subprocess.run(
-        ["bash", "-c", script], cwd=folder, env=variables, capture_output=True, text=True, timeout=540, check=False
+    shell = subprocess.Popen(
+        ["bash", "-c", script],
+        cwd=folder,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # so that what a shell has started can be ended with it
     )
-    outputs = done.stdout.split(f"{END}\n")[:-1]
-    if done.returncode:
-        raise AssertionError(f"{blocks[len(outputs)].command}ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    try:
+        printed, said = shell.communicate(timeout=LIMIT_SECONDS)
+    except BaseException:
+        os.killpg(shell.pid, signal.SIGKILL)
+        raise
+    outputs = printed.split(f"{END}\n")[:-1]
+    if shell.returncode:
+        raise AssertionError(f"{blocks[len(outputs)].command}ended with {shell.returncode}:\n{said[-3000:]}")
     return outputs
 
 

@@ -238,7 +238,7 @@ def test_it_can_lie_in_an_object_store(home: Path) -> None:
 
 
 def test_rows_do_not_depend_on_how_many_are_made_at_once(home: Path) -> None:
-    from kcd_pipeline.export.condensed_set import CondensedSet
+    from kcd_pipeline.export import CondensedSet
 
     condensed = CondensedSet(home / "kcd", stage=None, source=None)
     together = condensed.rows(1, range(K))
