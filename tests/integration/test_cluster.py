@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from distributed import Client, LocalCluster
 from distributed.comm import CommClosedError
 from PIL import Image
+from tests.support.files import knowledge_contents
 from tests.support.plain_zarr import read_array
 
 from kcd_pipeline.cli import main
@@ -93,12 +94,6 @@ def scale(client: Client, workers: int) -> None:
     wait_for(client, workers)
 
 
-def knowledge(store: Path) -> dict[str, bytes]:
-    """Return the bytes of every file, except the record of the time that blocks took."""
-    files = {str(file.relative_to(store)): file.read_bytes() for file in store.rglob("*") if file.is_file()}
-    return {name: data for name, data in files.items() if not name.startswith("seconds/")}
-
-
 def run(*arguments: str) -> tuple[int, str]:
     ended = CliRunner().invoke(main, list(arguments))
     return ended.exit_code, " ".join(ended.output.split())
@@ -114,7 +109,7 @@ def with_set(chosen: list[str]) -> list[str]:
 def test_workers_of_a_running_cluster_write_the_bytes_of_one_process(home: Path, running: Client) -> None:
     code, said = run("extract-teacher", "digits", *with_set(options(home, "two.zarr")), "--scheduler", address(running))
     assert code == 0, said
-    assert knowledge(home / "two.zarr") == knowledge(home / "alone.zarr")
+    assert knowledge_contents(home / "two.zarr") == knowledge_contents(home / "alone.zarr")
     assert np.isfinite(read_array(home / "two.zarr", "seconds")).all()
 
 
@@ -136,7 +131,7 @@ def test_any_encoding_views_added_later_and_any_number_of_workers_are_the_bytes_
         shared = settings(home, f"{name}.zarr", **chosen, store__views=views)
         extract_teacher(shared, cluster=Cluster(scheduler=address(running)))
     scale(running, 2)
-    assert knowledge(home / f"{name}.zarr") == knowledge(home / f"{name}-alone.zarr")
+    assert knowledge_contents(home / f"{name}.zarr") == knowledge_contents(home / f"{name}-alone.zarr")
 
 
 def test_two_processes_of_its_own_decode_pictures_and_write_the_same_bytes(tmp_path: Path) -> None:
@@ -160,7 +155,7 @@ def test_two_processes_of_its_own_decode_pictures_and_write_the_same_bytes(tmp_p
     assert code == 0, said
     assert "6 blocks made and 0 found" in said
     extract_teacher(load_config(str(tmp_path / "pictures.yaml"), [f"store.path={tmp_path / 'one.zarr'}"]))
-    assert knowledge(tmp_path / "two.zarr") == knowledge(tmp_path / "one.zarr")
+    assert knowledge_contents(tmp_path / "two.zarr") == knowledge_contents(tmp_path / "one.zarr")
 
 
 def test_workers_that_do_not_see_the_weights_are_sent_them(
@@ -177,7 +172,7 @@ def test_workers_that_do_not_see_the_weights_are_sent_them(
     monkeypatch.setattr(cluster_maker, "_serialised_weights", noting)
     extract_teacher(settings(home, "sent.zarr"), cluster=Cluster(scheduler=address(running)))
     assert len(sent) == 1
-    assert knowledge(home / "sent.zarr") == knowledge(home / "alone.zarr")
+    assert knowledge_contents(home / "sent.zarr") == knowledge_contents(home / "alone.zarr")
 
 
 # --- ends ---------------------------------------------------------------------------------------------------
@@ -195,7 +190,7 @@ def wait_for_a_block(store: Path) -> None:
 def long(home: Path) -> dict[str, bytes]:
     """A store of 24 views that one process made."""
     extract_teacher(settings(home, "long-alone.zarr", store__views=24))
-    return knowledge(home / "long-alone.zarr")
+    return knowledge_contents(home / "long-alone.zarr")
 
 
 @pytest.mark.parametrize("victims", [1, 2])
@@ -222,7 +217,7 @@ def test_blocks_of_workers_that_are_killed_are_made_by_those_left_or_that_come(
     extract_teacher(settings(home, store.name, store__views=24), cluster=Cluster(scheduler=address(running)))
     killer.join()
     assert 0 < killed[0] < 1, "they died in the middle"
-    assert knowledge(store) == long
+    assert knowledge_contents(store) == long
     assert ("no worker is left; waiting for one to join" in capsys.readouterr().err) == (victims == 2)
     wait_for(running, 2)
 
@@ -308,7 +303,7 @@ def test_ctrl_c_ends_everything_and_one_process_finishes_the_store(home: Path) -
     assert 0 < store.complete().sum() < store.complete().size
     extract_teacher(settings(home, "stopped.zarr", store__views=24))
     extract_teacher(settings(home, "stopped-alone.zarr", store__views=24))
-    assert knowledge(home / "stopped.zarr") == knowledge(home / "stopped-alone.zarr")
+    assert knowledge_contents(home / "stopped.zarr") == knowledge_contents(home / "stopped-alone.zarr")
 
 
 def test_a_teacher_that_says_nothing_finite_ends_the_command(home: Path, running: Client) -> None:
@@ -316,11 +311,11 @@ def test_a_teacher_that_says_nothing_finite_ends_the_command(home: Path, running
     torch.nn.init.constant_(model.get_parameter("fc.bias"), float("nan"))
     save_weights(home / "nan.safetensors", model, {})
     chosen = options(home, "alone.zarr", teacher__weights=home / "nan.safetensors")
-    before = knowledge(home / "alone.zarr")
+    before = knowledge_contents(home / "alone.zarr")
     code, said = run("extract-teacher", "digits", *with_set(chosen), "--overwrite", "--scheduler", address(running))
     assert code == 1
     assert "is nan" in said
-    assert knowledge(home / "alone.zarr") == before
+    assert knowledge_contents(home / "alone.zarr") == before
 
 
 # --- workers that are not fit -------------------------------------------------------------------------------
@@ -330,16 +325,16 @@ def become(what: str, other: Path | None = None) -> None:
     """Give the calling worker another version, teacher, data set or store; "itself" undoes it."""
     import kcd_pipeline.data.digits as digits
     import kcd_pipeline.extraction.worker as worker
-    import kcd_pipeline.recipe_store.origin as provenance
+    import kcd_pipeline.recipe_store.origin as origin
     import kcd_pipeline.teacher.description as description
     import kcd_pipeline.teacher.load as load_module
 
-    provenance.__version__ = "0.1.0"  # type: ignore[attr-defined]
+    origin.__version__ = "0.1.0"  # type: ignore[attr-defined]
     description.load_weights = load_module.load_weights = load_weights  # type: ignore[attr-defined]
     digits.load = getattr(digits, "true_load", digits.load)
     worker.KnowledgeWriter = KnowledgeWriter  # type: ignore[attr-defined]
     if what == "version":
-        provenance.__version__ = "0.0.9"  # type: ignore[attr-defined]
+        origin.__version__ = "0.0.9"  # type: ignore[attr-defined]
     if what == "teacher":
         description.load_weights = load_module.load_weights = lambda path: load_weights(other)  # type: ignore[attr-defined,arg-type]
     if what == "data":
@@ -375,7 +370,7 @@ def become(what: str, other: Path | None = None) -> None:
 def test_a_worker_that_has_something_else_is_refused(home: Path, running: Client, what: str, difference: str) -> None:
     workers = list(running.scheduler_info(n_workers=-1)["workers"])
     running.run(become, what, home / "other.safetensors", workers=workers[1:])
-    before = knowledge(home / "alone.zarr")
+    before = knowledge_contents(home / "alone.zarr")
     try:
         code, said = run(
             "extract-teacher", "digits", *with_set(options(home, "alone.zarr")), "--overwrite",
@@ -387,7 +382,7 @@ def test_a_worker_that_has_something_else_is_refused(home: Path, running: Client
     assert difference in said
     assert workers[1] in said
     assert workers[0] not in said
-    assert knowledge(home / "alone.zarr") == before, "refused before anything is replaced"
+    assert knowledge_contents(home / "alone.zarr") == before, "refused before anything is replaced"
 
 
 def test_a_store_that_only_the_workers_see_is_noticed(home: Path, running: Client, tmp_path: Path) -> None:

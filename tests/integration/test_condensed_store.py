@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from scipy import special
+from tests.support.files import file_contents
 from tests.support.plain_zarr import read_array
 
 from kcd_pipeline.cli import main
@@ -60,11 +61,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         done(kcd(command, folder))
     done(cli("condense", folder / "kcd", "--export", folder / "float32.zarr", "--encoding", "float32"))
     return folder
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
-    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 def by_hand(home: Path, run: str = "kcd") -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -194,7 +190,7 @@ def dying_after(blocks: int, path: Path) -> Any:
 def test_interrupted_at_any_block_and_made_again_it_has_the_same_bytes(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = content(home / "float32.zarr")
+    whole = file_contents(home / "float32.zarr")
     for blocks in range(2 * 3):  # 2 views of 700 rows in blocks of 256
         path = tmp_path / f"{blocks}.zarr"
         with monkeypatch.context() as patched:
@@ -202,7 +198,7 @@ def test_interrupted_at_any_block_and_made_again_it_has_the_same_bytes(
             assert cli("condense", home / "kcd", "--export", path, "--encoding", "float32").exit_code == 130
         text = done(cli("condense", home / "kcd", "--export", path, "--encoding", "float32"))
         assert f"{6 - blocks} blocks made and {blocks} found" in text
-        assert content(path) == whole
+        assert file_contents(path) == whole
     text = done(cli("condense", home / "kcd", "--export", path, "--encoding", "float32"))
     assert "is complete: 1,400 rows; nothing to do" in text
 
@@ -218,7 +214,7 @@ def test_interrupted_before_its_samples_were_written(home: Path, tmp_path: Path)
     text = refused(kcd("distill", home, f"store.path={path}", "store.encoding=float32", f"run.dir={tmp_path / 'run'}"))
     assert "has no array 'samples'" in text
     done(cli("condense", home / "kcd", "--export", path, "--encoding", "float32"))
-    assert content(path) == content(home / "float32.zarr")
+    assert file_contents(path) == file_contents(home / "float32.zarr")
 
 
 def test_a_damaged_list_of_samples_is_noticed(home: Path, tmp_path: Path) -> None:
@@ -242,7 +238,7 @@ def test_it_can_lie_in_an_object_store(home: Path) -> None:
 
 
 def test_rows_do_not_depend_on_how_many_are_made_at_once(home: Path) -> None:
-    from kcd_pipeline.export.condensed_set import CondensedSet
+    from kcd_pipeline.export import CondensedSet
 
     condensed = CondensedSet(home / "kcd", stage=None, source=None)
     together = condensed.rows(1, range(K))
@@ -266,10 +262,10 @@ def test_rows_do_not_depend_on_how_many_are_made_at_once(home: Path) -> None:
     ],
 )
 def test_what_cannot_be_exported_is_refused(home: Path, words: list[str], said: str) -> None:
-    before = content(home / "store.zarr")
+    before = file_contents(home / "store.zarr")
     assert said.format(home=home) in refused(cli("condense", *(word.format(home=home) for word in words)))
     assert not (home / "x.zarr").exists()
-    assert content(home / "store.zarr") == before
+    assert file_contents(home / "store.zarr") == before
 
 
 def test_another_stage_replaces_it_only_on_purpose(home: Path, tmp_path: Path) -> None:
@@ -292,4 +288,4 @@ def test_pairs_cannot_be_exported_for_a_store_holds_no_images(home: Path) -> Non
 def test_a_store_that_has_moved_is_named(home: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(home / "store.zarr", tmp_path / "moved.zarr")
     done(cli("condense", home / "kcd", "--export", tmp_path / "out.zarr", "--store", moved, "--encoding", "float32"))
-    assert content(tmp_path / "out.zarr") == content(home / "float32.zarr")
+    assert file_contents(tmp_path / "out.zarr") == file_contents(home / "float32.zarr")

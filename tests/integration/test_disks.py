@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from tests.support.files import knowledge_contents
 
 from kcd_pipeline.cli import main
 from kcd_pipeline.config import load_config
@@ -70,12 +71,6 @@ def run(*arguments: str | Path) -> tuple[int, str]:
     return ended.exit_code, " ".join(ended.output.split())
 
 
-def knowledge(store: Path) -> dict[str, bytes]:
-    """Return every file but the record of the time that blocks took."""
-    files = {str(file.relative_to(store)): file.read_bytes() for file in store.rglob("*") if file.is_file()}
-    return {name: data for name, data in files.items() if not name.startswith("seconds/")}
-
-
 def test_a_disk_that_fills_up_costs_nothing_that_was_complete_and_the_store_can_be_finished(
     home: Path, disk: Disk
 ) -> None:
@@ -95,7 +90,7 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_complete_and_the_store_can_
     disk("size=8m")
     code, said = run("extract-teacher", "digits", *with_set(home, store))
     assert code == 0, said
-    assert knowledge(store) == knowledge(home / "whole.zarr")
+    assert knowledge_contents(store) == knowledge_contents(home / "whole.zarr")
 
 
 def test_a_disk_that_is_too_small_is_refused_with_both_numbers_before_the_teacher_runs(home: Path, disk: Disk) -> None:

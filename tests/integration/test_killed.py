@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.files import file_contents, knowledge_contents
 from tests.support.plain_zarr import open_array, read_array
 
 from kcd_pipeline.config import Config, load_config
@@ -82,14 +83,6 @@ def kill(process: BaseProcess) -> bool:
     return process.exitcode != 0
 
 
-def content(folder: str | Path, *, without: str = "") -> dict[str, bytes]:
-    """Return the bytes of every file below `folder`, by its relative path."""
-    folder = Path(folder)
-    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
-    named = {str(file.relative_to(folder)): file for file in files}
-    return {name: file.read_bytes() for name, file in named.items() if not (without and name.startswith(without))}
-
-
 # --- extraction ---------------------------------------------------------------------------------------------
 
 
@@ -105,7 +98,7 @@ def undisturbed(context: Any, home: Path) -> tuple[dict[str, bytes], float]:
     started = wait_until_ready(context, config, home / "undisturbed.ready")
     started[0].join(120)
     assert started[0].exitcode == 0
-    return content(config.store.path, without="seconds/"), time.perf_counter() - started[1]
+    return knowledge_contents(config.store.path), time.perf_counter() - started[1]
 
 
 def wait_until_ready(context: Any, config: Config, ready: Path) -> tuple[BaseProcess, float]:
@@ -128,7 +121,7 @@ def test_extraction_killed_at_a_random_moment_and_finished_has_the_same_bytes(
     process.join(delay)
     kill(process)
     extract_teacher(config)
-    assert content(config.store.path, without="seconds/") == expected
+    assert knowledge_contents(config.store.path) == expected
     assert np.isfinite(read_array(config.store.path, "seconds")).all()
 
 
@@ -136,11 +129,11 @@ def test_the_next_call_makes_only_what_is_missing(context: Any, home: Path) -> N
     config = settings(home / "run", store__path=home / "again.zarr")
     first = extract_teacher(config)
     assert (first.blocks_made, first.blocks_found) == (4 * 5, 0)  # 4 views of 300 samples in blocks of 64
-    before = content(config.store.path, without="seconds/")
+    before = knowledge_contents(config.store.path)
     open_array(config.store.path, "complete", "r+")[2, 3] = 0
     second = extract_teacher(config)
     assert (second.blocks_made, second.blocks_found) == (1, 19)
-    assert content(config.store.path, without="seconds/") == before
+    assert knowledge_contents(config.store.path) == before
     assert extract_teacher(config).blocks_made == 0
 
 
@@ -344,15 +337,15 @@ def test_a_grown_store_is_the_store_that_was_made_at_once(home: Path) -> None:
     extract_teacher(config)
     reader = KnowledgeStore.open(config.store.path)
     first, identity = reader.read_view(1), reader.identity
-    before = content(Path(config.store.path, "logits", "c"))
+    before = file_contents(Path(config.store.path, "logits", "c"))
 
     grown = extract_teacher(settings(home / "run", store__path=home / "growing.zarr"))
     assert (grown.blocks_made, grown.blocks_found) == (2 * 5, 2 * 5)
     assert grown.store.identity == identity
-    after = content(Path(config.store.path, "logits", "c"))
+    after = file_contents(Path(config.store.path, "logits", "c"))
     assert {name: after[name] for name in before} == before
     np.testing.assert_array_equal(reader.read_view(1), first)
-    assert content(config.store.path, without="seconds/") == content(home / "shared.zarr", without="seconds/")
+    assert knowledge_contents(config.store.path) == knowledge_contents(home / "shared.zarr")
 
 
 def grow_and_die(path: str) -> None:
@@ -374,7 +367,7 @@ def test_a_store_killed_while_growing_is_grown_by_the_next_call(context: Any, ho
     assert process.exitcode == -signal.SIGKILL
     KnowledgeStore.open(config.store.path).require_views(2)
     extract_teacher(settings(home / "run", store__path=home / "half-grown.zarr"))
-    assert content(config.store.path, without="seconds/") == content(home / "shared.zarr", without="seconds/")
+    assert knowledge_contents(config.store.path) == knowledge_contents(home / "shared.zarr")
 
 
 def test_fifty_random_kills_in_a_loop_then_finishing(
@@ -391,8 +384,8 @@ def test_fifty_random_kills_in_a_loop_then_finishing(
         if kill(process):
             kills += 1
         else:
-            assert content(config.store.path, without="seconds/") == expected
+            assert knowledge_contents(config.store.path) == expected
             stores += 1
             config = settings(home / "run", store__path=home / f"fifty-{stores}.zarr", store__views=24)
     extract_teacher(config)
-    assert content(config.store.path, without="seconds/") == expected
+    assert knowledge_contents(config.store.path) == expected
