@@ -274,7 +274,7 @@ def make_logit_nan(weights: Path) -> None:
 def test_a_teacher_whose_logits_are_not_finite(fresh: Place) -> None:
     make_logit_nan(fresh.weights)
     fresh.store.rename(fresh.folder / "elsewhere")
-    says = ["the teacher's logit for class '7' of sample 0 (", "view 0, is nan", f"Inspect {fresh.weights}"]
+    says = ["the teacher's logit for class '7' of sample 0 (", "view 0, is nan", f"Check {fresh.weights}"]
     refused(fresh, "extract-teacher", code=1, says=says)
     assert not fresh.store.exists()
 
