@@ -82,7 +82,7 @@ def export_condensed(
         raise UserError(f"{to} is the store that {run} was taught from. Give --export a place of its own.")
     with one_writer(storage):
         writer = open_or_create(storage, CondensedSource(condensed, encoding), overwrite=overwrite)
-        _require_plan_rows(writer, condensed.plan)
+        _write_missing_plan_rows(writer, condensed.plan)
         store = writer.store
         complete = store.complete()
         missing = [(view, block) for view, block in store.layout.all_blocks() if not complete[view, block]]
@@ -128,7 +128,7 @@ class CondensedSource:
             )
 
 
-def _require_plan_rows(writer: KnowledgeWriter, plan: Plan) -> None:
+def _write_missing_plan_rows(writer: KnowledgeWriter, plan: Plan) -> None:
     """Write which samples the rows belong to and what is blended into them, unless the store has it already."""
     try:
         read_condensed(writer.store)
