@@ -3,6 +3,8 @@
 The contract itself is `by_numpy`: descending score, ties by ascending index.
 """
 
+import tracemalloc
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -187,3 +189,20 @@ def test_memory_buys_held_keys_first_and_larger_zones() -> None:
     assert small.largest_zone > large.largest_zone
     with pytest.raises(StoreUsageError, match=r"520\.0 MB are the indices"):  # 60 + 70 million of 4 bytes
         plan_ranking(samples=100 * 10**6, ordered=60 * 10**6, plain=70 * 10**6, chunk=1 << 20, memory=700 * 10**6)
+
+
+def test_a_pass_frees_its_keys_before_the_next_one_gathers_its_own() -> None:
+    """The order takes 16 MB, the keys of each of four passes 8 MB, and counts and chunks 13 MB, as traced."""
+    samples = 4_000_000
+    scores = np.random.default_rng(5).normal(size=samples)
+    lazy = da.from_array(scores, chunks=1 << 15)
+    limits = Limits(workers=1, held=False, largest_zone=100_000, usual_zone=100_000, batch=samples // 4)
+    tracemalloc.start()
+    try:
+        order = rank_all_within(lazy, limits)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert order.nbytes == 16_000_000
+    assert peak < 41_000_000  # 45 MB if the keys of two passes were held at once
+    assert np.array_equal(order, np.argsort(-scores, kind="stable"))

@@ -83,8 +83,7 @@ def ordered_members(
     for batch in _batches(zones, limits.batch):
         members = out[done : done + sum(zone.count for zone in batch)]
         picker = ZonePicker(batch, candidate=candidate, before=before, dtype=out.dtype)
-        held = _gather(keys, batch, picker, members)
-        _sort_zones(batch, held, members, limits.workers)
+        _fill_zones(keys, batch, picker, members, limits.workers)
         done, before = done + len(members), None
     return out
 
@@ -163,6 +162,14 @@ class ZonePicker:
             keys=keys[order],
             counts=np.bincount(zone, minlength=self._zones).tolist(),
         )
+
+
+def _fill_zones(
+    keys: KeyChunks, zones: list[Zone], picker: ZonePicker, out: NDArray[np.integer], workers: int
+) -> None:
+    """Write the members of `zones` to `out[m]` in order of rank, and free their keys before other zones need room."""
+    held = _gather(keys, zones, picker, out)
+    _sort_zones(zones, held, out, workers)
 
 
 def _gather(keys: KeyChunks, zones: list[Zone], picker: ZonePicker, out: NDArray[np.integer]) -> NDArray[np.uint64]:
