@@ -164,9 +164,7 @@ class ZonePicker:
         )
 
 
-def _fill_zones(
-    keys: KeyChunks, zones: list[Zone], picker: ZonePicker, out: NDArray[np.integer], workers: int
-) -> None:
+def _fill_zones(keys: KeyChunks, zones: list[Zone], picker: ZonePicker, out: NDArray[np.integer], workers: int) -> None:
     """Write the members of `zones` to `out[m]` in order of rank, and free their keys before other zones need room."""
     held = _gather(keys, zones, picker, out)
     _sort_zones(zones, held, out, workers)
