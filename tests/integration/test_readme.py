@@ -36,6 +36,7 @@ def test_a_first_project_is_five_commands() -> None:
     ]
 
 
+@pytest.mark.pages
 @pytest.mark.parametrize("number", range(len(PROJECT)))
 def test_a_command_prints_what_the_readme_shows(outputs: list[str], number: int) -> None:
     shown = PROJECT[number].shown

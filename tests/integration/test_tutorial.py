@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from tests.documentation import ROOT, blocks_of, comparable, run
 
+pytestmark = pytest.mark.pages
+
 BLOCKS = blocks_of(ROOT / "docs" / "tutorial.md")
 
 
