@@ -329,16 +329,16 @@ def become(what: str, other: Path | None = None) -> None:
     import kcd_pipeline.teacher.description as description
     import kcd_pipeline.teacher.load as load_module
 
-    origin.__version__ = "0.1.0"  # type: ignore[attr-defined]
-    description.load_weights = load_module.load_weights = load_weights  # type: ignore[attr-defined]
+    origin.__version__ = "0.1.0"  # type: ignore[attr-defined]  # imported there, not exported
+    description.load_weights = load_module.load_weights = load_weights  # type: ignore[attr-defined]  # imported there, not exported
     digits.load = getattr(digits, "true_load", digits.load)
-    worker.KnowledgeWriter = KnowledgeWriter  # type: ignore[attr-defined]
+    worker.KnowledgeWriter = KnowledgeWriter  # type: ignore[attr-defined]  # imported there, not exported
     if what == "version":
-        origin.__version__ = "0.0.9"  # type: ignore[attr-defined]
+        origin.__version__ = "0.0.9"  # type: ignore[attr-defined]  # imported there, not exported
     if what == "teacher":
         description.load_weights = load_module.load_weights = lambda path: load_weights(other)  # type: ignore[attr-defined,arg-type]
     if what == "data":
-        digits.true_load = load = digits.load  # type: ignore[attr-defined]
+        digits.true_load = load = digits.load  # type: ignore[attr-defined]  # imported there, not exported
 
         def load_another() -> Any:
             train, test, classes = load()

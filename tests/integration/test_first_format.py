@@ -1,4 +1,4 @@
-"""What version 0.1.0 wrote is read by every later version: tests/data/format-1 is opened, verified, resumed, reported.
+"""Every later version reads the files of version 0.1.0: tests/data/format-1 is opened, verified, resumed, reported.
 
 The numbers here were written down when the folder was made, and are compared with what is read today.
 """

@@ -261,7 +261,7 @@ def test_a_view_is_one_request_a_shard(gateway: Gateway, url: str, encoding: str
 
 
 def test_a_part_of_a_shard_is_its_index_once_and_a_range_for_each_stretch(gateway: Gateway, url: str) -> None:
-    """Of a shard's 4 chunks one is wanted, then another; the whole shard is read only when most are wanted."""
+    """One chunk of a shard's 4 is wanted, then another; the whole shard is read only when most are wanted."""
     filled(url, "float32")
     store = KnowledgeStore.open(url)
     store.require_views(1)
