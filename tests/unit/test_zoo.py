@@ -195,7 +195,7 @@ class Recorded(dict[str, Tensor]):
         self.used.add(key)
         return super().__getitem__(key)
 
-    def get(self, key: str, default: Tensor | None = None) -> Tensor | None:  # type: ignore[override]
+    def get(self, key: str, default: Tensor | None = None) -> Tensor | None:  # type: ignore[override]  # one overload
         self.used.add(key)
         return super().get(key, default)
 
