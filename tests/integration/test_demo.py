@@ -10,6 +10,8 @@ import pytest
 from kcd_pipeline.models import load_weights
 from kcd_stores import KnowledgeStore
 
+pytestmark = pytest.mark.pages
+
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
