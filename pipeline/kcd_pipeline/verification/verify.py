@@ -48,9 +48,10 @@ def _require_sound(path: str, verdict: Verdict) -> None:
             f"the store at {path} is damaged; {verdict.rows:,} rows are sound:\n{listed}{more}\nRestore what is "
             f"damaged from a copy, or extract the store anew with `kcd-pipeline extract-teacher CONFIG --overwrite`."
         )
-    if verdict.missing:
-        view, block = verdict.missing[0]
+    if len(verdict.missing):
+        view, block = verdict.missing[0].tolist()
+        because = f" ({'; '.join(verdict.unreadable[:LISTED])})" if verdict.unreadable else ""
         raise IncompleteStoreError(
             f"the store at {path} is undamaged but not finished: {len(verdict.missing)} blocks are missing, the first "
-            f"is block {block} of view {view}. Run the same `kcd-pipeline extract-teacher` again to finish it."
+            f"is block {block} of view {view}{because}. Run the same `kcd-pipeline extract-teacher` again to finish it."
         )

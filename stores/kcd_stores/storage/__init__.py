@@ -8,7 +8,7 @@ elements        elements of an array as whole objects
 lock            one writer at a time
 """
 
-from kcd_stores.storage.elements import object_name
+from kcd_stores.storage.elements import encode_elements, object_name
 from kcd_stores.storage.folder import FolderStorage
 from kcd_stores.storage.location import masked
 from kcd_stores.storage.objects import ObjectStorage
@@ -23,6 +23,7 @@ __all__ = [
     "Storage",
     "WebStorage",
     "Where",
+    "encode_elements",
     "is_vacant",
     "masked",
     "object_name",
