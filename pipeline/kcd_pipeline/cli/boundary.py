@@ -58,6 +58,7 @@ ADVICE = {
     Remedy.MAKE_BUCKET: (
         "Make the bucket, or set store.path to one that exists, or AWS_ENDPOINT_URL to the server that has it."
     ),
+    Remedy.GET_PERMISSION: "Ask its owner for permission (chmod, chown), or name a copy of your own.",
     Remedy.TRY_AGAIN: (
         "Check the network and the server, then run the same command again: it goes on from there (distill: with "
         "--resume)."
