@@ -56,16 +56,6 @@ class RunFolder:
         write_json(self.origin, dict(origin))
         write_whole(self.config, yaml.safe_dump(dict(config), sort_keys=False))
 
-    def clear(self) -> None:
-        """Remove the run, its config last, so that an interrupted call can be made again; keep all other files."""
-        finished, begun = [self.summary], [self.origin, self.config]
-        rest = [entry for entry in vars(self).values() if entry not in (self.path, *finished, *begun)]
-        for entry in finished + rest + begun:
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink(missing_ok=True)
-
     def read_config(self) -> dict[str, Any]:
         """Return the resolved config, as plain data.
 
