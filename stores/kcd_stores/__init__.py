@@ -29,7 +29,7 @@ from kcd_stores.knowledge import (
 from kcd_stores.runs.plans import NO_PARTNER, Plan, PlanStore, keep_all
 from kcd_stores.runs.values import ValueStore
 from kcd_stores.sizes import human_bytes, parse_bytes
-from kcd_stores.storage import FolderStorage, Storage, Where, is_vacant, one_writer, open_storage
+from kcd_stores.storage import FolderStorage, Storage, Where, is_vacant, masked, one_writer, open_storage, same_place
 from kcd_stores.streaming.batches import batches
 from kcd_stores.streaming.budget import Streaming, plan_streaming
 from kcd_stores.streaming.open import open_stream
@@ -83,6 +83,7 @@ __all__ = [
     "is_vacant",
     "keep_all",
     "make_encoding",
+    "masked",
     "measure_fidelity",
     "one_writer",
     "open_storage",
@@ -91,6 +92,7 @@ __all__ = [
     "plan_streaming",
     "read_condensed",
     "row_bytes",
+    "same_place",
     "verify_store",
     "widened_range",
     "write_condensed",

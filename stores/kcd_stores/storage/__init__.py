@@ -10,8 +10,9 @@ lock            one writer at a time
 
 from kcd_stores.storage.elements import object_name
 from kcd_stores.storage.folder import FolderStorage
+from kcd_stores.storage.location import masked
 from kcd_stores.storage.objects import ObjectStorage
-from kcd_stores.storage.opening import Where, is_vacant, one_writer, open_storage
+from kcd_stores.storage.opening import Where, is_vacant, one_writer, open_storage, same_place
 from kcd_stores.storage.protocol import Buffer, Storage
 from kcd_stores.storage.web import WebStorage
 
@@ -23,7 +24,9 @@ __all__ = [
     "WebStorage",
     "Where",
     "is_vacant",
+    "masked",
     "object_name",
     "one_writer",
     "open_storage",
+    "same_place",
 ]

@@ -38,6 +38,10 @@ class FolderStorage:
     def absolute_name(self) -> str:
         return str(self.path.absolute())
 
+    @property
+    def resolved_name(self) -> str:
+        return os.path.realpath(self.path)
+
     # --- what is there ------------------------------------------------------------------------------------
 
     def is_vacant(self) -> bool:

@@ -1,12 +1,20 @@
 """Parse the places that people write: a path, `file:///path`, `s3://bucket/key`, `https://host/key`, ..."""
 
+import posixpath
 import re
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from kcd_stores.errors import Remedy, StoreUsageError
 
 SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "http", "https", "memory")
+OTHER_NAMES = {"s3a": "s3", "azure": "az", "abfss": "abfs"}  # of one and the same service
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+CONTAINER_FIRST = ("abfs", "abfss")  # abfs://container@account/key: what stands before the @ is no secret
+
+# a user and password before the host, the password with whatever characters people forget to encode
+USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/\s?#@]*|[^/\s:@\[]+:(?!\d+(?:[/?#\s]|$))\S*)@")
+QUERY = re.compile(r"[?#]\S*?=\S*")
 
 
 def parse_location(where: str | Path) -> Path | str:
@@ -23,29 +31,84 @@ def parse_location(where: str | Path) -> Path | str:
     found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):/", text)
     if found is None:
         return Path(where)
-    scheme = found[1].lower()
+    scheme, shown = found[1].lower(), masked(text)
     if not text.startswith(f"{found[1]}://"):
         if scheme in (*SCHEMES, "file"):
-            problem = f"'{text}' lacks a slash: a URL is written {scheme}://bucket/key."
+            problem = f"'{shown}' lacks a slash: a URL is written {scheme}://bucket/key."
             raise StoreUsageError(problem, remedy=Remedy.CORRECT_LOCATION)
         return Path(where)  # a path with a colon in it
     if scheme == "file":
         return _file_path(text)
     if scheme not in SCHEMES:
         raise StoreUsageError(
-            f"'{text}' is a URL of a kind that cannot hold a store; what can: a path, file://, "
+            f"'{shown}' is a URL of a kind that cannot hold a store; what can: a path, file://, "
             f"{', '.join(f'{known}://' for known in SCHEMES)}.",
             remedy=Remedy.CORRECT_LOCATION,
         )
     bucket, _, key = text.partition("://")[2].partition("/")
-    key = key.strip("/")
+    key = _plain_key(key)
     if not bucket or (not key and scheme != "memory"):
         raise StoreUsageError(
-            f"'{text}' names no place for a store: give a bucket and a key of its own in it, such as "
-            f"{scheme}://{bucket or 'bucket'}/store.zarr.",
+            f"'{shown}' names no place for a store: give a bucket and a key of its own in it, such as "
+            f"{scheme}://{bucket.rpartition('@')[2] or 'bucket'}/store.zarr.",
             remedy=Remedy.CORRECT_LOCATION,
         )
-    return f"{scheme}://{bucket}" + (f"/{key}" if key else "")
+    url = f"{scheme}://{bucket}" + (f"/{key}" if key else "")
+    _require_usable_secrets(url)
+    return url
+
+
+def resolved_url(url: str) -> str:
+    """Return one name for every way to write the URL of a remote store; it holds no user and no password."""
+    scheme, _, rest = url.partition("://")
+    host, slash, key = rest.partition("/")
+    scheme = OTHER_NAMES.get(scheme, scheme)
+    host = host if scheme in CONTAINER_FIRST else host.rpartition("@")[2]
+    if is_web(url):
+        host = host.lower().removesuffix(DEFAULT_PORTS[scheme])
+    return f"{scheme}://{host}{slash}{key}"
+
+
+def masked(text: str) -> str:
+    """Return a URL, or a text that has URLs in it, without their users, passwords and queries.
+
+    A query is where signed URLs carry their token. Text without `://` is returned as it is.
+    """
+    if "://" not in text:
+        return text
+    return QUERY.sub(_mask_query, USER.sub(_mask_user, text))
+
+
+def _mask_user(found: re.Match[str]) -> str:
+    scheme, user = found[1], found[2]
+    return found[0] if scheme.lower() in CONTAINER_FIRST and ":" not in user else f"{scheme}://***@"
+
+
+def _mask_query(found: re.Match[str]) -> str:
+    return f"{found[0][0]}***"
+
+
+def _plain_key(key: str) -> str:
+    """Return `key` without slashes at its ends, empty parts and `.` and `..`, which no client sends as they stand."""
+    return posixpath.normpath(f"/{key}").strip("/")
+
+
+def _require_usable_secrets(url: str) -> None:
+    """Raise StoreUsageError if a URL carries a user, a password or a query that no client would use."""
+    shown = masked(url)
+    if is_web(url):
+        if QUERY.search(url):
+            raise StoreUsageError(
+                f"'{shown}' has a query, as a signed URL has. A signature opens one object, and a store is many: "
+                f"publish the store without one, or read it through its object store.",
+                remedy=Remedy.CORRECT_LOCATION,
+            )
+    elif "***@" in shown:
+        raise StoreUsageError(
+            f"'{shown}' has a user or a password in it, which would not be used. Object stores take credentials from "
+            f"environment variables: AWS_..., GOOGLE_... or AZURE_....",
+            remedy=Remedy.CORRECT_LOCATION,
+        )
 
 
 def is_web(url: str) -> bool:
@@ -63,11 +126,13 @@ def quoted(url: str) -> str:
     """Return `url` percent-encoded, so that a client takes every character of the key as it stands."""
     scheme, _, rest = url.partition("://")
     host, slash, key = rest.partition("/")
-    return f"{scheme}://{quote(host, safe='@:')}{slash}{quote(key, safe='/@')}"
+    return f"{scheme}://{quote(host, safe='@:%[]')}{slash}{quote(key, safe='/@')}"
 
 
 def _file_path(url: str) -> Path:
-    parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost"):
-        raise StoreUsageError(f"'{url}' names a file on another machine; three slashes are meant: file:///path.")
-    return Path(unquote(parts.path))
+    host, _, path = url.partition("://")[2].partition("/")  # `?` and `#` are characters of a file's name
+    if host not in ("", "localhost"):
+        raise StoreUsageError(
+            f"'{masked(url)}' names a file on another machine; three slashes are meant: file:///path."
+        )
+    return Path(unquote(f"/{path}"))

@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 from kcd_stores.errors import Remedy, StoreUsageError
-from kcd_stores.storage.location import quoted
-from kcd_stores.storage.remote_errors import client_errors_in_words, first_line
+from kcd_stores.storage.location import masked, quoted
+from kcd_stores.storage.remote_errors import client_errors_in_words, first_line, without_secrets
 from kcd_stores.storage.settings import endpoint_of, retry_seconds
 
 if TYPE_CHECKING:  # an extra, loaded only for a remote store
@@ -45,32 +45,33 @@ class ObjectClient:
 
     @classmethod
     def connect(cls, url: str, *, called: str | None = None) -> "ObjectClient":
-        """Make a client of the objects below `url`, which messages call `called`; no request is sent.
+        """Make a client of the objects below `url`, which messages call `called` or `masked(url)`; no request is sent.
 
         Raises
         ------
         StoreUsageError
             If obstore is not installed, or it cannot take the URL or the environment's settings.
         """
+        shown = called or masked(url)
         try:
             from obstore.exceptions import BaseError
             from obstore.store import from_url
         except ImportError as error:
             raise StoreUsageError(
-                f"{url} is a remote store, which needs obstore, and that cannot be loaded ({error}).",
+                f"{shown} is a remote store, which needs obstore, and that cannot be loaded ({error}).",
                 remedy=Remedy.INSTALL_OBSTORE,
             ) from error
         if url.startswith("memory:"):
-            return cls(_memory(url), called or url)
+            return cls(_memory(url), shown)
         seconds = retry_seconds()
         try:
             raw = from_url(quoted(url), client_options=_client_options(url, seconds), retry_config=_retries(seconds))
         except (BaseError, ValueError) as error:
             raise StoreUsageError(
-                f"{url} cannot be used as a store: {first_line(error)}.",
+                f"{shown} cannot be used as a store: {first_line(error)}.",
                 remedy=Remedy.CHECK_URL,
-            ) from error
-        return cls(raw, called or url)
+            ) from without_secrets(error)
+        return cls(raw, shown)
 
     def get(self, key: str) -> bytes | None:
         """Read one object by one request; None stands for a missing one."""

@@ -15,13 +15,13 @@ from zarr.abc.store import Store
 
 from kcd_stores.errors import StoreUsageError
 from kcd_stores.storage.elements import decode_elements, encode_elements, object_names
-from kcd_stores.storage.location import parent_and_name
+from kcd_stores.storage.location import masked, parent_and_name, resolved_url
 from kcd_stores.storage.object_client import ObjectClient
 from kcd_stores.storage.protocol import Buffer
 from kcd_stores.storage.zarr_objects import ZarrObjects
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ObjectStorage:
     """The objects below `url`, which has no slash at its end; see kcd_stores.storage.protocol for the methods."""
 
@@ -32,7 +32,10 @@ class ObjectStorage:
     can_list = True
 
     def __str__(self) -> str:
-        return self.url
+        return masked(self.url)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
     @property
     def path(self) -> Path:
@@ -41,6 +44,10 @@ class ObjectStorage:
     @property
     def absolute_name(self) -> str:
         return self.url
+
+    @property
+    def resolved_name(self) -> str:
+        return resolved_url(self.url)
 
     @cached_property
     def client(self) -> ObjectClient:
@@ -56,7 +63,7 @@ class ObjectStorage:
         parent, name = parent_and_name(self.url)
         if parent.endswith(":/"):  # memory://name
             return False
-        return ObjectClient.connect(parent, called=self.url).size(name) is not None
+        return ObjectClient.connect(parent, called=str(self)).size(name) is not None
 
     def holds(self, name: str) -> bool:
         return self.client.size(name) is not None

@@ -29,6 +29,17 @@ def open_storage(where: Where) -> Storage:
     return WebStorage(location) if is_web(location) else ObjectStorage(location)
 
 
+def same_place(one: Where, other: Where) -> bool:
+    """Return True if both name the same place, however they are written: `x/../store.zarr`, a link, a URL."""
+    names = [open_storage(where).resolved_name for where in (one, other)]
+    if names[0] == names[1]:
+        return True
+    try:
+        return Path(names[0]).samefile(names[1])  # two names of one folder: letter case, a mount elsewhere
+    except OSError:  # one of them is not there, or is remote
+        return False
+
+
 def is_vacant(where: Where) -> bool:
     """Return True if nothing is at `where`: no folder, or one with only temporary files that a killed writer left."""
     return open_storage(where).is_vacant()

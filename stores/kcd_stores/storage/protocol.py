@@ -18,7 +18,7 @@ Buffer = bytes | memoryview  # what numpy.frombuffer takes
 
 
 class Storage(Protocol):
-    """The place of one store; `str()` of it is the name that messages give it.
+    """The place of one store; `str()` of it is the name that messages give it, without a URL's user and password.
 
     Making one sends no request and touches no disk. A file that is asked for and missing raises FileNotFoundError
     unless a method says otherwise. Storages behind a network raise StoreError if the server fails or cannot be
@@ -35,6 +35,11 @@ class Storage(Protocol):
     @property
     def absolute_name(self) -> str:
         """The name by which another process, in another working directory, finds the same place."""
+        ...
+
+    @property
+    def resolved_name(self) -> str:
+        """The name that is equal for every way to write the same place, links and `..` followed."""
         ...
 
     @property

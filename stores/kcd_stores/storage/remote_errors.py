@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kcd_stores.errors import Remedy, StoreError, StoreUsageError
-from kcd_stores.storage.location import is_web
+from kcd_stores.storage.location import is_web, masked
 from kcd_stores.storage.settings import endpoint_of, retry_seconds
 
 # requests by which a client asks the machine that it runs on for credentials, after it has found none elsewhere
@@ -35,10 +35,10 @@ def client_errors_in_words(url: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         if "NoSuchBucket" in str(error):
-            raise explained(url, error) from error
+            raise explained(url, error) from without_secrets(error)
         raise
     except BaseError as error:
-        raise explained(url, error) from error
+        raise explained(url, error) from without_secrets(error)
 
 
 def explained(url: str, error: Exception) -> StoreError:
@@ -50,7 +50,10 @@ def explained(url: str, error: Exception) -> StoreError:
             f"{url} cannot be used: the web server refused the request ({reason}). A store is read there object "
             f"by object and in ranges of bytes, without credentials. Check the address, and that the server allows it."
         )
-    bucket, endpoint = url.split("/")[2], endpoint_of(url) or "the default endpoint (no AWS_ENDPOINT_URL is set)"
+    bucket, endpoint = (
+        url.split("/")[2],
+        masked(endpoint_of(url)) or "the default endpoint (no AWS_ENDPOINT_URL is set)",
+    )
     if not url.startswith("s3"):
         endpoint = "its service"
     if "NoSuchBucket" in text:
@@ -77,8 +80,13 @@ def explained(url: str, error: Exception) -> StoreError:
 
 
 def first_line(error: object) -> str:
-    """Return the first line of an error, without the full stop at its end."""
-    return str(error).splitlines()[0].rstrip(".")
+    """Return the first line of an error, without the secrets of URLs in it and the full stop at its end."""
+    return masked(next(iter(str(error).splitlines()), "")).rstrip(".")
+
+
+def without_secrets(error: Exception) -> Exception | None:
+    """Return `error` to be shown as the cause of another; None if a URL in its text has a password or a token."""
+    return error if masked(str(error)) == str(error) else None
 
 
 def _reason(text: str) -> str:

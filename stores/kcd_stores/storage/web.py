@@ -6,7 +6,7 @@ from kcd_stores.errors import Remedy, StoreUsageError
 from kcd_stores.storage.objects import ObjectStorage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WebStorage(ObjectStorage):
     """The files below `url`, an address that begins with http:// or https://."""
 

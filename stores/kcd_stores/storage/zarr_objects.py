@@ -31,6 +31,9 @@ class ZarrObjects(ZarrObjectStore):
     def __str__(self) -> str:
         return self._client.url
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._client.url!r})"  # the client's own would show a password
+
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         if byte_range is None:
             data = await asyncio.to_thread(self._client.get, key)
