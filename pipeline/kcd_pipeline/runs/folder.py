@@ -83,7 +83,8 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{self.path} does not say which data set and store the run began with: no readable origin.json "
-                f"({error}). The run cannot be resumed; give --overwrite to start it again."
+                f"({error}), so it cannot be gone on with. Restore the file from a copy. Set run.dir to another folder "
+                f"to start anew."
             ) from error
         return origin
 
