@@ -1,6 +1,7 @@
 """The place of a new store: a store there is replaced, and nothing of anybody else goes with it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.files import file_contents
@@ -33,7 +34,7 @@ def test_a_store_alone_may_be_replaced(path: Path, tmp_path: Path) -> None:
 
 def test_every_array_of_a_store_is_known(path: Path) -> None:
     arrays = {entry.name for entry in path.iterdir() if entry.is_dir()}
-    settings = {"int8": {"low": 0.0, "high": 1.0}, "topk": {"k": 2}}
+    settings: dict[str, dict[str, Any]] = {"int8": {"low": 0.0, "high": 1.0}, "topk": {"k": 2}}
     for name in ENCODINGS:
         arrays |= {spec.name for spec in make_encoding(name, **settings.get(name, {})).arrays(3)}
     assert arrays | {name for name, *_ in CONDENSED_ARRAYS} <= ARRAYS
