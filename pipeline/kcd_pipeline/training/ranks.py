@@ -149,7 +149,7 @@ def join_ranks(run: RunConfig) -> Iterator[Ranks]:
         raise FailedError(
             f"another rank has ended or does not answer, so rank {rank} of {started_ranks()} ends as well "
             f"({str(error).strip().splitlines()[0][:200]}). If the other rank printed an error, that is the reason. "
-            f"Everything that was complete is kept: the same command with --resume goes on, with any number of ranks."
+            f"Everything that was complete is kept: the same command goes on from there, with any number of ranks."
         ) from error
     finally:
         if distributed.is_initialized():

@@ -36,9 +36,8 @@ def flush_to_disk(path: Path) -> None:
 def write_whole(path: Path, data: bytes, *, durably: bool) -> None:
     """Write a file to a temporary name and rename it, so that it is never half there; missing folders are made.
 
-    With `durably`, the data and the names that lead to it are on the disk when this returns.
+    With `durably`, its data is on the disk before it has its name; the folders are left to the caller to flush.
     """
-    missing = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{uuid4().hex}.partial")
     try:
@@ -51,9 +50,6 @@ def write_whole(path: Path, data: bytes, *, durably: bool) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    if durably:
-        for folder in (path.parent, *(made.parent for made in missing)):
-            flush_to_disk(folder)
 
 
 def is_temporary(entry: os.DirEntry[str]) -> bool:

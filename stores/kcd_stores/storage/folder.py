@@ -134,23 +134,34 @@ class FolderStorage:
         if array.read_only:
             raise ValueError(f"the store at {self} was opened for reading only")
         for name, data in encode_elements(array, view, start, values):
-            self.write_file(name, data)
+            self.put(name, data)
 
-    def write_file(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes) -> None:
         with permission_in_words(f"{self}/{name}"):
             write_whole(self.path / name, data, durably=True)
+            self._flush_folders(name)
 
-    def update_file(self, name: str, change: Callable[[bytes | None], bytes | None]) -> None:
-        before = self._fetch(name)
-        after = change(before)
+    def update(self, name: str, change: Callable[[bytes | None], bytes | None]) -> None:
+        after = change(self._fetch(name))
         if after is not None:
             with permission_in_words(f"{self}/{name}"):
                 write_whole(self.path / name, after, durably=False)
 
+    def remove(self, name: str) -> None:
+        target = self.path / name
+        with permission_in_words(str(target)):
+            if target.is_dir() and not target.is_symlink():
+                shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)  # of a link, not of what it leads to
+
     def make_durable(self, name: str) -> None:
-        file = self.path / name
-        flush_to_disk(file)
-        for folder in file.parents[: len(Path(name).parts)]:  # the entries that lead to it
+        flush_to_disk(self.path / name)
+        self._flush_folders(name)
+
+    def _flush_folders(self, name: str) -> None:
+        """Flush the entries that lead to a file: those of its folders, another process may have made a moment ago."""
+        for folder in (self.path / name).parents[: len(Path(name).parts)]:
             flush_to_disk(folder)
 
     def remove_partials(self) -> None:

@@ -118,15 +118,21 @@ class ObjectStorage:
         if array.read_only:
             raise ValueError(f"the store at {self} was opened for reading only")
         for name, data in encode_elements(array, view, start, values):
-            self.write_file(name, data)
+            self.put(name, data)
 
-    def write_file(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes) -> None:
+        self.require_writable()
         self.client.put(name, data)
 
-    def update_file(self, name: str, change: Callable[[bytes | None], bytes | None]) -> None:
+    def update(self, name: str, change: Callable[[bytes | None], bytes | None]) -> None:
+        self.require_writable()
         after = change(self.client.get(name))
         if after is not None:
             self.client.put(name, after)
+
+    def remove(self, name: str) -> None:
+        found = [key for key, _ in self.client.list_sizes(name)]
+        self.client.delete([*found, name])
 
     def make_durable(self, name: str) -> None:
         """An object is durable when the request that put it has been answered."""

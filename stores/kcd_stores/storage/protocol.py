@@ -130,21 +130,25 @@ class Storage(Protocol):
         """
         ...
 
-    def write_file(self, name: str, data: bytes) -> None:
-        """Write one file, which appears whole and is durable when this returns.
+    def put(self, name: str, data: bytes) -> None:
+        """Write a whole file, in place of one that is there: it appears whole or not at all, and is durable on return.
 
-        Another process may have written the file before. On an object store that knows conditional writes, one that
-        arrives late from another process does not replace this one.
+        On an object store that knows conditional writes, a write of another process that arrives late does not replace
+        this one. StoreUsageError is raised if the place is of a kind that cannot be written to.
         """
         ...
 
-    def update_file(self, name: str, change: Callable[[bytes | None], bytes | None]) -> None:
+    def update(self, name: str, change: Callable[[bytes | None], bytes | None]) -> None:
         """Replace a file by `change(content)`, where None stands for a missing file, and as a result for no change.
 
         On an object store that knows conditional writes, no update of another process is lost: if the file was
         replaced meanwhile, `change` is called again with what is there then. In a folder, `lock` keeps others away, and
         the update is not durable yet: what must outlive a lost machine is passed to `make_durable`.
         """
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove the file `name` or all files below it; it is no error if there are none. No link is followed."""
         ...
 
     def make_durable(self, name: str) -> None:
