@@ -138,8 +138,8 @@ def join_ranks(run: RunConfig) -> Iterator[Ranks]:
             raise
         raise FailedError(
             f"another rank has ended or does not answer, so rank {launch.rank} of {launch.ranks} ends as well "
-            f"({_first_line(error)}). If the other rank printed an error, that is the reason. "
-            f"Everything that was complete is kept: the same command goes on, with any number of ranks."
+            f"({_first_line(error)}). If the other rank printed an error, that is the reason. Everything that was "
+            f"complete is kept: the same command goes on from there, with any number of ranks."
         ) from error
     finally:
         if distributed.is_initialized():

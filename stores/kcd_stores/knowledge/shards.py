@@ -19,9 +19,9 @@ from threading import local
 from typing import Any, TypeVar
 
 import numpy as np
-from numcodecs import blosc
 from numpy.typing import NDArray
 
+from kcd_stores.checked_blosc import decompress_blosc
 from kcd_stores.checksums import CRC_BYTES, strip_checksum
 from kcd_stores.encodings import ArraySpec
 from kcd_stores.knowledge.layout import Layout
@@ -29,7 +29,6 @@ from kcd_stores.storage import Storage, object_name
 
 INDEX_ENTRY = np.dtype([("offset", "<u8"), ("bytes", "<u8")])
 NEVER_WRITTEN = 2**64 - 1
-BLOSC_HEADER_BYTES = 16
 THREADS = min(os.cpu_count() or 1, 4)  # more decode no faster than memory takes it in, and training wants cores too
 
 _per_thread = local()
@@ -199,13 +198,11 @@ class ShardedArray:
     def _decode(self, stored: NDArray[np.uint8], piece: Piece, out: NDArray[Any]) -> None:
         """Decode one stored chunk, and put the rows of `piece` in their place in `out`."""
         body = strip_checksum(stored, DamageError(piece.block, f"the checksum of chunk {piece.chunk} is wrong"))
-        # bytes 4 to 7 of blosc's header are the size of what it holds
-        if len(body) < BLOSC_HEADER_BYTES or int(body[4:8].view("<u4")[0]) != self._chunk_bytes:
-            raise DamageError(piece.block, f"chunk {piece.chunk} does not hold {self._chunk_bytes} bytes")
         target = out[piece.place : piece.place + len(piece.rows)]
         whole = len(piece.rows) == self._layout.chunk_rows and self._spec.decoded_values is None
         packed = target if whole else np.empty((self._layout.chunk_rows, *self._spec.row_shape), self._packed_dtype)
-        blosc.decompress(body, packed.reshape(-1).view(np.uint8))
+        wrong = DamageError(piece.block, f"chunk {piece.chunk} does not hold {self._chunk_bytes} bytes")
+        decompress_blosc(body, packed, wrong)
         if not whole:
             chosen = packed[piece.rows.start : piece.rows.stop]
             if self._spec.decoded_values is None:

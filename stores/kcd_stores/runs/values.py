@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 import zarr
-from numcodecs import blosc
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import LocalStore
 
+from kcd_stores.checked_blosc import decompress_blosc
 from kcd_stores.checksums import strip_checksum
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError, Remedy, StoreUsageError
 
@@ -125,15 +125,22 @@ class ValueStore:
         file = self.path / name / "c" / str(epoch) / str(number)
         if not file.is_file():
             return np.full(count, array.fill_value, array.dtype)
-        damage = f"{file}: its checksum is wrong"
-        wrong = CorruptStoreError(f"values of a run are damaged ({damage}).", damage=damage, remedy=Remedy.REPEAT_RUN)
-        body = strip_checksum(np.fromfile(file, np.uint8), wrong)
+        body = strip_checksum(np.fromfile(file, np.uint8), _damaged(f"{file}: its checksum is wrong"))
+        chunk = np.empty(array.chunks[1], array.dtype)
+        wrong = _damaged(f"{file}: it does not hold {len(chunk)} numbers")
         if name == "frequency":
-            body = np.frombuffer(blosc.decompress(body), np.uint8)
-        chunk: NDArray[Any] = body.view(array.dtype)[:count]
-        return chunk
+            decompress_blosc(body, chunk, wrong)
+        elif len(body) == chunk.nbytes:
+            chunk = body.view(array.dtype)
+        else:
+            raise wrong
+        return chunk[:count]
 
     def chunk_sizes(self) -> list[int]:
         """Return the number of samples in each chunk of a row."""
         size = self._arrays["value"].chunks[1]
         return [min(size, self.samples - first) for first in range(0, self.samples, size)]
+
+
+def _damaged(damage: str) -> CorruptStoreError:
+    return CorruptStoreError(f"values of a run are damaged ({damage}).", damage=damage, remedy=Remedy.REPEAT_RUN)

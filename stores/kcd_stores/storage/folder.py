@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -104,18 +105,48 @@ class FolderStorage:
         for name in object_names(array, view, start, start + len(values)):
             self.make_durable(name)
 
+    def put(self, name: str, data: bytes) -> None:
+        file = self.path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f"{file.name}.{uuid.uuid4().hex}{PARTIAL}")
+        try:
+            with partial.open("wb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+            partial.replace(file)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+        for folder in file.parents:  # a folder that was made for the file must be as durable as its entry there
+            _flush(folder)
+            if folder == self.path:
+                break
+
+    def remove(self, name: str) -> None:
+        target = self.path / name
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+        else:
+            target.unlink(missing_ok=True)  # of a link, not of what it leads to
+
     def make_durable(self, name: str) -> None:
         file = self.path / name
         for target in (file, file.parent):  # the data, and the entry that leads to it
-            descriptor = os.open(target, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _flush(target)
 
     def remove_partials(self) -> None:
         for partial in self.path.rglob(f"*{PARTIAL}"):
             partial.unlink()
+
+
+def _flush(target: Path) -> None:
+    """Return when a file, or the entries of a folder, are on the disk."""
+    descriptor = os.open(target, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -120,6 +120,14 @@ class ObjectStorage:
         for name, data in encode_elements(array, view, start, values):
             self.client.put(name, data)
 
+    def put(self, name: str, data: bytes) -> None:
+        self.require_writable()
+        self.client.put(name, data)
+
+    def remove(self, name: str) -> None:
+        found = [key for key, _ in self.client.list_sizes(name)]
+        self.client.delete([*found, name])
+
     def make_durable(self, name: str) -> None:
         """An object is durable when the request that put it has been answered."""
 

@@ -130,6 +130,17 @@ class Storage(Protocol):
         """
         ...
 
+    def put(self, name: str, data: bytes) -> None:
+        """Write a whole file, in place of one that is there: it appears whole or not at all, and is durable on return.
+
+        StoreUsageError is raised if the place is of a kind that cannot be written to.
+        """
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove the file `name` or all files below it; it is no error if there are none."""
+        ...
+
     def make_durable(self, name: str) -> None:
         """Return when the file `name`, written through zarr, is on the disk, so that no record of it can outlive it."""
         ...
