@@ -14,7 +14,7 @@ from kcd_pipeline.models import load_weights, model_for, parameter_count, save_w
 from kcd_pipeline.models.external import is_published
 from kcd_pipeline.runs import RunFolder, claim_folder
 from kcd_pipeline.teacher.description import describe_teacher, describe_training_data
-from kcd_pipeline.training.device import seed_torch
+from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.epoch import EpochResult, label_objective
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import Trainer
@@ -81,7 +81,7 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
     """
     folder = training_folder(config.teacher.weights)
     dataset = load_dataset(config.data)
-    seed_torch(config.seed)
+    seed_generators(config.seed)
     if is_published(config.teacher.weights):
         raise UserError(
             f"teacher.weights is {config.teacher.weights}: there is nothing to train. Set it to a file to train a "
