@@ -34,6 +34,7 @@ class Remedy(Enum):
     INSTALL_OBSTORE = "Install it: pip install obstore"
     CHECK_URL = "Check the URL and the variables AWS_... (or GOOGLE_..., AZURE_...)."
     MAKE_BUCKET = "Make the bucket, or give a URL in another one, or set AWS_ENDPOINT_URL to the server that has it."
+    GET_PERMISSION = "Ask its owner for permission, or use a copy of your own."
     TRY_AGAIN = "Check the network and the server, then try again."
 
 

@@ -58,10 +58,8 @@ ADVICE = {
     Remedy.MAKE_BUCKET: (
         "Make the bucket, or set store.path to one that exists, or AWS_ENDPOINT_URL to the server that has it."
     ),
-    Remedy.TRY_AGAIN: (
-        "Check the network and the server, then run the same command again: it goes on from there (distill: with "
-        "--resume)."
-    ),
+    Remedy.GET_PERMISSION: "Ask its owner for permission (chmod, chown), or name a copy of your own.",
+    Remedy.TRY_AGAIN: ("Check the network and the server, then run the same command again: it goes on from there."),
 }
 
 
@@ -87,7 +85,7 @@ class Grouped(click.Group):
             raise
         except KeyboardInterrupt:
             _end(
-                "Interrupted. What was complete is kept; the same command goes on from there (distill: with --resume).",
+                "Interrupted. What was complete is kept; the same command goes on from there.",
                 INTERRUPTED,
             )
         except Exception as error:
