@@ -22,7 +22,7 @@ from zarr.storage import LocalStore
 from kcd_stores.checked_blosc import decompress_blosc
 from kcd_stores.checksums import CRC_BYTES, strip_checksum
 from kcd_stores.errors import CorruptStoreError, Remedy
-from kcd_stores.storage.durable import flush_to_disk, write_durably
+from kcd_stores.storage.durable import flush_to_disk, write_whole
 
 LARGEST_CHUNK = 1 << 20  # elements
 LARGEST_METADATA = 1 << 22  # bytes; ours take less than a thousandth of it
@@ -174,6 +174,14 @@ class RunArray:
         if crc is not None and int.from_bytes(stored[-CRC_BYTES:].tobytes(), "little") != crc:
             raise damaged(f"{file}: it is not the chunk that was written there")
         return body
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file whole, with the folders that lead to it, so that all of it is on the disk on return."""
+    made = [folder for folder in path.parents if not folder.exists()]
+    write_whole(path, data, durably=True)
+    for folder in {path.parent, *(folder.parent for folder in made)}:
+        flush_to_disk(folder)
 
 
 def _decompress_zstd(body: NDArray[np.uint8], out: NDArray[Any], wrong: Exception) -> None:

@@ -23,9 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_stores.errors import StoreUsageError
-from kcd_stores.runs.arrays import LARGEST_CHUNK, Packing, RunArray, codec_names, damaged, read_metadata, shortened
+from kcd_stores.runs.arrays import (
+    LARGEST_CHUNK,
+    Packing,
+    RunArray,
+    damaged,
+    read_metadata,
+    shortened,
+    write_durably,
+)
 from kcd_stores.sizes import machine_memory
-from kcd_stores.storage.durable import flush_to_disk, write_durably
+from kcd_stores.storage.durable import flush_to_disk
 
 NO_PARTNER = -1
 MOST_CHUNKS = 100_000  # of an array of the first format; zarr makes far fewer, of a million elements each
@@ -186,7 +194,7 @@ class PlanStore:
         file = folder / "zarr.json"
         _require_attributes(file, attributes, stage)
         checksum = attributes.pop("checksum", None)
-        arrays = _read_arrays(folder, attributes["samples"], checked=checksum is not None)
+        arrays: dict[str, Any] = _read_arrays(folder, attributes["samples"], checked=checksum is not None)
         try:
             plan = Plan(**attributes, **arrays)
         except ValueError as error:

@@ -31,7 +31,7 @@ from zarr.storage import LocalStore
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError, Remedy, StoreUsageError
 from kcd_stores.runs.arrays import Packing, RunArray, damaged, read_metadata, shortened
 from kcd_stores.sizes import machine_memory
-from kcd_stores.storage.durable import flush_to_disk, make_folder
+from kcd_stores.storage.durable import flush_to_disk
 
 LARGEST_CHUNK = 1 << 20  # samples
 
@@ -72,14 +72,13 @@ class ValueStore:
         """Make empty values at `path`, in place of those of a run that never finished an epoch."""
         if path.is_dir():
             shutil.rmtree(path)
-        made = make_folder(path.parent)
         zarr.create_group(LocalStore(path), zarr_format=3, attributes={"kind": "values"})
         values = cls(path, epochs=epochs, samples=samples)
         for array in values._arrays.values():
             array.create(("epoch", "sample"))
         flush_to_disk(path / "zarr.json")
-        for folder in (path, path.parent, *(one.parent for one in made)):
-            flush_to_disk(folder)
+        flush_to_disk(path)
+        flush_to_disk(path.parent)
         return values
 
     @classmethod
@@ -121,8 +120,9 @@ class ValueStore:
     def write(
         self, epoch: int, value: NDArray[np.float64], frequency: NDArray[np.int32], entropy: NDArray[np.float32]
     ) -> None:
-        """Write `value[N]`, `frequency[N]` and the latest `entropy[N]`, as they are after `epoch`; durable on return."""
-        rows = {"value": value, "entropy": entropy, "frequency": frequency}  # the last tells that the epoch was written
+        """Write `value[N]`, `frequency[N]` and the latest `entropy[N]`, as they are after `epoch`, durably."""
+        # the last one tells that the epoch was written
+        rows: dict[str, NDArray[Any]] = {"value": value, "entropy": entropy, "frequency": frequency}
         checksums = {name: self._arrays[name].write((epoch,), row) for name, row in rows.items()}
         self._recorded[epoch] = _in_hex(checksums)
 
