@@ -217,13 +217,17 @@ class LockedLedgerWriter:
 
     def __init__(self, opened: KnowledgeGroup) -> None:
         self._storage, self._format = opened.storage, opened.records
+        self._changed: set[str] = set()  # names of files that are not known to be durable
 
     def record(self, view: int, block: int, entry: Entry) -> None:
-        """Record a block complete."""
-        _write_entries(self._storage, self._format, view, {block: entry})
+        """Record a block complete. A machine that is lost now may lose the record, and the block is made again."""
+        self._changed.update(_write_entries(self._storage, self._format, view, {block: entry}))
 
     def settle(self) -> None:
-        """Do nothing: no other writer can have overwritten an entry."""
+        """Return when all records are durable; no other writer can have overwritten one."""
+        for name in sorted(self._changed):
+            self._storage.make_durable(name)
+        self._changed.clear()
 
 
 class SharedLedgerWriter:
@@ -266,39 +270,48 @@ class SharedLedgerWriter:
             _write_entries(self._storage, self._format, view, back)
 
 
-def _write_entries(storage: Storage, shape: RecordFormat, view: int, entries: Mapping[int, Entry]) -> None:
+def _write_entries(storage: Storage, shape: RecordFormat, view: int, entries: Mapping[int, Entry]) -> list[str]:
     """Write entries of blocks of one view, beside those that are there: last the one that makes them count.
 
-    A file that cannot be read is begun anew. Blocks that it recorded are missing then, and are made again.
+    A file that cannot be read is begun anew. Blocks that it recorded are missing then, and are made again. Returns the
+    names of the files.
     """
-    blocks = shape.layout.blocks
+    names = []
+
+    def update(name: str, dtype: str, wide: tuple[int, ...], fill: float, values: Mapping[int, Any]) -> None:
+        def change(found: bytes | None) -> bytes:
+            changed = _values_or_fill(name, found, dtype, wide, fill)
+            for at, value in values.items():
+                changed[at] = value
+            return with_checksum(changed)
+
+        storage.update(name, change)
+        names.append(name)
+
     for number in sorted({block // shape.piece_blocks for block in entries}):
-        wide = (shape.piece_blocks, shape.entries + 1)
-        checksums = _read_or_begin(storage, checksums_name(view, number), "<u4", wide, 0)
-        for at, block in enumerate(shape.blocks_of(number)):
-            if block in entries:
-                entry = entries[block]
-                checksums[at, :-1], checksums[at, -1] = entry.checksums, _seal(shape, view, block, entry)
-        storage.put(checksums_name(view, number), with_checksum(checksums))
-    seconds = _read_or_begin(storage, seconds_name(view), "<f8", (blocks,), np.nan)
-    complete = _read_or_begin(storage, complete_name(view), "u1", (blocks,), 0)
-    for block, entry in entries.items():
-        seconds[block], complete[block] = entry.seconds, 1
-    storage.put(seconds_name(view), with_checksum(seconds))
-    storage.put(complete_name(view), with_checksum(complete))
+        blocks = shape.blocks_of(number)
+        sealed = {
+            at: np.append(entries[block].checksums, np.uint32(_seal(shape, view, block, entries[block])))
+            for at, block in enumerate(blocks)
+            if block in entries
+        }
+        update(checksums_name(view, number), "<u4", (shape.piece_blocks, shape.entries + 1), 0, sealed)
+    seconds = {block: entry.seconds for block, entry in entries.items()}
+    update(seconds_name(view), "<f8", (shape.layout.blocks,), np.nan, seconds)
+    update(complete_name(view), "u1", (shape.layout.blocks,), 0, dict.fromkeys(entries, 1))
+    return names
 
 
 def _seal(shape: RecordFormat, view: int, block: int, entry: Entry) -> int:
     return shape.seal(view, block, entry.seconds, entry.checksums)
 
 
-def _read_or_begin(storage: Storage, name: str, dtype: str, shape: tuple[int, ...], fill: float) -> NDArray[Any]:
-    """Return the values of a file of the ledger, to be changed; all `fill` if it is missing or damaged."""
-    (data,) = storage.fetch([name])
-    if data is None:
+def _values_or_fill(name: str, found: bytes | None, dtype: str, shape: tuple[int, ...], fill: float) -> NDArray[Any]:
+    """Return the values in a file of the ledger, to be changed; all `fill` if it is missing or damaged."""
+    if found is None:
         return np.full(shape, fill, dtype)
     try:
-        return without_checksum(name, data, dtype, shape).copy()
+        return without_checksum(name, found, dtype, shape).copy()
     except ValueError:
         return np.full(shape, fill, dtype)
 
