@@ -3,8 +3,9 @@
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.progress import progress_bar
+from kcd_pipeline.recipe_store import open_store
 from kcd_pipeline.verification.against_teacher import compare_with_teacher
-from kcd_stores import IncompleteStoreError, KnowledgeStore, Verdict, verify_store
+from kcd_stores import IncompleteStoreError, Verdict, verify_store
 
 LISTED = 8  # damaged blocks that are named before "and n more"
 
@@ -24,7 +25,7 @@ def verify(path: str, teacher: Config | None, *, rows: int) -> str:
     FailedError
         If it is damaged, or its rows are not those of the teacher.
     """
-    layout = KnowledgeStore.open(path).layout
+    layout = open_store(path).layout
     with progress_bar() as bar:
         task = bar.add_task("verifying", total=layout.views * layout.samples, note="", unit="rows")
         verdict = verify_store(path, lambda done: bar.advance(task, done))

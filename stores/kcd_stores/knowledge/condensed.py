@@ -61,6 +61,28 @@ def is_condensed(store: KnowledgeStore) -> bool:
     return CONDENSED_KEY in store.made_from
 
 
+def condensed_from(store: KnowledgeStore) -> int | None:
+    """Return the number of samples that a condensed set was made from; None if the store holds no condensed set.
+
+    Raises
+    ------
+    CorruptStoreError
+        If the attributes of a condensed store do not say it.
+    """
+    if not is_condensed(store):
+        return None
+    dataset = store.made_from.get("dataset")
+    size = dataset.get("size") if isinstance(dataset, dict) else None
+    if not isinstance(size, int) or size < store.layout.samples:
+        raise CorruptStoreError(
+            f"the condensed store at {store.location} is damaged: made_from.dataset.size in {METADATA} is {size!r}, "
+            f"expected a number of samples from {store.layout.samples} on.",
+            damage=f"{METADATA}: made_from.dataset.size is {size!r}",
+            remedy=Remedy.REPLACE_CONDENSED,
+        )
+    return size
+
+
 def write_condensed(writer: KnowledgeWriter, rows: CondensedRows) -> None:
     """Write the arrays of a store just made, or made and interrupted; they are durable when this returns."""
     storage = writer.store.storage
@@ -94,7 +116,8 @@ def read_condensed(store: KnowledgeStore) -> CondensedRows | None:
     CorruptStoreError
         If they are damaged or do not fit the store.
     """
-    if not is_condensed(store):
+    size = condensed_from(store)
+    if size is None:
         return None
     names = [f"{name}/{file}" for name, _, _ in ARRAYS for file in (METADATA, "c/0")]
     files = dict(zip(names, store.storage.fetch(names), strict=True))
@@ -107,7 +130,7 @@ def read_condensed(store: KnowledgeStore) -> CondensedRows | None:
         )
     try:
         rows = CondensedRows(**{name: _array(name, store.layout.samples, files) for name, _, _ in ARRAYS})
-        _require_fit(store, rows)
+        _require_fit(store, rows, size)
     except ValueError as error:
         store.require_unreplaced()
         raise CorruptStoreError(
@@ -131,15 +154,11 @@ def _array(name: str, size: int, files: dict[str, bytes | None]) -> NDArray[Any]
     return without_checksum(f"{name}/c/0", data, dtype, (size,))
 
 
-def _require_fit(store: KnowledgeStore, rows: CondensedRows) -> None:
-    """Raise ValueError if the arrays are not those that the attributes of the store name."""
+def _require_fit(store: KnowledgeStore, rows: CondensedRows, size: int) -> None:
+    """Raise ValueError if the arrays are not those that the attributes name, or not of a data set of that `size`."""
     described = store.made_from[CONDENSED_KEY]
     expected = described.get(DIGEST_KEY) if isinstance(described, dict) else None
     if expected is not None and rows.digest != expected:
         raise ValueError(f"samples, partner and epsilon are not those that {DIGEST_KEY} in {METADATA} is the digest of")
-    dataset = store.made_from.get("dataset")
-    size = dataset.get("size") if isinstance(dataset, dict) else None
-    if not isinstance(size, int):
-        raise ValueError(f"{METADATA} does not say the size of the data set that it is condensed from")
     if rows.samples[-1] >= size or rows.partner.max() >= size:
         raise ValueError(f"there are samples up to {max(rows.samples[-1], rows.partner.max())} of a data set of {size}")

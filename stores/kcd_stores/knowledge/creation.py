@@ -17,9 +17,10 @@ from kcd_stores.storage import Storage
 
 # every array that any store can have, which is what is removed with a store that is replaced: of the encodings, of the
 # ledger, of condensed sets
+LEDGER = ("complete", "seconds")  # of every format
 ALL_ARRAYS = (
     *("logits", "values", "classes", "rest", "features"),
-    *("complete", "seconds", "checksums"),
+    *(*LEDGER, "checksums"),
     *("samples", "partner", "epsilon"),
 )
 
@@ -66,10 +67,10 @@ def require_knowledge_store(storage: Storage) -> None:
             remedy=Remedy.GIVE_FOLDER,
         )
     try:
-        attributes = read_attributes(storage) or {}
-    except CorruptStoreError:
-        attributes = {}
-    if attributes.get("kind") != KIND:
+        ours = (read_attributes(storage) or {}).get("kind") == KIND
+    except CorruptStoreError:  # a damaged store can be replaced: nothing else has arrays of these names
+        ours = all(storage.holds(f"{name}/{METADATA}") for name in LEDGER)
+    if not ours:
         raise StoreUsageError(
             f"{storage} exists and is not a knowledge store, so it is left alone.",
             remedy=Remedy.GIVE_NEW_FOLDER,

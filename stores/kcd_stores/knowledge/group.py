@@ -17,7 +17,7 @@ from kcd_stores.errors import (
 from kcd_stores.knowledge.arrays import METADATA, expected_arrays, opened_array, parse_document, require_metadata
 from kcd_stores.knowledge.attributes import FORMATS, KIND, Description, parse_attributes
 from kcd_stores.knowledge.records import RecordFormat
-from kcd_stores.storage import Storage, object_name
+from kcd_stores.storage import Storage, Where, object_name, open_storage
 
 ATTEMPTS = 3  # to open a store that is replaced meanwhile
 
@@ -120,6 +120,17 @@ def _open_group(storage: Storage, document: bytes | None, *, writable: bool, fea
         knowledge={name: arrays[name] for name in wanted},
         ledger={name: array for name, array in arrays.items() if name not in names},
     )
+
+
+def is_knowledge_store(where: Where) -> bool:
+    """Return True if a zarr group of kind "knowledge" is at `where`, of whatever format, and sound or not.
+
+    Raises
+    ------
+    CorruptStoreError
+        If there is a file `zarr.json` that is no metadata of a zarr group.
+    """
+    return (read_attributes(open_storage(where)) or {}).get("kind") == KIND
 
 
 def read_attributes(storage: Storage) -> dict[str, Any] | None:

@@ -9,8 +9,8 @@ elements        elements of an array as whole objects
 lock            one writer at a time
 """
 
-from kcd_stores.storage.elements import encode_elements, object_name
 from kcd_stores.storage.durable import flush_to_disk
+from kcd_stores.storage.elements import encode_elements, object_name
 from kcd_stores.storage.folder import FolderStorage
 from kcd_stores.storage.location import masked
 from kcd_stores.storage.objects import ObjectStorage
