@@ -8,7 +8,6 @@ from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.progress import say
 from kcd_pipeline.report import report
-from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.teacher import train_teacher
 
 RECIPE = "digits"
@@ -54,7 +53,7 @@ def _distill(settings: list[str], method: str) -> Path:
     """Train the student of one method, and return the folder of its run."""
     config = load_config(RECIPE, [*settings, f"distill.method={method}"])
     _say_command("distill", settings, f"--method {method}")
-    distill(config, resume=RunFolder(config.run_dir).exists)
+    distill(config)
     return config.run_dir
 
 

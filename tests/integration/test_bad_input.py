@@ -251,14 +251,41 @@ def test_weights_that_are_no_weights(fresh: Place) -> None:
     refused(fresh, "extract-teacher", says=[f"{fresh.weights} is neither a readable safetensors file"])
 
 
-def test_weights_that_were_not_trained_here_are_not_replaced(fresh: Place) -> None:
+@pytest.mark.parametrize("options", [[], ["--overwrite"]])
+def test_weights_that_were_not_trained_here_are_not_replaced(fresh: Place, options: list[str]) -> None:
     shutil.rmtree(fresh.folder / "teacher.training")
-    says = [f"{fresh.weights} exists, and was not trained here", "teacher.weights to another file", "--overwrite"]
-    refused(fresh, "train-teacher", says=says)
+    says = [f"{fresh.weights} exists, and was not trained here", "set teacher.weights to a file that is not there yet"]
+    refused(fresh, "train-teacher", *options, says=says)
+
+
+@pytest.mark.parametrize("options", [[], ["--overwrite"]])
+@pytest.mark.parametrize("kind", ["somebody else's", "of train-teacher", "a link"])
+def test_weights_put_in_the_place_of_those_trained_here_are_not_replaced(
+    copy: Place, kind: str, options: list[str]
+) -> None:
+    with safe_open(copy.weights, framework="pt") as file:
+        facts = file.metadata()
+    other = load_file(copy.weights)
+    other["fc.bias"][7] += 1
+    kept = copy.folder / "precious.safetensors"
+    save_file(other, kept, metadata=None if kind == "somebody else's" else facts)
+    copy.weights.unlink()
+    copy.weights.symlink_to(kept) if kind == "a link" else kept.rename(copy.weights)
+    says = [f"{copy.weights} does not hold the weights that the training in", "set teacher.weights to a file"]
+    refused(copy, "train-teacher", *options, says=says)
+
+
+def test_a_teacher_trained_here_is_replaced_on_purpose(copy: Place) -> None:
+    (copy.folder / "teacher.training" / "notes.txt").write_text("seed 0 looks odd")
+    before = load_file(copy.weights)
+    ended = copy.but(seed=1)("train-teacher", "--overwrite")
+    assert ended.code == 0, ended.said
+    assert not torch.equal(load_file(copy.weights)["fc.weight"], before["fc.weight"])
+    assert (copy.folder / "teacher.training" / "notes.txt").read_text() == "seed 0 looks odd"
 
 
 def test_a_teacher_trained_by_another_recipe_is_not_replaced(made: Place) -> None:
-    says = ["belongs to a run of another config", "teacher.lr: found 0.05, expected 0.5"]
+    says = ["belongs to a run of another config", "teacher.lr: found 0.05, expected 0.5", "Set teacher.weights to"]
     refused(made.but(teacher__lr=0.5), "train-teacher", says=says)
 
 
@@ -431,13 +458,10 @@ def test_a_shard_of_a_complete_block_that_is_not_whole(fresh: Place, damage: str
 # --- runs ------------------------------------------------------------------------------------------------
 
 
-def test_a_finished_run_is_not_run_again(made: Place) -> None:
-    refused(made, "distill", says=[f"{made.run} holds a finished run of this config", "--overwrite", "run.dir"])
-
-
-def test_resuming_a_finished_run_says_so_and_changes_nothing(made: Place) -> None:
+@pytest.mark.parametrize("options", [[], ["--resume"]])
+def test_a_finished_run_is_not_run_again_which_is_said(made: Place, options: list[str]) -> None:
     before = contents(made.folder)
-    ended = made("distill", "--resume")
+    ended = made("distill", *options)
     assert ended.code == 0, ended.said
     assert "The run was finished already" in ended.words
     assert contents(made.folder) == before
@@ -499,7 +523,17 @@ def test_a_run_is_not_resumed_on_another_store_of_the_same_recipe(copy: Place) -
 def test_a_run_whose_origin_is_lost(copy: Place, content: str | None) -> None:
     origin = copy.run / "origin.json"
     origin.write_text(content) if content else origin.unlink()
-    refused(copy, "distill", "--resume", says=["no readable origin.json", "--overwrite"])
+    refused(copy, "distill", says=["no readable origin.json", "Set run.dir"])
+    refused(copy, "distill", "--overwrite", says=["not provably a run of kcd-pipeline", "missing or cannot be read"])
+
+
+def test_a_folder_of_another_program_is_not_overwritten(fresh: Place) -> None:
+    """Files of the names that a run has, and a config that is none of ours."""
+    for name in ("checkpoint/last.pt", "tensorboard/events.out.tfevents.0.host", "metrics.jsonl", "best.safetensors"):
+        (fresh.run / name).parent.mkdir(parents=True, exist_ok=True)
+        (fresh.run / name).write_text("my only copy")
+    (fresh.run / "config.yaml").write_text("model: vit\ndata: {root: /mine}\n")
+    refused(fresh, "distill", "--overwrite", says=[f"{fresh.run} holds a config.yaml, but is not provably a run"])
 
 
 NO_CUDA: list[str | Path] = ["run.device is 'cuda', but torch", "finds none on this machine"]

@@ -268,6 +268,58 @@ def test_what_cannot_be_exported_is_refused(home: Path, words: list[str], said: 
     assert file_contents(home / "store.zarr") == before
 
 
+WAYS_TO_THE_SOURCE = {
+    "as it stands": "{home}/store.zarr",
+    "through a folder": "{home}/kcd/../store.zarr",
+    "relative": "store.zarr",
+    "a file URL": "file://{home}/store.zarr",
+    "a link": "{other}/link.zarr",
+    "a linked folder": "{other}/home/store.zarr",
+}
+
+
+@pytest.mark.parametrize("options", [(), ("--overwrite",)], ids=["", "overwrite"])
+@pytest.mark.parametrize("way", WAYS_TO_THE_SOURCE)
+def test_its_source_is_never_written_however_it_is_named(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, options: tuple[str, ...]
+) -> None:
+    (tmp_path / "link.zarr").symlink_to(home / "store.zarr")
+    (tmp_path / "home").symlink_to(home)
+    monkeypatch.chdir(home)
+    before = file_contents(home / "store.zarr")
+    place = WAYS_TO_THE_SOURCE[way].format(home=home, other=tmp_path)
+    said = refused(cli("condense", home / "kcd", "--export", place, "--encoding", "float32", *options))
+    assert "is the store that" in said
+    assert file_contents(home / "store.zarr") == before
+
+
+def test_nor_from_a_recipe_whose_path_was_relative(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = shutil.copytree(home / "kcd", tmp_path / "kcd")
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace(f"path: {home}/store.zarr", "path: store.zarr"))
+    assert "path: store.zarr" in (run / "config.yaml").read_text()
+    monkeypatch.chdir(home)
+    before = file_contents(home / "store.zarr")
+    assert "is the store that" in refused(cli("condense", run, "--export", home / "store.zarr", "--overwrite"))
+    assert file_contents(home / "store.zarr") == before
+
+
+def test_nor_inside_or_around_it(home: Path, tmp_path: Path) -> None:
+    before = file_contents(home / "store.zarr")
+    inside = refused(cli("condense", home / "kcd", "--export", home / "store.zarr" / "small.zarr"))
+    around = refused(cli("condense", home / "kcd", "--export", home, "--overwrite"))
+    assert [said.count("lie one inside the other") for said in (inside, around)] == [1, 1]
+    assert file_contents(home / "store.zarr") == before
+
+
+def test_a_store_of_a_teacher_is_not_replaced_by_a_condensed_set(home: Path, tmp_path: Path) -> None:
+    """A copy of the source, or the source by a name that does not resolve to the same place."""
+    copy = shutil.copytree(home / "store.zarr", tmp_path / "copy.zarr")
+    said = refused(cli("condense", home / "kcd", "--export", copy, "--overwrite"))
+    assert "is a store of a teacher's knowledge, not a condensed set" in said
+    assert file_contents(copy) == file_contents(home / "store.zarr")
+
+
 def test_another_stage_replaces_it_only_on_purpose(home: Path, tmp_path: Path) -> None:
     path = tmp_path / "store.zarr"
     done(cli("condense", home / "kcd", "--export", path, "--stage", "1"))

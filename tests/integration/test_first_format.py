@@ -160,7 +160,7 @@ def test_a_finished_run_is_not_run_again(copy: Path) -> None:
 def test_the_unfinished_run_says_how_to_go_on(copy: Path) -> None:
     text = succeed("inspect", "unfinished")
     assert "not finished: 3 of 6 epochs are done" in text
-    assert "distill unfinished/config.yaml --resume" in text
+    assert "distill unfinished/config.yaml --set run.dir=unfinished" in text
 
 
 def test_the_unfinished_run_ends_as_the_finished_one(copy: Path) -> None:

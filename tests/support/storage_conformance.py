@@ -106,6 +106,19 @@ class WritingConformance(ReadingConformance, abc.ABC):
         with pytest.raises((FileNotFoundError, ValueError)):
             zarr.open_group(empty.zarr_store(read_only=True, existing=True), mode="r")
 
+    def test_a_file_is_put_whole_and_replaced_whole(self, empty: Storage) -> None:
+        for data in (b"first", b"", bytes(range(256)) * 100):
+            empty.put("logits/c/0/3/0", data)
+            assert empty.fetch(["logits/c/0/3/0"]) == [data]
+        assert empty.sizes() == [25600]
+
+    def test_a_file_and_all_files_below_a_name_are_removed(self, filled: Storage) -> None:
+        filled.put("logits2/c/0", b"beside")
+        filled.remove("logits")
+        filled.remove("zarr.json")
+        filled.remove("never/there")
+        assert filled.fetch([*FILES, "logits2/c/0"]) == [None, None, None, b"beside"]
+
     def test_elements_are_whole_files_and_what_zarr_reads(self, empty: Storage) -> None:
         empty.require_writable()
         array = sharded(empty)

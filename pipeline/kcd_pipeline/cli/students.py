@@ -15,7 +15,7 @@ COMPARED_ROWS = 64  # before training: a moment even for a large teacher
 @takes_config
 @click.option("--method", type=click.Choice(METHODS), help="Override distill.method.")
 @click.option("--no-check", is_flag=True, help="Do not compare a few stored rows with the teacher first.")
-@click.option("--resume", is_flag=True, help="Go on with the run in run.dir from its last whole epoch.")
+@click.option("--resume", is_flag=True, help="Require a run in run.dir to go on with.")
 @click.option("--overwrite", is_flag=True, help="Start anew, replacing the run in run.dir, whatever its config.")
 def distill_command(
     config: str, overrides: tuple[str, ...], method: str | None, resume: bool, overwrite: bool, no_check: bool
@@ -27,6 +27,8 @@ def distill_command(
 
     If the teacher's weights are there, a few rows are made again first: a store that no longer agrees with the data or
     the augmentation is refused before anything is trained on it.
+
+    Called again, it goes on from the last whole epoch, or says that the run is finished.
 
     Several processes train it together under torchrun or accelerate launch: docs/how-to/several-ranks.md.
     """

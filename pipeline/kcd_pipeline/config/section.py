@@ -74,6 +74,7 @@ Epochs = Annotated[int, Field(ge=1, le=100_000), NOT_A_TRUTH_VALUE]
 Batch = Annotated[int, Field(ge=1, le=2**16), NOT_A_TRUTH_VALUE]
 Rate = Annotated[float, Field(gt=0, le=1e3), NOT_A_TRUTH_VALUE]
 Weight = Annotated[float, Field(ge=0, le=LARGEST_WEIGHT), NOT_A_TRUTH_VALUE]
+GreyValue = Annotated[float, Field(ge=-1e12, le=1e12), NOT_A_TRUTH_VALUE]  # in files: beyond what 32 bits hold
 Logit = Annotated[float, Field(ge=-1e6, le=1e6), NOT_A_TRUTH_VALUE]
 Seed = Annotated[int, Field(ge=0, lt=2**63), NOT_A_TRUTH_VALUE]
 ModelName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_require_name)]

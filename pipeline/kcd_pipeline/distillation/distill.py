@@ -38,14 +38,14 @@ class Distillation:
 def distill(
     config: Config, *, resume: bool = False, overwrite: bool = False, dataset: Dataset | None = None
 ) -> Distillation:
-    """Train the student of a recipe, or go on with its training.
+    """Train the student of a recipe, or go on with its training if the recipe's run folder holds the same run.
 
     Parameters
     ----------
     resume
-        Go on with the run in the recipe's run folder.
+        Require that there is a run to go on with.
     overwrite
-        Replace the run in that folder.
+        Put a new run in the place of any that is in that folder.
     dataset
         The recipe's dataset, if it is loaded already.
 

@@ -90,8 +90,8 @@ def _read_plan(folder: RunFolder, stage: int | None) -> Plan:
     stages = plans.stages()
     if not stages:
         raise UserError(
-            f"{folder.path} has no plan yet: it was stopped before its first epoch. Resume it first "
-            f"(`kcd-pipeline distill --resume`)."
+            f"{folder.path} has no plan yet: it was stopped before its first epoch. Go on with it first: "
+            f"`kcd-pipeline distill {folder.config} --set run.dir={folder.path}`."
         )
     if stage is not None and stage - 1 not in stages:
         raise UserError(f"--stage {stage}: {folder.path} has stages {stages[0] + 1} to {stages[-1] + 1} so far.")

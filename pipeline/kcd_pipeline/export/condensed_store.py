@@ -23,12 +23,15 @@ from kcd_stores import (
     KnowledgeStore,
     KnowledgeWriter,
     Plan,
+    Storage,
     StoreMismatchError,
     differences,
+    is_condensed,
     one_writer,
     open_storage,
     parse_bytes,
     read_condensed,
+    same_place,
     write_condensed,
 )
 from kcd_stores.knowledge import difference_lines
@@ -78,9 +81,10 @@ def export_condensed(
     storage = open_storage(to)
     storage.require_writable()
     condensed = CondensedSet(run, stage=stage, source=source)
-    if str(storage) == condensed.store.location:
-        raise UserError(f"{to} is the store that {run} was taught from. Give --export a place of its own.")
+    _require_apart(storage, condensed.store, run)
     with one_writer(storage):
+        if overwrite:
+            _require_condensed(storage)
         writer = open_or_create(storage, CondensedSource(condensed, encoding), overwrite=overwrite)
         _write_missing_plan_rows(writer, condensed.plan)
         store = writer.store
@@ -90,6 +94,36 @@ def export_condensed(
         writer.settle()
     found = store.layout.views * store.layout.blocks - len(missing)
     return Export(store=store, plan=condensed.plan, blocks_made=len(missing), blocks_found=found)
+
+
+def _require_apart(storage: Storage, source: KnowledgeStore, run: Path) -> None:
+    """Raise UserError if the export would be written to the place of its source, inside it, or around it."""
+    here, there = storage.resolved_name, source.storage.resolved_name
+    if same_place(storage, source.storage):
+        raise UserError(f"{storage} is the store that {run} was taught from. Give --export a place of its own.")
+    if f"{here}/".startswith(f"{there}/") or f"{there}/".startswith(f"{here}/"):
+        raise UserError(
+            f"{storage} and {source.location}, the store that {run} was taught from, lie one inside the other. Give "
+            f"--export a place of its own."
+        )
+
+
+def _require_condensed(storage: Storage) -> None:
+    """Raise UserError if a store that holds no condensed set is in `storage`: it may be the source under another name.
+
+    A store too damaged to say what it holds may be replaced; the source was readable a moment ago.
+    """
+    if storage.is_vacant():
+        return
+    try:
+        store = KnowledgeStore.open(storage)
+    except (CorruptStoreError, IncompleteStoreError):
+        return
+    if not is_condensed(store):
+        raise UserError(
+            f"{storage} is a store of a teacher's knowledge, not a condensed set, so this command does not replace it. "
+            f"Give --export a place of its own."
+        )
 
 
 class CondensedSource:

@@ -101,7 +101,7 @@ def print_run(facts: Mapping[str, Any]) -> None:
         _print_costs(facts["plans"])
     if not facts["finished"] and of_student:
         config = f"{facts['path']}/config.yaml"
-        print_line(f"To continue: `kcd-pipeline distill {config} --resume --set run.dir={facts['path']}`")
+        print_line(f"To continue: `kcd-pipeline distill {config} --set run.dir={facts['path']}`")
 
 
 def _run_lines(facts: Mapping[str, Any], of_student: bool) -> dict[str, str | None]:

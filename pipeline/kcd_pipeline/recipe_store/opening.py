@@ -3,6 +3,7 @@
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.progress import say
 from kcd_pipeline.recipe_store.encoding import new_encoding, new_layout, trial_fidelity
+from kcd_pipeline.recipe_store.replacing import require_no_dangling_link, require_replaceable
 from kcd_pipeline.recipe_store.source import StoreSource
 from kcd_stores import KnowledgeWriter, Storage, row_bytes
 
@@ -20,6 +21,9 @@ def open_or_create(storage: Storage, source: StoreSource, *, overwrite: bool) ->
     FailedError
         If a row of a trial cannot be made, or does not fit the encoding.
     """
+    require_no_dangling_link(storage)
+    if overwrite:
+        require_replaceable(storage)
     if overwrite or storage.is_vacant():
         return _create(storage, source, overwrite=overwrite)
     writer = KnowledgeWriter.open(storage)

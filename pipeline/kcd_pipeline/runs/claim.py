@@ -1,4 +1,4 @@
-"""Claiming a folder for a run: which settings must stay the same when a run is resumed, and which may change."""
+"""Claiming a folder for a run: which settings must stay the same when a run goes on, and which may change."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,13 +6,20 @@ from typing import Any
 from kcd_pipeline.config import MOVABLE_KEYS
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs.removal import remove_run, require_removable
 from kcd_stores.knowledge import difference_lines, differences
 
 
 def claim_folder(
-    folder: RunFolder, config: Mapping[str, Any], origin: Mapping[str, Any], *, resume: bool, overwrite: bool
+    folder: RunFolder,
+    config: Mapping[str, Any],
+    origin: Mapping[str, Any],
+    *,
+    key: str = "run.dir",
+    resume: bool = False,
+    overwrite: bool = False,
 ) -> None:
-    """Begin a run in `folder`, or require that the run there may be resumed; never touch files of anything else.
+    """Begin a run in `folder`, or go on with the run of the same config there; never touch files of anything else.
 
     Parameters
     ----------
@@ -21,54 +28,61 @@ def claim_folder(
     config
         The resolved config, as plain data.
     origin
-        Content hashes of the data set and the store. A run is resumed only on the same content, wherever that lies.
+        Content hashes of the data set and the store. A run goes on only with the same content, wherever that lies.
+    key
+        The key of the recipe that decides the folder, for messages.
     resume
-        Continue the run of this config that is in the folder.
+        Require that there is a run to go on with.
     overwrite
-        Remove any run that is in the folder first.
+        Put a new run in the place of any that is in the folder.
 
     Raises
     ------
     UserError
-        If the folder holds something other than a run, or a run of another config or on other content; if it holds a
-        run and `resume` is false; or if there is nothing to resume.
+        If the folder holds something other than a run, or a run of another config or on other content, or if there is
+        none although `resume` asks for one.
     """
     if not folder.exists:
-        _require_nothing_else(folder)
-    elif overwrite:
-        folder.clear()
-    if folder.exists:
-        _require_same(folder, config, origin)
-        if not resume:
-            raise UserError(_already_there(folder))
-    elif resume:
-        raise UserError(f"there is no run to resume at {folder.path}. Leave --resume out to start it.")
-    else:
+        _require_nothing_else(folder, key)
+        if resume:
+            raise UserError(f"there is no run to resume at {folder.path}. Leave --resume out to start it.")
         folder.begin(config, origin)
+    elif overwrite:
+        require_removable(folder, key=key)
+        remove_run(folder)
+        folder.begin(config, origin)
+    else:
+        _require_same(folder, config, origin, key)
 
 
-def _require_nothing_else(folder: RunFolder) -> None:
+def _require_nothing_else(folder: RunFolder, key: str) -> None:
     """Raise if the folder, which holds no run, holds anything but what a killed run leaves before it has begun."""
+    if folder.path.is_symlink() and not folder.path.exists():
+        raise UserError(
+            f"{folder.path} is a link to {folder.path.readlink()}, where nothing is. Make that folder, remove the "
+            f"link, or set {key} to another place."
+        )
     if not folder.path.exists():
         return
-    foreign = [
-        entry.name for entry in folder.path.iterdir() if entry.suffix != ".partial" and entry.name != folder.origin.name
-    ]
+    if not folder.path.is_dir():
+        raise UserError(f"{folder.path} is a file, not a folder, and is left alone. Set {key} to a new place.")
+    begun = {folder.origin.name, *(f"{mark.name}.partial" for mark in (folder.origin, folder.config))}
+    foreign = sorted(entry.name for entry in folder.path.iterdir() if entry.name not in begun)
     if foreign:
         raise UserError(
             f"{folder.path} exists and is not a run (it holds {foreign[0]} but no config.yaml), so it is left alone. "
-            f"Set run.dir to a new folder."
+            f"Set {key} to a new place."
         )
 
 
-def _require_same(folder: RunFolder, config: Mapping[str, Any], origin: Mapping[str, Any]) -> None:
+def _require_same(folder: RunFolder, config: Mapping[str, Any], origin: Mapping[str, Any], key: str) -> None:
     """Raise if the run in the folder differs from `config` in a fixed setting, or from `origin`."""
     found = differences(_fixed_settings(folder.read_config()), _fixed_settings(config))
     found += differences(folder.read_origin(), origin)
     if found:
         raise UserError(
             f"{folder.path} belongs to a run of another config:\n{difference_lines(found)}\n"
-            f"Set run.dir to another folder, or undo the difference."
+            f"Set {key} to another place, undo the difference, or give --overwrite to start anew there."
         )
 
 
@@ -80,16 +94,3 @@ def _fixed_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         else values
         for section, values in config.items()
     }
-
-
-def _already_there(folder: RunFolder) -> str:
-    """Return the message for a run of this config that the user did not ask to resume."""
-    if folder.finished:
-        return (
-            f"{folder.path} holds a finished run of this config. Set run.dir to another folder, or give --overwrite "
-            f"to replace it."
-        )
-    return (
-        f"{folder.path} holds a run of this config that is not finished ({len(folder.read_metrics())} epochs done). "
-        f"Give --resume to continue it, or --overwrite to start again."
-    )

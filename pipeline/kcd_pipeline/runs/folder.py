@@ -55,16 +55,6 @@ class RunFolder:
         write_json(self.origin, dict(origin))
         write_whole(self.config, write_yaml(config))
 
-    def clear(self) -> None:
-        """Remove the run, its config last, so that an interrupted call can be made again; keep all other files."""
-        finished, begun = [self.summary], [self.origin, self.config]
-        rest = [entry for entry in vars(self).values() if entry not in (self.path, *finished, *begun)]
-        for entry in finished + rest + begun:
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink(missing_ok=True)
-
     def read_config(self) -> dict[str, Any]:
         """Return the resolved config, as plain data.
 
@@ -91,7 +81,8 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{self.path} does not say which data set and store the run began with: no readable origin.json "
-                f"({error}). The run cannot be resumed; give --overwrite to start it again."
+                f"({error}), so it cannot be gone on with. Restore the file from a copy. Set run.dir to another folder "
+                f"to start anew."
             ) from error
         return origin
 

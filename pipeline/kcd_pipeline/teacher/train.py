@@ -10,11 +10,11 @@ from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import model_for, parameter_count, save_weights
+from kcd_pipeline.models import load_weights, model_for, parameter_count, save_weights, weights_hash
 from kcd_pipeline.models.external import is_published
 from kcd_pipeline.runs import RunFolder, claim_folder
 from kcd_pipeline.teacher.description import describe_teacher, describe_training_data
-from kcd_pipeline.training.device import seed_torch
+from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.epoch import EpochResult, label_objective
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import Trainer
@@ -81,7 +81,7 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
     """
     folder = training_folder(config.teacher.weights)
     dataset = load_dataset(config.data)
-    seed_torch(config.seed)
+    seed_generators(config.seed)
     if is_published(config.teacher.weights):
         raise UserError(
             f"teacher.weights is {config.teacher.weights}: there is nothing to train. Set it to a file to train a "
@@ -115,16 +115,33 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
 
 def _claim(folder: RunFolder, config: Config, dataset: Dataset, *, overwrite: bool) -> None:
     """Make `folder` that of this training; raise UserError if it, or the file of weights, belongs to another."""
-    weights = config.teacher.weights
-    if weights.exists() and not folder.exists and not overwrite:
-        raise UserError(
-            f"{weights} exists, and was not trained here ({folder.path} is not there). Use it as it is, set "
-            f"teacher.weights to another file, or give --overwrite to replace it."
-        )
+    _require_own(config.teacher.weights, folder)
     plain = config.plain()
     relevant = {section: plain[section] for section in SECTIONS}
     origin = {"dataset": dataset.description["fingerprint"]}
-    claim_folder(folder, relevant, origin, resume=folder.exists and not overwrite, overwrite=overwrite)
+    claim_folder(folder, relevant, origin, key="teacher.weights", overwrite=overwrite)
+
+
+def _require_own(weights: Path, folder: RunFolder) -> None:
+    """Raise UserError if `weights` are there but are not those of the training in `folder`.
+
+    While a training is under way, older weights of train-teacher may be there, which it was told to replace; those of
+    anybody else have no facts in their header.
+    """
+    if not weights.exists():
+        return
+    if not folder.exists:
+        raise UserError(
+            f"{weights} exists, and was not trained here ({folder.path} is not there), so it is not replaced. Use it "
+            f"as it is, or set teacher.weights to a file that is not there yet."
+        )
+    state, facts = load_weights(weights)
+    trained_here = folder.finished and folder.weights.is_file()
+    if not facts or (trained_here and weights_hash(state) != weights_hash(load_weights(folder.weights)[0])):
+        raise UserError(
+            f"{weights} does not hold the weights that the training in {folder.path} made, so it is not replaced. Use "
+            f"it as it is, or set teacher.weights to a file that is not there yet."
+        )
 
 
 def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer) -> dict[str, Any]:

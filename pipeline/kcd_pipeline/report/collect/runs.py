@@ -179,7 +179,7 @@ def read_run(path: Path) -> RunRecord:
     if not folder.finished:
         raise UserError(
             f"{path} is a run that is not finished: {len(metrics)} of {config['distill']['epochs']} epochs are done, "
-            f"and a report compares last epochs. Finish it with `kcd-pipeline distill {folder.config} --resume "
+            f"and a report compares last epochs. Finish it with `kcd-pipeline distill {folder.config} "
             f"--set run.dir={path}`, or leave it out."
         )
     try:
