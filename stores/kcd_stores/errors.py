@@ -29,7 +29,7 @@ class Remedy(Enum):
     LIMIT_VIEWS = "Ask for no more views than there are, or let the store grow."
     FINISH_CONDENSED = "Go on with its export, which makes only what is missing."
     REPLACE_CONDENSED = "Export it anew in its place."
-    REPEAT_RUN = "Repeat the run from its beginning."
+    REPEAT_RUN = "Restore the file from a copy, or repeat the run from its beginning."
     RAISE_MEMORY = "Allow more memory."
     INSTALL_OBSTORE = "Install it: pip install obstore"
     CHECK_URL = "Check the URL and the variables AWS_... (or GOOGLE_..., AZURE_...)."

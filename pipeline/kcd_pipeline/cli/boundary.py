@@ -51,7 +51,7 @@ ADVICE = {
     ),
     Remedy.FINISH_CONDENSED: "Run the same `kcd-pipeline condense` again to finish it.",
     Remedy.REPLACE_CONDENSED: "Make it anew with `kcd-pipeline condense` and --overwrite.",
-    Remedy.REPEAT_RUN: "Run it again with --overwrite.",
+    Remedy.REPEAT_RUN: "Restore the file from a copy, or repeat the run with `kcd-pipeline distill` and --overwrite.",
     Remedy.RAISE_MEMORY: "Raise store.memory.",
     Remedy.INSTALL_OBSTORE: 'Install it: pip install "kcd-pipeline[remote]"',
     Remedy.CHECK_URL: "Check store.path and the variables AWS_... (or GOOGLE_..., AZURE_...).",
