@@ -10,6 +10,7 @@ import pytest
 import zarr
 from click.testing import CliRunner
 from tests.support.plain_zarr import open_array
+from tests.support.rewritten import rewrite_rows
 
 from kcd_pipeline.cli import main
 from kcd_pipeline.config import Config, load_config
@@ -17,7 +18,7 @@ from kcd_pipeline.errors import FailedError
 from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.teacher import train_teacher
 from kcd_pipeline.verification import compare_with_teacher
-from kcd_stores import KnowledgeWriter, verify_store
+from kcd_stores import verify_store
 
 ENCODINGS = ["float32", "float16", "bitround", "int8", "topk", "sample"]
 
@@ -126,13 +127,7 @@ def test_attributes_that_do_not_fit_the_arrays_are_found(home: Path, tmp_path: P
 
 def shift_by_one_pixel(store: Path) -> None:
     """A changed augmentation makes rows belong to other pictures, here to that of the next sample."""
-    writer = KnowledgeWriter.open(store)
-    layout = writer.store.layout
-    for view in range(layout.views):
-        rows = np.roll(writer.store.read_view(view).astype(np.float32), 1, axis=0)
-        for block in range(layout.blocks):
-            span = layout.rows(block)
-            writer.write_block(view, block, rows[span.start : span.stop], seconds=0)
+    rewrite_rows(store, lambda rows: np.roll(rows, 1, axis=0))
 
 
 def test_rows_of_other_pictures_are_found_by_the_teacher_alone(home: Path, tmp_path: Path) -> None:

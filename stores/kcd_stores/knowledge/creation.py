@@ -11,13 +11,12 @@ from kcd_stores.encodings import Encoding
 from kcd_stores.errors import CorruptStoreError, Remedy, StoreUsageError
 from kcd_stores.knowledge.arrays import METADATA, document, expected_arrays
 from kcd_stores.knowledge.attributes import KIND, OURS, Description, checked, new_attributes
-from kcd_stores.knowledge.group import read_attributes
+from kcd_stores.knowledge.group import LEDGER, has_ledger, read_attributes
 from kcd_stores.knowledge.layout import Layout
 from kcd_stores.storage import Storage
 
 # every array that any store can have, which is what is removed with a store that is replaced: of the encodings, of the
 # ledger, of condensed sets
-LEDGER = ("complete", "seconds")  # of every format
 ALL_ARRAYS = (
     *("logits", "values", "classes", "rest", "features"),
     *(*LEDGER, "checksums"),
@@ -67,9 +66,10 @@ def require_knowledge_store(storage: Storage) -> None:
             remedy=Remedy.GIVE_FOLDER,
         )
     try:
-        ours = (read_attributes(storage) or {}).get("kind") == KIND
-    except CorruptStoreError:  # a damaged store can be replaced: nothing else has arrays of these names
-        ours = all(storage.holds(f"{name}/{METADATA}") for name in LEDGER)
+        attributes = read_attributes(storage)
+        ours = has_ledger(storage) if attributes is None else attributes.get("kind") == KIND
+    except CorruptStoreError:  # so is a damaged store, which can be replaced
+        ours = has_ledger(storage)
     if not ours:
         raise StoreUsageError(
             f"{storage} exists and is not a knowledge store, so it is left alone.",

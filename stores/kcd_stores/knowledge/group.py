@@ -19,6 +19,7 @@ from kcd_stores.knowledge.attributes import FORMATS, KIND, Description, parse_at
 from kcd_stores.knowledge.records import RecordFormat
 from kcd_stores.storage import Storage, Where, object_name, open_storage
 
+LEDGER = ("complete", "seconds")  # arrays of every format
 ATTEMPTS = 3  # to open a store that is replaced meanwhile
 
 
@@ -145,6 +146,11 @@ def read_attributes(storage: Storage) -> dict[str, Any] | None:
     return None if document is None else _attributes(storage, document)
 
 
+def has_ledger(storage: Storage) -> bool:
+    """Return True if there are arrays of a ledger: whatever became of its attributes, this is a knowledge store."""
+    return all(storage.holds(f"{name}/{METADATA}") for name in LEDGER)
+
+
 def _attributes(storage: Storage, document: bytes) -> dict[str, Any]:
     try:
         metadata = parse_document(document)
@@ -166,13 +172,18 @@ def read_description(storage: Storage) -> Description:
 
 def _describe(storage: Storage, document: bytes | None) -> Description:
     """Return the valid attributes in the file `zarr.json` of a knowledge store; see `open_group` for what is raised."""
-    if document is None:
-        require_something(storage)
+    try:
+        if document is None:
+            require_something(storage)
+            raise damaged(storage, METADATA, "it is missing")
+        attributes = _attributes(storage, document)
+    except CorruptStoreError as error:
+        if has_ledger(storage):
+            raise
         raise StoreUsageError(
-            f"{storage} is not a knowledge store: there is no {METADATA} of a zarr group in it.",
+            f"{storage} is not a knowledge store: no metadata of a zarr group is there ({error.damage}).",
             remedy=Remedy.GIVE_STORE_OR_NEW_FOLDER,
-        )
-    attributes = _attributes(storage, document)
+        ) from error
     kind, number = attributes.get("kind"), attributes.get("format")
     if kind != KIND or isinstance(number, bool) or number not in FORMATS:
         raise StoreUsageError(

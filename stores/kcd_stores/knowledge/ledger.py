@@ -18,7 +18,7 @@ remains: an entry lost at the very end of two extractions is found missing by th
 extraction again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from threading import Lock
@@ -94,6 +94,8 @@ class Ledger:
                 complete[view, blocks.start : blocks.stop] = piece.valid
                 seconds[view, blocks.start : blocks.stop] = piece.seconds
                 problems += piece.problems
+                if len(self._pieces) < PIECES_KEPT and piece.valid.all():
+                    self._keep(view, number, piece)  # most often they are read next
         return Survey(complete=complete, seconds=seconds, problems=list(dict.fromkeys(problems)))
 
     def complete(self) -> NDArray[np.bool_]:
@@ -189,10 +191,17 @@ def _file(files: Mapping[str, bytes | None], name: str, dtype: str, shape: tuple
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Entry:
-    """What is recorded of one block: the time that it took, and the checksums `[A n]` uint32 of its chunks."""
+    """What is recorded of one block: the time that it took, and the checksums `[A n]` uint32 of its chunks.
+
+    ValueError is raised if the time is not a number of seconds.
+    """
 
     seconds: float
     checksums: NDArray[np.uint32]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seconds < np.inf:
+            raise ValueError(f"a block takes a number of seconds, not {self.seconds}")
 
 
 class LedgerWriter(Protocol):
@@ -207,9 +216,14 @@ class LedgerWriter(Protocol):
         ...
 
 
-def ledger_writer(opened: KnowledgeGroup) -> LedgerWriter:
-    """Return the writer of the ledger that fits the storage of `opened`."""
-    return LockedLedgerWriter(opened) if opened.storage.has_lock else SharedLedgerWriter(opened)
+def ledger_writer(opened: KnowledgeGroup, require_unreplaced: Callable[[], None]) -> LedgerWriter:
+    """Return the writer of the ledger that fits the storage of `opened`.
+
+    `require_unreplaced` raises StoreReplacedError if another store is there by now.
+    """
+    if opened.storage.has_lock:
+        return LockedLedgerWriter(opened)
+    return SharedLedgerWriter(opened, require_unreplaced)
 
 
 class LockedLedgerWriter:
@@ -233,8 +247,9 @@ class LockedLedgerWriter:
 class SharedLedgerWriter:
     """Records blocks where others may be recording too, and restores entries that they overwrite."""
 
-    def __init__(self, opened: KnowledgeGroup) -> None:
+    def __init__(self, opened: KnowledgeGroup, require_unreplaced: Callable[[], None]) -> None:
         self._opened, self._storage, self._format = opened, opened.storage, opened.records
+        self._require_unreplaced = require_unreplaced
         self._recorded: dict[tuple[int, int], Entry] = {}  # of each (view, block) recorded through this object
 
     def record(self, view: int, block: int, entry: Entry) -> None:
@@ -267,19 +282,32 @@ class SharedLedgerWriter:
             del self._recorded[view, block]
         back = {block: self._recorded[view, block] for block in gone if block not in lost}
         if back:
-            _write_entries(self._storage, self._format, view, back)
+            _write_entries(self._storage, self._format, view, back, again=self._require_unreplaced)
 
 
-def _write_entries(storage: Storage, shape: RecordFormat, view: int, entries: Mapping[int, Entry]) -> list[str]:
+def _write_entries(
+    storage: Storage,
+    shape: RecordFormat,
+    view: int,
+    entries: Mapping[int, Entry],
+    *,
+    again: Callable[[], None] = lambda: None,
+) -> list[str]:
     """Write entries of blocks of one view, beside those that are there: last the one that makes them count.
 
-    A file that cannot be read is begun anew. Blocks that it recorded are missing then, and are made again. Returns the
-    names of the files.
+    A file that cannot be read is begun anew. Blocks that it recorded are missing then, and are made again. If another
+    process replaced a file meanwhile, `again` is called before it is changed after all. Returns the names of the files.
     """
     names = []
 
     def update(name: str, dtype: str, wide: tuple[int, ...], fill: float, values: Mapping[int, Any]) -> None:
+        attempts = 0
+
         def change(found: bytes | None) -> bytes:
+            nonlocal attempts
+            attempts += 1
+            if attempts > 1:
+                again()
             changed = _values_or_fill(name, found, dtype, wide, fill)
             for at, value in values.items():
                 changed[at] = value

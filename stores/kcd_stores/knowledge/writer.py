@@ -31,7 +31,7 @@ class KnowledgeWriter:
 
     def __init__(self, opened: KnowledgeGroup) -> None:
         self._opened = opened
-        self._ledger = ledger_writer(opened)
+        self._ledger = ledger_writer(opened, self._require_unreplaced)
         self.store = KnowledgeStore(opened)
 
     @classmethod
@@ -120,7 +120,7 @@ class KnowledgeWriter:
         `seconds` is the time that the block took to make. Raises what `write_data` raises.
         """
         checksums = self.write_data(view, block, rows)
-        self.record_block(view, block, checksums, seconds=seconds)
+        self._ledger.record(view, block, Entry(seconds=seconds, checksums=checksums))
 
     def write_data(self, view: int, block: int, rows: NDArray[np.float32]) -> NDArray[np.uint32]:
         """Write the rows of a block, `rows[n, C]` (`[n, C + D]` with features) float32, without recording it.
@@ -154,7 +154,7 @@ class KnowledgeWriter:
     def _write_array(self, name: str, view: int, first: int, part: NDArray[Any]) -> NDArray[np.uint32]:
         """Write the elements `part` of one array, which are one shard; return the checksums of its chunks."""
         ((file, shard),) = encode_elements(self._opened.knowledge[name], view, first, part)
-        self._opened.storage.put(file, shard)
+        self._opened.storage.put(file, shard, check=self._require_unreplaced)
         return checksums_of(shard, self.store.layout)
 
     def record_block(self, view: int, block: int, checksums: NDArray[np.uint32], *, seconds: float) -> None:
@@ -173,8 +173,8 @@ class KnowledgeWriter:
         """
         self._require_format()
         shape = (self._opened.records.entries,)
-        if checksums.shape != shape or not 0 <= seconds < np.inf:
-            raise ValueError(f"a block has checksums of shape {shape} and seconds, got {checksums.shape} and {seconds}")
+        if checksums.shape != shape:
+            raise ValueError(f"a block has checksums of shape {shape}, got {checksums.shape}")
         missing = missing_file(self._opened, view, block)
         if missing is not None:
             raise StoreError(

@@ -6,15 +6,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 from zarr.abc.store import Store
 
 from kcd_stores.errors import StoreUsageError
-from kcd_stores.storage.elements import decode_elements, encode_elements, object_names
 from kcd_stores.storage.location import masked, parent_and_name, resolved_url
 from kcd_stores.storage.object_client import ObjectClient
 from kcd_stores.storage.protocol import Buffer
@@ -102,10 +99,6 @@ class ObjectStorage:
         buffer[: len(found)] = np.frombuffer(found, np.uint8)
         return len(found)
 
-    def read_elements(self, array: "zarr.Array[Any]", view: int, start: int, stop: int) -> NDArray[Any]:
-        names = object_names(array, view, start, stop)
-        return decode_elements(array, view, start, stop, dict(zip(names, self.fetch(names), strict=True)))
-
     # --- writing ------------------------------------------------------------------------------------------
 
     def require_writable(self) -> None:
@@ -113,12 +106,6 @@ class ObjectStorage:
 
     def lock(self) -> AbstractContextManager[None]:
         return nullcontext()
-
-    def write_elements(self, array: "zarr.Array[Any]", view: int, start: int, values: NDArray[Any]) -> None:
-        if array.read_only:
-            raise ValueError(f"the store at {self} was opened for reading only")
-        for name, data in encode_elements(array, view, start, values):
-            self.put(name, data)
 
     def put(self, name: str, data: bytes, *, check: Callable[[], object] | None = None) -> None:
         self.require_writable()
