@@ -27,6 +27,6 @@ def encode_elements(array: "zarr.Array[Any]", view: int, start: int, values: NDA
     """
     coded: dict[str, Buffer] = {}
     place = StorePath(MemoryStore(coded), array.path)
-    in_memory = zarr.Array(zarr.AsyncArray(metadata=array.metadata, store_path=place))
+    in_memory: zarr.Array[Any] = zarr.Array(zarr.AsyncArray(metadata=array.metadata, store_path=place))
     in_memory[view, start : start + len(values)] = values
     return [(name, data.to_bytes()) for name, data in coded.items()]
