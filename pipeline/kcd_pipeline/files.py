@@ -5,15 +5,18 @@ import os
 from pathlib import Path
 from typing import Any
 
+from kcd_stores.storage.durable import flush_to_disk
+
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write text (as UTF-8) or bytes to a temporary name, flush it to disk, then rename it to `path`."""
+    """Write text (as UTF-8) or bytes to a temporary name, flush it to disk, and rename it to `path`, durably."""
     partial = path.with_name(f"{path.name}.partial")
     with partial.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+    flush_to_disk(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:

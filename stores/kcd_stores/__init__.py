@@ -29,7 +29,17 @@ from kcd_stores.knowledge import (
 from kcd_stores.runs.plans import NO_PARTNER, Plan, PlanStore, keep_all
 from kcd_stores.runs.values import ValueStore
 from kcd_stores.sizes import human_bytes, parse_bytes
-from kcd_stores.storage import FolderStorage, Storage, Where, is_vacant, masked, one_writer, open_storage, same_place
+from kcd_stores.storage import (
+    FolderStorage,
+    Storage,
+    Where,
+    flush_to_disk,
+    is_vacant,
+    masked,
+    one_writer,
+    open_storage,
+    same_place,
+)
 from kcd_stores.streaming.batches import batches
 from kcd_stores.streaming.budget import Streaming, plan_streaming
 from kcd_stores.streaming.open import open_stream
@@ -78,6 +88,7 @@ __all__ = [
     "choose_layout",
     "cut_batches",
     "differences",
+    "flush_to_disk",
     "human_bytes",
     "is_condensed",
     "is_vacant",

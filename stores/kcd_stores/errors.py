@@ -29,11 +29,12 @@ class Remedy(Enum):
     LIMIT_VIEWS = "Ask for no more views than there are, or let the store grow."
     FINISH_CONDENSED = "Go on with its export, which makes only what is missing."
     REPLACE_CONDENSED = "Export it anew in its place."
-    REPEAT_RUN = "Repeat the run from its beginning."
+    REPEAT_RUN = "Restore the file from a copy, or repeat the run from its beginning."
     RAISE_MEMORY = "Allow more memory."
     INSTALL_OBSTORE = "Install it: pip install obstore"
     CHECK_URL = "Check the URL and the variables AWS_... (or GOOGLE_..., AZURE_...)."
     MAKE_BUCKET = "Make the bucket, or give a URL in another one, or set AWS_ENDPOINT_URL to the server that has it."
+    GET_PERMISSION = "Ask its owner for permission, or use a copy of your own."
     TRY_AGAIN = "Check the network and the server, then try again."
 
 

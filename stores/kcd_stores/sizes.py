@@ -1,5 +1,6 @@
 """Sizes in memory and on disk: how people write and read them, and those that several modules share."""
 
+import os
 import re
 
 DEFAULT_MEMORY = "2GB"  # budget of streamed rows, where none is given
@@ -39,3 +40,10 @@ def human_bytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
+
+
+def machine_memory() -> int:
+    """Return the bytes of memory that this machine has."""
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 1 << 40  # Windows does not say; it refuses what is too much when it is asked for

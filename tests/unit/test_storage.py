@@ -35,18 +35,6 @@ class TestMemory(WritingConformance):
 # --- what only a folder has -----------------------------------------------------------------------------------
 
 
-def test_a_folder_of_partial_files_is_vacant(tmp_path: Path) -> None:
-    storage = FolderStorage(tmp_path)
-    (tmp_path / "zarr.0123.partial").write_text("{")
-    assert storage.is_vacant()
-    with pytest.raises(FileNotFoundError):
-        storage.zarr_store(existing=True)
-    storage.remove_partials()
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "thesis.tex").write_text("years of work")
-    assert not storage.is_vacant()
-
-
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     file = tmp_path / "store.zarr"
     file.write_text("a file")

@@ -52,13 +52,14 @@ ADVICE = {
     ),
     Remedy.FINISH_CONDENSED: "Run the same `kcd-pipeline condense` again to finish it.",
     Remedy.REPLACE_CONDENSED: "Make it anew with `kcd-pipeline condense` and --overwrite.",
-    Remedy.REPEAT_RUN: "Run it again with --overwrite.",
+    Remedy.REPEAT_RUN: "Restore the file from a copy, or repeat the run with `kcd-pipeline distill` and --overwrite.",
     Remedy.RAISE_MEMORY: "Raise store.memory.",
     Remedy.INSTALL_OBSTORE: 'Install it: pip install "kcd-pipeline[remote]"',
     Remedy.CHECK_URL: "Check store.path and the variables AWS_... (or GOOGLE_..., AZURE_...).",
     Remedy.MAKE_BUCKET: (
         "Make the bucket, or set store.path to one that exists, or AWS_ENDPOINT_URL to the server that has it."
     ),
+    Remedy.GET_PERMISSION: "Ask its owner for permission (chmod, chown), or name a copy of your own.",
     Remedy.TRY_AGAIN: ("Check the network and the server, then run the same command again: it goes on from there."),
 }
 

@@ -134,7 +134,7 @@ class StudentCurriculum:
     def _restore(self, epoch: int) -> Plan:
         """Restore the values, which only rank 0 keeps, to their state before `epoch`; return the plan of that time."""
         if epoch:
-            self._values = ValueStore.open(self._values_path, writable=True)
+            self._values = ValueStore.open(self._values_path)
             self._value, self._frequency = self._values.read(epoch - 1)
             self._entropy = self._values.read_entropy(epoch - 1)
             return self._plans.read(self._stage(epoch - 1))

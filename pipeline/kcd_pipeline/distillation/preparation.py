@@ -12,7 +12,7 @@ from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import FeatureTap, model_for
 from kcd_pipeline.recipe_store import expected_origin
-from kcd_pipeline.training.device import seed_torch
+from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.ranks import Ranks
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import KnowledgeStore, Streaming, is_vacant, parse_bytes, plan_streaming, read_condensed
@@ -139,7 +139,7 @@ def _samples_of_store(
 
 
 def _new_student(config: Config, dataset: Dataset) -> nn.Module:
-    seed_torch(config.seed)
+    seed_generators(config.seed)
     return model_for(
         config.student.model,
         image_shape=dataset.image_shape,

@@ -14,7 +14,7 @@ from kcd_pipeline.models import load_weights, model_for, parameter_count, save_w
 from kcd_pipeline.models.external import is_published
 from kcd_pipeline.runs import RunFolder, claim_folder
 from kcd_pipeline.teacher.description import describe_teacher, describe_training_data
-from kcd_pipeline.training.device import seed_torch
+from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.epoch import EpochResult, label_objective
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import Trainer
@@ -81,7 +81,7 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
     """
     folder = training_folder(config.teacher.weights)
     dataset = load_dataset(config.data)
-    seed_torch(config.seed)
+    seed_generators(config.seed)
     if is_published(config.teacher.weights):
         raise UserError(
             f"teacher.weights is {config.teacher.weights}: there is nothing to train. Set it to a file to train a "
@@ -135,9 +135,11 @@ def _require_own(weights: Path, folder: RunFolder) -> None:
             f"{weights} exists, and was not trained here ({folder.path} is not there), so it is not replaced. Use it "
             f"as it is, or set teacher.weights to a file that is not there yet."
         )
-    state, facts = load_weights(weights)
+    found = load_weights(weights)
     trained_here = folder.finished and folder.weights.is_file()
-    if not facts or (trained_here and weights_hash(state) != weights_hash(load_weights(folder.weights)[0])):
+    if not found.facts or (
+        trained_here and weights_hash(found.state) != weights_hash(load_weights(folder.weights).state)
+    ):
         raise UserError(
             f"{weights} does not hold the weights that the training in {folder.path} made, so it is not replaced. Use "
             f"it as it is, or set teacher.weights to a file that is not there yet."

@@ -1,7 +1,10 @@
-"""Device, precision and threads of a run, by accelerate."""
+"""Device, precision, threads and seeds of a run, by accelerate."""
 
+import os
+import random
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -9,8 +12,11 @@ from torch import distributed, nn
 
 from kcd_pipeline.config import RunConfig
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.training.environment import hidden_from_accelerate, require_plain_environment
+from kcd_pipeline.training.launch import read_launch
 
 PRECISIONS = {"float32": "no", "fp16": "fp16", "bf16": "bf16"}  # run.precision -> accelerate's mixed_precision
+MOST_THREADS = 4096  # far more than any machine has cores; some hundred thousand end the process in a crash
 
 
 def make_accelerator(config: RunConfig) -> Any:
@@ -21,23 +27,29 @@ def make_accelerator(config: RunConfig) -> Any:
     Raises
     ------
     UserError
-        If torch does not find the device, or the device cannot compute in that precision.
+        If torch does not find the device, the device cannot compute in that precision, or a variable of the
+        environment asks for another way of training.
     """
     _require_device(config)
-    AcceleratorState._reset_state(reset_partial_state=True)  # one process may train several models in turn
+    among_ranks = distributed.is_initialized()
     # accelerate finds the CPU by itself in a single process, but must be told to use it among ranks
-    on_cpu = config.device == "cpu" or (distributed.is_initialized() and not torch.cuda.is_available())
+    on_cpu = config.device == "cpu" or (among_ranks and not torch.cuda.is_available())
+    require_plain_environment(os.environ, on_gpu=not on_cpu and torch.cuda.is_available())
+    _set_threads(config)
+    AcceleratorState._reset_state(reset_partial_state=True)  # one process may train several models in turn
+    launch = read_launch(os.environ) if among_ranks else None
     try:
-        accelerator = Accelerator(mixed_precision=PRECISIONS[config.precision], cpu=on_cpu)
+        with hidden_from_accelerate({} if launch is None else launch.variables()):
+            accelerator = Accelerator(mixed_precision=PRECISIONS[config.precision], cpu=on_cpu)
     except ValueError as error:
         raise UserError(
             f"run.precision is {config.precision}, which this machine cannot compute in: {str(error).rstrip('.')}. Set "
             f"it to float32."
         ) from error
-    _set_threads(config)
     if accelerator.device.type == "cuda":
         torch.backends.cudnn.benchmark = False  # its choice may differ between a run and its resumption
         torch.backends.cudnn.deterministic = True
+        torch.backends.cuda.matmul.allow_tf32 = False  # torch's own default, which some containers change by a variable
     return accelerator
 
 
@@ -56,13 +68,29 @@ def _require_device(config: RunConfig) -> None:
 
 
 def _set_threads(config: RunConfig) -> None:
+    """Set torch's thread count to `run.threads`; without one, see that the environment gives a possible number."""
     if config.threads is not None:
+        if config.threads > MOST_THREADS:
+            raise UserError(
+                f"run.threads is {config.threads:,}, expected at most {MOST_THREADS:,}: torch would start so many "
+                f"threads, and end in a crash. Set it to the number of cores, or leave it out."
+            )
         torch.set_num_threads(config.threads)
+    elif torch.get_num_threads() > MOST_THREADS:
+        raise UserError(
+            f"torch would start {torch.get_num_threads():,} threads, for a variable such as OMP_NUM_THREADS or "
+            f"MKL_NUM_THREADS says so, and end in a crash. Unset it, or set run.threads to the number of cores."
+        )
 
 
-def seed_torch(seed: int) -> None:
-    """Seed torch's global generator, which draws initial weights and nothing else."""
+def seed_generators(seed: int) -> None:
+    """Seed the global generators of torch, numpy and Python, from which models draw their initial weights.
+
+    Models of the zoo draw from torch's alone, the constructor of a model of the user's from any of them.
+    """
     torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  # the legacy generator is the one that other people's code draws from
 
 
 def prepare_for_inference(model: nn.Module, config: RunConfig) -> tuple[nn.Module, torch.device]:

@@ -12,44 +12,34 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 
 from kcd_pipeline.config import RunConfig
 from kcd_pipeline.errors import EndedElsewhereError, FailedError, UserError
 from kcd_pipeline.progress import keep_quiet
+from kcd_pipeline.training.launch import Launch, read_launch
 from kcd_stores import ONLY_RANK, Share
 
 T = TypeVar("T")
 
 RANK_WAIT_SECONDS = 600  # long enough for rank 0 to condense, or for a slow disk
+JOIN_SECONDS = 120  # in which launchers have started all ranks; variables left over from another launch lead nowhere
+PATIENCE_VARIABLE = "KCD_RANKS_PATIENCE"
 
 
-def started_ranks() -> int:
-    """Return R, the number of ranks that this process was started with; 1 if it was started alone.
-
-    Raises
-    ------
-    UserError
-        If the environment variable WORLD_SIZE is not a number above 0.
-    """
-    found = os.environ.get("WORLD_SIZE", "1")
-    if not found.isdecimal() or not int(found):
-        raise UserError(f"the variable WORLD_SIZE is '{found}', expected a number of processes. Unset it")
-    return int(found)
-
-
-def rank_wait() -> timedelta:
-    """Return how long a rank waits for another: KCD_RANKS_PATIENCE seconds, by default `RANK_WAIT_SECONDS`.
+def rank_wait(usual: int = RANK_WAIT_SECONDS) -> timedelta:
+    """Return how long a rank waits for another: KCD_RANKS_PATIENCE seconds, by default `usual`.
 
     Raises
     ------
     UserError
         If the environment variable is not a number above 0.
     """
-    found = os.environ.get("KCD_RANKS_PATIENCE", str(RANK_WAIT_SECONDS))
-    if not found.isdecimal() or not int(found):
+    found = os.environ.get(PATIENCE_VARIABLE, str(usual))
+    if not (found.isascii() and found.isdecimal() and 0 < int(found[:10]) < 10**7):
         raise UserError(
-            f"the variable KCD_RANKS_PATIENCE is '{found}', expected a number of seconds such as {RANK_WAIT_SECONDS}. "
-            f"Set it to one, or unset it"
+            f"the variable {PATIENCE_VARIABLE} is '{found}', expected a number of seconds such as {RANK_WAIT_SECONDS}. "
+            f"Set it to one, or unset it."
         )
     return timedelta(seconds=int(found))
 
@@ -130,33 +120,59 @@ def join_ranks(run: RunConfig) -> Iterator[Ranks]:
     Raises
     ------
     UserError
-        If they cannot work together as `run` asks.
+        If they cannot work together as `run` asks, or the variables of their launcher are not whole.
     FailedError
         If one of them does not join, ends, or does not answer in time.
     """
-    if started_ranks() == 1 or distributed.is_initialized():
+    launch = read_launch(os.environ)
+    if launch is None or distributed.is_initialized():
         yield Ranks.current()
         return
-    rank = int(os.environ.get("RANK", "0"))
-    if rank:
+    if launch.rank:
         keep_quiet()
     try:
-        distributed.init_process_group(_backend(run), timeout=rank_wait())
+        _join(launch, run)
         yield Ranks.current()
     except RuntimeError as error:
         if not _is_exchange_error(error):
             raise
         raise FailedError(
-            f"another rank has ended or does not answer, so rank {rank} of {started_ranks()} ends as well "
-            f"({str(error).strip().splitlines()[0][:200]}). If the other rank printed an error, that is the reason. "
-            f"Everything that was complete is kept: the same command goes on from there, with any number of ranks."
+            f"another rank has ended or does not answer, so rank {launch.rank} of {launch.ranks} ends as well "
+            f"({_first_line(error)}). If the other rank printed an error, that is the reason. Everything that was "
+            f"complete is kept: the same command goes on from there, with any number of ranks."
         ) from error
     finally:
         if distributed.is_initialized():
             distributed.destroy_process_group()
 
 
-def _backend(run: RunConfig) -> str:
+def _join(launch: Launch, run: RunConfig) -> None:
+    """Meet the other ranks where `launch` says, and join them.
+
+    Raises
+    ------
+    FailedError
+        If they do not all come within the time of `rank_wait`, or what answers there is something else.
+    """
+    backend, patience = _backend(run, launch), rank_wait(JOIN_SECONDS)
+    try:
+        store, rank, ranks = next(rendezvous("env://", timeout=patience))
+        store.set_timeout(rank_wait())
+    except (distributed.DistError, OSError, ValueError) as error:
+        raise FailedError(
+            f"rank {launch.rank} of {launch.ranks} could not join the others at {launch.address}:{launch.port} within "
+            f"{patience.total_seconds():.0f} s ({_first_line(error)}). Either not all of them were started, or "
+            f"MASTER_ADDR and MASTER_PORT are left over from another launch: unset them and WORLD_SIZE to train in one "
+            f"process. If ranks start further apart, set {PATIENCE_VARIABLE} to more seconds."
+        ) from error
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=ranks, timeout=rank_wait())
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+
+
+def _backend(run: RunConfig, launch: Launch) -> str:
     """Return `nccl` for ranks on GPUs, and give this rank its GPU; `gloo` for ranks on the CPU.
 
     Raises
@@ -166,13 +182,13 @@ def _backend(run: RunConfig) -> str:
     """
     if run.device == "cpu" or not torch.cuda.is_available():
         return "gloo"
-    local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-    if local >= gpus:
+    gpus = torch.cuda.device_count()
+    if launch.local_rank >= gpus:
         raise UserError(
-            f"rank {local} of this machine has no GPU of its own: there are {gpus}. Launch as many processes as there "
-            f"are GPUs, or set run.device to cpu."
+            f"rank {launch.local_rank} of this machine has no GPU of its own: there are {gpus}. Launch as many "
+            f"processes as there are GPUs, or set run.device to cpu."
         )
-    torch.cuda.set_device(local)
+    torch.cuda.set_device(launch.local_rank)
     return "nccl"
 
 

@@ -13,85 +13,118 @@ The arrays are plain zarr, with a checksum in each chunk. They are compressed so
 values and entropies not at all, since the low bits of a mean are noise (zstd would save a tenth of the bytes, and
 reading would take four times as long); frequencies by lz4, which packs them to a sixth in no time that can be measured.
 A row is cut into equal chunks, since zarr would pad a shorter one.
+
+The checksums of a row are recorded elsewhere, with a checkpoint of the run or its summary: 8 hex digits for each chunk
+of `value`, then of `frequency`, then of `entropy`. With them, a chunk that is lost, or in another's place, is found.
 """
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import LocalStore
 
-from kcd_stores.checked_blosc import decompress_blosc
-from kcd_stores.checksums import strip_checksum
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError, Remedy, StoreUsageError
+from kcd_stores.runs.arrays import Packing, RunArray, damaged, read_metadata, shortened
+from kcd_stores.sizes import machine_memory
+from kcd_stores.storage.durable import flush_to_disk
 
 LARGEST_CHUNK = 1 << 20  # samples
 
 NAN = float("nan")
-# dtype, value that is read where nothing was written, codecs before the checksum
-ARRAYS: dict[str, tuple[str, float, tuple[Any, ...]]] = {
-    "value": ("float64", NAN, ()),
-    "frequency": ("int32", -1, (BloscCodec(cname="lz4", shuffle="shuffle"),)),
-    "entropy": ("float32", NAN, ()),
+# dtype, value that is read where nothing was written, packing
+ARRAYS: dict[str, tuple[str, float, Packing]] = {
+    "value": ("float64", NAN, "plain"),
+    "frequency": ("int32", -1, "lz4"),
+    "entropy": ("float32", NAN, "plain"),
 }
+CRC_DIGITS = 8
 
 
 class ValueStore:
-    """Values, frequencies and latest entropies of one run; made by `create` or `open`."""
+    """Values, frequencies and latest entropies of one run; made by `create` or `open`.
 
-    def __init__(self, path: Path, group: zarr.Group) -> None:
-        self.path = path
-        self._arrays: dict[str, Any] = {name: group[name] for name in ARRAYS}
-        self.epochs, self.samples = self._arrays["value"].shape
+    Attributes
+    ----------
+    path
+        Folder of the zarr group.
+    epochs, samples
+        E and N.
+    """
+
+    def __init__(self, path: Path, *, epochs: int, samples: int, recorded: Sequence[str] = ()) -> None:
+        self.path, self.epochs, self.samples = path, epochs, samples
+        chunk = -(-samples // -(-samples // LARGEST_CHUNK))
+        self._arrays = {
+            name: RunArray(
+                folder=path / name, shape=(epochs, samples), dtype=dtype, fill=fill, chunk=chunk, packing=packing
+            )
+            for name, (dtype, fill, packing) in ARRAYS.items()
+        }
+        self._recorded = dict(enumerate(recorded))  # checksums by epoch
 
     @classmethod
     def create(cls, path: Path, *, epochs: int, samples: int) -> "ValueStore":
         """Make empty values at `path`, in place of those of a run that never finished an epoch."""
-        group = zarr.create_group(LocalStore(path), zarr_format=3, overwrite=True, attributes={"kind": "values"})
-        chunks_in_row = -(-samples // LARGEST_CHUNK)
-        for name, (dtype, fill, codecs) in ARRAYS.items():
-            group.create_array(
-                name,
-                shape=(epochs, samples),
-                chunks=(1, -(-samples // chunks_in_row)),
-                dtype=dtype,
-                compressors=[*codecs, Crc32cCodec()],
-                fill_value=fill,
-                dimension_names=("epoch", "sample"),
-            )
-        return cls(path, group)
+        if path.is_dir():
+            shutil.rmtree(path)
+        zarr.create_group(LocalStore(path), zarr_format=3, attributes={"kind": "values"})
+        values = cls(path, epochs=epochs, samples=samples)
+        for array in values._arrays.values():
+            array.create(("epoch", "sample"))
+        flush_to_disk(path / "zarr.json")
+        flush_to_disk(path)
+        flush_to_disk(path.parent)
+        return values
 
     @classmethod
-    def open(cls, path: Path, *, writable: bool = False) -> "ValueStore":
-        """Open the values of a run, for reading unless `writable`.
+    def open(cls, path: Path, *, recorded: Sequence[str] = ()) -> "ValueStore":
+        """Open the values of a run.
+
+        Parameters
+        ----------
+        recorded
+            The checksums of the rows of the first epochs, as `checksums` returned them. None are known of a run of
+            the first format, or of a run under way.
 
         Raises
         ------
         StoreUsageError
-            If there are no values at `path`, or one of their arrays is missing.
+            If there are no values at `path`, or they take more memory than there is.
+        CorruptStoreError
+            If part of them is missing or cannot be what was written.
         """
-        try:
-            store = LocalStore(path, read_only=not writable)
-            return cls(path, zarr.open_group(store, mode="r+" if writable else "r"))
-        except FileNotFoundError as error:
-            raise StoreUsageError(f"there are no values of a run at {path} ({error})") from error
-        except KeyError as error:
-            raise StoreUsageError(
-                f"the values of a run at {path} lack the array {error}: part of them was deleted, or they are of an "
-                f"older version.",
-                remedy=Remedy.REPEAT_RUN,
-            ) from error
+        if not path.is_dir():
+            raise StoreUsageError(f"there are no values of a run at {path}.")
+        epochs, samples = _read_shape(path)
+        values = cls(path, epochs=epochs, samples=samples, recorded=recorded)
+        for name, array in values._arrays.items():
+            try:
+                array.require_metadata()
+            except FileNotFoundError as error:
+                raise CorruptStoreError(
+                    f"the values of a run at {path} lack the array '{name}': part of them was deleted, or they are of "
+                    f"an older version.",
+                    damage=f"{array.folder}: it is missing",
+                    remedy=Remedy.REPEAT_RUN,
+                ) from error
+        digits = CRC_DIGITS * len(ARRAYS) * values._arrays["value"].chunks
+        if len(recorded) > epochs or any(len(row) != digits for row in recorded):
+            raise damaged(f"{path}: it has {epochs} epochs of {samples:,} samples, which are not those of the run")
+        return values
 
     def write(
         self, epoch: int, value: NDArray[np.float64], frequency: NDArray[np.int32], entropy: NDArray[np.float32]
     ) -> None:
-        """Write `value[N]`, `frequency[N]` and the latest `entropy[N]`, as they are after `epoch`."""
-        self._arrays["value"][epoch] = value
-        self._arrays["entropy"][epoch] = entropy
-        self._arrays["frequency"][epoch] = frequency  # last, since it tells that the epoch was written
+        """Write `value[N]`, `frequency[N]` and the latest `entropy[N]`, as they are after `epoch`, durably."""
+        # the last one tells that the epoch was written
+        rows: dict[str, NDArray[Any]] = {"value": value, "entropy": entropy, "frequency": frequency}
+        checksums = {name: self._arrays[name].write((epoch,), row) for name, row in rows.items()}
+        self._recorded[epoch] = _in_hex(checksums)
 
     def read(self, epoch: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
         """Read `value[N]` float64, in nats, and `frequency[N]` int32, as they were after `epoch`.
@@ -100,47 +133,112 @@ class ValueStore:
         ------
         IncompleteStoreError
             If the epoch was never written.
+        CorruptStoreError
+            If a chunk is missing, or is not what was written.
         """
-        frequency = np.asarray(self._arrays["frequency"][epoch])
+        frequency = self._read_row("frequency", epoch)
         if frequency.min() < 0:
             raise IncompleteStoreError(f"the values of epoch {epoch} were never written to {self.path}")
-        return np.asarray(self._arrays["value"][epoch]), frequency
+        value = self._read_row("value", epoch)
+        self._require_visited("value", epoch, value, frequency)
+        return value, frequency
 
     def read_entropy(self, epoch: int) -> NDArray[np.float32]:
         """Read the entropy of each sample at its latest visit up to `epoch`, `[N]` float32 in nats; NaN: no visit."""
-        return np.asarray(self._arrays["entropy"][epoch])
+        entropy = self._read_row("entropy", epoch)
+        self._require_visited("entropy", epoch, entropy, self._read_row("frequency", epoch))
+        return entropy
 
     def read_chunk(self, name: str, epoch: int, number: int) -> NDArray[Any]:
         """Read chunk `number` of the row of `epoch`, `[n]`, from the array called `name`.
 
-        A ranking reads rows chunk by chunk, many times over. zarr returns the same, but takes twenty times as long.
+        A ranking reads rows chunk by chunk, many times over.
 
         Raises
         ------
         CorruptStoreError
-            If the checksum of the chunk is wrong.
+            If the chunk is not what was written.
         """
-        array = self._arrays[name]
-        count = min(array.chunks[1], self.samples - number * array.chunks[1])
-        file = self.path / name / "c" / str(epoch) / str(number)
-        if not file.is_file():
-            return np.full(count, array.fill_value, array.dtype)
-        body = strip_checksum(np.fromfile(file, np.uint8), _damaged(f"{file}: its checksum is wrong"))
-        chunk = np.empty(array.chunks[1], array.dtype)
-        wrong = _damaged(f"{file}: it does not hold {len(chunk)} numbers")
-        if name == "frequency":
-            decompress_blosc(body, chunk, wrong)
-        elif len(body) == chunk.nbytes:
-            chunk = body.view(array.dtype)
-        else:
-            raise wrong
-        return chunk[:count]
+        array, crc = self._arrays[name], self._crc(name, epoch, number)
+        chunk = array.read((epoch,), number, crc=crc)
+        if chunk is not None:
+            return chunk
+        if crc is not None:
+            raise damaged(f"{array.file((epoch,), number)}: it is missing")
+        return np.full(self.chunk_sizes()[number], array.fill, array.dtype)
 
     def chunk_sizes(self) -> list[int]:
         """Return the number of samples in each chunk of a row."""
-        size = self._arrays["value"].chunks[1]
+        size = self._arrays["value"].chunk
         return [min(size, self.samples - first) for first in range(0, self.samples, size)]
 
+    def checksums(self, epochs: int) -> list[str]:
+        """Return the checksums of the rows of the first `epochs` epochs; see the top of the module.
 
-def _damaged(damage: str) -> CorruptStoreError:
-    return CorruptStoreError(f"values of a run are damaged ({damage}).", damage=damage, remedy=Remedy.REPEAT_RUN)
+        Raises
+        ------
+        CorruptStoreError
+            If a row whose checksums are not known yet is damaged.
+        """
+        return [self._recorded.get(epoch) or self._read_checksums(epoch) for epoch in range(epochs)]
+
+    def require_as_recorded(self) -> None:
+        """Read every row whose checksums are known; raise CorruptStoreError if a chunk is not what was written."""
+        for epoch in self._recorded:
+            self._read_checksums(epoch)
+
+    def _read_checksums(self, epoch: int) -> str:
+        found: dict[str, list[int]] = {}
+        for name, array in self._arrays.items():
+            found[name] = []
+            for number in range(array.chunks):
+                crc = array.checksum((epoch,), number, crc=self._crc(name, epoch, number))
+                if crc is None:
+                    raise damaged(f"{array.file((epoch,), number)}: it is missing")
+                found[name].append(crc)
+        return _in_hex(found)
+
+    def _crc(self, name: str, epoch: int, number: int) -> int | None:
+        """Return the checksum that a chunk had when it was written; None if it is not known."""
+        row = self._recorded.get(epoch)
+        if row is None:
+            return None
+        at = (list(ARRAYS).index(name) * self._arrays[name].chunks + number) * CRC_DIGITS
+        return int(row[at : at + CRC_DIGITS], 16)
+
+    def _read_row(self, name: str, epoch: int) -> NDArray[Any]:
+        return np.concatenate([self.read_chunk(name, epoch, number) for number in range(self._arrays[name].chunks)])
+
+    def _require_visited(self, name: str, epoch: int, row: NDArray[Any], frequency: NDArray[np.int32]) -> None:
+        """Raise CorruptStoreError unless `row[N]` has a number for each sample that was visited, and for no other.
+
+        It finds a chunk that is lost where no checksums are known.
+        """
+        if (np.isnan(row) != (frequency == 0)).any():
+            sample = int(np.argmax(np.isnan(row) != (frequency == 0)))
+            file = self._arrays[name].file((epoch,), sample // self._arrays[name].chunk)
+            raise damaged(f"{file}: it is missing, or does not fit the visits of sample {sample}")
+
+
+def _read_shape(path: Path) -> tuple[int, int]:
+    """Return E and N from the metadata of `value`."""
+    file = path / "value" / "zarr.json"
+    try:
+        shape = read_metadata(path / "value").get("shape")
+    except (FileNotFoundError, NotADirectoryError):
+        raise damaged(f"{file}: it is missing") from None
+    if not (isinstance(shape, list) and len(shape) == 2 and all(type(size) is int and size > 0 for size in shape)):
+        raise damaged(f"{file}: shape is {shortened(shape)}, expected two numbers above 0")
+    epochs, samples = shape
+    row = samples * sum(np.dtype(dtype).itemsize for dtype, _, _ in ARRAYS.values())
+    if row > machine_memory():
+        raise StoreUsageError(
+            f"the values at {path} are of {samples:,} samples by {file}, which take {row:,} bytes; this machine has "
+            f"{machine_memory():,} bytes of memory.",
+            remedy=Remedy.REPEAT_RUN,
+        )
+    return epochs, samples
+
+
+def _in_hex(checksums: dict[str, list[int]]) -> str:
+    return "".join(f"{crc:0{CRC_DIGITS}x}" for name in ARRAYS for crc in checksums[name])

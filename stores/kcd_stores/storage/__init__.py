@@ -3,11 +3,13 @@
 protocol        what a place must be able to do
 folder, objects, web    the three kinds of place
 location        parse what people write; `opening` makes a place of it
+durable, permission, zarr_files    files that outlive a lost machine, and files of other users
 object_client, zarr_objects, remote_errors, settings    requests to a server, and what becomes of their errors
 elements        elements of an array as whole objects
 lock            one writer at a time
 """
 
+from kcd_stores.storage.durable import flush_to_disk
 from kcd_stores.storage.elements import object_name
 from kcd_stores.storage.folder import FolderStorage
 from kcd_stores.storage.location import masked
@@ -23,6 +25,7 @@ __all__ = [
     "Storage",
     "WebStorage",
     "Where",
+    "flush_to_disk",
     "is_vacant",
     "masked",
     "object_name",

@@ -1,9 +1,9 @@
-"""A store in a folder: zarr writes each file to a temporary name and renames it; durable means flushed to the disk."""
+"""A store in a folder: each file is written to a temporary name and renamed; durable means flushed to the disk."""
 
 import os
 import shutil
-import uuid
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +13,14 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.abc.store import Store
-from zarr.storage import LocalStore
 
-from kcd_stores.storage.elements import object_names
+from kcd_stores.errors import Remedy, StoreUsageError
+from kcd_stores.storage.durable import flush_to_disk, is_temporary, write_whole
+from kcd_stores.storage.elements import encode_elements
 from kcd_stores.storage.lock import folder_lock
+from kcd_stores.storage.permission import permission_in_words
 from kcd_stores.storage.protocol import Buffer
-
-PARTIAL = ".partial"  # the ending of a temporary file: a write that has not come to its rename
+from kcd_stores.storage.zarr_files import ZarrFiles
 
 
 @dataclass(frozen=True)
@@ -46,35 +47,64 @@ class FolderStorage:
     # --- what is there ------------------------------------------------------------------------------------
 
     def is_vacant(self) -> bool:
-        if self.path.is_dir():
-            return all(entry.suffix == PARTIAL for entry in self.path.iterdir())
-        return not self.path.exists()
+        if self.path.is_symlink() and self._mode("") is None:
+            raise StoreUsageError(
+                f"{self} is a link to {self.path.readlink()}, where nothing is. Remove the link, or make the folder "
+                f"that it leads to.",
+                remedy=Remedy.CORRECT_LOCATION,
+            )
+        with permission_in_words(str(self)):
+            try:
+                with os.scandir(self.path) as entries:
+                    return all(is_temporary(entry) for entry in entries)
+            except FileNotFoundError:
+                return True
+            except NotADirectoryError:
+                return False
 
     def is_file(self) -> bool:
-        return self.path.is_file()
+        mode = self._mode("")
+        return mode is not None and stat.S_ISREG(mode)
 
     def holds(self, name: str) -> bool:
-        return (self.path / name).is_file()
+        mode = self._mode(name)
+        return mode is not None and stat.S_ISREG(mode)
 
     def sizes(self, below: str = "") -> list[int]:
-        return [file.stat().st_size for file in (self.path / below).rglob("*") if file.is_file()]
+        with permission_in_words(str(self)):
+            return [file.stat().st_size for file in (self.path / below).rglob("*") if file.is_file()]
 
     def sizes_of(self, names: Sequence[str]) -> list[int]:
         return [(self.path / name).stat().st_size for name in names if self.holds(name)]
 
     def free_space(self) -> tuple[Path, int]:
-        place = next(parent for parent in self.path.absolute().parents if parent.exists())
+        place = next(parent for parent in Path(self.resolved_name).parents if parent.exists())
         return place, shutil.disk_usage(place).free
+
+    def _mode(self, name: str) -> int | None:
+        """Return the mode of a file or folder; None if it is missing."""
+        with permission_in_words(f"{self}/{name}"):
+            try:
+                return (self.path / name).stat().st_mode
+            except (FileNotFoundError, NotADirectoryError):
+                return None
 
     # --- reading ------------------------------------------------------------------------------------------
 
     def zarr_store(self, *, read_only: bool = False, existing: bool = False) -> Store:
         if existing and (self.is_file() or self.is_vacant()):
             raise FileNotFoundError(f"no store at {self}")
-        return LocalStore(self.path, read_only=read_only)
+        return ZarrFiles(self.path, read_only=read_only)
 
     def fetch(self, names: Sequence[str]) -> list[bytes | None]:
-        return [(self.path / name).read_bytes() if self.holds(name) else None for name in names]
+        return [self._fetch(name) for name in names]
+
+    def _fetch(self, name: str) -> bytes | None:
+        with permission_in_words(f"{self}/{name}"):
+            try:
+                return (self.path / name).read_bytes()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None
 
     def read_end(self, name: str, size: int) -> Buffer:
         with _opened(f"{self.path}/{name}") as descriptor:
@@ -101,58 +131,51 @@ class FolderStorage:
         return folder_lock(self.path)
 
     def write_elements(self, array: "zarr.Array[Any]", view: int, start: int, values: NDArray[Any]) -> None:
-        array[view, start : start + len(values)] = values
-        for name in object_names(array, view, start, start + len(values)):
-            self.make_durable(name)
+        if array.read_only:
+            raise ValueError(f"the store at {self} was opened for reading only")
+        for name, data in encode_elements(array, view, start, values):
+            self.put(name, data)
 
-    def put(self, name: str, data: bytes) -> None:
-        file = self.path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f"{file.name}.{uuid.uuid4().hex}{PARTIAL}")
-        try:
-            with partial.open("wb") as out:
-                out.write(data)
-                out.flush()
-                os.fsync(out.fileno())
-            partial.replace(file)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
-        for folder in file.parents:  # a folder that was made for the file must be as durable as its entry there
-            _flush(folder)
-            if folder == self.path:
-                break
+    def put(self, name: str, data: bytes, *, check: Callable[[], object] | None = None) -> None:
+        with permission_in_words(f"{self}/{name}"):
+            write_whole(self.path / name, data, durably=True)
+            self._flush_folders(name)
+
+    def update(self, name: str, change: Callable[[bytes | None], bytes | None]) -> None:
+        after = change(self._fetch(name))
+        if after is not None:
+            with permission_in_words(f"{self}/{name}"):
+                write_whole(self.path / name, after, durably=False)
 
     def remove(self, name: str) -> None:
         target = self.path / name
-        if target.is_dir() and not target.is_symlink():
-            shutil.rmtree(target)
-        else:
-            target.unlink(missing_ok=True)  # of a link, not of what it leads to
+        with permission_in_words(str(target)):
+            if target.is_dir() and not target.is_symlink():
+                shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)  # of a link, not of what it leads to
 
     def make_durable(self, name: str) -> None:
-        file = self.path / name
-        for target in (file, file.parent):  # the data, and the entry that leads to it
-            _flush(target)
+        flush_to_disk(self.path / name)
+        self._flush_folders(name)
+
+    def _flush_folders(self, name: str) -> None:
+        """Flush the entries that lead to a file: those of its folders, another process may have made a moment ago."""
+        for folder in (self.path / name).parents[: len(Path(name).parts)]:
+            flush_to_disk(folder)
 
     def remove_partials(self) -> None:
-        for partial in self.path.rglob(f"*{PARTIAL}"):
-            partial.unlink()
-
-
-def _flush(target: Path) -> None:
-    """Return when a file, or the entries of a folder, are on the disk."""
-    descriptor = os.open(target, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        for folder, _, _ in os.walk(self.path):  # which follows no links
+            for entry in os.scandir(folder):
+                if is_temporary(entry):
+                    Path(entry.path).unlink(missing_ok=True)
 
 
 @contextmanager
 def _opened(path: str) -> Iterator[int]:
     """Open a file to be read by position, which a bare descriptor does without a buffer of its own."""
-    descriptor = os.open(path, os.O_RDONLY)
+    with permission_in_words(path):
+        descriptor = os.open(path, os.O_RDONLY)
     try:
         yield descriptor
     finally:

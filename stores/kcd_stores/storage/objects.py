@@ -1,6 +1,6 @@
 """A store below a URL of an object store, such as `s3://bucket/key`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -118,11 +118,15 @@ class ObjectStorage:
         if array.read_only:
             raise ValueError(f"the store at {self} was opened for reading only")
         for name, data in encode_elements(array, view, start, values):
-            self.client.put(name, data)
+            self.put(name, data)
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes, *, check: Callable[[], object] | None = None) -> None:
         self.require_writable()
-        self.client.put(name, data)
+        self.client.put(name, data, check=check)
+
+    def update(self, name: str, change: Callable[[bytes | None], bytes | None]) -> None:
+        self.require_writable()
+        self.client.update(name, change)
 
     def remove(self, name: str) -> None:
         found = [key for key, _ in self.client.list_sizes(name)]

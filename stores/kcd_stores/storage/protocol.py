@@ -4,7 +4,7 @@ A store consists of many files or objects, each with a name below the place, suc
 means either.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -130,21 +130,33 @@ class Storage(Protocol):
         """
         ...
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes, *, check: Callable[[], object] | None = None) -> None:
         """Write a whole file, in place of one that is there: it appears whole or not at all, and is durable on return.
 
-        StoreUsageError is raised if the place is of a kind that cannot be written to.
+        On an object store that knows conditional writes, a write that arrives late does not replace what others have
+        written meanwhile; `check` is called before a file of others is replaced, and may raise that the store is no
+        longer the one that was opened. A folder, whose writer holds its lock, does without. StoreUsageError is raised
+        if the place is of a kind that cannot be written to.
+        """
+        ...
+
+    def update(self, name: str, change: Callable[[bytes | None], bytes | None]) -> None:
+        """Replace a file by `change(content)`, where None stands for a missing file, and as a result for no change.
+
+        On an object store that knows conditional writes, no update of another process is lost: if the file was
+        replaced meanwhile, `change` is called again with what is there then. In a folder, `lock` keeps others away, and
+        the update is not durable yet: what must outlive a lost machine is passed to `make_durable`.
         """
         ...
 
     def remove(self, name: str) -> None:
-        """Remove the file `name` or all files below it; it is no error if there are none."""
+        """Remove the file `name` or all files below it; it is no error if there are none. No link is followed."""
         ...
 
     def make_durable(self, name: str) -> None:
-        """Return when the file `name`, written through zarr, is on the disk, so that no record of it can outlive it."""
+        """Return when the file `name`, however it was written, is on the disk, so that no record of it outlives it."""
         ...
 
     def remove_partials(self) -> None:
-        """Remove temporary files of killed writers."""
+        """Remove temporary files of killed writers; files of other names are left alone."""
         ...
