@@ -63,6 +63,7 @@ class Trainer:
         self._optimizer = self.accelerator.prepare(make_optimizer(model, optimisation))
         # evaluation mode keeps accelerate from wrapping the model: checkpoints then fit any number of ranks
         self._model = self.accelerator.prepare_model(model, evaluation_mode=True)
+        self.accelerator.register_save_state_pre_hook(_part_neighbours)
         if run.compile:
             self._model.compile()
         self._trained = self._model
@@ -225,6 +226,20 @@ class Trainer:
     def test_accuracy(self) -> float:
         """Return the top-1 accuracy on the test split, 0..1; each rank evaluates its share of the batches."""
         return evaluate(self._model, self._test, self._test_labels, self.ranks)
+
+
+def _part_neighbours(models: list[nn.Module], states: list[dict[str, Tensor]], folder: str) -> None:
+    """Give tensors of a state dict that lie side by side in one memory, as an LSTM's on a GPU, memory of their own.
+
+    accelerate takes all that is in one memory for one tensor, and checkpoints the first of them alone. A tied parameter
+    is one tensor, and stays so: it is checkpointed once.
+    """
+    for state in states:
+        first: dict[int, int] = {}
+        for name, tensor in state.items():
+            memory = tensor.untyped_storage().data_ptr()
+            if first.setdefault(memory, tensor.data_ptr()) != tensor.data_ptr():
+                state[name] = tensor.clone()
 
 
 def _in_parallel(model: nn.Module) -> nn.Module:
