@@ -3,21 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kcd_pipeline.config import MOVABLE_KEYS
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.runs.folder import RunFolder
 from kcd_pipeline.runs.removal import remove_run, require_removable
 from kcd_stores.knowledge import difference_lines, differences
-
-# Keys that say where or on what machine a run takes place: they may change when it is resumed. The memory budget may
-# change too: origin.json has all that matters of it, the mode of streaming, which decides the order of samples.
-MOVABLE_KEYS = frozenset(
-    {
-        "run.dir", "run.device", "run.threads", "run.resident",
-        "data.root", "data.download", "data.workers",
-        "store.path", "store.memory",
-        "teacher.weights",
-    }
-)  # fmt: skip
 
 
 def claim_folder(
