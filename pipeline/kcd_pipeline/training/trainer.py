@@ -6,10 +6,12 @@ Letters: n samples trained in an epoch, B batch, b a rank's share of a batch, C 
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -19,6 +21,7 @@ from kcd_pipeline.config import OptimisationConfig, RunConfig
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.device_moves import to_device
 from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.models import fill_model
 from kcd_pipeline.training.batch_norm import synchronise_batch_norm
 from kcd_pipeline.training.device import make_accelerator
 from kcd_pipeline.training.epoch import EpochResult, EpochSums, Objective, Part
@@ -64,6 +67,7 @@ class Trainer:
         # evaluation mode keeps accelerate from wrapping the model: checkpoints then fit any number of ranks
         self._model = self.accelerator.prepare_model(model, evaluation_mode=True)
         self.accelerator.register_save_state_pre_hook(_part_neighbours)
+        self.accelerator.register_load_state_pre_hook(_load_models)
         if run.compile:
             self._model.compile()
         self._trained = self._model
@@ -240,6 +244,16 @@ def _part_neighbours(models: list[nn.Module], states: list[dict[str, Tensor]], f
             memory = tensor.untyped_storage().data_ptr()
             if first.setdefault(memory, tensor.data_ptr()) != tensor.data_ptr():
                 state[name] = tensor.clone()
+
+
+def _load_models(models: list[nn.Module], folder: str) -> None:
+    """Fill each of the `models` from a checkpoint, and take it from the list: accelerate loads what is left there.
+
+    The loader that accelerate uses refuses a model with a tensor that is a part of a larger one.
+    """
+    while models:
+        path = Path(folder) / "model.safetensors"
+        fill_model(models.pop(), load_file(path), source=path, name="model of this run")
 
 
 def _in_parallel(model: nn.Module) -> nn.Module:
