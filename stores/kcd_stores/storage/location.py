@@ -13,8 +13,8 @@ DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 CONTAINER_FIRST = ("abfs", "abfss")  # abfs://container@account/key: what stands before the @ is no secret
 
 # a user and password before the host, the password with whatever characters people forget to encode
-USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/\s?#@]*|[^/\s:@\[]+:(?!\d+(?:[/?#\s]|$))\S*)@")
-QUERY = re.compile(r"[?#]\S*?=\S*")
+USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,20})://([^/\s?#@]*|[^/\s:@\[]+:(?!\d+(?:[/?#\s]|$))\S*)@")
+QUERY = re.compile(r"[?#][^\s=]{0,2000}=\S*")
 
 
 def parse_location(where: str | Path) -> Path | str:
