@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from kcd_pipeline.condensation import TaughtRows
 from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.runs import RunFolder, read_condensing_config
-from kcd_stores import HeldRows, KnowledgeStore, Plan, PlanStore, is_condensed
+from kcd_pipeline.runs import RunFolder, open_plans, read_condensing_config
+from kcd_stores import HeldRows, KnowledgeStore, Plan, is_condensed
 from kcd_stores.streaming.rows import read_pieces
 
 
@@ -86,7 +86,7 @@ class CondensedSet:
 
 def _read_plan(folder: RunFolder, stage: int | None) -> Plan:
     """Return the plan of a stage, counted from 1, or of the last one; raise UserError if there is none."""
-    plans = PlanStore(folder.plans)
+    plans = open_plans(folder)
     stages = plans.stages()
     if not stages:
         raise UserError(

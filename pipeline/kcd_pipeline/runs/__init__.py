@@ -1,15 +1,29 @@
 """Run folders: the files in them, how a run claims one, and how to read one that a user names."""
 
-from kcd_pipeline.runs.claim import MOVABLE_KEYS, claim_folder
+from kcd_pipeline.runs.claim import claim_folder
 from kcd_pipeline.runs.folder import RunFolder
-from kcd_pipeline.runs.reading import read_condensing_config, read_epochs, read_settings, require_run
+from kcd_pipeline.runs.reading import (
+    open_plans,
+    open_values,
+    read_condensing_config,
+    read_epochs,
+    read_settings,
+    require_as_recorded,
+    require_run,
+)
+from kcd_pipeline.runs.record import Record
+from kcd_pipeline.runs.settings import MOVABLE_KEYS
 
 __all__ = [
     "MOVABLE_KEYS",
+    "Record",
     "RunFolder",
     "claim_folder",
+    "open_plans",
+    "open_values",
     "read_condensing_config",
     "read_epochs",
     "read_settings",
+    "require_as_recorded",
     "require_run",
 ]

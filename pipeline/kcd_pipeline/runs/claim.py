@@ -6,18 +6,8 @@ from typing import Any
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.runs.folder import RunFolder
 from kcd_pipeline.runs.removal import remove_run, require_removable
+from kcd_pipeline.runs.settings import fixed_settings
 from kcd_stores.knowledge import difference_lines, differences
-
-# Keys that say where or on what machine a run takes place: they may change when it is resumed. The memory budget may
-# change too: origin.json has all that matters of it, the mode of streaming, which decides the order of samples.
-MOVABLE_KEYS = frozenset(
-    {
-        "run.dir", "run.device", "run.threads", "run.resident",
-        "data.root", "data.download", "data.workers",
-        "store.path", "store.memory",
-        "teacher.weights",
-    }
-)  # fmt: skip
 
 
 def claim_folder(
@@ -87,20 +77,10 @@ def _require_nothing_else(folder: RunFolder, key: str) -> None:
 
 def _require_same(folder: RunFolder, config: Mapping[str, Any], origin: Mapping[str, Any], key: str) -> None:
     """Raise if the run in the folder differs from `config` in a fixed setting, or from `origin`."""
-    found = differences(_fixed_settings(folder.read_config()), _fixed_settings(config))
+    found = differences(fixed_settings(folder.read_config()), fixed_settings(config))
     found += differences(folder.read_origin(), origin)
     if found:
         raise UserError(
             f"{folder.path} belongs to a run of another config:\n{difference_lines(found)}\n"
             f"Set {key} to another place, undo the difference, or give --overwrite to start anew there."
         )
-
-
-def _fixed_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `config` without its movable keys."""
-    return {
-        section: {key: value for key, value in values.items() if f"{section}.{key}" not in MOVABLE_KEYS}
-        if isinstance(values, Mapping)
-        else values
-        for section, values in config.items()
-    }
