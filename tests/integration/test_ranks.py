@@ -181,7 +181,7 @@ def assert_same_run(found: Path, expected: Path, *, tolerance: float = 1e-5) -> 
         for name in ("kept", "partner", "epsilon"):
             np.testing.assert_array_equal(getattr(plan, name), getattr(same, name))
     for name in ("weights.safetensors", "best.safetensors"):
-        weights, same_weights = (load_weights(path / name)[0] for path in (found, expected))
+        weights, same_weights = (load_weights(path / name).state for path in (found, expected))
         assert weights.keys() == same_weights.keys()
         for key, tensor in weights.items():
             torch.testing.assert_close(tensor, same_weights[key], atol=tolerance, rtol=tolerance)

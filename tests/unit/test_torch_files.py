@@ -28,7 +28,7 @@ def saved(path: Path, content: Any, **options: Any) -> Path:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    return load_weights(path)[0]
+    return load_weights(path).state
 
 
 def refusal(path: Path) -> str:

@@ -22,7 +22,8 @@ def test_weights_and_facts_are_read_back_as_written(tmp_path: Path) -> None:
     model = build_model("resnet8", channels=1, classes=10)
     path = tmp_path / "new" / "folder" / "w.safetensors"
     save_weights(path, model, {"model": "resnet8", "test_accuracy": 0.1 + 0.2})
-    state, facts = load_weights(path)
+    read = load_weights(path)
+    state, facts = read.state, read.facts
     assert facts == {"model": "resnet8", "test_accuracy": 0.30000000000000004}
     other = build_model("resnet8", channels=1, classes=10)
     fill_model(other, state, source=path, name="resnet8")
@@ -42,14 +43,14 @@ def test_weights_of_channels_last_models_are_written_as_any_other(tmp_path: Path
     model = build_model("resnet8", channels=3, classes=10)
     before = weights_hash(model.state_dict())
     save_weights(tmp_path / "w.safetensors", model.to(memory_format=torch.channels_last), {})
-    assert weights_hash(load_weights(tmp_path / "w.safetensors")[0]) == before
+    assert weights_hash(load_weights(tmp_path / "w.safetensors").state) == before
 
 
 def test_a_file_of_other_make_has_no_facts(tmp_path: Path, state: dict[str, Tensor]) -> None:
     save_file(state, tmp_path / "w.safetensors")
-    read, facts = load_weights(tmp_path / "w.safetensors")
-    assert facts == {}
-    assert read.keys() == state.keys()
+    read = load_weights(tmp_path / "w.safetensors")
+    assert read.facts == {}
+    assert read.state.keys() == state.keys()
 
 
 # --- the hash --------------------------------------------------------------------------------------------
@@ -63,7 +64,7 @@ def test_the_hash_is_the_same_across_files_their_metadata_and_the_order_of_keys(
     save_file(state, tmp_path / "plain.safetensors")
     save_file({key: state[key] for key in keys}, tmp_path / "other.safetensors", metadata={"kcd": '{"model": "x"}'})
     assert (tmp_path / "plain.safetensors").read_bytes() != (tmp_path / "other.safetensors").read_bytes()
-    hashes = {weights_hash(load_weights(tmp_path / f"{name}.safetensors")[0]) for name in ("plain", "other")}
+    hashes = {weights_hash(load_weights(tmp_path / f"{name}.safetensors").state) for name in ("plain", "other")}
     assert hashes == {weights_hash(state)}
     assert weights_hash({key: state[key] for key in keys}) == weights_hash(state)
 

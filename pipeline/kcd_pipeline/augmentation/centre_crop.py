@@ -22,6 +22,11 @@ class CentreCrop:
             picture = functional.resize(picture, [self.resize])
         return pixels_of(functional.center_crop(picture, [self.size, self.size]))
 
+    def scaled_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return width and height of a picture of `width` x `height` before its middle is cut out."""
+        shorter = min(width, height)
+        return self.resize * width // shorter, self.resize * height // shorter
+
 
 def pixels_of(picture: Image.Image) -> Tensor:
     """Return an RGB `picture` as uint8 [3, H, W]."""

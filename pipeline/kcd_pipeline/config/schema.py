@@ -3,6 +3,7 @@
 `docs/reference/config.md` is made from this module.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -13,6 +14,7 @@ from kcd_pipeline.config.losses import KdLossConfig, LossConfig
 from kcd_pipeline.config.section import (
     Count,
     Fraction,
+    GreyValue,
     ModelName,
     NonNegative,
     PixelValue,
@@ -27,6 +29,7 @@ from kcd_stores.sizes import DEFAULT_MEMORY
 EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample"]
 ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
 
+LARGEST_PICTURE = 178_956_970  # pixels: Pillow opens no file that claims more
 METHODS = ("none", "kd", "kcd")
 PLACEHOLDERS = ("{student}", "{method}", "{variant}", "{seed}")  # of run.dir and condense.plans_from
 
@@ -61,6 +64,25 @@ class DataConfig(Section):
         description="folders of images: scale the shorter side, then cut this many pixels a side out of the middle; "
         "null: 64 for tiny-imagenet, 224 (of 256) for imagenet, and images as they are for imagefolder",
     )
+    test_folder: str | None = Field(
+        default=None,
+        min_length=1,
+        description="folders of images: the folder below root that holds the labelled test images; null: test or val "
+        "for imagefolder, whichever holds anything, and val for the others",
+    )
+    exif: bool = Field(
+        default=False,
+        description="folders of images: turn each image as its EXIF orientation says; torchvision does not",
+    )
+    pixel_range: tuple[GreyValue, GreyValue] | None = Field(
+        default=None,
+        description="folders of images: the values that are black and white in grey images of more than 8 bits; null: "
+        "the range of their format, which 12 and 16 bits have; images of 32 bits or floats are refused without it",
+    )
+    max_pixels: Annotated[int, Field(ge=1, le=LARGEST_PICTURE)] = Field(
+        default=LARGEST_PICTURE // 2,
+        description="folders of images: refuse larger ones before they are decoded, which takes 14 bytes a pixel",
+    )
     on_the_fly: bool | None = Field(
         default=None,
         description="folders of images: decode each image when it is needed, instead of all into memory; null: yes for "
@@ -84,6 +106,20 @@ class DataConfig(Section):
     std: tuple[Positive, ...] | None = Field(
         default=None, description="standard deviation of each channel, for pixels scaled to 0..1; null: as for mean"
     )
+
+    @field_validator("test_folder")
+    @classmethod
+    def _require_other_folder(cls, folder: str | None) -> str | None:
+        if folder is not None and os.path.normpath(folder) in ("train", "."):
+            raise ValueError(f"{folder!r} does not hold test images of their own: train/ holds the training images")
+        return folder
+
+    @field_validator("pixel_range")
+    @classmethod
+    def _require_range(cls, values: tuple[float, float] | None) -> tuple[float, float] | None:
+        if values is not None and values[1] - values[0] < 1e-9:  # so that the factor to bytes is finite
+            raise ValueError(f"its first number must be smaller than its second, got {list(values)}")
+        return values
 
     @model_validator(mode="after")
     def _require_both_or_neither(self) -> "DataConfig":

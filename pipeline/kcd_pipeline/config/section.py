@@ -25,6 +25,7 @@ def _size_as_written(value: Any) -> str:
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 PixelValue = Annotated[float, Field(ge=0, le=1)]
+GreyValue = Annotated[float, Field(ge=-1e12, le=1e12)]  # as files have them: beyond what 32 bits hold
 Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

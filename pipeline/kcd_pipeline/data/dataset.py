@@ -1,6 +1,7 @@
 """A data set: its two splits, class names, normalisation, and the description that a store records."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +25,8 @@ class Dataset:
         Per channel, of pixels scaled to 0..1: models take `(pixel / 255 - mean) / std`.
     label_names
         Names that people use for the classes, if `classes` holds ids.
+    reading
+        Settings, other than the defaults, by which files became pictures.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     label_names: tuple[str, ...] | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def channels(self) -> int:
@@ -70,6 +74,7 @@ class Dataset:
             "image_shape": self.image_shape,
             "classes": list(self.classes),
             **label_names,
+            **self.reading,
             "mean": list(self.mean),
             "std": list(self.std),
             "fingerprint": self.train.fingerprint(self.classes),

@@ -176,7 +176,7 @@ def _serialised_weights(extractor: Extractor) -> bytes:
     The state dict of the file is sent as it is there, so that its hash stays the one that the store records.
     """
     path = extractor.config.teacher.weights
-    state = load_weights(path)[0] if path.is_file() else extractor.model.state_dict()
+    state = load_weights(path).state if path.is_file() else extractor.model.state_dict()
     return save({name: tensor.cpu().contiguous() for name, tensor in state.items()})
 
 

@@ -23,6 +23,7 @@ from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.extraction.blocks import block_refusals_as_failures
 from kcd_pipeline.extraction.extractor import Extractor
+from kcd_pipeline.progress import keep_quiet
 from kcd_stores import KnowledgeWriter, StoreUsageError, differences
 from kcd_stores.knowledge import difference_lines
 
@@ -157,7 +158,8 @@ class JobPlugin(WorkerPlugin):  # type: ignore[misc]  # partial hints, which are
 
 
 def dask_setup(worker: Any) -> None:
-    """Ignore Ctrl-C, in processes that a command started: it reaches them too, but the command ends them."""
+    """Leave Ctrl-C and all talking to the command that started this process: Ctrl-C reaches both."""
+    keep_quiet()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -20,7 +20,6 @@ from kcd_pipeline.errors import UserError
 
 # keys that hold the state dict: RepDistiller's and torchvision's scripts write the first, Lightning and many the second
 STATE_DICT_KEYS = ("model", "state_dict")
-PARALLEL_PREFIX = "module."  # DataParallel and DistributedDataParallel put it before every key
 
 # Training scripts save more than weights: an accuracy that is a numpy number, the arguments of the command line.
 _NUMPY_SCALAR = np.float64(0).__reduce__()[0]
@@ -49,6 +48,7 @@ def read_torch_file(path: Path) -> dict[str, Tensor]:
     UserError
         If the file is damaged, holds anything that is not safe to load, or has no state dict.
     """
+    _require_honest_archive(path)
     try:
         with torch.serialization.safe_globals(SAFE_GLOBALS):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -59,9 +59,44 @@ def read_torch_file(path: Path) -> dict[str, Tensor]:
             f"`torch.save(torch.load('{path.name}', weights_only=False)['model'], 'weights.pth')`, or "
             f"`.state_dict()` of what you find there if that is a whole module."
         ) from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # another's bytes are parsed here, which may raise anything
         raise UserError(f"{path} is not a readable torch file: {_reason(error)}. Fetch or save it again.") from error
-    return _find_state_dict(content, path)
+    state = _find_state_dict(content, path)
+    _require_plain_tensors(state, path)
+    return state
+
+
+def _require_honest_archive(path: Path) -> None:
+    """Raise UserError if `path` is an archive that would fill more memory than the file has bytes.
+
+    torch.save compresses nothing, so what it wrote never does.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return  # before torch 1.6 it was no archive; a damaged one is for torch to refuse
+    if unpacked > path.stat().st_size:
+        raise UserError(
+            f"{path} would unpack to {unpacked:,} bytes from {path.stat().st_size:,}, but torch.save compresses "
+            f"nothing and repeats nothing. It is not loaded: save the state dict again with torch.save."
+        )
+
+
+def _require_plain_tensors(state: Mapping[str, Tensor], path: Path) -> None:
+    """Raise UserError if a tensor is not dense numbers, or claims more of them than the file holds."""
+    for name, tensor in state.items():
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            kind = str(tensor.dtype if tensor.is_quantized else tensor.layout).removeprefix("torch.")
+            raise UserError(
+                f"{name} in {path} is a tensor of type {kind}, expected dense numbers such as float32. Save the state "
+                f"dict of the model before it was quantised or made sparse."
+            )
+        if tensor.device.type == "meta" or tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise UserError(
+                f"{name} in {path} claims {tensor.numel():,} numbers, but the file does not hold so many. Save the "
+                f"state dict again."
+            )
 
 
 def _find_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
@@ -78,13 +113,6 @@ def _find_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
         f"{' or '.join(map(repr, STATE_DICT_KEYS))}, found {found}. Save the state dict alone: "
         f"`torch.save(model.state_dict(), 'weights.pth')`."
     )
-
-
-def without_parallel_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return `state` without the `module.` before its keys, if all of them have it."""
-    if all(key.startswith(PARALLEL_PREFIX) for key in state):
-        return {key.removeprefix(PARALLEL_PREFIX): tensor for key, tensor in state.items()}
-    return state
 
 
 def _reason(error: Exception) -> str:

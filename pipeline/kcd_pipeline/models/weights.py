@@ -1,40 +1,75 @@
-"""Weights in files: written whole, read from any container, hashed by content, and refused if they do not fit."""
+"""Weights in files: written whole with a digest, read from any container, and hashed by content."""
 
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from kcd_pipeline.errors import UserError
+from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.files import write_whole
-from kcd_pipeline.models.torch_files import is_torch_file, read_torch_file, without_parallel_prefix
+from kcd_pipeline.models.torch_files import is_torch_file, read_torch_file
+from kcd_pipeline.models.wrappers import without_wrappers
 
-MAX_LISTED = 4  # parameters named in a message before "and n more"
-BATCH_COUNTER = "num_batches_tracked"  # the entry in which a batch norm counts batches
+FACTS, DIGEST = "kcd", "kcd_sha256"  # the keys of a safetensors header under which both are written
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Weights:
+    """The content of a file of weights.
+
+    Attributes
+    ----------
+    state
+        The state dict, under the names of the model itself.
+    facts
+        What `save_weights` wrote beside it; `{}` for a file of other make.
+    wrappers
+        Marks of wrappers that were taken off the names, as words for the user.
+    """
+
+    state: dict[str, Tensor]
+    facts: dict[str, Any]
+    wrappers: tuple[str, ...] = ()
 
 
 def save_weights(path: Path, model: nn.Module, facts: Mapping[str, Any]) -> None:
-    """Write the state dict of `model` as safetensors, with `facts` as JSON in the header; whole or not at all."""
+    """Write the state dict of `model` as safetensors; whole or not at all.
+
+    The header has `facts` as JSON, and a digest of them and of all tensors.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_whole(path, save(tensors, metadata={"kcd": json.dumps(facts)}))
+    tensors = independent_tensors(model.state_dict())
+    told = json.dumps(facts)
+    write_whole(path, save(tensors, metadata={FACTS: told, DIGEST: _digest(told, tensors)}))
 
 
-def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the state dict in `path`, and the facts that `save_weights` wrote with it.
+def independent_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a state dict on the CPU, contiguous, and none in the memory of another."""
+    found, seen = {}, set()
+    for name, tensor in state.items():
+        own = tensor.detach().cpu().contiguous()
+        place = own.untyped_storage().data_ptr()
+        found[name] = own.clone() if place in seen else own
+        seen.add(place)
+    return found
 
-    The file is safetensors or a torch checkpoint. One that `save_weights` did not write has no facts, `{}`.
+
+def load_weights(path: Path) -> Weights:
+    """Read the file of weights at `path`: safetensors, or a checkpoint by torch.save.
 
     Raises
     ------
     UserError
         If there is no such file, it is not readable, or it holds no state dict.
+    FailedError
+        If it was written by `save_weights` and is not what was written.
     """
     if not path.is_file():
         raise UserError(
@@ -42,64 +77,51 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"teacher.weights to a file of a state dict (safetensors, or a checkpoint by torch.save)."
         )
     if is_torch_file(path):
-        return without_parallel_prefix(read_torch_file(path)), {}
+        state, wrappers = without_wrappers(read_torch_file(path))
+        return Weights(state=state, facts={}, wrappers=wrappers)
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get("kcd", "{}"))
+            header = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in list(file.keys())}
-            return state if facts else without_parallel_prefix(state), facts
-    except (SafetensorError, OSError) as error:
+    except (MemoryError, PermissionError):
+        raise
+    except Exception as error:  # another's bytes are parsed here, which may raise anything
         raise UserError(
             f"{path} is neither a readable safetensors file ({error}) nor a checkpoint by torch.save. Fetch or make it "
             f"again, or name another file."
         ) from error
+    if FACTS in header or DIGEST in header:
+        return Weights(state=state, facts=_sound_facts(path, header, state))
+    state, wrappers = without_wrappers(state)
+    return Weights(state=state, facts={}, wrappers=wrappers)
 
 
-def fill_model(model: nn.Module, state: Mapping[str, Tensor], *, source: Path, name: str) -> None:
-    """Load `state` into `model`, in place: every entry of the model is replaced, and every entry of `state` is used.
+def _sound_facts(path: Path, header: Mapping[str, str], state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the facts in the header of a file that `save_weights` wrote.
+
+    A file without a digest, and without anything that may have been its name, is of a version that wrote none.
 
     Raises
     ------
-    UserError
-        If entries are missing, unknown or of another shape. The message lists them, and says which known architecture
-        the weights are closest to.
+    FailedError
+        If the digest is not that of the file's content.
     """
-    expected = model.state_dict()
-    state = _with_batch_counters(state, expected)
-    differences = {
-        "missing from the file": [key for key in expected if key not in state],
-        "unknown to the model": [key for key in state if key not in expected],
-        "of another shape": [
-            f"{key} {list(state[key].shape)} for {list(expected[key].shape)}"
-            for key in expected
-            if key in state and state[key].shape != expected[key].shape
-        ],
-    }
-    if any(differences.values()):
-        found = "; ".join(f"{len(keys)} {what}: {_first_few(keys)}" for what, keys in differences.items() if keys)
-        from kcd_pipeline.models.recognition import closest_architecture  # it builds every known model
-
-        closest = closest_architecture(state)
-        raise UserError(
-            f"the weights in {source} are not those of a {name}: {found}.{f' {closest}.' if closest else ''} Name "
-            f"the model that they belong to, or other weights."
-        )
-    model.load_state_dict(state)
+    told = header.get(FACTS)
+    if told is not None and (header.keys() == {FACTS} or header.get(DIGEST) == _digest(told, state)):
+        try:
+            facts = json.loads(told)
+        except ValueError:
+            facts = None
+        if isinstance(facts, dict):
+            return facts
+    raise FailedError(
+        f"the weights in {path} are damaged: they are not what was written, as the digest in the file's header shows. "
+        f"Restore the file from a copy, or remove it and make it again."
+    )
 
 
-def _with_batch_counters(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Add zeros for the batch counters of `expected` if `state` has none.
-
-    Batch norms count batches since torch 0.4.1. Older checkpoints lack the counters, and nothing here depends on them.
-    """
-    if any(key.endswith(BATCH_COUNTER) for key in state):
-        return dict(state)
-    return {key: torch.zeros_like(expected[key]) for key in expected if key.endswith(BATCH_COUNTER)} | dict(state)
-
-
-def _first_few(keys: list[str]) -> str:
-    more = f" and {len(keys) - MAX_LISTED} more" if len(keys) > MAX_LISTED else ""
-    return ", ".join(keys[:MAX_LISTED]) + more
+def _digest(facts: str, state: Mapping[str, Tensor]) -> str:
+    return hashlib.sha256(f"{facts}\n{weights_hash(state)}".encode()).hexdigest()
 
 
 def weights_hash(state: Mapping[str, Tensor]) -> str:

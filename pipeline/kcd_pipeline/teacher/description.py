@@ -20,4 +20,4 @@ def describe_training_data(dataset: Dataset) -> dict[str, Any]:
 
 def teacher_hash(path: Path) -> str:
     """Return the content hash of the weights in the file `path`."""
-    return weights_hash(load_weights(path)[0])
+    return weights_hash(load_weights(path).state)

@@ -10,7 +10,9 @@ from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import fill_model, load_weights, model_for
 from kcd_pipeline.models.external import is_published, published_state, without_pretrained
+from kcd_pipeline.progress import say
 from kcd_pipeline.teacher.description import describe_training_data
+from kcd_pipeline.training.device import seed_generators
 
 
 def load_teacher(config: Config, dataset: Dataset) -> nn.Module:
@@ -27,13 +29,17 @@ def load_teacher(config: Config, dataset: Dataset) -> nn.Module:
     path, teacher = config.teacher.weights, config.teacher
     if is_published(path):
         return build_teacher(config, dataset, published_state(teacher.model, path, teacher.arguments))
-    state, facts = load_weights(path)
-    _require_trained_for(config, dataset, facts)
-    return build_teacher(config, dataset, state)
+    weights = load_weights(path)
+    _require_trained_for(config, dataset, weights.facts)
+    return build_teacher(config, dataset, weights.state, wrappers=weights.wrappers)
 
 
-def build_teacher(config: Config, dataset: Dataset, state: Mapping[str, Tensor]) -> nn.Module:
+def build_teacher(
+    config: Config, dataset: Dataset, state: Mapping[str, Tensor], *, wrappers: tuple[str, ...] = ()
+) -> nn.Module:
     """Return the teacher of a recipe with the weights `state`, on the CPU, in evaluation mode.
+
+    The user is told what was taken off the names in `state`: `wrappers` when they were read, and prefixes here.
 
     Raises
     ------
@@ -41,13 +47,17 @@ def build_teacher(config: Config, dataset: Dataset, state: Mapping[str, Tensor])
         If the weights do not fit the model.
     """
     teacher = config.teacher
+    seed_generators(config.seed)  # a constructor may draw what is in no state dict
     model = model_for(
         teacher.model,
         image_shape=dataset.image_shape,
         classes=len(dataset.classes),
         arguments=without_pretrained(teacher.model, teacher.arguments),
     )
-    fill_model(model, state, source=teacher.weights, name=f"{teacher.model} for {len(dataset.classes)} classes")
+    name = f"{teacher.model} for {len(dataset.classes)} classes"
+    taken_off = (*wrappers, *fill_model(model, state, source=teacher.weights, name=name))
+    if taken_off:
+        say(f"{teacher.weights}: taken off the names of its entries: {', '.join(taken_off)}")
     return model.eval()
 
 

@@ -138,9 +138,11 @@ def _require_own(weights: Path, folder: RunFolder) -> None:
             f"{weights} exists, and was not trained here ({folder.path} is not there), so it is not replaced. Use it "
             f"as it is, or set teacher.weights to a file that is not there yet."
         )
-    state, facts = load_weights(weights)
+    found = load_weights(weights)
     trained_here = folder.finished and folder.weights.is_file()
-    if not facts or (trained_here and weights_hash(state) != weights_hash(load_weights(folder.weights)[0])):
+    if not found.facts or (
+        trained_here and weights_hash(found.state) != weights_hash(load_weights(folder.weights).state)
+    ):
         raise UserError(
             f"{weights} does not hold the weights that the training in {folder.path} made, so it is not replaced. Use "
             f"it as it is, or set teacher.weights to a file that is not there yet."

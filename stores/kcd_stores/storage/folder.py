@@ -136,7 +136,7 @@ class FolderStorage:
         for name, data in encode_elements(array, view, start, values):
             self.put(name, data)
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes, *, check: Callable[[], object] | None = None) -> None:
         with permission_in_words(f"{self}/{name}"):
             write_whole(self.path / name, data, durably=True)
             self._flush_folders(name)

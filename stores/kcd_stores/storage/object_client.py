@@ -1,5 +1,6 @@
 """Requests to an object store through obstore: time limits, retries, errors in words."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -7,7 +8,8 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
-from kcd_stores.errors import Remedy, StoreUsageError
+from kcd_stores.errors import Remedy, StoreError, StoreUsageError
+from kcd_stores.storage.conditional import Version, knows_no_conditions, version_of
 from kcd_stores.storage.location import masked, quoted
 from kcd_stores.storage.remote_errors import client_errors_in_words, first_line, without_secrets
 from kcd_stores.storage.settings import endpoint_of, retry_seconds
@@ -17,8 +19,12 @@ if TYPE_CHECKING:  # an extra, loaded only for a remote store
     from obstore.store import ObjectStore as RawClient
 
 AZURE = ("az:", "azure:", "abfs", "adl:")
+PART = 5 * 1024 * 1024  # bytes that must get through within the time that is allowed for one answer
+LARGEST_PUT = 4 * 1024**3  # bytes by one request; S3 takes 5 GiB
 COALESCED = 256 * 1024  # bytes between two ranges: reading them for nothing costs less than another request
-MULTIPART_CONCURRENCY = 2  # 5 MiB parts of one shard under way at once: each must get through within the read timeout
+MULTIPART_CONCURRENCY = 2  # parts of one object under way at once
+VERSIONS_KEPT = 1024
+REPLACEMENTS = 50  # attempts to replace an object that others replace meanwhile
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between attempts
 WHOLE_REQUEST = timedelta(hours=1)  # a large shard on a slow line is no failure
 
@@ -40,8 +46,11 @@ class ObjectClient:
         The URL that messages name.
     """
 
-    def __init__(self, raw: "RawClient", url: str) -> None:
+    def __init__(self, raw: "RawClient", url: str, slower: "Callable[[int], RawClient] | None" = None) -> None:
         self.raw, self.url = raw, url
+        self._slower = slower or (lambda times: raw)
+        self._versions: dict[str, Version] = {}  # of objects that were read or written, which saves asking for them
+        self._conditional = True  # until the service turns out to know no conditional writes
 
     @classmethod
     def connect(cls, url: str, *, called: str | None = None) -> "ObjectClient":
@@ -64,23 +73,38 @@ class ObjectClient:
         if url.startswith("memory:"):
             return cls(_memory(url), shown)
         seconds = retry_seconds()
+
+        @lru_cache
+        def client(times: int) -> "RawClient":
+            options = _client_options(url, seconds, times)
+            return from_url(quoted(url), client_options=options, retry_config=_retries(seconds))
+
         try:
-            raw = from_url(quoted(url), client_options=_client_options(url, seconds), retry_config=_retries(seconds))
+            raw = client(1)
         except (BaseError, ValueError) as error:
             raise StoreUsageError(
                 f"{shown} cannot be used as a store: {first_line(error)}.",
                 remedy=Remedy.CHECK_URL,
             ) from without_secrets(error)
-        return cls(raw, shown)
+        return cls(raw, shown, client)
 
     def get(self, key: str) -> bytes | None:
         """Read one object by one request; None stands for a missing one."""
+        return self._get(key)[0]
+
+    def _get(self, key: str) -> tuple[bytes | None, Version]:
+        """Read one object, and return its version too."""
         import obstore
 
+        def request() -> tuple[bytes, Version]:
+            found = obstore.get(self.raw, key)
+            return bytes(found.bytes()), version_of(found.meta)
+
         try:
-            return self._persistently(lambda: bytes(obstore.get(self.raw, key).bytes()))
+            data, version = self._persistently(request)
         except FileNotFoundError:
-            return None
+            return None, "create"
+        return data, self._keep(key, version)
 
     def get_end(self, key: str, size: int) -> memoryview:
         """Read the last `size` bytes of one object by one request (two at Azure, which knows no suffix ranges)."""
@@ -106,11 +130,96 @@ class ObjectClient:
 
         return self._persistently(request)
 
-    def put(self, key: str, data: bytes) -> None:
-        """Write one object, durable when this returns; above 5 MiB in parts, which appear together or not at all."""
+    def put(self, key: str, data: bytes, *, check: Callable[[], object] | None = None) -> None:
+        """Write one object, durable when this returns: it appears whole or not at all.
+
+        Where the service knows conditional writes, this one takes effect only if nothing has changed since it was sent.
+
+        Parameters
+        ----------
+        check
+            Called before an object is replaced that is neither what this client wrote nor what it read; it may raise.
+
+        Raises
+        ------
+        StoreError
+            If other processes replace the object as often as this one tries to.
+        """
+        version = self._versions.get(key, "create")
+        for _ in range(REPLACEMENTS):
+            if self._put_if(key, data, version):
+                return
+            version = self._version(key)
+            if check is not None:
+                check()
+        raise self._contended(key)
+
+    def update(self, key: str, change: Callable[[bytes | None], bytes | None]) -> None:
+        """Replace an object by `change(data)`, where None stands for a missing object, and as a result for no change.
+
+        Where the service knows conditional writes, `change` is called again if the object was replaced meanwhile.
+
+        Raises
+        ------
+        StoreError
+            As `put` does.
+        """
+        for _ in range(REPLACEMENTS):
+            before, version = self._get(key)
+            after = change(before)
+            if after is None or self._put_if(key, after, version):
+                return
+        raise self._contended(key)
+
+    def _put_if(self, key: str, data: bytes, version: Version) -> bool:
+        """Write one object if `version` is there; return False if another one is, or none."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+
+        plain = not self._conditional or len(data) > LARGEST_PUT  # a write in parts knows no conditions
+        mode: Version = "overwrite" if plain else version
+        raw = self.raw if plain else self._slower(2 ** max(0, math.ceil(math.log2(max(len(data), 1) / PART))))
+
+        def request() -> bool:
+            try:
+                found = obstore.put(raw, key, data, mode=mode, max_concurrency=MULTIPART_CONCURRENCY)
+            except (AlreadyExistsError, PreconditionError):
+                return False
+            except BaseError as error:
+                if mode == "overwrite" or not knows_no_conditions(error):
+                    raise
+                self._conditional = False
+                return self._put_if(key, data, version)
+            self._keep(key, version_of(found))
+            return True
+
+        try:
+            return self._persistently(request)
+        except FileNotFoundError:  # what some services say of a missing object that should have had a version
+            if mode == "create":
+                raise
+            return False
+
+    def _version(self, key: str) -> Version:
+        """Return the version of an object that is there now; 'create' if none is."""
         import obstore
 
-        self._persistently(lambda: obstore.put(self.raw, key, data, max_concurrency=MULTIPART_CONCURRENCY))
+        try:
+            return version_of(self._persistently(lambda: obstore.head(self.raw, key)))
+        except FileNotFoundError:
+            return "create"
+
+    def _keep(self, key: str, version: Version) -> Version:
+        if len(self._versions) >= VERSIONS_KEPT:
+            self._versions.clear()
+        self._versions[key] = version
+        return version
+
+    def _contended(self, key: str) -> StoreError:
+        return StoreError(
+            f"{self.url} cannot be written to at this moment: {key} was replaced by others each of the {REPLACEMENTS} "
+            f"times that this process tried to replace it. Let one command at a time write a store, then try again."
+        )
 
     def size(self, key: str) -> int | None:
         """Return the bytes of one object; None for a missing one."""
@@ -160,11 +269,13 @@ class ObjectClient:
                     pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def _client_options(url: str, seconds: float) -> "ClientConfig":
+def _client_options(url: str, seconds: float, times: int) -> "ClientConfig":
+    """Return the options of a client that waits `times` as long for an answer: sending much takes its time too."""
+    answer = timedelta(seconds=seconds / 2 * times)
     options: ClientConfig = {
         "connect_timeout": timedelta(seconds=min(5.0, seconds / 2)),
-        "read_timeout": timedelta(seconds=seconds / 2),
-        "timeout": WHOLE_REQUEST,
+        "read_timeout": answer,
+        "timeout": max(WHOLE_REQUEST, answer),
     }
     if endpoint_of(url).startswith("http://") or url.startswith("http:"):
         options["allow_http"] = True  # somebody wrote http:// on purpose

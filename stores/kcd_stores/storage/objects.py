@@ -120,15 +120,13 @@ class ObjectStorage:
         for name, data in encode_elements(array, view, start, values):
             self.put(name, data)
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes, *, check: Callable[[], object] | None = None) -> None:
         self.require_writable()
-        self.client.put(name, data)
+        self.client.put(name, data, check=check)
 
     def update(self, name: str, change: Callable[[bytes | None], bytes | None]) -> None:
         self.require_writable()
-        after = change(self.client.get(name))
-        if after is not None:
-            self.client.put(name, after)
+        self.client.update(name, change)
 
     def remove(self, name: str) -> None:
         found = [key for key, _ in self.client.list_sizes(name)]

@@ -130,11 +130,13 @@ class Storage(Protocol):
         """
         ...
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes, *, check: Callable[[], object] | None = None) -> None:
         """Write a whole file, in place of one that is there: it appears whole or not at all, and is durable on return.
 
-        On an object store that knows conditional writes, a write of another process that arrives late does not replace
-        this one. StoreUsageError is raised if the place is of a kind that cannot be written to.
+        On an object store that knows conditional writes, a write that arrives late does not replace what others have
+        written meanwhile; `check` is called before a file of others is replaced, and may raise that the store is no
+        longer the one that was opened. A folder, whose writer holds its lock, does without. StoreUsageError is raised
+        if the place is of a kind that cannot be written to.
         """
         ...
 

@@ -1,67 +1,57 @@
-"""Fingerprints of picture files, kept in a cache because reading every byte of a large set takes minutes."""
+"""Fingerprints of picture files."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 from kcd_pipeline.augmentation import CentreCrop
+from kcd_pipeline.data.folders.fingerprint_cache import cache_file, keep, kept
 from kcd_pipeline.data.folders.listing import Listing
-from kcd_pipeline.errors import UserError
-from kcd_pipeline.files import write_whole
+from kcd_pipeline.data.folders.picture import Reading, deep_mark
+from kcd_pipeline.data.folders.unreadable import cannot_be_read
 
 
-def fingerprint_files(listing: Listing, crop: CentreCrop, classes: Sequence[str]) -> str:
+def fingerprint_files(listing: Listing, crop: CentreCrop, classes: Sequence[str], reading: Reading) -> str:
     """Return the SHA-256 over crop, class names and, of each file in order, its label and the SHA-256 of its bytes.
 
-    Names and places of files do not count. The result is kept in `$XDG_CACHE_HOME/kcd-pipeline` (or in
-    `~/.cache/kcd-pipeline`), until a file's path, size or time of change differs.
+    Names and places of files do not count. Settings of `reading` do, where they change pixels. The result is kept, as
+    reading every byte of a large set takes minutes, until a file's path, size or time of change differs.
 
     Raises
     ------
     UserError
         If a file cannot be read.
     """
-    kept = _cache_folder() / f"fingerprint-{_cache_key(listing, crop, classes)}"
-    if kept.is_file():
-        return kept.read_text(encoding="ascii").strip()
-    fingerprint = _digest_files(listing, crop, classes)
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(kept, fingerprint)
-    except OSError:  # without a cache that can be written, every start takes longer, and nothing else changes
-        pass
-    return fingerprint
+    described = (
+        [3, crop.size, crop.size],
+        crop.resize,
+        list(classes),
+        *([reading.describe()] if reading.exif else []),
+    )
+    file = cache_file(listing, (described, reading.describe()))
+    found = kept(file)
+    if found is None:
+        found = _digest_files(listing, repr(described), reading)
+        keep(file, found)
+    return found
 
 
-def _digest_files(listing: Listing, crop: CentreCrop, classes: Sequence[str]) -> str:
-    image_shape = [3, crop.size, crop.size]
-    digest = hashlib.sha256(repr((image_shape, crop.resize, list(classes))).encode())
+def _digest_files(listing: Listing, described: str, reading: Reading) -> str:
+    digest = hashlib.sha256(described.encode())
     with ThreadPoolExecutor() as pool:  # reading and hashing happen outside the interpreter lock
-        digests = pool.map(_digest_file, map(listing.path, range(len(listing))))
+        digests = pool.map(_digest_file, map(listing.path, range(len(listing))), repeat(reading))
         for label, of_file in zip(listing.labels.tolist(), digests, strict=True):
             digest.update(label.to_bytes(8, "little") + of_file)
     return digest.hexdigest()
 
 
-def _digest_file(path: Path) -> bytes:
+def _digest_file(path: Path, reading: Reading) -> bytes:
+    """Return the SHA-256 of the bytes of `path`, and of a deep grey picture the range in which it is read."""
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
+            digest = hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error}. Mend or remove the file.") from error
-
-
-def _cache_key(listing: Listing, crop: CentreCrop, classes: Sequence[str]) -> str:
-    """Return the SHA-256 over path, size and time of change of each file, and over all else in the fingerprint."""
-    digest = hashlib.sha256(repr((str(listing.root.resolve()), crop, list(classes))).encode())
-    for sample, label in enumerate(listing.labels.tolist()):
-        path = listing.path(sample)
-        stat = path.stat()
-        digest.update(f"{label} {path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kcd-pipeline"
+        raise cannot_be_read(path, error) from error
+    return digest + deep_mark(path, reading)

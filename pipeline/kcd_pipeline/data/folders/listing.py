@@ -1,18 +1,18 @@
 """Lists of the picture files of a split, in order and with their labels; no picture is opened."""
 
-import csv
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torchvision.datasets import ImageFolder
 
+from kcd_pipeline.data.folders.annotations import ANNOTATIONS, read_annotations
+from kcd_pipeline.data.folders.unreadable import cannot_be_read, printable
+from kcd_pipeline.data.folders.walk import UNNAMED, Skipped, class_folders, pictures_below
 from kcd_pipeline.data.split import first_of_each_label
 from kcd_pipeline.errors import UserError
-
-ANNOTATIONS = "val_annotations.txt"  # Tiny-ImageNet: file name, tab, class, tab, box
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,22 +22,25 @@ class Listing:
     Attributes
     ----------
     paths
-        `[N]` bytes, relative to `root`. One block of memory, which forked processes share.
+        `[N]` bytes as the file system has them, relative to `root`. One block of memory, which forked processes share.
     labels
         `[N]` int64, places in `classes`.
+    skipped
+        What was passed over, in words; empty if nothing was.
     """
 
     root: Path
     paths: NDArray[np.bytes_]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
+    skipped: str = ""
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def path(self, sample: int) -> Path:
         """Return the file of `sample`."""
-        return self.root / self.paths[sample].decode()
+        return self.root / os.fsdecode(self.paths[sample])
 
     def first_per_class(self, count: int) -> "Listing":
         """Return the first `count` files of each class, in the same order."""
@@ -45,7 +48,7 @@ class Listing:
 
     def subset(self, samples: NDArray[np.int64]) -> "Listing":
         """Return the files of `samples[K]`, in that order."""
-        return Listing(root=self.root, paths=self.paths[samples], labels=self.labels[samples], classes=self.classes)
+        return replace(self, paths=self.paths[samples], labels=self.labels[samples])
 
 
 def list_splits(root: Path, test_folders: Sequence[str]) -> tuple[Listing, Listing]:
@@ -54,50 +57,67 @@ def list_splits(root: Path, test_folders: Sequence[str]) -> tuple[Listing, Listi
     Raises
     ------
     UserError
-        If a folder is missing, the test images are not sorted into folders of classes, or the two splits have
-        different classes.
+        If a folder is missing or cannot be read, the test images are not sorted into folders of classes, or the two
+        splits have different classes.
     """
     test_root = next((root / name for name in test_folders if _holds_anything(root / name)), None)
-    if not (root / "train").is_dir() or test_root is None:
+    if not _holds_anything(root / "train") or test_root is None:
         raise UserError(
-            f"{root.resolve()} is not an image folder: expected train/<class>/*.png (or jpg, ...) and the same below "
-            f"{'/ or '.join(test_folders)}/. Set data.root to the folder that holds both."
+            f"{printable(root.resolve())} is not an image folder: expected train/<class>/*.png (or jpg, ...) and the "
+            f"same below {'/ or '.join(test_folders)}/. Set data.root to the folder that holds both."
         )
     train = list_folder(root / "train")
     if (test_root / ANNOTATIONS).is_file():
         return train, list_annotated(test_root, train.classes)
-    if not any(entry.is_dir() for entry in test_root.iterdir()):
+    if not class_folders(test_root, Skipped()):
         raise UserError(
-            f"{test_root} holds files and no folders of classes: sort its images into {test_root.name}/<class>/, as "
-            f"train/ has them."
+            f"{printable(test_root)} holds files and no folders of classes: sort its images into "
+            f"{test_root.name}/<class>/, as train/ has them, or set data.test_folder to the folder that holds the "
+            f"labelled test images."
         )
     test = list_folder(test_root)
     if train.classes != test.classes:
         only = sorted(set(train.classes) ^ set(test.classes))
         raise UserError(
-            f"{root}: train and {test_root.name} must hold the same classes; only in one: {', '.join(only)}"
+            f"{printable(root)}: train and {test_root.name} must hold the same classes; only in one: {', '.join(only)}"
         )
     return train, test
 
 
 def _holds_anything(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.iterdir())
+    """Return whether `folder` is there and holds anything that is not hidden."""
+    try:
+        return any(not entry.name.startswith(".") for entry in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise cannot_be_read(folder, error) from error
 
 
 def list_folder(root: Path) -> Listing:
-    """List `root/<class>/.../*.png` (or jpg, ...) as torchvision's ImageFolder does.
+    """List `root/<class>/.../*.png` (or jpg, ...) in the order of torchvision's ImageFolder.
 
     Raises
     ------
     UserError
-        If there is no class, or a class has no pictures.
+        If a folder cannot be read, there is no class, a class has no pictures, or its name is not UTF-8.
     """
-    try:
-        folder = ImageFolder(str(root))
-    except FileNotFoundError as error:
-        raise UserError(f"{root}: {error}") from error
-    paths = [str(Path(path).relative_to(root)) for path, _ in folder.samples]
-    return _listing(root, paths, folder.targets, folder.classes)
+    skipped = Skipped()
+    classes = class_folders(root, skipped)
+    if not classes:
+        raise UserError(f"{printable(root)} holds no folders of classes: sort its images into {root.name}/<class>/.")
+    paths, labels = [], []
+    for label, name in enumerate(classes):
+        _require_utf8(root / name)
+        pictures = pictures_below(root / name, skipped)
+        if not pictures:
+            raise UserError(
+                f"{root / name} holds no picture, but its folder makes it a class. Add its pictures or remove the "
+                f"folder." + (f" Not taken as pictures below {root}: {skipped}." if str(skipped) else "")
+            )
+        paths += [f"{name}/{picture}" for picture in pictures]
+        labels += [label] * len(pictures)
+    return _listing(root, paths, labels, classes, skipped)
 
 
 def list_annotated(root: Path, classes: Sequence[str]) -> Listing:
@@ -106,28 +126,37 @@ def list_annotated(root: Path, classes: Sequence[str]) -> Listing:
     Raises
     ------
     UserError
-        If the annotations are empty, name a file that is missing, or name a class that is not one of `classes`.
+        If a folder cannot be read, or the annotations are damaged or name a file that is missing.
     """
-    annotations = root / ANNOTATIONS
-    with annotations.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if len(row) >= 2]
-    unknown = sorted({row[1] for row in rows} - set(classes))
-    if unknown or not rows:
-        found = f"{len(unknown)} classes that train/ has not ({', '.join(unknown[:4])})" if unknown else "no line"
-        raise UserError(f"{annotations}: found {found}, expected a file name, a tab and a class of train/ in each line")
-    labels = [classes.index(row[1]) for row in rows]
-    order = sorted(range(len(rows)), key=lambda row: (labels[row], rows[row][0]))
-    paths = [f"images/{rows[row][0]}" for row in order]
-    missing = next((path for path in paths if not (root / path).is_file()), None)
+    rows = read_annotations(root, classes)
+    skipped = Skipped()
+    there = set(pictures_below(root / "images", skipped))
+    missing = next((name for name, _ in rows if name not in there), None)
     if missing is not None:
-        raise UserError(f"{annotations} names {missing}, which is not in {root}. Extract the archive again.")
-    return _listing(root, paths, [labels[row] for row in order], classes)
+        raise UserError(
+            f"{printable(root / ANNOTATIONS)} names images/{missing}, which is not in {printable(root)}. Extract the "
+            f"archive again."
+        )
+    for name in sorted(there - {name for name, _ in rows}):
+        skipped.add(UNNAMED, name)
+    return _listing(root, [f"images/{name}" for name, _ in rows], [label for _, label in rows], classes, skipped)
 
 
-def _listing(root: Path, paths: list[str], labels: list[int], classes: Sequence[str]) -> Listing:
+def _require_utf8(folder: Path) -> None:
+    """Raise UserError if the name of a class is one that neither a store nor a page can hold."""
+    try:
+        folder.name.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"the name of the folder {printable(folder)} is not UTF-8, but it names a class. Rename the folder."
+        ) from error
+
+
+def _listing(root: Path, paths: list[str], labels: list[int], classes: Sequence[str], skipped: Skipped) -> Listing:
     return Listing(
         root=root,
-        paths=np.array([path.encode() for path in paths]),
+        paths=np.array([os.fsencode(path) for path in paths]),
         labels=np.array(labels, np.int64),
         classes=tuple(classes),
+        skipped=str(skipped),
     )

@@ -1,6 +1,6 @@
 """Data sets of picture folders by the name that a recipe gives them: the user's own, Tiny-ImageNet, ImageNet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
@@ -14,9 +14,13 @@ from kcd_pipeline.data.dataset import Dataset
 from kcd_pipeline.data.folders.in_memory import decode
 from kcd_pipeline.data.folders.listing import Listing, list_splits
 from kcd_pipeline.data.folders.on_disk import OnDiskSplit
+from kcd_pipeline.data.folders.picture import Reading
+from kcd_pipeline.data.folders.text import read_text
+from kcd_pipeline.data.folders.unreadable import printable
 from kcd_pipeline.data.normalisation import Normalisation, measure_normalisation
 from kcd_pipeline.data.split import ImageSplit
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.progress import say
 
 WORDS = "words.txt"  # beside train/: class, tab, the name that people use (and synonyms after commas)
 MEASURED = 1000  # pictures from which normalisation is measured on the fly, where all would have to be decoded for it
@@ -65,7 +69,11 @@ def load_folders(config: DataConfig) -> Dataset:
         If a folder is missing, the splits have different classes, an image cannot be read, or a size is needed.
     """
     facts = FOLDER_SETS[config.name]
-    train, test = list_splits(config.root, facts.test_folders)
+    test_folders = facts.test_folders if config.test_folder is None else (config.test_folder,)
+    train, test = list_splits(config.root, test_folders)
+    for listing in (train, test):
+        if listing.skipped:
+            say(f"{printable(listing.root)}: not taken as pictures: {listing.skipped}")
     size = config.image_size or facts.size
     crop = None if size is None else CentreCrop(size=size, resize=round(size * facts.margin))
     known = (config.mean, config.std) if config.mean and config.std else facts.normalisation
@@ -82,6 +90,7 @@ def load_folders(config: DataConfig) -> Dataset:
         mean=mean,
         std=std,
         label_names=_label_names(config, train.classes),
+        reading=Reading.of(config).describe(),
     )
 
 
@@ -92,8 +101,9 @@ def _on_disk(
         raise UserError(
             f"{config.name} in {config.root}: images that are decoded on the fly need one size, set data.image_size"
         )
-    whole = OnDiskSplit(listing=train, crop=crop, workers=config.workers)
-    test_split = OnDiskSplit(listing=test, crop=crop, workers=config.workers)
+    reading = Reading.of(config)
+    whole = OnDiskSplit(listing=train, crop=crop, reading=reading, workers=config.workers)
+    test_split = replace(whole, listing=test)
     return (
         _limited(whole, config.limit_per_class),
         _limited(test_split, config.test_limit_per_class),
@@ -104,11 +114,13 @@ def _on_disk(
 def _in_memory(
     config: DataConfig, train: Listing, test: Listing, crop: CentreCrop | None, known: Normalisation | None
 ) -> tuple[ImageSplit, ImageSplit, Normalisation]:
+    reading = Reading.of(config)
     test = _limited(test, config.test_limit_per_class)
     if known is not None:
-        return decode(_limited(train, config.limit_per_class), crop), decode(test, crop), known
-    whole = decode(train, crop)  # also where a part is used, so that a trial sees the pixels that the full run sees
-    return _limited(whole, config.limit_per_class), decode(test, crop), measure_normalisation(whole.images)
+        return decode(_limited(train, config.limit_per_class), crop, reading), decode(test, crop, reading), known
+    # also where a part is used, so that a trial sees the pixels that the full run sees
+    whole = decode(train, crop, reading)
+    return _limited(whole, config.limit_per_class), decode(test, crop, reading), measure_normalisation(whole.images)
 
 
 class _Limitable(Protocol):
@@ -138,6 +150,6 @@ def _label_names(config: DataConfig, classes: tuple[str, ...]) -> tuple[str, ...
 
 
 def _read_words(words: Path, classes: tuple[str, ...]) -> tuple[str, ...]:
-    lines = (line.split("\t", 1) for line in words.read_text(encoding="utf-8").splitlines() if "\t" in line)
+    lines = (line.split("\t", 1) for line in read_text(words).splitlines() if "\t" in line)
     names = {key: text.split(",")[0].strip() for key, text in lines}
     return tuple(names.get(name, name) for name in classes)

@@ -5,23 +5,25 @@ return them in that order. A view is a pure function of (seed, sample, view): th
 ahead and which of them makes a piece change no pixel.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from kcd_pipeline.augmentation import Normaliser
-from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.data.folders.handover import Made, MakeView, Pieces, Request, shared_places
+from kcd_pipeline.errors import FailedError
 
 PIECE = 32  # pictures in a request; with whole batches the others would wait for the worker that makes the first
 REQUESTS_AHEAD = 4  # requests that each worker makes ahead
-
-MakeView = Callable[[int, int], Tensor]  # (sample, view) -> uint8 [3, size, size]
-Request = tuple[NDArray[np.int64], NDArray[np.int64]]  # samples and views, [B] each
+AHEAD_BYTES = 256 * 2**20  # pixels that all workers together make ahead; the larger a picture, the fewer in a request
+POLL_SECONDS = 5.0  # after so long without a piece it is looked whether the workers are alive
+POLLS = 120  # after so many of these a pass is given up; the time in which this process is stopped does not count
 
 
 class PictureViews:
@@ -33,6 +35,8 @@ class PictureViews:
         Makes one view of one sample. It must be picklable where workers are spawned.
     size
         Number of samples.
+    shape
+        [C, H, W] of a view.
     workers
         Processes that make views ahead; with 0 the calling process makes them.
     mean, std
@@ -46,22 +50,24 @@ class PictureViews:
         make_view: MakeView,
         *,
         size: int,
+        shape: Sequence[int],
         workers: int,
         mean: tuple[float, ...],
         std: tuple[float, ...],
         device: torch.device,
     ) -> None:
-        self._size, self._workers = size, workers
-        self._requests, self._pieces = _RequestSampler(), _Pieces(make_view)
+        self._make_view, self._size, self._shape, self._workers = make_view, size, tuple(shape), workers
+        self._piece, self._ahead = read_ahead(math.prod(shape), workers)
+        self._requests = _RequestSampler()
         self._normalise = Normaliser(mean=mean, std=std, device=device)
         self._pinned = device.type == "cuda"
-        self._loader = self._new_loader()
+        self._loader, self._places = self._new_loader()
 
     def __len__(self) -> int:
         return self._size
 
     def batch(self, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
-        """Return views of samples `index[B]`, made by this process: float32 `[B, 3, size, size]`.
+        """Return views of samples `index[B]`, made by this process: float32 `[B, C, H, W]`.
 
         Raises
         ------
@@ -70,7 +76,8 @@ class PictureViews:
         ValueError
             If the augmentation does not fit images of this size.
         """
-        return self._normalise(_pixels_or_raise(self._pieces[_request(index, view)]))
+        made = Pieces(self._make_view, self._shape, None)[0, index, _views(view, index)]
+        return self._normalise(_pixels(made, None))
 
     def batches(
         self, index_batches: Sequence[NDArray[np.int64]], view: int
@@ -84,32 +91,46 @@ class PictureViews:
         ValueError
             If the augmentation does not fit images of this size.
         FailedError
-            If a worker died.
+            If a worker died, or nothing was handed over for ten minutes.
         """
-        pieces = [_cut(index) for index in index_batches]
-        self._requests.upcoming = [_request(piece, view) for batch in pieces for piece in batch]
-        made = iter(self._loader)
+        cut = [[index[at : at + self._piece] for at in range(0, len(index), self._piece)] for index in index_batches]
+        pieces = (piece for batch in cut for piece in batch)
+        count = 1 if self._places is None else len(self._places)
+        self._requests.upcoming = [(k % count, piece, _views(view, piece)) for k, piece in enumerate(pieces)]
+        made, number = iter(self._loader), 0
         try:
-            for index, batch in zip(index_batches, pieces, strict=True):
-                yield index, self._normalise(torch.cat([_pixels_or_raise(_next(made)) for _ in batch]))
+            for index in index_batches:
+                batch = torch.empty((len(index), *self._shape), dtype=torch.uint8, pin_memory=self._pinned)
+                for part in batch.split(self._piece):
+                    # copied at once: with the next piece that is asked for, a worker may be handed this place
+                    part.copy_(_pixels(_next(made), None if self._places is None else self._places[number % count]))
+                    number += 1
+                yield index, self._normalise(batch)
         except BaseException:  # also GeneratorExit, if the caller stops before the end
             del made  # the last reference beside the loader's: workers end now, not at the next garbage collection
-            self._loader = self._new_loader()
+            self._loader, self._places = self._new_loader()
             raise
 
-    def _new_loader(self) -> DataLoader[Any]:
-        """Return a loader whose workers start with the first pass and stay for the next ones."""
-        return DataLoader(
-            self._pieces,
+    def _new_loader(self) -> tuple[DataLoader[Any], NDArray[np.uint8] | None]:
+        """Return a loader whose workers start with the first pass and stay for the next ones, and their places.
+
+        There is a place for each request that the loader gives out ahead, and for the piece that is being taken.
+        """
+        places = None
+        if self._workers:
+            places = shared_places(self._workers * self._ahead + 1, self._piece, self._shape)
+        loader = DataLoader(
+            Pieces(self._make_view, self._shape, places),
             batch_size=None,  # an item is a whole request
             sampler=self._requests,
             num_workers=self._workers,
             persistent_workers=self._workers > 0,
-            prefetch_factor=REQUESTS_AHEAD if self._workers else None,
-            pin_memory=self._pinned,
+            prefetch_factor=self._ahead if self._workers else None,
+            timeout=POLL_SECONDS if self._workers else 0,
             collate_fn=_unchanged,
             generator=torch.Generator(),  # torch's global generator is for initial weights alone
         )
+        return loader, places
 
 
 class _RequestSampler(Sampler[Request]):
@@ -122,47 +143,44 @@ class _RequestSampler(Sampler[Request]):
         return iter(self.upcoming)
 
 
-class _Pieces(Dataset[Any]):
-    """Turns a request into pixels, in a worker.
+def read_ahead(picture_bytes: int, workers: int) -> tuple[int, int]:
+    """Return the pictures of a request, and the requests that each worker makes ahead.
 
-    Errors are returned and not raised: torch would wrap them in a traceback.
+    All of them together stay within AHEAD_BYTES, unless a single picture for each worker does not.
     """
+    each = AHEAD_BYTES // (max(workers, 1) * picture_bytes)  # pictures that a worker may make ahead
+    return min(max(each // REQUESTS_AHEAD, 1), PIECE), min(max(each, 1), REQUESTS_AHEAD)
 
-    def __init__(self, make_view: MakeView) -> None:
-        self._make_view = make_view
 
-    def __getitem__(self, request: Request) -> Tensor | UserError | ValueError:
-        """Return uint8 `[B, 3, size, size]`, or the error that kept it from being made."""
-        samples, views = request
+def _views(view: ArrayLike, index: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.broadcast_to(np.asarray(view, np.int64), index.shape)
+
+
+def _next(made: Iterator[Made]) -> Made:
+    for _ in range(POLLS):
         try:
-            pairs = zip(samples.tolist(), views.tolist(), strict=True)
-            return torch.stack([self._make_view(sample, view) for sample, view in pairs])
-        except (UserError, ValueError) as error:
-            return error
+            return next(made)
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader timed out"):
+                raise FailedError(
+                    f"a process that decodes images has died: {error}. It may have run out of memory: lower "
+                    f"data.workers, or set it to 0 to decode without one."
+                ) from error
+    raise FailedError(
+        f"the processes that decode images have handed over nothing for {POLLS * POLL_SECONDS:.0f} seconds, although "
+        f"they are alive. Perhaps the disk at data.root does not answer. If it does, set data.workers to 0, to decode "
+        f"without them."
+    )
 
 
-def _cut(index: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    return [index[start : start + PIECE] for start in range(0, len(index), PIECE)]
-
-
-def _request(index: NDArray[np.int64], view: ArrayLike) -> Request:
-    return index, np.broadcast_to(np.asarray(view, np.int64), index.shape)
-
-
-def _next(made: Iterator[Any]) -> Any:
-    try:
-        return next(made)
-    except RuntimeError as error:
-        raise FailedError(
-            f"a process that decodes images has died: {error}. It may have run out of memory (or of /dev/shm): lower "
-            f"data.workers, or set it to 0 to decode without one."
-        ) from error
-
-
-def _pixels_or_raise(made: Tensor | UserError | ValueError) -> Tensor:
+def _pixels(made: Made, place: NDArray[np.uint8] | None) -> Tensor:
+    """Return `[P, C, H, W]` uint8 that lies in `place` or is `made` itself; raise it if it is an error."""
     if isinstance(made, Exception):
         raise made
-    return made
+    if isinstance(made, int):
+        assert place is not None
+        return torch.from_numpy(place[:made])
+    return torch.from_numpy(made)
 
 
 def _unchanged(made: Any) -> Any:

@@ -7,13 +7,14 @@ from functools import cached_property, partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from kcd_pipeline.augmentation import Augmentation, CentreCrop, ViewSource
 from kcd_pipeline.data.folders.fingerprint import fingerprint_files
 from kcd_pipeline.data.folders.listing import Listing
 from kcd_pipeline.data.folders.loader import PictureViews
-from kcd_pipeline.data.folders.picture import open_picture
+from kcd_pipeline.data.folders.picture import Reading, open_picture
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,6 +29,7 @@ class OnDiskSplit:
 
     listing: Listing
     crop: CentreCrop
+    reading: Reading
     workers: int
 
     def __len__(self) -> int:
@@ -45,15 +47,18 @@ class OnDiskSplit:
 
     def image(self, sample: int) -> Tensor:
         """Return one picture as it is evaluated: uint8 [3, size, size]."""
-        return self.crop(open_picture(self.listing.path(sample)))
+        return self.crop(self._open(sample))
 
     def view(self, sample: int, view: int, augmentation: Augmentation) -> Tensor:
         """Return one view of a picture: uint8 [3, size, size]."""
-        return augmentation.augment_picture(open_picture(self.listing.path(sample)), self.crop, sample, view)
+        return augmentation.augment_picture(self._open(sample), self.crop, sample, view)
+
+    def _open(self, sample: int) -> Image.Image:
+        return open_picture(self.listing.path(sample), self.reading, self.crop)
 
     def fingerprint(self, classes: Sequence[str]) -> str:
-        """Return a SHA-256 over the crop, the class names and, in order, the label and bytes of each file."""
-        return fingerprint_files(self.listing, self.crop, classes)
+        """Return a SHA-256 over crop, reading, class names and, in order, the label and bytes of each file."""
+        return fingerprint_files(self.listing, self.crop, classes, self.reading)
 
     def first_per_class(self, count: int) -> "OnDiskSplit":
         """Return the split of the first `count` samples of each class, in the same order."""
@@ -76,6 +81,7 @@ class OnDiskSplit:
         return PictureViews(
             partial(self.view, augmentation=augmentation),
             size=len(self),
+            shape=self.image_shape,
             workers=self.workers,
             mean=mean,
             std=std,

@@ -1,24 +1,169 @@
-"""Open a picture file, and name it if it cannot be read."""
+"""Picture files: how they are read, checked before they are decoded, and named if they cannot be read."""
 
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
+from kcd_pipeline.augmentation import CentreCrop
+from kcd_pipeline.config import DataConfig
+from kcd_pipeline.data.folders.grey import Range, implied_range, is_deep, scaled_to_bytes
+from kcd_pipeline.data.folders.unreadable import cannot_be_read, printable
 from kcd_pipeline.errors import UserError
 
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises of damaged files
+TORCHVISIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+ENDINGS = (*TORCHVISIONS, ".jfif", ".jpe", ".gif", ".avif", ".jp2")  # of files that are taken as pictures
+# A file is what its content says; Pillow would hand some formats, such as EPS, to another program
+FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+JPEG_MAGIC = b"\xff\xd8\xff"
+BYTES_A_PIXEL = 14  # while it is decoded: the file's own form, RGB as Pillow keeps it, and two copies as bytes
+
+# data.max_pixels refuses such pictures, or the user has raised it
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-def open_picture(path: Path) -> Image.Image:
-    """Return the picture in `path`, decoded as RGB.
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Settings by which a file becomes an RGB picture.
+
+    Attributes
+    ----------
+    exif
+        True if a picture is turned as its EXIF orientation says.
+    pixel_range
+        Values of deep grey pictures (more than 8 bits) that are black and white; None: as the format implies.
+    max_pixels
+        Larger pictures are refused before they are decoded.
+    """
+
+    exif: bool = False
+    pixel_range: Range | None = None
+    max_pixels: int
+
+    @classmethod
+    def of(cls, config: DataConfig) -> "Reading":
+        """Return the settings of the section `data` of a recipe."""
+        return cls(exif=config.exif, pixel_range=config.pixel_range, max_pixels=config.max_pixels)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings that the pixels depend on and that are not the defaults, as a store records them."""
+        turned = {"exif": True} if self.exif else {}
+        return turned if self.pixel_range is None else turned | {"pixel_range": list(self.pixel_range)}
+
+    def grey_range(self, picture: Image.Image) -> Range | None:
+        """Return the values of a deep grey `picture` that become black and white; None for an ordinary picture.
+
+        Raises
+        ------
+        UserError
+            If neither the setting nor the format says.
+        """
+        if not is_deep(picture):
+            return None
+        values = self.pixel_range or implied_range(picture)
+        if values is None:
+            kind = "floats" if picture.mode == "F" else "of 32 bits, or signed"
+            raise UserError(
+                f"{_name(picture)} is a grey picture whose values are {kind}, and its format does not say which of "
+                f"them are black and white. Set data.pixel_range to these two, such as [0, 1]."
+            )
+        return values
+
+
+def open_picture(
+    path: Path, reading: Reading, crop: CentreCrop | None = None, *, admit: Callable[[int], Any] | None = None
+) -> Image.Image:
+    """Return the picture in `path`, decoded as RGB; its transparency is dropped, as torchvision does.
+
+    Parameters
+    ----------
+    crop
+        How the picture will be evaluated, which must stay within `reading.max_pixels` too.
+    admit
+        Called with the number of pixels before they are decoded.
 
     Raises
     ------
     UserError
-        If it cannot be read.
+        If it cannot be read, is too large, or has grey values of unknown range.
     """
     try:
-        with Image.open(path) as file:
-            return file.convert("RGB")
-    except UNREADABLE as error:
-        raise UserError(f"{path} cannot be read as an image: {error}. Mend or remove the file.") from error
+        with Image.open(path, formats=_formats()) as file:
+            _require_bounded(file, reading, crop)
+            if admit is not None:
+                admit(file.width * file.height)
+            return _decode(file, reading)
+    except Exception as error:  # Pillow raises almost anything of bytes that are damaged
+        named = _named(path, error)
+        raise named from (None if named is error else error)
+
+
+def deep_mark(path: Path, reading: Reading) -> bytes:
+    """Return the range of grey values in which `path` will be read, as bytes; none for an ordinary picture.
+
+    Raises
+    ------
+    UserError
+        As for `open_picture`, as far as the head of the file tells.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.read(len(JPEG_MAGIC)) == JPEG_MAGIC:  # never deep; most large sets consist of these
+                return b""
+        with Image.open(path, formats=_formats()) as picture:
+            values = reading.grey_range(picture)
+    except Exception as error:  # Pillow raises almost anything of bytes that are damaged
+        raise _named(path, error) from error
+    return b"" if values is None else repr(values).encode()
+
+
+def _decode(file: Image.Image, reading: Reading) -> Image.Image:
+    values = reading.grey_range(file)
+    if reading.exif:
+        ImageOps.exif_transpose(file, in_place=True)
+    file.load()
+    if values is not None:
+        return scaled_to_bytes(file, values).convert("RGB")
+    file.info.pop("transparency", None)  # it has no place in RGB, but Pillow would warn of it
+    return file.convert("RGB")
+
+
+def _require_bounded(file: Image.Image, reading: Reading, crop: CentreCrop | None) -> None:
+    """Raise if the picture has no pixels, or if it, or what `crop` scales it to, has more than `max_pixels`."""
+    width, height = file.size
+    if not width or not height:
+        raise ValueError(f"it has {width}x{height} pixels")
+    forms = {"": (width, height)}
+    if crop is not None:
+        forms[f", when its shorter side is scaled to {crop.resize}"] = crop.scaled_size(width, height)
+    for form, (columns, rows) in forms.items():
+        if columns * rows > reading.max_pixels:
+            raise UserError(
+                f"{_name(file)} has {width:,}x{height:,} pixels. That makes {columns * rows:,} of them{form}, which "
+                f"would take about {columns * rows * BYTES_A_PIXEL / 1e9:.1f} GB of memory, and data.max_pixels allows "
+                f"{reading.max_pixels:,}. Make the picture smaller, or raise data.max_pixels."
+            )
+
+
+def _name(picture: Image.Image) -> str:
+    return printable(getattr(picture, "filename", ""))
+
+
+def _named(path: Path, error: Exception) -> Exception:
+    """Return the error to raise for one that reading `path` has raised."""
+    if isinstance(error, UserError | MemoryError):  # memory is the machine's, not the file's
+        return error
+    if isinstance(error, OSError) and error.errno is not None:
+        return cannot_be_read(path, error)
+    return UserError(f"{printable(path)} cannot be read as an image: {error}. Mend or remove the file.")
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Return FORMATS, but for those that this build of Pillow lacks."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)

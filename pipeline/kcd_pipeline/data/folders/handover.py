@@ -1,0 +1,60 @@
+"""The way of pixels from the processes that make them into a batch.
+
+A tensor that torch's DataLoader hands over lies in a file in /dev/shm, where a container has room for few. A worker
+that cannot make one more fails in a thread of which nobody hears, and both sides wait for ever. Pixels therefore lie in
+anonymous memory, which processes share that are forked after it was made; where they are not forked, pixels travel
+through a pipe.
+"""
+
+import math
+import mmap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from kcd_pipeline.errors import UserError
+
+MakeView = Callable[[int, int], Tensor]  # (sample, view) -> uint8 [C, H, W]
+Request = tuple[int, NDArray[np.int64], NDArray[np.int64]]  # place, and the samples and views of a piece, [P] each
+Made = NDArray[np.uint8] | int | Exception  # pixels [P, C, H, W], or how many pictures lie in the place, or an error
+
+ERRORS = (UserError, ValueError, RuntimeError, MemoryError)  # returned, for torch would wrap them in a traceback
+
+
+def shared_places(count: int, pictures: int, shape: Sequence[int]) -> NDArray[np.uint8]:
+    """Return memory for `count` pieces, `[count, pictures, *shape]`, that forked processes and this one share."""
+    memory = mmap.mmap(-1, count * pictures * math.prod(shape))
+    return np.frombuffer(memory, np.uint8).reshape(count, pictures, *shape)
+
+
+class Pieces(Dataset[Any]):
+    """Turns a request into pixels, in a worker or in the calling process.
+
+    Parameters
+    ----------
+    places
+        Where a worker puts its pixels; None: it returns them. A process that is not forked gets None.
+    """
+
+    def __init__(self, make_view: MakeView, shape: Sequence[int], places: NDArray[np.uint8] | None) -> None:
+        self._make_view, self._shape, self._places = make_view, tuple(shape), places
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_places": None}
+
+    def __getitem__(self, request: Request) -> Made:
+        place, samples, views = request
+        try:
+            if self._places is None:
+                pixels = np.empty((len(samples), *self._shape), np.uint8)
+            else:
+                pixels = self._places[place, : len(samples)]
+            for k, (sample, view) in enumerate(zip(samples.tolist(), views.tolist(), strict=True)):
+                pixels[k] = self._make_view(sample, view).numpy()
+        except ERRORS as error:
+            return error
+        return pixels if self._places is None else len(samples)
