@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from kcd_pipeline.config import METHODS, load_config
+from kcd_pipeline.config import METHODS, as_override, load_config
 from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.progress import say
@@ -25,9 +25,9 @@ def demo(folder: Path) -> None:
     """
     started = time.perf_counter()
     settings = [
-        f"teacher.weights={folder / 'teacher.safetensors'}",
-        f"store.path={folder / 'store.zarr'}",
-        f"run.dir={folder / '{method}'}",
+        as_override("teacher.weights", folder / "teacher.safetensors"),
+        as_override("store.path", folder / "store.zarr"),
+        as_override("run.dir", folder / "{method}"),
     ]
     _make_store(settings)
     runs = [_distill(settings, method) for method in METHODS]

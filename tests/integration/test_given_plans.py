@@ -27,7 +27,7 @@ def kcd(command: str, folder: Path, *more: str, options: tuple[str, ...] = ()) -
     places = {
         "teacher.weights": folder / "teacher.safetensors",
         "store.path": folder / "store.zarr",
-        "run.dir": folder / "{student}-{variant}-{seed}",
+        "run.dir": folder / "{student}-{method}-{seed}",
     }
     settings = [*(f"{key}={value}" for key, value in (RECIPE | places).items()), *more]
     return CliRunner().invoke(main, [command, "digits", *options, *(w for s in settings for w in ("--set", s))])
@@ -53,23 +53,23 @@ def arrays(plan: Plan) -> tuple[list[int], list[int], list[float]]:
 
 def test_another_student_is_taught_by_the_same_plans(home: Path) -> None:
     given = f"condense.plans_from={home}/resnet8-kcd-{{seed}}"
-    result = kcd("distill", home, "student.model=resnet14", given)
+    result = kcd("distill", home, "student.model=resnet14", given, f"run.dir={home}/followed")
     assert result.exit_code == 0, result.output
-    theirs, ours = plans(home / "resnet8-kcd-0"), plans(home / "resnet14-kcd-given-plans-0")
+    theirs, ours = plans(home / "resnet8-kcd-0"), plans(home / "followed")
     assert [arrays(plan) for plan in ours] == [arrays(plan) for plan in theirs]
     assert [len(plan.kept) for plan in ours] == [300, 210]
     kcd("distill", home, "student.model=resnet14", "run.dir=" + str(home / "own"))
     assert arrays(plans(home / "own")[1]) != arrays(ours[1]), "its own plans would have been others"
-    text = CliRunner().invoke(main, ["inspect", str(home / "resnet14-kcd-given-plans-0")]).stdout
+    text = CliRunner().invoke(main, ["inspect", str(home / "followed")]).stdout
     assert "kcd, given plans" in text
     assert f"{home}/resnet8-kcd-{{seed}}" in text
 
 
 def test_given_plans_without_their_perturbations(home: Path) -> None:
     source = home / "resnet8-kcd-0"
-    result = kcd("distill", home, f"condense.plans_from={source}", "condense.perturb=off")
+    result = kcd("distill", home, f"condense.plans_from={source}", "condense.perturb=off", f"run.dir={home}/dropped")
     assert result.exit_code == 0, result.output
-    _, second = plans(home / "resnet8-kcd-drop-only-given-plans-0")
+    _, second = plans(home / "dropped")
     assert second.kept.tolist() == plans(source)[1].kept.tolist()
     assert not second.low.any()
     assert plans(source)[1].low.any()
@@ -109,11 +109,11 @@ def test_plans_that_are_damaged_are_not_followed(home: Path, tmp_path: Path) -> 
     ],
 )
 def test_what_cannot_give_plans_is_refused(home: Path, given: str, settings: list[str], said: str) -> None:
-    more = [setting.format(home=home) for setting in settings]
+    more = [setting.format(home=home) for setting in (f"run.dir={home}/refused", *settings)]
     result = kcd("distill", home, f"condense.plans_from={home}/{given}", *more)
     assert result.exit_code == 2, result.output
     assert said in result.stderr
-    assert not (home / "resnet8-kcd-given-plans-0").exists(), "nothing was begun"
+    assert not (home / "refused").exists(), "nothing was begun"
 
 
 def test_plans_of_a_run_that_does_not_condense_or_of_other_data_are_refused(home: Path) -> None:
@@ -122,7 +122,7 @@ def test_plans_of_a_run_that_does_not_condense_or_of_other_data_are_refused(home
     assert "is a run of method kd, which has no plans" in result.stderr
     other = ["data.limit_per_class=20", f"store.path={home / 'other.zarr'}"]
     assert kcd("extract-teacher", home, *other).exit_code == 0
-    result = kcd("distill", home, *other, f"condense.plans_from={home}/resnet8-kcd-0")
+    result = kcd("distill", home, *other, f"condense.plans_from={home}/resnet8-kcd-0", f"run.dir={home}/refused")
     assert result.exit_code == 2
     assert "condensed other data than this run trains on" in result.stderr
     assert "(digits, 200 samples)" in result.stderr

@@ -386,10 +386,10 @@ def test_the_default_run_dir_keeps_methods_and_seeds_apart(recipe: str) -> None:
         (["condense.alpha=0", "condense.value=current"], "resnet8-kcd-alpha-0-current-entropy-seed0"),
         (["condense.keep=least"], "resnet8-kcd-least-valued-seed0"),
         (["condense.perturb=pair"], "resnet8-kcd-pairs-seed0"),
-        (["condense.keep=random", "distill.method=kd"], "resnet8-kd-seed0"),  # which does not condense
+        (["condense.keep=random", "distill.method=kd"], "resnet8-kd-condense.keep=random-seed0"),
         (["distill.loss.name=dkd", "condense.perturb=off"], "resnet8-kcd-dkd-drop-only-seed0"),
         (["distill.loss.standardise=true", "distill.method=kd"], "resnet8-kd-standardised-seed0"),
-        (["distill.loss.name=dist", "distill.method=none"], "resnet8-none-seed0"),
+        (["distill.loss.name=dist", "distill.method=none"], "resnet8-none-distill.loss.name=dist-seed0"),
     ],
 )
 def test_the_default_run_dir_keeps_ablations_apart(recipe: str, overrides: list[str], folder: str) -> None:

@@ -1,142 +1,181 @@
-"""Names of places: which of them are one and the same, and what of a URL is never shown."""
+"""Paths in a recipe: `~`, `$VAR` and placeholders in them, what is no path, and secrets of URLs."""
 
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from pydantic import BaseModel
 
-from kcd_stores import StoreUsageError, masked, open_storage, same_place
-from kcd_stores.storage.object_client import ObjectClient
-from kcd_stores.storage.remote_errors import explained, without_secrets
+from kcd_pipeline.config import Config, as_override, load_config, parse_config
+from kcd_pipeline.config.places import OF_RUN, PLACES
+from kcd_pipeline.errors import UserError
+from kcd_pipeline.runs import RunFolder
 
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in, with a store, a link to it and a link to their folder."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "store.zarr").mkdir()
-    (tmp_path / "link.zarr").symlink_to("store.zarr")
-    (tmp_path / "there").symlink_to(tmp_path)
-    return tmp_path
+SECRET = "s3://user:hunter2@bucket/store.zarr?X-Amz-Signature=hunter2"
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
-        "store.zarr",
-        "./store.zarr/",
-        "x/../store.zarr",
-        "{here}/store.zarr",
-        "file://{here}/store.zarr",
-        "file://localhost{here}/x/../store%2Ezarr",
-        "link.zarr",
-        "there/there/link.zarr",
-    ],
-)
-def test_a_folder_is_one_place_however_it_is_written(here: Path, written: str) -> None:
-    assert same_place("store.zarr", written.format(here=here))
-    assert not same_place("other.zarr", written.format(here=here))
+def refusal(*overrides: str, recipe: str = "digits") -> str:
+    with pytest.raises(UserError) as caught:
+        load_config(recipe, overrides)
+    return str(caught.value)
 
 
-def test_a_place_that_is_not_there_yet_is_one_place_too(here: Path) -> None:
-    assert same_place("new.zarr", f"file://{here}/there/new.zarr")
-    assert not same_place("new.zarr", "memory://new.zarr")
+def place(config: Config, key: str) -> str:
+    section, name = key.split(".")
+    return str(getattr(getattr(config, section), name))
 
 
-def test_two_names_of_one_folder_that_are_no_links(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system that ignores letter case, or one that is mounted twice, has two names for one folder."""
-    same = Path("store.zarr").stat()
-    monkeypatch.setattr(Path, "stat", lambda self, **_: same)
-    assert same_place("store.zarr", "STORE.ZARR")
+def test_every_path_of_the_schema_is_a_place() -> None:
+    paths = set()
+    for section, field in Config.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            for name, child in field.annotation.model_fields.items():
+                kinds = (
+                    child.annotation.__args__ if isinstance(child.annotation, types.UnionType) else [child.annotation]
+                )
+                paths |= {f"{section}.{name}" for kind in kinds if "Path" in str(kind)}
+    assert paths | {"store.path"} == set(PLACES)
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("s3://bucket/a/store", "s3a://bucket/x/../a//store/"),
-        ("az://box/store", "azure://box/store"),
-        ("abfs://box@account/store", "abfss://box@account/store"),
-        ("https://host/store", "HTTPS://ada:secret@HOST:443/./store/"),
-        ("memory://trial", "memory://trial/"),
-    ],
-)
-def test_a_remote_place_is_one_place_however_it_is_written(one: str, other: str) -> None:
-    assert same_place(one, other)
-    assert same_place(open_storage(one), other)
+@pytest.mark.parametrize("key", PLACES)
+def test_a_home_folder_and_variables_are_filled_in(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("SCRATCH", "/scratch/$me")  # what a variable holds is not expanded again
+    for written, meant in [
+        ("~/x.zarr", "/home/me/x.zarr"),
+        ("$SCRATCH/x", "/scratch/$me/x"),
+        ("a/${SCRATCH}b", "a//scratch/$meb"),
+        ("a$$b", "a$b"),
+        ("a~", "a~"),
+        ("./~", "./~"),
+    ]:
+        assert place(load_config("digits", [f"{key}={written}"]), key) == str(
+            Path(meant) if key != "store.path" else meant
+        )
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("s3://bucket/store", "gs://bucket/store"),
-        ("s3://bucket/store", "s3://bucket/Store"),
-        ("abfs://box@account/store", "abfs://case@account/store"),
-        ("https://host/store", "https://host:8443/store"),
-    ],
-)
-def test_what_looks_alike_is_not_one_place(one: str, other: str) -> None:
-    assert not same_place(one, other)
+def test_they_are_filled_in_in_a_file_and_in_what_it_extends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRATCH", "/scratch")
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump({"extends": "digits", "store": {"path": "$SCRATCH/store"}}))
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"extends": "base", "data": {"root": "${SCRATCH}/data"}}))
+    config = load_config(str(tmp_path / "own.yaml"))
+    assert (config.store.path, str(config.data.root)) == ("/scratch/store", "/scratch/data")
 
 
-def test_characters_of_a_file_name_are_kept_in_a_file_url() -> None:
-    assert open_storage("file:///data/a#b?c.zarr").path == Path("/data/a#b?c.zarr")
+@pytest.mark.parametrize("key", PLACES)
+def test_what_cannot_be_filled_in_is_refused_by_its_key(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOWHERE", raising=False)
+    monkeypatch.setenv("EMPTY", "")
+    for written, said in [
+        ("$NOWHERE/x", f"{key}: found '$NOWHERE/x', but the variable NOWHERE is not set"),
+        ("${EMPTY}/x", f"{key}: found '${{EMPTY}}/x', but the variable EMPTY is not set"),
+        ("a$", f"{key}: found 'a$': what follows the $ is no name of a variable; write $$"),
+        ("~nobody-of-this-name/x", "but there is no home folder ~nobody-of-this-name"),
+        ("''", f"{key}: it is empty"),
+        ('"a\\tb"', f"{key}: 'a\\tb' holds a character that cannot be printed"),
+        ('"a\\0b"', f"--set {key}: "),
+        ("runs/{teacher}", f"{key}: it holds {{teacher}}, but what is filled in is {{student}}, "),
+    ]:
+        assert said in refusal(f"{key}={written}")
 
 
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("https://ada:secret@host/store.zarr", "https://***@host/store.zarr"),
-        ("https://secret@host/store.zarr", "https://***@host/store.zarr"),
-        ("https://ada:sec/ret@host/store.zarr", "https://***@host/store.zarr"),
-        ("https://host/store.zarr?X-Amz-Signature=secret&b=secret", "https://host/store.zarr?***"),
-        ("https://host/store.zarr#token=secret", "https://host/store.zarr#***"),
-        ("s3://key:secret@bucket/store", "s3://***@bucket/store"),
-        ("abfs://box@account/store", "abfs://box@account/store"),
-        ("abfs://box:secret@account/store", "abfs://***@account/store"),
-        ("http://host:8080/a@b/store", "http://host:8080/a@b/store"),
-        ("http://[::1]:8080/a@b", "http://[::1]:8080/a@b"),
-        ("GET (https://ada:secret@host/a) failed", "GET (https://***@host/a) failed"),
-        ("a@b?c=d/store.zarr", "a@b?c=d/store.zarr"),
-    ],
-)
-def test_secrets_of_a_url_are_masked(url: str, shown: str) -> None:
-    assert masked(url) == shown
+def test_no_home_folder_is_needed_where_none_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for a user whom no list of users has
+    assert load_config("digits").store.path == "runs/digits/store.zarr"
+    assert "there is no home folder ~; set HOME" in refusal("store.path=~/x")
 
 
-def test_a_password_is_in_no_name_that_is_shown() -> None:
-    pytest.importorskip("obstore")
-    storage = open_storage("https://ada:secret@host/store.zarr")
-    client = ObjectClient.connect("https://ada:secret@host/store.zarr")
-    shown = [str(storage), repr(storage), storage.resolved_name, client.url, *map(str, _zarr_names(storage))]
-    assert not [name for name in shown if "secret" in name]
-    assert storage.absolute_name == "https://ada:secret@host/store.zarr"  # by which a worker finds it
+@pytest.mark.parametrize("path", [".", "..", "/", "a/.."])
+def test_weights_are_a_file(path: str) -> None:
+    assert f"teacher.weights: '{path}' is a folder, expected a file" in refusal(f"teacher.weights={path}")
 
 
-def _zarr_names(storage: object) -> list[str]:
-    store = storage.zarr_store(read_only=True)  # type: ignore[attr-defined]
-    return [str(store), repr(store)]
+# --- placeholders ----------------------------------------------------------------------------------------
 
 
-def test_a_client_error_that_names_a_secret_is_told_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://ada:secret@127.0.0.1:1")
-    error = Exception("error at http://ada:secret@127.0.0.1:1/bucket?sig=secret: no idea")
-    told = explained("s3://bucket/key", error)
-    assert "secret" not in str(told)
-    assert without_secrets(error) is None
-    assert without_secrets(plain := Exception("no idea")) is plain
+def test_seed_and_student_are_filled_in_wherever_a_path_is() -> None:
+    keys = ("data.root", "teacher.weights", "store.path", "condense.plans_from")
+    config = load_config("digits", [*(f"{key}=a/{{student}}-{{seed}}" for key in keys), "seed=7"])
+    assert {place(config, key) for key in keys[:3]} == {"a/resnet8-7"}
+    assert config.plans_from == Path("a/resnet8-7")
+
+
+@pytest.mark.parametrize("key", ["data.root", "teacher.weights", "store.path"])
+@pytest.mark.parametrize("name", ["{method}", "{variant}"])
+def test_a_teacher_and_a_store_are_of_all_methods(key: str, name: str) -> None:
+    assert f"{key}: it holds {name}, but what is filled in is {{student}}, {{seed}}" in refusal(f"{key}=a/{name}")
+
+
+@pytest.mark.parametrize("name", OF_RUN)
+def test_set_takes_a_path_that_begins_with_a_placeholder(name: str) -> None:
+    assert str(load_config("digits", [f"run.dir={name}-x"]).run.dir) == f"{name}-x"
+
+
+# --- a path of the command line --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("url", "says"),
+    "path", ["a: b", "010", "null", "$HOME/x", "é😀", "x #y", "[a", " a ", "'q'", "C:\\new", "a.zarr"]
+)
+def test_a_path_given_as_an_argument_is_taken_as_it_is(path: str) -> None:
+    assert load_config("digits", [as_override("store.path", path)]).store.path == path
+
+
+def test_a_folder_whose_name_begins_with_a_tilde_is_not_a_home() -> None:
+    assert load_config("digits", [as_override("store.path", "~x")]).store.path == "./~x"
+
+
+# --- secrets ---------------------------------------------------------------------------------------------
+
+
+def test_secrets_of_a_url_are_used_but_neither_written_nor_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHERE", SECRET)
+    config = load_config("digits", ["store.path=$WHERE"])
+    assert config.store.path == SECRET
+    assert "hunter2" not in str(config.plain())
+    assert config.plain()["store"]["path"].startswith("s3://***@bucket/store.zarr?")
+    RunFolder(tmp_path).begin(config.plain(), {})
+    assert all(b"hunter2" not in file.read_bytes() for file in tmp_path.iterdir())
+    assert parse_config(RunFolder(tmp_path).read_config(), source="again").plain() == config.plain()
+
+
+@pytest.mark.parametrize(
+    "override",
     [
-        ("s3://key:secret@bucket/store", "credentials from environment variables"),
-        ("s3://key:secret@bucket", "names no place"),
-        ("ftp://ada:secret@host/store", "a kind that cannot hold a store"),
-        ("https://host/store.zarr?X-Amz-Signature=secret", "A signature opens one object"),
-        ("file://ada:secret@host/store", "another machine"),
+        f"distill.epochs={SECRET}",
+        f"data.name={SECRET}",
+        f"store.path={SECRET}/$NOWHERE",
+        f'store.path="{SECRET}\\n"',
+        f"store=[{SECRET}]",
+        f"data.root={{x: {SECRET}}}",
+        f"store.path=[{SECRET}",
+        SECRET,
     ],
 )
-def test_secrets_that_no_client_would_use_are_refused_unshown(url: str, says: str) -> None:
-    with pytest.raises(StoreUsageError) as caught:
-        open_storage(url)
-    assert says in str(caught.value)
-    assert "secret" not in str(caught.value)
+def test_no_refusal_tells_a_secret(override: str) -> None:
+    assert "hunter2" not in refusal(override)
+
+
+def test_a_long_value_is_cut_in_a_message() -> None:
+    message = refusal(f"data.name={'x' * 5000}", f"distill.epochs={'y' * 5000}")
+    assert len(message) < 1000
+
+
+def test_a_long_key_is_cut_in_a_message() -> None:
+    assert len(refusal(f"{'x' * 5000}=1")) < 1000
+    assert len(refusal(f"{'x.' * 5000}y=1")) < 1000
+
+
+def arguments(value: Any) -> Config:
+    return load_config("digits", [f"student.arguments={value}"])
+
+
+@pytest.mark.parametrize("value", ["{a: .inf}", "{a: [1, {b: .nan}]}", "{a: 9223372036854775808}", "{a: -1e30}"])
+def test_numbers_among_the_arguments_of_a_model_are_bounded(value: str) -> None:
+    assert "student.arguments: " in refusal(f"student.arguments={value}")
+    assert arguments("{a: 9223372036854775807, b: true, c: [1.5]}").student.arguments["b"] is True

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from kcd_pipeline.cli.options import json_option, parse_image_shape
-from kcd_pipeline.config import load_config
+from kcd_pipeline.config import as_override, load_config
 
 
 @click.command("models", short_help="List the models for teachers and students, and their cost.")
@@ -57,7 +57,7 @@ def verify_command(store: str, config: str | None, overrides: tuple[str, ...], r
     """
     from kcd_pipeline.verification import verify
 
-    settings = None if config is None else load_config(config, (*overrides, f"store.path={store}"))
+    settings = None if config is None else load_config(config, (*overrides, as_override("store.path", store)))
     click.echo(verify(store, settings, rows=rows))
 
 

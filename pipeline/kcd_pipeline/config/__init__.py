@@ -2,6 +2,7 @@
 
 from kcd_pipeline.config.load import load_config, parse_config
 from kcd_pipeline.config.losses import DistLossConfig, DkdLossConfig, KdLossConfig, PktLossConfig
+from kcd_pipeline.config.merge import as_override
 from kcd_pipeline.config.recipes import find_recipe, recipe_names, recipes_folder
 from kcd_pipeline.config.schema import (
     ENCODING_NAMES,
@@ -18,11 +19,13 @@ from kcd_pipeline.config.schema import (
     TeacherConfig,
 )
 from kcd_pipeline.config.suggestions import did_you_mean
-from kcd_pipeline.config.variants import variant_words
+from kcd_pipeline.config.variants import MOVABLE_KEYS, variant_words
+from kcd_pipeline.config.yaml_files import read_yaml, write_yaml
 
 __all__ = [
     "ENCODING_NAMES",
     "METHODS",
+    "MOVABLE_KEYS",
     "AugmentationConfig",
     "CondenseConfig",
     "Config",
@@ -37,11 +40,14 @@ __all__ = [
     "StoreConfig",
     "StudentConfig",
     "TeacherConfig",
+    "as_override",
     "did_you_mean",
     "find_recipe",
     "load_config",
     "parse_config",
+    "read_yaml",
     "recipe_names",
     "recipes_folder",
     "variant_words",
+    "write_yaml",
 ]

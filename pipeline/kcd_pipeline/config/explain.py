@@ -9,7 +9,9 @@ from kcd_pipeline.config.schema import Config
 from kcd_pipeline.config.section import section_of, sections_by_name
 from kcd_pipeline.config.suggestions import did_you_mean
 from kcd_pipeline.errors import UserError
+from kcd_stores import masked
 
+LONGEST_SHOWN = 200  # characters of a value in a message
 SECTIONS = set(Config.model_fields) - {"seed"}
 
 
@@ -23,15 +25,21 @@ def _require_keys_of(section: type[BaseModel], tree: Mapping[str, Any], prefix: 
     for key, value in tree.items():
         if key not in known:
             where = f"section '{prefix[:-1]}'" if prefix else "the top level"
+            found = f"{prefix}{masked(str(key))[:LONGEST_SHOWN]}"
             raise UserError(
-                f"{source}: there is no key '{prefix}{key}'{did_you_mean(str(key), known)} ({where} has: "
-                f"{', '.join(known)})"
+                f"{source}: there is no key '{found}'{did_you_mean(str(key), known)} ({where} has: {', '.join(known)})"
             )
         child = section_of(known[key], value)
         if child is not None:
             if not isinstance(value, Mapping):
-                raise UserError(f"{source}: '{prefix}{key}' is a section of keys, found {value!r}")
+                raise UserError(f"{source}: '{prefix}{key}' is a section of keys, found {shown(value)}")
             _require_keys_of(child, value, f"{prefix}{key}.", source)
+
+
+def shown(value: Any) -> str:
+    """Return a value as it stands in a message: without the secrets of a URL, and cut where it is long."""
+    text = masked(repr(value))
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def explain(error: ValidationError, source: str) -> str:
@@ -46,13 +54,13 @@ def _explain_one(item: dict[str, Any]) -> str:
         return f"{key} is missing: {advice}"
     if kind == "literal_error":
         known = _quoted_names(item["ctx"]["expected"].replace(" or ", ","))
-        return f"{key}: found {found!r}, expected one of {', '.join(known)}{did_you_mean(str(found), known)}"
+        return f"{key}: found {shown(found)}, expected one of {', '.join(known)}{did_you_mean(str(found), known)}"
     if kind == "union_tag_invalid":
         tag, known = item["ctx"]["tag"], _quoted_names(item["ctx"]["expected_tags"])
-        return f"{key}.name: found {tag!r}, expected one of {', '.join(known)}{did_you_mean(tag, known)}"
+        return f"{key}.name: found {shown(tag)}, expected one of {', '.join(known)}{did_you_mean(tag, known)}"
     if kind == "value_error":
         return f"{key}: {item['msg'].removeprefix('Value error, ')}"
-    return f"{key}: found {found!r}; {item['msg'][0].lower()}{item['msg'][1:]}"
+    return f"{key}: found {shown(found)}; {item['msg'][0].lower()}{item['msg'][1:]}"
 
 
 def _quoted_names(text: str) -> list[str]:

@@ -1,23 +1,50 @@
 """A validated `Config` from a recipe, the recipes that it extends, and `--set section.key=value`."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from kcd_pipeline.config.explain import explain, require_known_keys
+from kcd_pipeline.config.merge import merge, merge_override
+from kcd_pipeline.config.places import expand_places
 from kcd_pipeline.config.recipes import find_extended, find_recipe
 from kcd_pipeline.config.schema import Config
+from kcd_pipeline.config.section import section_of
+from kcd_pipeline.config.variants import change_words
 from kcd_pipeline.config.yaml_files import read_yaml
 from kcd_pipeline.errors import UserError
 
 EXTENDS = "extends"  # top-level key: the recipe from which this one states its differences
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Recipe:
+    """The keys of a recipe, over what it extends.
+
+    Attributes
+    ----------
+    tree
+        All keys.
+    extends
+        The files that it extends, nearest first.
+    with_folder
+        The keys of the recipe in the chain that states run.dir, over what that one extends: what differs from them
+        needs a folder of its own. None if no recipe of the chain states it.
+    """
+
+    tree: dict[str, Any]
+    extends: tuple[Path, ...]
+    with_folder: dict[str, Any] | None
+
+
 def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     """Return the config of the recipe `name`, over what it extends, with `overrides` put over both.
+
+    In paths `~`, `$VAR` and the placeholders are filled in. `{variant}` in run.dir is left, followed by what the config
+    changes of the recipe that states run.dir.
 
     Parameters
     ----------
@@ -30,15 +57,17 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     ------
     UserError
         If there is no such recipe, a file is not YAML of the right shape, it extends a recipe that is missing or
-        itself, a key is unknown, or a value is out of bounds.
+        itself, a key is unknown, a value is out of bounds, or a variable in a path is not set.
     """
     path = find_recipe(name)
-    tree, extended = _read_recipe(path, ())
-    source = ", which extends ".join(map(str, (path, *extended)))
+    recipe = _read_recipe(path, ())
+    tree, source = recipe.tree, ", which extends ".join(map(str, (path, *recipe.extends)))
     for override in overrides:
-        _apply_override(tree, override)
+        tree = merge_override(tree, override)
         source = f"{path} with --set"
-    return parse_config(tree, source=source)
+    config = parse_config(expand_places(tree, source), source=source)
+    named = recipe.tree if recipe.with_folder is None else recipe.with_folder
+    return _set_apart(config, _alone(named, tree, source)).with_places_filled_in()
 
 
 def parse_config(tree: Mapping[str, Any], *, source: str) -> Config:
@@ -56,46 +85,50 @@ def parse_config(tree: Mapping[str, Any], *, source: str) -> Config:
         raise UserError(explain(error, source)) from error
 
 
-def _read_recipe(path: Path, extending: tuple[Path, ...]) -> tuple[dict[str, Any], list[Path]]:
-    """Return the keys of a recipe over those of what it extends, and the files that it extends, nearest first.
+def _set_apart(config: Config, recipe: Config | None) -> Config:
+    """Return the config with what it changes of its recipe after `{variant}` in run.dir, so that no two runs collide.
 
-    `extending` are the recipes that led here, each of which extends the next.
+    Without a recipe to compare with, all of the config counts as a change.
     """
+    before = {} if recipe is None else recipe.plain()
+    loss = config.distill.loss
+    if recipe is not None and recipe.distill.loss.name != loss.name:  # whose keys are those of another loss
+        before["distill"]["loss"] = {**type(loss)(name=loss.name).model_dump(), "name": recipe.distill.loss.name}
+    words = change_words(config.plain(), before, folder=str(config.run.dir))
+    folder = Path(str(config.run.dir).replace("{variant}", "-".join(["{variant}", *words])))
+    return config.model_copy(update={"run": config.run.model_copy(update={"dir": folder})})
+
+
+def _alone(recipe: Mapping[str, Any], tree: Mapping[str, Any], source: str) -> Config | None:
+    """Return the config of a recipe without `--set`, except for required keys that it lacks, which are those of `tree`.
+
+    None if `--set` mends it, so that there is no such config.
+    """
+    required = {
+        name: {key: tree[name][key] for key, value in section.model_fields.items() if value.is_required()}
+        for name, field in Config.model_fields.items()
+        if (section := section_of(field, None)) is not None and field.is_required()
+    }
+    try:
+        return parse_config(expand_places(merge(required, recipe), source), source=source)
+    except UserError:
+        return None
+
+
+def _read_recipe(path: Path, extending: tuple[Path, ...]) -> _Recipe:
+    """Read a recipe and what it extends; `extending` are the recipes that led here, each of which extends the next."""
     tree = read_yaml(path)
     base = tree.pop(EXTENDS, None)
     require_known_keys(tree, str(path))  # before recipes are merged, so that the message names the file of the key
+    states_folder = "dir" in tree.get("run", {})
     if base is None:
-        return tree, []
+        return _Recipe(tree=tree, extends=(), with_folder=tree if states_folder else None)
     found = find_extended(base, path)
     chain = (*extending, path)
     if found.resolve() in [file.resolve() for file in chain]:
         raise UserError(f"recipes extend each other in a circle: {' -> '.join(map(str, (*chain, found)))}. Break it.")
-    below, extended = _read_recipe(found, chain)
-    return _merge(below, tree), [found, *extended]
-
-
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Put `above` over `below`, section by section; a value replaces what is below it."""
-    merged = dict(below)
-    for key, value in above.items():
-        both_sections = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both_sections else value
-    return merged
-
-
-def _apply_override(tree: dict[str, Any], override: str) -> None:
-    """Set one `section.key=value` in `tree`; the value is read as YAML."""
-    key, equals, text = override.partition("=")
-    names = key.strip().split(".")
-    if not equals or not all(names):
-        raise UserError(f"--set takes section.key=value, found '{override}'; for example --set distill.epochs=30")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {key}: '{text}' is not a YAML value: {error}") from error
-    for name in names[:-1]:
-        child = tree.setdefault(name, {})
-        if not isinstance(child, dict):
-            raise UserError(f"--set {key}: '{name}' is a value, not a section")
-        tree = child
-    tree[names[-1]] = value
+    below = _read_recipe(found, chain)
+    merged = merge(below.tree, tree)
+    return _Recipe(
+        tree=merged, extends=(found, *below.extends), with_folder=merged if states_folder else below.with_folder
+    )

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from kcd_pipeline.config.section import NonNegative, Section
+from kcd_pipeline.config.section import Section, Weight
 
 
 class KdLossConfig(Section):
@@ -23,11 +23,11 @@ class DkdLossConfig(Section):
     """Decoupled knowledge distillation."""
 
     name: Literal["dkd"]
-    alpha: NonNegative = Field(
+    alpha: Weight = Field(
         default=1.0,
         description="dkd: weight of the true class against all others (published with ce_weight 1, kd_weight 1)",
     )
-    beta: NonNegative = Field(
+    beta: Weight = Field(
         default=8.0,
         description="dkd: weight of the other classes among each other (published with 8 for CIFAR-100)",
     )
@@ -37,20 +37,18 @@ class DistLossConfig(Section):
     """Correlations over classes and over samples."""
 
     name: Literal["dist"]
-    beta: NonNegative = Field(
+    beta: Weight = Field(
         default=1.0,
         description="dist: weight of the correlation over the classes of each sample (published with ce_weight 1)",
     )
-    gamma: NonNegative = Field(
-        default=1.0, description="dist: weight of the correlation over the samples of each class"
-    )
+    gamma: Weight = Field(default=1.0, description="dist: weight of the correlation over the samples of each class")
 
 
 class PktLossConfig(Section):
     """Hinton's loss over logits, and beside it one over features."""
 
     name: Literal["pkt"]
-    beta: NonNegative = Field(
+    beta: Weight = Field(
         default=30_000.0,
         description="pkt: weight of the term over features, beside kd_weight * kd (published with ce_weight 1, "
         "kd_weight 0)",

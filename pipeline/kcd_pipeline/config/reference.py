@@ -79,8 +79,12 @@ def _accepted(schema: dict[str, Any]) -> str:
         return f"list of {len(items) if 'prefixItems' in schema else 'any number of'} × {_accepted(items[0])}"
     kind = {"object": "mapping"}.get(name := schema.get("format", schema.get("type", "any")), name)
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    bounds = [f"{sign} {schema[name]:.4g}" for name, sign in signs.items() if name in schema]
+    bounds = [f"{sign} {_bound(schema[name])}" for name, sign in signs.items() if name in schema]
     return " ".join([kind, ", ".join(bounds)]).strip()
+
+
+def _bound(number: float) -> str:
+    return f"{number:,.0f}" if float(number).is_integer() and abs(number) < 1e10 else f"{number:.4g}"
 
 
 if __name__ == "__main__":

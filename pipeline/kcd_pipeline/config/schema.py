@@ -8,22 +8,32 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from kcd_pipeline.config.losses import KdLossConfig, LossConfig
+from kcd_pipeline.config.places import FolderOrUrl, RunFolderPath, SharedFile, SharedFolder, fill_in, require_text
 from kcd_pipeline.config.section import (
+    NOT_A_TRUTH_VALUE,
+    Area,
+    Arguments,
+    Aspect,
+    Batch,
     Count,
+    Deviation,
+    Epochs,
     Fraction,
     GreyValue,
+    Logit,
     ModelName,
-    NonNegative,
     PixelValue,
-    Positive,
+    Rate,
     Section,
     Seed,
     Size,
+    Weight,
 )
 from kcd_pipeline.config.variants import variant_words
+from kcd_stores import masked
 from kcd_stores.sizes import DEFAULT_MEMORY
 
 EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample"]
@@ -31,7 +41,6 @@ ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
 
 LARGEST_PICTURE = 178_956_970  # pixels: Pillow opens no file that claims more
 METHODS = ("none", "kd", "kcd")
-PLACEHOLDERS = ("{student}", "{method}", "{variant}", "{seed}")  # of run.dir and condense.plans_from
 
 MODEL = "a model that `kcd-pipeline models` lists, or torchvision/NAME, timm/NAME, package.module:callable"
 ARGUMENTS = "keyword arguments of a model that is not listed there; see docs/reference/models.md"
@@ -42,31 +51,25 @@ def _off(value: Any) -> Any:
     return "off" if value is False else value
 
 
-def _require_known_placeholders(path: Path) -> Path:
-    unknown = [name for name in re.findall(r"{.*?}", str(path)) if name not in PLACEHOLDERS]
-    if unknown:
-        raise ValueError(f"it holds {unknown[0]}, but what is filled in is {', '.join(PLACEHOLDERS)}")
-    return path
-
-
 class DataConfig(Section):
     """The images that teacher and student are trained on."""
 
     name: Literal["digits", "fashion-mnist", "cifar10", "cifar100", "imagefolder", "tiny-imagenet", "imagenet"] = Field(
         description="the data set; `imagefolder` is any folder of images of your own"
     )
-    root: Path = Field(default=Path("data"), description="the folder that holds the data set; digits needs none")
+    root: SharedFolder = Field(
+        default=Path("data"), description="the folder that holds the data set; digits needs none"
+    )
     download: bool = Field(
         default=False, description="fetch fashion-mnist, cifar10 or cifar100 into root if it is not there"
     )
-    image_size: Count | None = Field(
+    image_size: Annotated[int, Field(ge=1, le=8192), NOT_A_TRUTH_VALUE] | None = Field(
         default=None,
         description="folders of images: scale the shorter side, then cut this many pixels a side out of the middle; "
         "null: 64 for tiny-imagenet, 224 (of 256) for imagenet, and images as they are for imagefolder",
     )
-    test_folder: str | None = Field(
+    test_folder: Annotated[str, AfterValidator(require_text)] | None = Field(
         default=None,
-        min_length=1,
         description="folders of images: the folder below root that holds the labelled test images; null: test or val "
         "for imagefolder, whichever holds anything, and val for the others",
     )
@@ -79,7 +82,7 @@ class DataConfig(Section):
         description="folders of images: the values that are black and white in grey images of more than 8 bits; null: "
         "the range of their format, which 12 and 16 bits have; images of 32 bits or floats are refused without it",
     )
-    max_pixels: Annotated[int, Field(ge=1, le=LARGEST_PICTURE)] = Field(
+    max_pixels: Annotated[int, Field(ge=1, le=LARGEST_PICTURE), NOT_A_TRUTH_VALUE] = Field(
         default=LARGEST_PICTURE // 2,
         description="folders of images: refuse larger ones before they are decoded, which takes 14 bytes a pixel",
     )
@@ -88,7 +91,7 @@ class DataConfig(Section):
         description="folders of images: decode each image when it is needed, instead of all into memory; null: yes for "
         "tiny-imagenet and imagenet, no for imagefolder",
     )
-    workers: Annotated[int, Field(ge=0)] = Field(
+    workers: Annotated[int, Field(ge=0, le=512), NOT_A_TRUTH_VALUE] = Field(
         default=2,
         description="processes that decode images ahead, if on the fly; 0: the training process decodes them itself",
     )
@@ -103,7 +106,7 @@ class DataConfig(Section):
         description="mean of each channel, for pixels scaled to 0..1; null: the data set's own. Set mean and std if "
         "the teacher was trained elsewhere, with others",
     )
-    std: tuple[Positive, ...] | None = Field(
+    std: tuple[Deviation, ...] | None = Field(
         default=None, description="standard deviation of each channel, for pixels scaled to 0..1; null: as for mean"
     )
 
@@ -138,18 +141,18 @@ class AugmentationConfig(Section):
         default=0,
         description="seed of the views; it is not the run's seed, so that students of all seeds share one store",
     )
-    padding: Annotated[int, Field(ge=0)] = Field(
+    padding: Annotated[int, Field(ge=0, le=512), NOT_A_TRUTH_VALUE] = Field(
         default=4, description="crop-flip: pixels added on each side before an image of the same size is cut out"
     )
     padding_mode: Literal["zeros", "reflect"] = Field(
         default="zeros", description="crop-flip: content of the added pixels, black or the mirrored edge"
     )
     flip: bool = Field(default=True, description="mirror left to right with probability one half")
-    scale: tuple[Fraction, Fraction] = Field(
+    scale: tuple[Area, Area] = Field(
         default=(0.5, 1.0),
         description="resized-crop-flip: smallest and largest area of the crop, as a fraction of the image",
     )
-    ratio: tuple[Positive, Positive] = Field(
+    ratio: tuple[Aspect, Aspect] = Field(
         default=(0.75, 4 / 3), description="resized-crop-flip: smallest and largest width over height of the crop"
     )
 
@@ -165,16 +168,18 @@ class AugmentationConfig(Section):
 class OptimisationConfig(Section):
     """SGD with momentum, by which teacher and students are trained."""
 
-    epochs: Count = Field(default=240, description="passes over the training set")
-    batch_size: Count = Field(default=64, description="samples in a step")
-    lr: Positive = Field(default=0.05, description="learning rate at the start")
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.9, description="momentum of SGD")
+    epochs: Epochs = Field(default=240, description="passes over the training set")
+    batch_size: Batch = Field(default=64, description="samples in a step")
+    lr: Rate = Field(default=0.05, description="learning rate at the start")
+    momentum: Annotated[float, Field(ge=0, lt=1), NOT_A_TRUTH_VALUE] = Field(default=0.9, description="momentum of SGD")
     nesterov: bool = Field(default=False, description="use Nesterov momentum")
-    weight_decay: NonNegative = Field(default=5e-4, description="weight decay, on all parameters")
+    weight_decay: Annotated[float, Field(ge=0, le=1e3), NOT_A_TRUTH_VALUE] = Field(
+        default=5e-4, description="weight decay, on all parameters"
+    )
     schedule: Literal["milestones", "cosine"] = Field(
         default="milestones", description="how the learning rate falls: by steps, or along a cosine towards 0"
     )
-    milestones: tuple[Count, ...] | None = Field(
+    milestones: tuple[Epochs, ...] | None = Field(
         default=None,
         description="milestones: epochs after which lr is multiplied by gamma; null: 5/8, 3/4 and 7/8 of epochs",
     )
@@ -191,8 +196,8 @@ class TeacherConfig(OptimisationConfig):
     """The teacher: its model, its weights, and how `train-teacher` trains it."""
 
     model: ModelName = Field(description=MODEL)
-    arguments: dict[str, JsonValue] = Field(default={}, description=ARGUMENTS)
-    weights: Path = Field(
+    arguments: Arguments = Field(default={}, description=ARGUMENTS)
+    weights: SharedFile = Field(
         description="the file of its weights, which train-teacher writes (safetensors) and extract-teacher reads; "
         "checkpoints by torch.save are read too, and torchvision/DEFAULT and timm/pretrained name published weights"
     )
@@ -201,25 +206,29 @@ class TeacherConfig(OptimisationConfig):
 class StoreConfig(Section):
     """The knowledge store: the teacher's outputs for every view of every training sample."""
 
-    path: str = Field(description="where the zarr store is: a folder, or a URL such as s3://bucket/key")
-    views: Count = Field(default=8, description="V: views of each sample that are stored")
+    path: FolderOrUrl = Field(description="where the zarr store is: a folder, or a URL such as s3://bucket/key")
+    views: Annotated[int, Field(ge=1, le=10_000), NOT_A_TRUTH_VALUE] = Field(
+        default=8, description="V: views of each sample that are stored"
+    )
     encoding: EncodingName = Field(
         default="float16", description="how logits are stored; docs/concepts/encodings.md compares the encodings"
     )
-    keep_bits: Annotated[int, Field(ge=1, le=23)] = Field(
+    keep_bits: Annotated[int, Field(ge=1, le=23), NOT_A_TRUTH_VALUE] = Field(
         default=7, description="bitround: bits that are kept of a float32's mantissa of 23"
     )
-    int8_range: tuple[float, float] | None = Field(
+    int8_range: tuple[Logit, Logit] | None = Field(
         default=None,
         description="int8: lowest and highest logit that can be stored; null: from the logits of a short trial",
     )
     top_k: Count = Field(default=8, description="topk: classes that are kept in each row")
-    draws: Count = Field(default=50, description="sample: classes that are drawn in each row")
+    draws: Annotated[int, Field(ge=1, le=4096), NOT_A_TRUTH_VALUE] = Field(
+        default=50, description="sample: classes that are drawn in each row"
+    )
     features: bool = Field(
         default=False, description="store the teacher's penultimate features too, for losses that need them"
     )
     features_encoding: Literal["float16", "int8"] = Field(default="float16", description="how features are stored")
-    batch_size: Count = Field(default=256, description="images in a forward pass of the teacher, while extracting")
+    batch_size: Batch = Field(default=256, description="images in a forward pass of the teacher, while extracting")
     block_rows: Count | None = Field(
         default=None, description="rows in a block, which is one shard; null: chosen from the number of samples"
     )
@@ -234,7 +243,7 @@ class StudentConfig(Section):
     """The student."""
 
     model: ModelName = Field(description=MODEL)
-    arguments: dict[str, JsonValue] = Field(default={}, description=ARGUMENTS)
+    arguments: Arguments = Field(default={}, description=ARGUMENTS)
 
 
 class DistillConfig(OptimisationConfig):
@@ -245,11 +254,13 @@ class DistillConfig(OptimisationConfig):
         description="none: learn from labels only; kd: from all stored knowledge; kcd: from knowledge that is "
         "condensed as training goes on",
     )
-    temperature: Positive = Field(default=4.0, description="T: logits are divided by it before the softmax")
-    ce_weight: NonNegative = Field(
+    temperature: Annotated[float, Field(ge=1e-3, le=1e3), NOT_A_TRUTH_VALUE] = Field(
+        default=4.0, description="T: logits are divided by it before the softmax"
+    )
+    ce_weight: Weight = Field(
         default=0.1, description="weight of the cross-entropy with the labels; always 1 for method none"
     )
-    kd_weight: NonNegative = Field(
+    kd_weight: Weight = Field(
         default=0.9, description="weight of the loss against the stored knowledge; always 0 for method none"
     )
     loss: LossConfig = KdLossConfig()
@@ -258,14 +269,16 @@ class DistillConfig(OptimisationConfig):
 class CondenseConfig(Section):
     """Knowledge condensation: OGVE ranks the samples; VAKS keeps the best, drops the others and blends them in."""
 
-    interval: Count = Field(default=40, description="epochs in a stage; a condensation opens every stage but the first")
+    interval: Epochs = Field(
+        default=40, description="epochs in a stage; a condensation opens every stage but the first"
+    )
     keep_ratio: Fraction = Field(
         default=0.7, description="fraction of the samples that are kept at the end of the schedule"
     )
-    alpha: Annotated[float, Field(ge=-10, le=10)] = Field(
+    alpha: Annotated[float, Field(ge=-10, le=10), NOT_A_TRUTH_VALUE] = Field(
         default=0.03, description="cost awareness: the score of a sample is V * F^alpha (eq. 13)"
     )
-    epsilon_max: NonNegative = Field(
+    epsilon_max: Annotated[float, Field(ge=0, le=1e3), NOT_A_TRUTH_VALUE] = Field(
         default=0.3, description="strength of the blend for the last ranked of the kept samples (eq. 15)"
     )
     schedule: Literal["linear", "released"] = Field(
@@ -297,16 +310,11 @@ class CondenseConfig(Section):
         "the latest visit",
     )
 
-    plans_from: Path | None = Field(
+    plans_from: RunFolderPath | None = Field(
         default=None,
         description="folder of a finished run whose plans are followed, stage by stage, instead of computing new ones; "
         "takes the placeholders of run.dir",
     )
-
-    @field_validator("plans_from")
-    @classmethod
-    def _require_known_placeholders(cls, path: Path | None) -> Path | None:
-        return None if path is None else _require_known_placeholders(path)
 
     @model_validator(mode="after")
     def _require_convex_pairs(self) -> "CondenseConfig":
@@ -320,7 +328,7 @@ class CondenseConfig(Section):
 class RunConfig(Section):
     """A student's run: its folder, and the hardware that it uses."""
 
-    dir: Path = Field(
+    dir: RunFolderPath = Field(
         default=Path("runs/{student}-{variant}-seed{seed}"),
         description="folder of the run; {student}, {method}, {variant} (the method and what sets it apart, as in "
         "kcd-drop-only) and {seed} are filled in",
@@ -344,12 +352,9 @@ class RunConfig(Section):
         description="with several ranks, batch norms take the statistics of the whole batch, as one process would, or "
         "each rank those of its own part; see docs/how-to/several-ranks.md",
     )
-    threads: Count | None = Field(default=None, description="CPU threads of each process; null: torch's own choice")
-
-    @field_validator("dir")
-    @classmethod
-    def _require_known_placeholders(cls, path: Path) -> Path:
-        return _require_known_placeholders(path)
+    threads: Annotated[int, Field(ge=1, le=1024), NOT_A_TRUTH_VALUE] | None = Field(
+        default=None, description="CPU threads of each process; null: torch's own choice"
+    )
 
 
 class Config(Section):
@@ -375,15 +380,39 @@ class Config(Section):
         """`condense.plans_from` with its placeholders filled in."""
         return None if self.condense.plans_from is None else self._fill_in(self.condense.plans_from)
 
-    def _fill_in(self, path: Path) -> Path:
-        text = str(path)
-        student = re.sub(r"[/:]", "-", self.student.model)  # so that it is one folder, not several
-        method = self.distill.method
-        variant = "-".join([method, *variant_words(self.plain())]).replace(" ", "-")
-        for name, value in zip(PLACEHOLDERS, (student, method, variant, str(self.seed)), strict=True):
-            text = text.replace(name, value)
-        return Path(text)
+    def with_places_filled_in(self) -> "Config":
+        """Return the config with {student} and {seed} filled in where data, teacher and store are."""
+        data, teacher, store = self.data, self.teacher, self.store
+        return self.model_copy(
+            update={
+                "data": data.model_copy(update={"root": self._fill_in(data.root)}),
+                "teacher": teacher.model_copy(update={"weights": self._fill_in(teacher.weights)}),
+                "store": store.model_copy(update={"path": fill_in(store.path, self._names())}),
+            }
+        )
 
     def plain(self) -> dict[str, Any]:
-        """Return the config as plain JSON and YAML types, with every default written out."""
-        return self.model_dump(mode="json")
+        """Return the config as plain JSON and YAML types, with every default written out and secrets of URLs masked."""
+        tree: dict[str, Any] = _without_secrets(self.model_dump(mode="json"))
+        return tree
+
+    def _fill_in(self, path: Path) -> Path:
+        return Path(fill_in(path, self._names()))
+
+    def _names(self) -> dict[str, str]:
+        """Return what each placeholder of a path stands for."""
+        method = self.distill.method
+        return {
+            "student": re.sub(r"[/:]", "-", self.student.model),  # so that it is one folder, not several
+            "method": method,
+            "variant": "-".join([method, *variant_words(self.plain())]).replace(" ", "-"),
+            "seed": str(self.seed),
+        }
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_secrets(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(item) for item in value]
+    return masked(value) if isinstance(value, str) else value

@@ -1,12 +1,23 @@
-"""Parts that the sections of a recipe are made of: their base class, kinds of values, and sections chosen by name."""
+"""Parts that the sections of a recipe are made of: their base class, kinds of values, and sections chosen by name.
 
+Every number has a lower and an upper bound. The upper ones are far above what anybody trains with, and far below what
+the libraries behind take: beyond them, padding overflows, a temperature makes all logits zero, and a batch fills the
+memory before anything is said.
+"""
+
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
 from pydantic.fields import FieldInfo
 
+from kcd_pipeline.config.places import require_text
 from kcd_stores.sizes import parse_bytes
+
+MANY = 10**9  # samples, rows, classes
+LARGEST_WEIGHT = 1e6  # of a term of the loss
+LARGEST_MEMORY = 2**60  # bytes: an exbibyte
 
 
 class Section(BaseModel):
@@ -15,22 +26,59 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+def _no_truth_value(value: Any) -> Any:
+    """Refuse true and false, which pydantic takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError(f"expected a number, found {str(value).lower()}")
+    return value
+
+
 def _size_as_written(value: Any) -> str:
     """Return a size in bytes as it was written, once it is known to be one."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError("expected a number and a unit such as 512MB or 2GiB, or a number of bytes")
-    parse_bytes(value)
+    if parse_bytes(value) > LARGEST_MEMORY:
+        raise ValueError(f"{value} is more memory than there is, expected a size such as 512MB or 2GiB")
     return str(value)
 
 
-Fraction = Annotated[float, Field(gt=0, le=1)]
-PixelValue = Annotated[float, Field(ge=0, le=1)]
-GreyValue = Annotated[float, Field(ge=-1e12, le=1e12)]  # as files have them: beyond what 32 bits hold
-Count = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-ModelName = Annotated[str, Field(min_length=1)]
+def _require_name(text: str) -> str:
+    """Return the name of a model, `NAME`, `library/NAME` or `package.module:callable`, if it can be one."""
+    require_text(text)
+    module, colon, attribute = text.partition(":")
+    if colon and not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
+        raise ValueError(f"{text!r} is not package.module:callable, the form of a model of your own")
+    return text
+
+
+def _require_json(value: Any) -> Any:
+    """Return the arguments of a model, if JSON and the libraries behind take each number in them."""
+    if isinstance(value, Mapping):
+        return {key: _require_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_require_json(item) for item in value]
+    if isinstance(value, int | float) and not (math.isfinite(value) and abs(value) < 2**63):
+        raise ValueError(f"{value} is not a number between -2**63 and 2**63")
+    return value
+
+
+NOT_A_TRUTH_VALUE = BeforeValidator(_no_truth_value)
+
+Fraction = Annotated[float, Field(gt=0, le=1), NOT_A_TRUTH_VALUE]
+PixelValue = Annotated[float, Field(ge=0, le=1), NOT_A_TRUTH_VALUE]
+Deviation = Annotated[float, Field(ge=1e-4, le=1e3), NOT_A_TRUTH_VALUE]  # of pixels in 0..1
+Aspect = Annotated[float, Field(ge=1e-3, le=1e3), NOT_A_TRUTH_VALUE]
+Area = Annotated[float, Field(ge=1e-4, le=1), NOT_A_TRUTH_VALUE]
+Count = Annotated[int, Field(ge=1, le=MANY), NOT_A_TRUTH_VALUE]
+Epochs = Annotated[int, Field(ge=1, le=100_000), NOT_A_TRUTH_VALUE]
+Batch = Annotated[int, Field(ge=1, le=2**16), NOT_A_TRUTH_VALUE]
+Rate = Annotated[float, Field(gt=0, le=1e3), NOT_A_TRUTH_VALUE]
+Weight = Annotated[float, Field(ge=0, le=LARGEST_WEIGHT), NOT_A_TRUTH_VALUE]
+GreyValue = Annotated[float, Field(ge=-1e12, le=1e12), NOT_A_TRUTH_VALUE]  # in files: beyond what 32 bits hold
+Logit = Annotated[float, Field(ge=-1e6, le=1e6), NOT_A_TRUTH_VALUE]
+Seed = Annotated[int, Field(ge=0, lt=2**63), NOT_A_TRUTH_VALUE]
+ModelName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_require_name)]
+Arguments = Annotated[dict[str, JsonValue], AfterValidator(_require_json)]
 Size = Annotated[
     str,
     BeforeValidator(_size_as_written),

@@ -1,7 +1,22 @@
-"""Words that set a run apart from others of its method, for the name of its folder and its label in a report."""
+"""Words that set a run apart from others: by its method, for reports, and by all that it changes, for its folder."""
 
+import hashlib
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
+
+# Keys that say where or on what machine a run takes place: they may change when it is resumed, and its folder is not
+# named after them. The memory budget may change too: origin.json has all that matters of it, the mode of streaming,
+# which decides the order of samples.
+MOVABLE_KEYS = frozenset(
+    {
+        "run.dir", "run.device", "run.threads", "run.resident",
+        "data.root", "data.download", "data.workers",
+        "store.path", "store.memory",
+        "teacher.weights",
+    }
+)  # fmt: skip
 
 # key of `condense` -> {value: words}; the values of the plain method have none
 CONDENSE_WORDS: dict[str, dict[Any, str]] = {
@@ -10,6 +25,8 @@ CONDENSE_WORDS: dict[str, dict[Any, str]] = {
     "value": {"current": "current entropy"},
     "perturb": {"off": "drop only", "pair": "pairs"},
 }
+LONGEST_VALUE = 16  # characters of a value in the name of a folder; of a longer one there is a digest
+LONGEST_NAME = 100  # characters of all changes; of more there is one digest
 
 
 def variant_words(config: Mapping[str, Any]) -> list[str]:
@@ -21,16 +38,74 @@ def variant_words(config: Mapping[str, Any]) -> list[str]:
         A config as plain data. Keys that it lacks, because an older version wrote it, count as those of the plain
         method.
     """
-    distill = config.get("distill", {})
+    by_kcd = _section(config, "distill").get("method") == "kcd"
+    given_plans = by_kcd and _section(config, "condense").get("plans_from")
+    return [*_words_by_key(config).values(), *(["given plans"] if given_plans else [])]
+
+
+def _words_by_key(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the words of a run by the keys that they stand for: each word says all about the value of its key."""
+    distill = _section(config, "distill")
     if distill.get("method") not in ("kd", "kcd"):
-        return []
-    loss = distill.get("loss", {})
-    words = [
-        None if loss.get("name") == "kd" else loss.get("name"),
-        "standardised" if loss.get("standardise") else None,
-    ]
+        return {}
+    loss = _section(distill, "loss")
+    words = {
+        "distill.loss.name": None if loss.get("name") == "kd" else loss.get("name"),
+        "distill.loss.standardise": "standardised" if loss.get("standardise") else None,
+    }
     if distill["method"] == "kcd":
-        condense = config.get("condense", {})
-        words += [of_value.get(condense.get(key)) for key, of_value in CONDENSE_WORDS.items()]
-        words += ["given plans" if condense.get("plans_from") else None]
-    return [word for word in words if word]
+        condense = _section(config, "condense")
+        for key, of_value in CONDENSE_WORDS.items():
+            words[f"condense.{key}"] = next(
+                (word for value, word in of_value.items() if condense.get(key) == value), None
+            )
+    return {key: str(word) for key, word in words.items() if word}
+
+
+def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a section of a config that anybody may have written; empty if it is missing or no section."""
+    section = config.get(name)
+    return section if isinstance(section, Mapping) else {}
+
+
+def change_words(config: Mapping[str, Any], recipe: Mapping[str, Any], *, folder: str) -> list[str]:
+    """Return what a config changes of its recipe beyond `variant_words`, such as `["distill.epochs=30"]`.
+
+    Parameters
+    ----------
+    config, recipe
+        Both as plain data, with every default written out.
+    folder
+        run.dir: the seed and the student are no changes where it has a placeholder for them.
+    """
+    named = {*MOVABLE_KEYS, *_words_by_key(config), "distill.method"}
+    named |= {key for key, place in (("seed", "{seed}"), ("student.model", "{student}")) if place in folder}
+    settings, before = _settings(config), _settings(recipe)
+    changes = {key: value for key, value in settings.items() if key not in named and value != before.get(key)}
+    words = [f"{key}={_short(value)}" for key, value in changes.items()]
+    too_long = len("-".join(words)) > LONGEST_NAME
+    return [f"{len(words)}-changes-{_digest(changes)}"] if too_long else words
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all keys with dots and their values; the arguments of a model are one value."""
+    settings: dict[str, Any] = {}
+    for section, keys in config.items():
+        if not isinstance(keys, Mapping):
+            settings[section] = keys
+            continue
+        settings |= {f"{section}.{key}": value for key, value in keys.items()}
+    loss = settings.pop("distill.loss", {})
+    settings |= {f"distill.loss.{key}": value for key, value in loss.items()}
+    return settings
+
+
+def _short(value: Any) -> str:
+    """Return a value as it is written in a recipe, or a digest if it is long or has characters of a path."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if re.fullmatch(rf"[\w.+-]{{1,{LONGEST_VALUE}}}", text, re.ASCII) else _digest(value)
+
+
+def _digest(value: Any) -> str:
+    """Return eight hex digits that are the same for equal values."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]

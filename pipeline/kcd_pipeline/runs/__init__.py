@@ -12,10 +12,8 @@ from kcd_pipeline.runs.reading import (
     require_run,
 )
 from kcd_pipeline.runs.record import Record
-from kcd_pipeline.runs.settings import MOVABLE_KEYS
 
 __all__ = [
-    "MOVABLE_KEYS",
     "Record",
     "RunFolder",
     "claim_folder",

@@ -20,8 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from kcd_pipeline.config import read_yaml, write_yaml
 from kcd_pipeline.errors import DamagedError, UserError
 from kcd_pipeline.files import read_json, write_json, write_whole
 from kcd_pipeline.runs.manifest import find_checkpoints, read_manifest
@@ -61,7 +60,7 @@ class RunFolder:
         """Make the folder that of a run; the config is written last, because it is what marks a run."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.origin, dict(origin))
-        write_whole(self.config, yaml.safe_dump(dict(config), sort_keys=False))
+        write_whole(self.config, write_yaml(config))
 
     def read_config(self) -> dict[str, Any]:
         """Return the resolved config, as plain data.
@@ -72,10 +71,9 @@ class RunFolder:
             If the folder is not a run.
         """
         try:
-            tree: dict[str, Any] = yaml.safe_load(self.config.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
+            return read_yaml(self.config)
+        except UserError as error:
             raise UserError(f"{self.path} is not the folder of a run: no readable config.yaml ({error})") from error
-        return tree
 
     def read_origin(self) -> dict[str, Any]:
         """Return the content hashes of the data set and the store that the run began with.

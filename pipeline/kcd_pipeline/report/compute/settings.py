@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kcd_pipeline.config import MOVABLE_KEYS
 from kcd_pipeline.report.collect import RunRecord
-from kcd_pipeline.runs import MOVABLE_KEYS
 from kcd_stores.knowledge import flatten
 
 # Beginnings of the keys that have no effect on a method

@@ -1,0 +1,99 @@
+"""Recipes laid over recipes, and `--set section.key=value` over both."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from kcd_pipeline.config.places import OF_RUN
+from kcd_pipeline.config.schema import Config
+from kcd_pipeline.config.section import section_of, sections_by_name
+from kcd_pipeline.config.yaml_files import MAX_DEPTH, parse_yaml
+from kcd_pipeline.errors import UserError
+from kcd_stores import masked
+
+
+def merge(
+    below: Mapping[str, Any], above: Mapping[str, Any], section: type[BaseModel] | None = Config
+) -> dict[str, Any]:
+    """Return the keys of `above` over those of `below`, mapping by mapping; any other value replaces what is below it.
+
+    Two mappings are not joined, but the upper one is taken, where it names another loss (whose keys are others), and
+    where it is the empty mapping in the place of a model's arguments.
+    """
+    fields = {} if section is None else section.model_fields
+    merged = dict(below)
+    for key, value in above.items():
+        merged[key] = _merge_values(merged.get(key), value, fields.get(key))
+    return merged
+
+
+def _merge_values(below: Any, above: Any, field: FieldInfo | None) -> Any:
+    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
+        return above
+    names = list(sections_by_name(field)) if field else []
+    if names and above.get("name", below.get("name", names[0])) != below.get("name", names[0]):
+        return above
+    child = section_of(field, above) if field else None
+    if not above and child is None:
+        return above
+    return merge(below, above, child)
+
+
+def merge_override(tree: Mapping[str, Any], override: str) -> dict[str, Any]:
+    """Return `tree` with one `section.key=value` over it; the value is read as YAML, and a mapping is merged.
+
+    Raises
+    ------
+    UserError
+        If it has no key or no value, the value is not YAML, or the key lies below what is no section.
+    """
+    key, equals, text = override.partition("=")
+    names = key.strip().split(".")
+    if not equals or not all(names) or "://" in key:
+        raise UserError(
+            f"--set takes section.key=value, found '{masked(override[:200])}'; for example --set distill.epochs=30"
+        )
+    if len(names) > MAX_DEPTH:
+        raise UserError(f"--set {key[:200]}: a key has at most {MAX_DEPTH} parts, found {len(names)}")
+    above = _read_value(key, text)
+    for name in reversed(names):
+        above = {name: above}
+    _require_sections(tree, names, key)
+    return merge(tree, above)
+
+
+def as_override(key: str, path: str | Path) -> str:
+    """Return the override that sets `key` to exactly this path, whatever characters are in it."""
+    text = f"./{path}" if str(path).startswith("~") else str(path)
+    if "$" not in text and text.isprintable() and _is_plain(text):
+        return f"{key}={text}"
+    return f"{key}={json.dumps(text.replace('$', '$$'), ensure_ascii=False)}"
+
+
+def _is_plain(text: str) -> bool:
+    try:
+        return bool(parse_yaml(text) == text)
+    except ValueError:
+        return False
+
+
+def _read_value(key: str, text: str) -> Any:
+    if text.startswith(OF_RUN):  # a path such as {student}-{seed}, which YAML takes for a mapping and a mistake
+        return text
+    try:
+        return parse_yaml(text)
+    except ValueError as error:
+        raise UserError(f"--set {key}: '{masked(text[:100])}' is not a YAML value: {error}") from error
+
+
+def _require_sections(tree: Mapping[str, Any], names: list[str], key: str) -> None:
+    """Raise if any but the last of `names`, one below the other, is a value of `tree`."""
+    below: Any = tree
+    for name in names[:-1]:
+        below = below.get(name, {})
+        if not isinstance(below, Mapping):
+            raise UserError(f"--set {key}: '{name}' is a value, not a section")
