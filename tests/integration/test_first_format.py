@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from tests.support.commands import succeed
+from tests.support.commands import run_command, succeed
 from tests.support.files import file_contents
 from tests.support.plain_zarr import read_array
 
