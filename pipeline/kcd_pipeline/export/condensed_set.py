@@ -10,8 +10,8 @@ from kcd_pipeline.condensation import TaughtRows
 from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.recipe_store import open_store
-from kcd_pipeline.runs import RunFolder, read_condensing_config
-from kcd_stores import NO_PARTNER, CondensedRows, HeldRows, KnowledgeStore, Plan, PlanStore, is_condensed
+from kcd_pipeline.runs import RunFolder, open_plans, read_condensing_config
+from kcd_stores import NO_PARTNER, CondensedRows, HeldRows, KnowledgeStore, Plan, is_condensed
 from kcd_stores.knowledge import DIGEST_KEY
 from kcd_stores.streaming.rows import read_pieces
 
@@ -94,7 +94,7 @@ class CondensedSet:
 
 def _read_plan(folder: RunFolder, stage: int | None) -> Plan:
     """Return the plan of a stage, counted from 1, or of the last one; raise UserError if there is none."""
-    plans = PlanStore(folder.plans)
+    plans = open_plans(folder)
     stages = plans.stages()
     if not stages:
         raise UserError(

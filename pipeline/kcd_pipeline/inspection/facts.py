@@ -12,8 +12,8 @@ from kcd_pipeline.inspection.reading_speed import measure_reading
 from kcd_pipeline.plain_text import masked_facts
 from kcd_pipeline.recipe_store import open_store
 from kcd_pipeline.report.collect import read_stage_facts, training_cost
-from kcd_pipeline.runs import RunFolder, read_epochs, read_settings
-from kcd_stores import FolderStorage, KnowledgeStore, ValueStore, open_storage
+from kcd_pipeline.runs import RunFolder, open_values, read_epochs, read_settings
+from kcd_stores import FolderStorage, KnowledgeStore, open_storage
 from kcd_stores.knowledge import condensed_from, is_knowledge_store
 
 
@@ -141,7 +141,7 @@ def _value_facts(folder: RunFolder, epochs: int) -> dict[str, Any] | None:
     """Return a summary of the values after the newest epoch, in nats; None before the first epoch is done."""
     if epochs == 0 or not folder.values.is_dir():
         return None
-    value, frequency = ValueStore.open(folder.values).read(epochs - 1)
+    value, frequency = open_values(folder).read(epochs - 1)
     visited = value[~np.isnan(value)]
     some = len(visited) > 0
     return {
