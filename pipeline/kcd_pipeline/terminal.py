@@ -1,5 +1,10 @@
 """Tables and lines on standard output, as wide as the terminal, or uncut where a file or a pipe takes them."""
 
+import codecs
+import io
+import sys
+import unicodedata
+
 from rich import box
 from rich.console import Console
 from rich.measure import Measurement
@@ -7,6 +12,28 @@ from rich.table import Table
 from rich.text import Text
 
 UNCUT_WIDTH = 10_000  # characters: wide enough that nothing is folded
+
+PLAIN = {"ε": "eps", "×": "x", "·": "*", "→": "->", "–": "-", "—": "-", "…": "...", "≤": "<=", "≥": ">=", "±": "+-"}
+
+
+def take_all_characters() -> None:
+    """Let standard output and error take every text, plainer where their encoding lacks its characters."""
+    codecs.register_error("plainer", _plainer)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plainer")
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for the characters that an encoding lacks: `é` as e, `≤` as <=, any other as a question mark."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(PLAIN.get(letter) or _without_accent(letter) for letter in lacking), error.end
+
+
+def _without_accent(letter: str) -> str:
+    return unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode() or "?"
 
 
 def new_table() -> Table:
