@@ -16,6 +16,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from kcd_pipeline.plain_text import shown
+
 console = Console(stderr=True)
 
 
@@ -52,7 +54,7 @@ def keep_quiet() -> None:
 
 def say(message: str) -> None:
     """Print one line, whether or not there is a terminal."""
-    console.print(message, highlight=False, markup=False, soft_wrap=True)
+    console.print(shown(message), highlight=False, markup=False, soft_wrap=True)
 
 
 def say_progress(message: str) -> None:

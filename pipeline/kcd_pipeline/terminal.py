@@ -11,6 +11,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from kcd_pipeline.plain_text import shown, shown_in_line
+
 UNCUT_WIDTH = 10_000  # characters: wide enough that nothing is folded
 
 PLAIN = {"ε": "eps", "×": "x", "·": "*", "→": "->", "–": "-", "—": "-", "…": "...", "≤": "<=", "≥": ">=", "±": "+-"}
@@ -36,9 +38,21 @@ def _without_accent(letter: str) -> str:
     return unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode() or "?"
 
 
-def new_table() -> Table:
-    """Return an empty table in the style of this program."""
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+class PlainTable(Table):
+    """A table in the style of this program; its cells are text that may come from outside, never markup."""
+
+    def __init__(self) -> None:
+        super().__init__(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+
+    def add_text_row(self, *cells: str | Text) -> None:
+        """Add a row of cells, each in one line."""
+        texts = [cell if isinstance(cell, Text) else Text(cell) for cell in cells]
+        self.add_row(*(Text(shown_in_line(text.plain), style=text.style) for text in texts))
+
+
+def new_table() -> PlainTable:
+    """Return an empty table."""
+    return PlainTable()
 
 
 def print_table(table: Table) -> None:
@@ -55,5 +69,5 @@ def natural_width(console: Console, table: Table) -> int:
 
 
 def print_line(text: str, style: str = "") -> None:
-    """Print one line, which only the terminal may wrap."""
-    Console(highlight=False).print(Text(text, style=style), soft_wrap=True)
+    """Print a line, or several, which only the terminal may wrap."""
+    Console(highlight=False).print(Text(shown(text), style=style), soft_wrap=True)

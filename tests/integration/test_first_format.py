@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from tests.support.commands import run_command, succeed
+from tests.support.commands import succeed
 from tests.support.files import file_contents
 from tests.support.plain_zarr import read_array
 
@@ -148,9 +148,7 @@ def test_the_run_is_inspected_and_reported(copy: Path) -> None:
 def test_a_finished_run_is_not_run_again(copy: Path) -> None:
     before = file_contents(copy / "finished")
     assert "The run was finished already" in succeed("distill", "recipe.yaml", "--resume")
-    refused = run_command("distill", "recipe.yaml")
-    assert refused.exit_code == 2
-    assert "finished holds a finished run of this config" in " ".join(refused.output.split())
+    assert "The run was finished already" in succeed("distill", "recipe.yaml")
     assert file_contents(copy / "finished") == before
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from kcd_pipeline.errors import EndedElsewhereError, FailedError, UserError
+from kcd_pipeline.plain_text import shown
 from kcd_stores.errors import Remedy, StoreError, StoreUsageError
 
 INTERRUPTED = 130
@@ -146,5 +147,5 @@ def _file(error: OSError) -> str:
 
 def _end(message: str, code: int) -> None:
     if message:
-        click.echo(f"{_speaker()}{message}", err=True)
+        click.echo(f"{_speaker()}{shown(message)}", err=True)
     sys.exit(code)

@@ -145,6 +145,7 @@ def _new_student(config: Config, dataset: Dataset) -> nn.Module:
         image_shape=dataset.image_shape,
         classes=len(dataset.classes),
         arguments=config.student.arguments,
+        trained=True,
     )
 
 

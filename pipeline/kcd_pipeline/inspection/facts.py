@@ -10,6 +10,7 @@ import zarr
 from kcd_pipeline.config import variant_words
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.inspection.reading_speed import measure_reading
+from kcd_pipeline.plain_text import masked_facts
 from kcd_pipeline.report.collect import read_stage_facts, training_cost
 from kcd_pipeline.runs import RunFolder, read_epochs, read_settings
 from kcd_stores import FolderStorage, KnowledgeStore, ValueStore, is_condensed, open_storage
@@ -102,7 +103,7 @@ def run_facts(folder: RunFolder) -> dict[str, Any]:
     UserError
         If its config or its metrics are damaged.
     """
-    config, metrics = read_settings(folder), read_epochs(folder)
+    config, metrics = masked_facts(read_settings(folder)), read_epochs(folder)
     of_student = "student" in config
     section = config["distill" if of_student else "teacher"]
     accuracies = [line["test_accuracy"] for line in metrics]

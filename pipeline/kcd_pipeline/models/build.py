@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kcd_pipeline.config import did_you_mean
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.models.trial import require_logits, require_trainable
 from kcd_pipeline.models.zoo import build_zoo_model, zoo_names
 
 EXTERNAL_FORMS = "torchvision/NAME, timm/NAME or package.module:callable"
@@ -45,30 +45,30 @@ def build_model(name: str, *, channels: int, classes: int, arguments: Mapping[st
 
 
 def model_for(
-    name: str, *, image_shape: Sequence[int], classes: int, arguments: Mapping[str, Any] | None = None
+    name: str,
+    *,
+    image_shape: Sequence[int],
+    classes: int,
+    arguments: Mapping[str, Any] | None = None,
+    trained: bool = False,
 ) -> nn.Module:
     """Build a model as `build_model` does, and try it on two images `[K, H, W]` of `image_shape`.
+
+    Parameters
+    ----------
+    trained
+        True for a model that is to be trained here: one that is not of the zoo is tried in that, too.
 
     Raises
     ------
     UserError
-        If the model cannot be built, cannot take such images, or does not return `logits[B, classes]`.
+        If the model cannot be built, cannot take such images, does not return `logits[B, classes]`, or cannot be
+        trained.
     FailedError
         If published weights cannot be fetched.
     """
     model = build_model(name, channels=image_shape[0], classes=classes, arguments=arguments)
-    was_training = model.training
-    try:
-        with torch.no_grad():
-            logits = model.eval()(torch.zeros(2, *image_shape))
-    except Exception as error:  # a layer may raise anything if a shape does not fit it
-        raise UserError(
-            f"{name} cannot take images of {list(image_shape)} (channels, height, width): {error}. Take larger ones "
-            f"(data.image_size), or another model."
-        ) from error
-    if not isinstance(logits, Tensor) or logits.shape != (2, classes):
-        found = f"shape {list(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
-        raise UserError(
-            f"{name} gives {found} for two images, expected logits [2, {classes}] as the data set has classes"
-        )
-    return model.train(was_training)
+    require_logits(model, name, image_shape, classes)
+    if trained and name not in zoo_names():
+        require_trainable(model, name, image_shape, classes)
+    return model

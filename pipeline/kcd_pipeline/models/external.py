@@ -39,8 +39,19 @@ def build_external(name: str, *, channels: int, classes: int, arguments: Mapping
     """
     for prefix, build in ((TORCHVISION, _build_torchvision), (TIMM, _build_timm)):
         if name.startswith(prefix):
+            _require_not_given(name, arguments, {"num_classes": classes, "in_chans": channels})
             return build(name.removeprefix(prefix), channels, classes, dict(arguments))
     return _build_by_callable(name, channels, classes, dict(arguments))
+
+
+def _require_not_given(name: str, arguments: Mapping[str, Any], known: Mapping[str, int]) -> None:
+    """Raise UserError if `arguments` give another number than the `known` one, which the data set has."""
+    for key, number in known.items():
+        if key in arguments and arguments[key] != number:
+            raise UserError(
+                f"{key} is {arguments[key]} in the arguments of {name}, but the data set has {number}. Leave it out of "
+                f"teacher.arguments or student.arguments: it is taken from the data."
+            )
 
 
 # --- published weights -----------------------------------------------------------------------------------
@@ -57,7 +68,7 @@ def without_pretrained(name: str, arguments: Mapping[str, Any]) -> dict[str, Any
 
 def is_published(weights: Path) -> bool:
     """Return True if `weights` names weights that a library publishes, such as `torchvision/DEFAULT`, and no file."""
-    return f"{weights.parts[0]}/" in WEIGHTS_ARGUMENT and len(weights.parts) == 2 and not weights.exists()
+    return len(weights.parts) == 2 and f"{weights.parts[0]}/" in WEIGHTS_ARGUMENT and not weights.exists()
 
 
 def published_state(name: str, weights: Path, arguments: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -99,18 +110,19 @@ def _build_torchvision(name: str, channels: int, classes: int | None, arguments:
         )
     label, get_model = f"torchvision/{name}", torchvision.models.get_model
     weights = arguments.pop("weights", None)
+    arguments.pop("num_classes", None)  # the data set's own number, or refused before
     arguments = INCEPTIONS.get(name, {}) | arguments
     if weights is None:
         if name in INCEPTIONS:
             arguments = {"init_weights": True} | arguments
-        return _call_builder(label, get_model, name, num_classes=classes, **arguments)
+        return _call_builder(label, get_model, name, arguments | {"num_classes": classes})
     choices = torchvision.models.get_model_weights(name)
     if weights not in choices.__members__:
         raise UserError(
             f"torchvision/{name} has no weights '{weights}'{did_you_mean(str(weights), choices.__members__)} "
             f"(there are: {', '.join(choices.__members__)})"
         )
-    model = _call_builder(label, get_model, name, weights=weights, **arguments)
+    model = _call_builder(label, get_model, name, arguments | {"weights": weights})
     return model if classes is None else _with_classes(model, len(choices[weights].meta["categories"]), classes)
 
 
@@ -141,9 +153,11 @@ def _build_timm(name: str, channels: int, classes: int | None, arguments: dict[s
     known = timm.list_models()
     if name.partition(".")[0] not in known:
         raise UserError(f"timm {timm.__version__} has no model '{name}'{did_you_mean(name.partition('.')[0], known)}")
-    if classes is not None:
+    if classes is None:
+        arguments = {key: value for key, value in arguments.items() if key not in ("num_classes", "in_chans")}
+    else:
         arguments |= {"num_classes": classes, "in_chans": channels}
-    return _call_builder(f"timm/{name}", timm.create_model, name, **arguments)
+    return _call_builder(f"timm/{name}", timm.create_model, name, arguments)
 
 
 # --- a callable of the user's ----------------------------------------------------------------------------
@@ -155,7 +169,7 @@ def _build_by_callable(name: str, channels: int, classes: int, arguments: dict[s
         build = _import_callable(name)
         offered = {"channels": channels, "classes": classes}
         taken = {key: value for key, value in offered.items() if key not in arguments and _accepts(build, key)}
-        model = _call_builder(name, build, **taken, **arguments)
+        model = _call_builder(name, build, None, taken | arguments)
     if not isinstance(model, nn.Module):
         raise UserError(f"'{name}' returned a {type(model).__name__}, expected a torch.nn.Module")
     return model
@@ -165,9 +179,10 @@ def _import_callable(name: str) -> Callable[..., Any]:
     module_name, _, attribute = name.partition(":")
     try:
         build = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # importing runs another's code, which may raise anything
+        reason = f"{error}" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
         raise UserError(
-            f"there is no model '{name}': {error}. Expected package.module:callable, importable from the environment "
+            f"there is no model '{name}': {reason}. Expected package.module:callable, importable from the environment "
             f"or from {Path.cwd()}."
         ) from error
     if not callable(build):
@@ -195,15 +210,15 @@ def _working_folder_importable() -> Iterator[None]:
         sys.path.remove(folder)
 
 
-def _call_builder(label: str, build: Callable[..., Any], *positional: Any, **arguments: Any) -> Any:
-    """Call `build`, and turn what it raises into an error that names the model by `label`."""
+def _call_builder(label: str, build: Callable[..., Any], model: str | None, arguments: Mapping[str, Any]) -> Any:
+    """Call `build` with the name of a `model`, if it takes one, and `arguments`; errors name the model by `label`."""
     try:
-        return build(*positional, **arguments)
+        return build(**arguments) if model is None else build(model, **arguments)
     except OSError as error:  # URLError, HTTPError, a hub that cannot be reached
         raise FailedError(
             f"the weights of {label} could not be fetched: {error}. Try again, or give a file."
         ) from error
-    except Exception as error:  # code of others, called as the recipe says: any failure is the recipe's
+    except (Exception, SystemExit) as error:  # code of others, called as the recipe says: any failure is the recipe's
         raise UserError(
             f"{label} cannot be built with {arguments or 'no arguments'}: {type(error).__name__}: {error}. Its "
             f"arguments are set by teacher.arguments or student.arguments."

@@ -92,6 +92,7 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
         image_shape=dataset.image_shape,
         classes=len(dataset.classes),
         arguments=config.teacher.arguments,
+        trained=True,
     )
     # before the folder is claimed or cleared: a device that is not there must cost nothing
     trainer = Trainer(

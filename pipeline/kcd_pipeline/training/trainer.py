@@ -6,10 +6,12 @@ Letters: n samples trained in an epoch, B batch, b a rank's share of a batch, C 
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -19,6 +21,7 @@ from kcd_pipeline.config import OptimisationConfig, RunConfig
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.device_moves import to_device
 from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.models import fill_model
 from kcd_pipeline.training.batch_norm import synchronise_batch_norm
 from kcd_pipeline.training.device import make_accelerator
 from kcd_pipeline.training.epoch import EpochResult, EpochSums, Objective, Part
@@ -63,6 +66,8 @@ class Trainer:
         self._optimizer = self.accelerator.prepare(make_optimizer(model, optimisation))
         # evaluation mode keeps accelerate from wrapping the model: checkpoints then fit any number of ranks
         self._model = self.accelerator.prepare_model(model, evaluation_mode=True)
+        self.accelerator.register_save_state_pre_hook(_part_neighbours)
+        self.accelerator.register_load_state_pre_hook(_load_models)
         if run.compile:
             self._model.compile()
         self._trained = self._model
@@ -225,6 +230,30 @@ class Trainer:
     def test_accuracy(self) -> float:
         """Return the top-1 accuracy on the test split, 0..1; each rank evaluates its share of the batches."""
         return evaluate(self._model, self._test, self._test_labels, self.ranks)
+
+
+def _part_neighbours(models: list[nn.Module], states: list[dict[str, Tensor]], folder: str) -> None:
+    """Give tensors of a state dict that lie side by side in one memory, as an LSTM's on a GPU, memory of their own.
+
+    accelerate takes all that is in one memory for one tensor, and checkpoints the first of them alone. A tied parameter
+    is one tensor, and stays so: it is checkpointed once.
+    """
+    for state in states:
+        first: dict[int, int] = {}
+        for name, tensor in state.items():
+            memory = tensor.untyped_storage().data_ptr()
+            if first.setdefault(memory, tensor.data_ptr()) != tensor.data_ptr():
+                state[name] = tensor.clone()
+
+
+def _load_models(models: list[nn.Module], folder: str) -> None:
+    """Fill each of the `models` from a checkpoint, and take it from the list: accelerate loads what is left there.
+
+    The loader that accelerate uses refuses a model with a tensor that is a part of a larger one.
+    """
+    while models:
+        path = Path(folder) / "model.safetensors"
+        fill_model(models.pop(), load_file(path), source=path, name="model of this run")
 
 
 def _in_parallel(model: nn.Module) -> nn.Module:
