@@ -15,7 +15,11 @@ from kcd_pipeline.plain_text import shown, shown_in_line
 
 UNCUT_WIDTH = 10_000  # characters: wide enough that nothing is folded
 
-PLAIN = {"ε": "eps", "×": "x", "·": "*", "→": "->", "–": "-", "—": "-", "…": "...", "≤": "<=", "≥": ">=", "±": "+-"}
+# what stands for characters of our own where an encoding lacks them
+PLAIN = {
+    "ε": "eps", "×": "x", "·": "*", "★": "*", "±": "+-", "≤": "<=", "≥": ">=",
+    "→": "->", "–": "-", "—": "-", "…": "...", "─": "-", "└": "+", "├": "+",
+}  # fmt: skip
 
 
 def take_all_characters() -> None:
@@ -27,7 +31,7 @@ def take_all_characters() -> None:
 
 
 def _plainer(error: UnicodeError) -> tuple[str, int]:
-    """Return what stands for the characters that an encoding lacks: `é` as e, `≤` as <=, any other as a question mark."""
+    """Return what stands for the characters that an encoding lacks: e for `é`, <= for `≤`, or else a question mark."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
@@ -56,11 +60,22 @@ def new_table() -> PlainTable:
 
 
 def print_table(table: Table) -> None:
-    """Print a table, folded to the terminal, or at its full width where there is none."""
+    """Print a table, folded to the terminal, or at its full width where there is none.
+
+    On a terminal that is too narrow for its longest words, each row is printed as lines of a heading and a value.
+    """
     console = Console(highlight=False)
     if not console.is_terminal:  # rich would cut to 80 columns, and a log would get half of each line
         console = Console(highlight=False, width=UNCUT_WIDTH)
-    console.print(table)
+    if Measurement.get(console, console.options.update(width=UNCUT_WIDTH), table).minimum <= console.width:
+        console.print(table)
+        return
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        console.print()
+        for column, cell in zip(table.columns, row, strict=True):
+            console.print(Text(f"{column.header} {cell}".strip()), soft_wrap=True)
+    if table.caption:
+        console.print(table.caption)
 
 
 def natural_width(console: Console, table: Table) -> int:

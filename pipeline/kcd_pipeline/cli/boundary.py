@@ -16,6 +16,7 @@ import click
 
 from kcd_pipeline.errors import EndedElsewhereError, FailedError, UserError
 from kcd_pipeline.plain_text import shown
+from kcd_pipeline.terminal import take_all_characters
 from kcd_stores.errors import Remedy, StoreError, StoreUsageError
 
 INTERRUPTED = 130
@@ -78,6 +79,10 @@ class Grouped(click.Group):
         for heading, names in self._headings.items():
             with formatter.section(heading):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(78)) for name in names])
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        take_all_characters()
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
