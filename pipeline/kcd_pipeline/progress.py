@@ -16,6 +16,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from kcd_pipeline.plain_text import shown
+
+WIDE = 80  # characters that a bar with all its columns takes
+
 console = Console(stderr=True)
 
 
@@ -31,16 +35,15 @@ class RateColumn(ProgressColumn):
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Show a bar with counts, rate, time spent and time left; draw nothing where stderr is not a terminal."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        RateColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
+    """Show a bar with counts, rate, time spent and time left; draw nothing where stderr is not a terminal.
+
+    On a narrow terminal, where they would be cut to nothing, only the counts and the time left are shown.
+    """
+    name, counts, left = TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn()
+    columns: tuple[ProgressColumn, ...] = (name, counts, left)
+    if console.width >= WIDE:
+        note = TextColumn("{task.fields[note]}")
+        columns = (name, BarColumn(), counts, RateColumn(), TimeElapsedColumn(), left, note)
     with Progress(*columns, console=console, disable=console.quiet or not console.is_terminal) as progress:
         yield progress
 
@@ -52,7 +55,7 @@ def keep_quiet() -> None:
 
 def say(message: str) -> None:
     """Print one line, whether or not there is a terminal."""
-    console.print(message, highlight=False, markup=False, soft_wrap=True)
+    console.print(shown(message), highlight=False, markup=False, soft_wrap=True)
 
 
 def say_progress(message: str) -> None:

@@ -71,6 +71,14 @@ def test_a_changed_config_is_refused_with_both_sides(run: Path) -> None:
         claim_folder(RunFolder(run), CONFIG, {"dataset": "4567"})
 
 
+def test_a_key_that_an_older_version_did_not_have_has_its_default(run: Path) -> None:
+    newer = CONFIG | {"data": {"name": "digits", "exif": False}, "condense": {"interval": 40}}
+    claim_folder(RunFolder(run), newer, ORIGIN)
+    with pytest.raises(UserError, match=r"data\.exif: found False, expected True") as caught:
+        claim_folder(RunFolder(run), CONFIG | {"data": {"name": "digits", "exif": True}}, ORIGIN)
+    assert "interval" not in str(caught.value)
+
+
 def test_overwriting_removes_what_a_run_wrote_and_nothing_else(run: Path) -> None:
     own = ("notes.txt", "tensorboard/notes.txt", "checkpoint/notes.txt", "metrics.jsonl.copy", "my.partial")
     for name in own:
@@ -92,7 +100,7 @@ def stranger(config: str | None = None, origin: str | None = None) -> Callable[[
 STRANGERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "another program": (stranger(config="model: {lr: 0.1}\ncheckpoint: best\n"), "no section 'data'"),
     "a section that is a word": (stranger(config=yaml.safe_dump(CONFIG | {"run": "daily"})), "no section 'run'"),
-    "a list": (stranger(config="- 1\n"), "no section 'data'"),
+    "a list": (stranger(config="- 1\n"), "cannot be read"),
     "no yaml": (stranger(config="a: ["), "cannot be read"),
     "another origin": (stranger(origin='{"from": "x"}'), "names no data set"),
     "an origin that is a list": (stranger(origin="[1]"), "names no data set"),

@@ -7,6 +7,7 @@ import click
 
 from kcd_pipeline.cli.options import json_option, parse_image_shape
 from kcd_pipeline.config import as_override, load_config
+from kcd_pipeline.terminal import print_line
 
 
 @click.command("models", short_help="List the models for teachers and students, and their cost.")
@@ -30,7 +31,7 @@ def models_command(names: tuple[str, ...], shape: tuple[int, int, int], classes:
     from kcd_pipeline.models.counting import costs_as_json, costs_as_table, model_costs
 
     costs = model_costs(names, shape, classes)
-    click.echo(json.dumps(costs_as_json(costs, shape, classes), indent=2) if as_json else costs_as_table(costs))
+    print_line(json.dumps(costs_as_json(costs, shape, classes), indent=2) if as_json else costs_as_table(costs))
 
 
 @click.command("inspect", short_help="Show what a store or a run holds.")
@@ -58,7 +59,7 @@ def verify_command(store: str, config: str | None, overrides: tuple[str, ...], r
     from kcd_pipeline.verification import verify
 
     settings = None if config is None else load_config(config, (*overrides, as_override("store.path", store)))
-    click.echo(verify(store, settings, rows=rows))
+    print_line(verify(store, settings, rows=rows))
 
 
 @click.command("demo", short_help="Run all of the above on real digits, in minutes.")

@@ -6,6 +6,7 @@ import click
 
 from kcd_pipeline.cli.options import takes_config
 from kcd_pipeline.config import ENCODING_NAMES, METHODS, load_config
+from kcd_pipeline.terminal import print_line
 from kcd_stores import human_bytes
 
 COMPARED_ROWS = 64  # before training: a moment even for a large teacher
@@ -53,7 +54,7 @@ def distill_command(
             return
     summary = run.summary
     state = "The run was finished already" if run.already else f"{summary['seconds']:.0f} s"
-    click.echo(
+    print_line(
         f"{summary['student']} by {summary['method']}: {summary['test_accuracy']:.2%} on the test set after "
         f"{summary['epochs']} epochs, {summary['rows_trained']:,} knowledge rows. {state}. Run: {run.folder.path}"
     )
@@ -88,9 +89,9 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
     store, plan = done.store, done.plan
     rows = store.layout.views * store.layout.samples
     if not done.blocks_made:
-        click.echo(f"The store at {store.location} is complete: {rows:,} rows; nothing to do.")
+        print_line(f"The store at {store.location} is complete: {rows:,} rows; nothing to do.")
         return
-    click.echo(
+    print_line(
         f"Store {store.location}: {rows:,} rows ({store.layout.views} views of {store.layout.samples:,} of "
         f"{plan.samples:,} samples, stage {plan.stage + 1}), {human_bytes(store.inventory.bytes_on_disk())}, "
         f"{done.blocks_made} blocks made and {done.blocks_found} found."

@@ -7,7 +7,8 @@ import click
 from kcd_pipeline.cli.options import takes_config
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.progress import human_seconds
-from kcd_stores import human_bytes, masked
+from kcd_pipeline.terminal import print_line
+from kcd_stores import human_bytes
 
 if TYPE_CHECKING:  # at run time this would load torch
     from kcd_pipeline.extraction import Cluster
@@ -26,7 +27,7 @@ def train_teacher_command(config: str, overrides: tuple[str, ...], overwrite: bo
 
     trained = train_teacher(settings, overwrite=overwrite)
     state = "was trained already" if trained.already else f"trained in {trained.seconds:.0f} s"
-    click.echo(
+    print_line(
         f"Teacher {settings.teacher.model}: {trained.test_accuracy:.2%} on the test set, {state}. "
         f"Weights: {trained.weights}"
     )
@@ -70,10 +71,10 @@ def _estimate(settings: Config) -> None:
     from kcd_pipeline.extraction import estimate
 
     cost = estimate(settings)
-    click.echo(
+    print_line(
         f"{cost.rows:,} rows ({settings.store.views} views), about {human_bytes(cost.bytes)} in {cost.files:,} "
         f"files, about {human_seconds(cost.seconds)}; from a trial of {cost.trial_rows:,} rows. Nothing was "
-        f"written to {masked(settings.store.path)}."
+        f"written to {settings.store.path}."
     )
 
 
@@ -84,11 +85,11 @@ def _extract(settings: Config, *, overwrite: bool, cluster: "Cluster | None") ->
     store = done.store
     rows = settings.store.views * store.layout.samples
     if not done.blocks_made:
-        click.echo(
+        print_line(
             f"The store at {store.location} is complete: {rows:,} rows in {done.blocks_found} blocks; nothing to do."
         )
         return
-    click.echo(
+    print_line(
         f"Store {store.location}: {rows:,} rows ({settings.store.views} views of {store.layout.samples:,} samples), "
         f"{human_bytes(store.inventory.bytes_on_disk())}, {store.seconds():.0f} s of teacher, "
         f"{done.blocks_made} blocks made and {done.blocks_found} found."

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kcd_pipeline.plain_text import shown_in_line
 from kcd_pipeline.report.wording import MISSING, counted, duration, percent
 from kcd_pipeline.terminal import new_table, print_line, print_table
 from kcd_stores import human_bytes
@@ -151,7 +152,7 @@ def _print_plans(stages: list[dict[str, Any]]) -> None:
     ):  # fmt: skip
         table.add_column(heading, justify="right")
     for stage in stages:
-        table.add_row(
+        table.add_text_row(
             str(stage["stage"]),
             str(stage["first_epoch"]),
             f"{stage['kept']:,} ({percent(stage['kept_fraction'])})",
@@ -171,7 +172,7 @@ def _print_costs(stages: list[dict[str, Any]]) -> None:
     for heading in ("stage", "epochs done", "samples", "steps", "store read", "time"):
         table.add_column(heading, justify="right")
     for stage in stages:
-        table.add_row(
+        table.add_text_row(
             str(stage["stage"]),
             f"{stage['epochs']:,}",
             f"{stage['samples']:,}",
@@ -204,4 +205,4 @@ def _print_lines(lines: Mapping[str, str]) -> None:
     """Print `key  text` lines, the texts aligned."""
     width = max(map(len, lines), default=0)
     for key, text in lines.items():
-        print_line(f"  {key:<{width}}  {text}")
+        print_line(f"  {shown_in_line(key):<{width}}  {shown_in_line(text)}")

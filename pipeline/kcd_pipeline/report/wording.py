@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from kcd_pipeline.plain_text import shown_in_line
 from kcd_pipeline.progress import human_seconds
 
 MISSING = "–"  # stands where a number does not exist or was not recorded
@@ -39,7 +40,7 @@ def whole_number(number: float | None) -> str:
 
 def shortened(value: Any) -> str:
     """Return a value in at most `MAX_LENGTH` characters, and a hexadecimal hash in its first twelve."""
-    text = MISSING if value is None else str(value)
+    text = MISSING if value is None else shown_in_line(str(value))
     if len(text) in (40, 64) and all(letter in "0123456789abcdef" for letter in text):
         return text[:12]
     return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…"

@@ -9,6 +9,7 @@ from typing import Any
 
 from kcd_pipeline.config import variant_words
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.plain_text import masked_facts, shown_in_line
 from kcd_pipeline.report.collect.costs import TrainingCost, training_cost
 from kcd_pipeline.runs import RunFolder, read_epochs, read_settings, require_run
 
@@ -82,7 +83,7 @@ class RunRecord:
     @property
     def student(self) -> str:
         """The model's name."""
-        return str(self.summary["student"])
+        return shown_in_line(str(self.summary["student"]))
 
     @property
     def seed(self) -> int:
@@ -157,7 +158,10 @@ def collect_runs(paths: list[Path]) -> list[RunRecord]:
     once = {path.resolve(): path for path in reversed(paths)}
     records = [read_run(path) for path in reversed(once.values())]
     names = Counter(record.name for record in records)
-    return [replace(record, label=str(record.path)) if names[record.name] > 1 else record for record in records]
+    return [
+        replace(record, label=shown_in_line(str(record.path))) if names[record.name] > 1 else record
+        for record in records
+    ]
 
 
 def read_run(path: Path) -> RunRecord:
@@ -169,7 +173,7 @@ def read_run(path: Path) -> RunRecord:
         If it is missing, is not that of a student, or is not finished.
     """
     folder = require_run(path)
-    config = read_settings(folder)
+    config = masked_facts(read_settings(folder))
     if "student" not in config:
         raise UserError(
             f"{path} is the training of a teacher, not the run of a student, so it cannot be compared with "
@@ -183,7 +187,8 @@ def read_run(path: Path) -> RunRecord:
             f"--set run.dir={path}`, or leave it out."
         )
     try:
-        summary = folder.read_summary()
+        summary = masked_facts(folder.read_summary())
     except (OSError, ValueError) as error:
         raise UserError(f"{folder.summary} cannot be read as JSON ({error}). Restore it from a copy.") from error
-    return RunRecord(label=path.resolve().name, path=path, config=config, summary=summary, metrics=metrics)
+    label = shown_in_line(path.resolve().name)
+    return RunRecord(label=label, path=path, config=config, summary=summary, metrics=metrics)

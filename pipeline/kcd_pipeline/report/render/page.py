@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from kcd_pipeline import __version__
 from kcd_pipeline.files import write_whole
+from kcd_pipeline.plain_text import escaped
 from kcd_pipeline.report import wording
 from kcd_pipeline.report.collect.details import RunDetails
 from kcd_pipeline.report.collect.samples import ShownSamples
@@ -80,7 +81,7 @@ def render_page(comparison: Comparison, details: Sequence[RunDetails], *, comman
         The command that the foot of the page names.
     """
     experiments = _experiments(comparison.groups, details)
-    return (
+    page = (
         _environment()
         .get_template("page.html.j2")
         .render(
@@ -100,6 +101,7 @@ def render_page(comparison: Comparison, details: Sequence[RunDetails], *, comman
             command=command,
         )
     )
+    return escaped(page)  # its facts have no secrets left
 
 
 def _environment() -> jinja2.Environment:

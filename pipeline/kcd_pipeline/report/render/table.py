@@ -61,7 +61,7 @@ def run_table(comparison: Comparison, left_out: Collection[str] = ()) -> Table:
         words = heading in ("run", "method", "student")
         table.add_column(heading, justify="left" if words else "right", no_wrap=not words, overflow="fold")
     for run in comparison.runs:
-        table.add_row(*(cell(run) for cell in cells.values()))
+        table.add_text_row(*(cell(run) for cell in cells.values()))
     return table
 
 
@@ -90,7 +90,7 @@ def group_table(comparison: Comparison) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for group in comparison.groups:
         best = group in comparison.best
-        table.add_row(
+        table.add_text_row(
             Text(group.label, style="bold" if best else ""),
             str(len(group.runs)),
             Text(mean_and_spread(group.mean_accuracy, group.deviation), style="bold" if best else ""),
