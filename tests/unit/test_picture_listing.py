@@ -115,6 +115,19 @@ def test_nothing_is_said_where_nothing_is_passed_over(root: Path, capsys: pytest
     assert capsys.readouterr().err == ""
 
 
+def test_grey_pictures_that_use_little_of_their_range_are_spoken_of(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in (root / "train" / "a").iterdir():
+        Image.fromarray(np.full((8, 8), 4095, np.uint16)).save(file)
+    load(root)
+    said = capsys.readouterr().err
+    assert f"{root}/train: 2 grey pictures of more than 8 bits were looked at, and the largest value is 6.2%" in said
+    assert "set data.pixel_range to it, such as [0, 4095]." in said
+    assert load(root, pixel_range=[0, 4095]).train.image(0).min() == 255
+    assert capsys.readouterr().err == ""
+
+
 def test_links_in_a_circle_end(root: Path) -> None:
     a, b = root / "train" / "a", root / "train" / "b"
     (a / "other").symlink_to(b)

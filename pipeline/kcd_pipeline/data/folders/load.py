@@ -77,7 +77,7 @@ def load_folders(config: DataConfig) -> Dataset:
     for listing in (train, test):
         if listing.skipped:
             say(f"{printable(listing.root)}: not taken as pictures: {listing.skipped}")
-    _say_if_dark(train, Reading.of(config))
+    _say_if_dark(_limited(train, config.limit_per_class), Reading.of(config))
     size = config.image_size or facts.size
     crop = None if size is None else CentreCrop(size=size, resize=round(size * facts.margin))
     known = (config.mean, config.std) if config.mean and config.std else facts.normalisation
