@@ -289,7 +289,7 @@ def test_a_teacher_killed_and_trained_on_is_the_teacher_never_stopped(context: A
     assert train_teacher(config).already
 
 
-# --- Ctrl-C -------------------------------------------------------------------------------------------------
+# --- signals ------------------------------------------------------------------------------------------------
 
 
 def interrupted_cli(arguments: list[str]) -> None:
@@ -298,8 +298,11 @@ def interrupted_cli(arguments: list[str]) -> None:
     main(arguments, prog_name="kcd-pipeline")
 
 
-def test_ctrl_c_ends_with_a_line_and_loses_nothing(context: Any, home: Path, never_stopped: dict[str, Any]) -> None:
-    config = settings(home / "interrupted")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_with_a_line_and_loses_nothing(
+    context: Any, home: Path, never_stopped: dict[str, Any], number: int, code: int
+) -> None:
+    config = settings(home / f"interrupted-{code}")
     folder = RunFolder(config.run_dir)
     plain = home / "interrupted.yaml"
     plain.write_text(_yaml(config))
@@ -307,10 +310,10 @@ def test_ctrl_c_ends_with_a_line_and_loses_nothing(context: Any, home: Path, nev
     while process.is_alive() and len(folder.read_metrics()) < 2:
         time.sleep(0.001)
     assert process.pid is not None
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, number)
     process.join(60)
-    assert process.exitcode == 130
-    distill(config, resume=True)
+    assert process.exitcode == code
+    distill(config)
     assert run_facts(config.run_dir) == never_stopped
 
 
