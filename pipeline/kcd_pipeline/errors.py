@@ -12,5 +12,19 @@ class FailedError(Exception):
     """A command failed although nothing asked of it was wrong, such as for logits that are not finite: exit code 1."""
 
 
+class DamagedError(FailedError):
+    """A file of a run is missing, or is not what was written.
+
+    Attributes
+    ----------
+    problem
+        The message without the advice at its end.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem} Restore it from a copy, or repeat the run with --overwrite.")
+        self.problem = problem
+
+
 class EndedElsewhereError(Exception):
     """Another of the processes that work together failed and said why: exit code 1, without a message."""

@@ -8,6 +8,7 @@ from kcd_stores.errors import (
     Remedy,
     StoreError,
     StoreMismatchError,
+    StoreReplacedError,
     StoreUsageError,
 )
 from kcd_stores.knowledge import (
@@ -76,6 +77,7 @@ __all__ = [
     "Storage",
     "StoreError",
     "StoreMismatchError",
+    "StoreReplacedError",
     "StoreUsageError",
     "Streaming",
     "ValueStore",

@@ -26,7 +26,7 @@ from kcd_pipeline.data import Dataset, InMemorySplit
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.losses import make_loss
 from kcd_pipeline.models import build_model
-from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.runs import Record, RunFolder
 from kcd_pipeline.training.epoch import EpochResult
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import Trainer
@@ -200,7 +200,7 @@ class LiveTeacher:
         knowledge = self._loss(logits, targets.float(), labels)
         return distill.ce_weight * F.cross_entropy(logits, labels) + distill.kd_weight * knowledge
 
-    def start(self, epoch: int) -> None:
+    def start(self, epoch: int, recorded: Record | None = None) -> None:
         pass
 
     def lesson(self, epoch: int) -> Lesson:
@@ -208,6 +208,9 @@ class LiveTeacher:
         return Lesson(view=epoch % 2, samples=len(order), parts=[(order, self._objective)], knowledge_rows=0)
 
     def record(self, epoch: int, result: EpochResult) -> dict[str, int]:
+        return {}
+
+    def digests(self, epochs: int) -> dict[str, list[str]]:
         return {}
 
 

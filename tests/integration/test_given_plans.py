@@ -79,15 +79,22 @@ def test_a_run_is_not_resumed_on_plans_that_have_changed(home: Path, tmp_path: P
     source = shutil.copytree(home / "resnet8-kcd-0", tmp_path / "source")
     settings = (f"condense.plans_from={source}", f"run.dir={tmp_path / 'run'}")
     assert kcd("distill", home, *settings).exit_code == 0
-    (tmp_path / "run" / "summary.json").unlink()  # as if it had been stopped just before it was finished
-    assert kcd("distill", home, *settings, options=("--resume",)).exit_code == 0
     (tmp_path / "run" / "summary.json").unlink()
-    epsilon: Any = zarr.open_group(source / "plans.zarr", mode="r+")["stage-001/epsilon"]
-    epsilon[:] = np.asarray(epsilon[:]) / 2
+    other = ("seed=1", "condense.keep_ratio=0.6", f"run.dir={source}")
+    assert kcd("distill", home, *other, options=("--overwrite",)).exit_code == 0
     result = kcd("distill", home, *settings, options=("--resume",))
     assert result.exit_code == 2
     assert "belongs to a run of another config" in result.stderr
     assert "plans: found " in result.stderr
+
+
+def test_plans_that_are_damaged_are_not_followed(home: Path, tmp_path: Path) -> None:
+    source = shutil.copytree(home / "resnet8-kcd-0", tmp_path / "source")
+    epsilon: Any = zarr.open_group(source / "plans.zarr", mode="r+")["stage-001/epsilon"]
+    epsilon[:] = np.asarray(epsilon[:]) / 2
+    result = kcd("distill", home, f"condense.plans_from={source}", f"run.dir={tmp_path / 'run'}")
+    assert result.exit_code == 1
+    assert "plans.zarr/stage-001: it is not the plan that was written there" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 import zarr
 from click.testing import CliRunner, Result
 from PIL import Image
+from tests.support.runs import forget_record
 
 from kcd_pipeline.cli import main
 from kcd_stores import KnowledgeStore
@@ -214,6 +215,10 @@ def test_a_damaged_run_is_refused(play: SimpleNamespace, tmp_path: Path) -> None
     assert "metrics.jsonl is damaged" in kcd("report", run).stderr
     (run / "config.yaml").write_text("- a list\n")
     result = kcd("report", run)
+    assert result.exit_code == 1
+    assert "not the config of a run" in result.stderr
+    forget_record(run)
+    result = kcd("report", run)
     assert result.exit_code == 2
     assert "not the config of a run" in result.stderr
 
@@ -279,6 +284,7 @@ def test_the_same_runs_give_the_same_page(page: Path, play: SimpleNamespace) -> 
 
 def test_page_without_its_data_set_says_so(play: SimpleNamespace, tmp_path: Path) -> None:
     run = shutil.copytree(play.folder / "none", tmp_path / "moved")
+    forget_record(run)
     config = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(
         config.replace("name: digits\n  root: data", f"name: fashion-mnist\n  root: {tmp_path}")
@@ -291,6 +297,7 @@ def test_page_without_its_data_set_says_so(play: SimpleNamespace, tmp_path: Path
 
 def test_page_of_another_data_set_shows_no_wrong_pictures(play: SimpleNamespace, tmp_path: Path) -> None:
     run = shutil.copytree(play.folder / "none", tmp_path / "changed")
+    forget_record(run)
     config = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(config.replace("limit_per_class: 20", "limit_per_class: 19"))
     html = tmp_path / "page.html"

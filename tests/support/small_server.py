@@ -37,6 +37,7 @@ class SmallServer(ThreadingHTTPServer):
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.meddle: Callable[[str, str, Answer], Answer] = lambda method, path, answer: answer
         self.conditions = True
+        self._writing = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -54,10 +55,11 @@ class SmallServer(ThreadingHTTPServer):
         conditions = {name: headers[name] for name in ("If-None-Match", "If-Match") if name in headers}
         if conditions and not self.conditions:
             return Answer(501, b"<Error><Code>NotImplemented</Code></Error>")
-        there = _etag(self.objects[path]) if path in self.objects else None
-        if ("If-None-Match" in conditions and there is not None) or conditions.get("If-Match", there) != there:
-            return Answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
-        self.objects[path] = body
+        with self._writing:
+            there = _etag(self.objects[path]) if path in self.objects else None
+            if ("If-None-Match" in conditions and there is not None) or conditions.get("If-Match", there) != there:
+                return Answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+            self.objects[path] = body
         return Answer(200, headers={"ETag": _etag(body)})
 
     def get(self, path: str, wanted: str | None) -> Answer:

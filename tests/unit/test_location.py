@@ -47,8 +47,8 @@ def test_paths_are_folders(written: str | Path, folder: str) -> None:
 def test_urls_are_remote(written: str, url: str) -> None:
     assert parse_location(written) == url
     storage = open_storage(written)
-    assert isinstance(storage, ObjectStorage)
-    assert (type(storage) is WebStorage, storage.url, str(storage)) == (url.startswith("http"), url, url)
+    assert isinstance(storage, WebStorage if url.startswith("http") else ObjectStorage)
+    assert (storage.url, str(storage)) == (url, url)
     with pytest.raises(StoreUsageError, match="remote store, where a folder is needed"):
         _ = storage.path
     assert storage.free_space() is None

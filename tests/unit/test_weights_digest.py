@@ -67,6 +67,14 @@ def test_the_header_of_weights_has_their_facts_and_a_digest(path: Path) -> None:
     assert len(header["kcd_sha256"]) == 64
 
 
+def test_the_same_weights_are_the_same_bytes(path: Path) -> None:
+    torch.manual_seed(0)
+    model, whole = nn.Linear(3, 2), path.read_bytes()
+    for _ in range(8):
+        save_weights(path, model, FACTS)
+        assert path.read_bytes() == whole
+
+
 def test_tied_parameters_are_written_under_both_names(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
     model[1].weight = model[0].weight

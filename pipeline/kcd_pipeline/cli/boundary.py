@@ -61,6 +61,9 @@ ADVICE = {
         "Make the bucket, or set store.path to one that exists, or AWS_ENDPOINT_URL to the server that has it."
     ),
     Remedy.GET_PERMISSION: "Ask its owner for permission (chmod, chown), or name a copy of your own.",
+    Remedy.LOOK_AGAIN: (
+        "Run the same command again: it says whether the store that is there now is the one that it asks for."
+    ),
     Remedy.TRY_AGAIN: ("Check the network and the server, then run the same command again: it goes on from there."),
 }
 

@@ -24,9 +24,9 @@ from kcd_pipeline.condensation import (
 from kcd_pipeline.config import Config
 from kcd_pipeline.distillation.objective import DistillationLoss
 from kcd_pipeline.distillation.plans_from import PlansFromRun
-from kcd_pipeline.errors import FailedError
+from kcd_pipeline.errors import DamagedError, FailedError
 from kcd_pipeline.models import FeatureTap
-from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.runs import Record, RunFolder
 from kcd_pipeline.training.epoch import EpochResult, Part, label_objective
 from kcd_pipeline.training.ranks import ALONE, Ranks
 from kcd_pipeline.training.session import Lesson
@@ -91,9 +91,9 @@ class StudentCurriculum:
         self._plan = keep_all(samples)
         self._bytes_read = 0
 
-    def start(self, epoch: int) -> None:
-        """Restore values and plan to their state before `epoch`, and begin to read ahead."""
-        self._plan = self._ranks.run_on_first(partial(self._restore, epoch))
+    def start(self, epoch: int, recorded: Record | None = None) -> None:
+        """Restore values and plan to their state before `epoch`, as `recorded`, and begin to read ahead."""
+        self._plan = self._ranks.run_on_first(partial(self._restore, epoch, recorded))
         if self._knowledge is not None:
             store, streaming = self._knowledge
             self._stream = open_stream(
@@ -121,6 +121,13 @@ class StudentCurriculum:
         """Write values and frequencies after `epoch`; return the bytes that rank 0 read from the store for it."""
         return self._ranks.run_on_first(partial(self._write_values, epoch, result))
 
+    def digests(self, epochs: int) -> dict[str, list[str]]:
+        """Return the digests of the values after each of so many epochs, and of the plans up to now."""
+        return {
+            "values": self._values.checksums(epochs),
+            "plans": self._plans.checksums(self._plan.stage + 1),
+        }
+
     def close(self) -> None:
         """Stop reading ahead."""
         if self._stream is not None:
@@ -131,10 +138,13 @@ class StudentCurriculum:
 
     # --- on rank 0 alone ---
 
-    def _restore(self, epoch: int) -> Plan:
+    def _restore(self, epoch: int, recorded: Record | None) -> Plan:
         """Restore the values, which only rank 0 keeps, to their state before `epoch`; return the plan of that time."""
         if epoch:
-            self._values = ValueStore.open(self._values_path)
+            plans, values = ([], []) if recorded is None else (recorded.plans, recorded.values)
+            self._plans = PlanStore(self._plans.path, recorded=plans)
+            self._values = ValueStore.open(self._values_path, recorded=values)
+            self._require_own_values()
             self._value, self._frequency = self._values.read(epoch - 1)
             self._entropy = self._values.read_entropy(epoch - 1)
             return self._plans.read(self._stage(epoch - 1))
@@ -143,6 +153,13 @@ class StudentCurriculum:
         self._entropy = np.full(self._samples, np.nan, dtype=np.float32)
         self._plans.write(self._plan)
         return self._plan
+
+    def _require_own_values(self) -> None:
+        if (self._values.epochs, self._values.samples) != (self._epochs, self._samples):
+            raise DamagedError(
+                f"{self._values_path} holds values of {self._values.samples:,} samples in {self._values.epochs} "
+                f"epochs; this run has {self._samples:,} samples and {self._epochs} epochs."
+            )
 
     def _open_stage(self, epoch: int) -> Plan:
         """Write and return the plan of the stage that `epoch` opens."""

@@ -8,8 +8,8 @@ from kcd_pipeline.condensation import stage_count
 from kcd_pipeline.config import CondenseConfig, Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.runs import RunFolder, read_condensing_config
-from kcd_stores import NO_PARTNER, Plan, PlanStore
+from kcd_pipeline.runs import RunFolder, open_plans, read_condensing_config
+from kcd_stores import NO_PARTNER, Plan
 
 
 class PlansFromRun:
@@ -73,7 +73,7 @@ def _plans_of_stages(folder: RunFolder, condense: CondenseConfig, epochs: int, s
     UserError
         If the stages open at other epochs, or a plan is of another number of samples.
     """
-    store, interval = PlanStore(folder.plans), condense.interval
+    store, interval = open_plans(folder), condense.interval
     found = {stage: store.read(stage) for stage in store.stages()}
     wanted = {stage: stage * interval for stage in range(stage_count(epochs, interval))}
     opens = {stage: plan.epoch for stage, plan in found.items() if stage in wanted}

@@ -5,8 +5,8 @@ from typing import Any
 from kcd_pipeline.distillation.preparation import Preparation
 from kcd_pipeline.models import parameter_count
 from kcd_pipeline.recipe_store import software_versions
-from kcd_pipeline.runs import RunFolder
-from kcd_stores import KnowledgeStore, PlanStore
+from kcd_pipeline.runs import RunFolder, open_plans
+from kcd_stores import KnowledgeStore
 
 
 def summarise(prepared: Preparation, folder: RunFolder, best: float) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def summarise(prepared: Preparation, folder: RunFolder, best: float) -> dict[str
         "best_test_accuracy": best,
         "rows_trained": sum(line["rows"] for line in metrics),
         "samples_trained": sum(line["samples"] for line in metrics),
-        "kept_fraction": [plan.kept_fraction for plan in PlanStore(folder.plans).read_all()],
+        "kept_fraction": [plan.kept_fraction for plan in open_plans(folder).read_all()],
         "seconds": sum(line["seconds"] for line in metrics),
         "dataset": {"name": dataset.name, "test_fingerprint": dataset.test.fingerprint(dataset.classes)},
         "store": None if prepared.store is None else _store_facts(prepared.store),

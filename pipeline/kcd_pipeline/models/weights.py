@@ -47,7 +47,17 @@ def save_weights(path: Path, model: nn.Module, facts: Mapping[str, Any]) -> None
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = independent_tensors(model.state_dict())
     told = json.dumps(facts)
-    write_whole(path, save(tensors, metadata={FACTS: told, DIGEST: _digest(told, tensors)}))
+    write_whole(path, _in_order(save(tensors, metadata={FACTS: told, DIGEST: _digest(told, tensors)})))
+
+
+def _in_order(data: bytes) -> bytes:
+    """Return safetensors with the metadata in order: the library's is random, so equal weights would be other bytes."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    ordered = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    ordered += b" " * (-len(ordered) % 8)
+    return len(ordered).to_bytes(8, "little") + ordered + data[8 + size :]
 
 
 def independent_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

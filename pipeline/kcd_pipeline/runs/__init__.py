@@ -2,13 +2,26 @@
 
 from kcd_pipeline.runs.claim import claim_folder
 from kcd_pipeline.runs.folder import RunFolder
-from kcd_pipeline.runs.reading import read_condensing_config, read_epochs, read_settings, require_run
+from kcd_pipeline.runs.reading import (
+    open_plans,
+    open_values,
+    read_condensing_config,
+    read_epochs,
+    read_settings,
+    require_as_recorded,
+    require_run,
+)
+from kcd_pipeline.runs.record import Record
 
 __all__ = [
+    "Record",
     "RunFolder",
     "claim_folder",
+    "open_plans",
+    "open_values",
     "read_condensing_config",
     "read_epochs",
     "read_settings",
+    "require_as_recorded",
     "require_run",
 ]

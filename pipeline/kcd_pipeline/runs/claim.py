@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kcd_pipeline.config import MOVABLE_KEYS, Config
+from kcd_pipeline.config import Config
 from kcd_pipeline.config.section import Section
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.runs.folder import RunFolder
 from kcd_pipeline.runs.removal import remove_run, require_removable
+from kcd_pipeline.runs.settings import fixed_settings
 from kcd_stores.knowledge import difference_lines, differences, flatten
 
 
@@ -78,8 +79,8 @@ def _require_nothing_else(folder: RunFolder, key: str) -> None:
 
 def _require_same(folder: RunFolder, config: Mapping[str, Any], origin: Mapping[str, Any], key: str) -> None:
     """Raise if the run in the folder differs from `config` in a fixed setting, or from `origin`."""
-    older = _defaults() | flatten(_fixed_settings(folder.read_config()))  # a version that lacked a key did its default
-    found = differences(older, _fixed_settings(config))
+    older = _defaults() | flatten(fixed_settings(folder.read_config()))  # a version that lacked a key did its default
+    found = differences(older, fixed_settings(config))
     found += differences(folder.read_origin(), origin)
     if found:
         raise UserError(
@@ -96,13 +97,3 @@ def _defaults() -> dict[str, Any]:
             section = field.annotation.model_construct()  # without the keys that a recipe must have
             found |= flatten({name: section.model_dump(mode="json")})
     return found
-
-
-def _fixed_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `config` without its movable keys."""
-    return {
-        section: {key: value for key, value in values.items() if f"{section}.{key}" not in MOVABLE_KEYS}
-        if isinstance(values, Mapping)
-        else values
-        for section, values in config.items()
-    }

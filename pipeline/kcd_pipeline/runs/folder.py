@@ -6,21 +6,28 @@ metrics.jsonl         one line for each epoch
 tensorboard/          the same numbers for TensorBoard
 values.zarr           values and frequencies after each epoch
 plans.zarr            the plan of each stage
-checkpoint/           the newest complete training state, until the run is finished
+checkpoint/           the newest two complete training states, until the run is finished
 weights.safetensors   weights after the last epoch
 best.safetensors      weights after the epoch with the best test accuracy
 summary.json          written last: a run that has it is finished
 """
 
 import json
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from kcd_pipeline.config import read_yaml, write_yaml
-from kcd_pipeline.errors import UserError
+from kcd_pipeline.errors import DamagedError, UserError
 from kcd_pipeline.files import read_json, write_json, write_whole
+from kcd_pipeline.runs.manifest import find_checkpoints, read_manifest
+from kcd_pipeline.runs.record import RECORD, Record, json_digest, lines_digest, parse_record, read_sealed, sealed
+from kcd_pipeline.runs.settings import fixed_settings
+
+REQUIRED_METRICS = {"epoch", "test_accuracy", "samples", "rows", "seconds"}
 
 
 class RunFolder:
@@ -86,26 +93,60 @@ class RunFolder:
             ) from error
         return origin
 
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """Return one mapping for each epoch, in order; a last line that was cut short is left out."""
+    # --- metrics ------------------------------------------------------------------------------------------
+
+    def metrics_lines(self) -> list[bytes]:
+        """Return the lines of metrics.jsonl, without a last one that was cut short."""
         if not self.metrics.is_file():
             return []
-        lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        return [line for line in self.metrics.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Return one mapping for each epoch, in order; a last line that was cut short is left out.
+
+        Raises
+        ------
+        DamagedError
+            If a line is not that of its epoch.
+        """
+        return [self._parse_metrics(epoch, line) for epoch, line in enumerate(self.metrics_lines())]
+
+    def _parse_metrics(self, epoch: int, line: bytes) -> dict[str, Any]:
+        try:
+            parsed = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DamagedError(f"{self.metrics} is damaged: line {epoch + 1}: {error}.") from error
+        numbers = isinstance(parsed, dict) and all(type(number) in (int, float) for number in parsed.values())
+        if not numbers or parsed.get("epoch") != epoch or not parsed.keys() >= REQUIRED_METRICS:
+            raise DamagedError(f"{self.metrics} is damaged: line {epoch + 1} is not that of epoch {epoch + 1}.")
+        metrics: dict[str, Any] = parsed
+        return metrics
 
     def truncate_metrics(self, epochs: int) -> None:
         """Keep the lines of the first `epochs` epochs; later ones are trained again from the checkpoint."""
-        kept = [line for line in self.read_metrics() if line["epoch"] < epochs]
-        write_whole(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+        write_whole(self.metrics, b"".join(self.metrics_lines()[:epochs]))
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
-        """Add the line of one epoch."""
+        """Add the line of one epoch, durably."""
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    # --- summary and record -------------------------------------------------------------------------------
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write the summary, which finishes the run, and remove the checkpoint, which a finished run does not need."""
-        write_json(self.summary, summary)
+        """Write the summary, which finishes the run, and remove the checkpoints, which a finished run does not need.
+
+        Raises
+        ------
+        DamagedError
+            If the newest checkpoint, whose record becomes that of the run, is gone or damaged meanwhile.
+        """
+        record = self.recorded()
+        if record is None or record.epochs != len(self.metrics_lines()):
+            raise DamagedError(f"{self.checkpoint} has lost the checkpoint after the last epoch.")
+        write_json(self.summary, sealed({**summary, RECORD: record.model_dump(mode="json")}))
         shutil.rmtree(self.checkpoint, ignore_errors=True)
 
     def read_summary(self) -> dict[str, Any]:
@@ -113,8 +154,53 @@ class RunFolder:
 
         Raises
         ------
-        OSError, ValueError
-            If the file is missing or is not JSON.
+        DamagedError
+            If it is not what was written.
         """
-        summary: dict[str, Any] = read_json(self.summary)
-        return summary
+        try:
+            return read_sealed(self.summary)
+        except FileNotFoundError as error:
+            raise DamagedError(f"{self.summary} is missing.") from error
+
+    def recorded(self) -> Record | None:
+        """Return the record of a run: of all its epochs if it is finished, else of those up to its newest checkpoint.
+
+        It is None for a run of the first format, and for one that has no checkpoint yet.
+
+        Raises
+        ------
+        DamagedError
+            If the summary of a finished run is not what was written.
+        """
+        if self.finished:
+            summary = self.read_summary()
+            return parse_record(summary[RECORD], self.summary) if RECORD in summary else None
+        for checkpoint in find_checkpoints(self.checkpoint):
+            with suppress(DamagedError):  # of the newest; resuming falls back to the one before, too
+                return read_manifest(checkpoint).record
+        return None
+
+    def record(self, epochs: int, *, plans: Sequence[str] = (), values: Sequence[str] = ()) -> Record:
+        """Return the record of the first `epochs` epochs of a run, given the digests of its plans and values."""
+        try:
+            config = json_digest(fixed_settings(self.read_config()))
+        except (AttributeError, TypeError, ValueError, RecursionError) as error:  # it is no mapping, or not of names
+            raise DamagedError(f"{self.config} is damaged: it is not the config of a run ({error}).") from error
+        return Record(
+            epochs=epochs,
+            config=config,
+            origin=json_digest(self.read_origin()),
+            metrics=lines_digest(self.metrics_lines()[:epochs]),
+            plans=tuple(plans),
+            values=tuple(values),
+        )
+
+    def require_recorded(self, record: Record) -> None:
+        """Raise DamagedError unless config, origin and metrics are those of `record`."""
+        found = self.record(record.epochs)
+        lines = len(self.metrics_lines())
+        if lines < record.epochs or (self.finished and lines > record.epochs):
+            raise DamagedError(f"{self.metrics} is damaged: it has {lines} whole lines, expected {record.epochs}.")
+        for key, file in {"config": self.config, "origin": self.origin, "metrics": self.metrics}.items():
+            if getattr(found, key) != getattr(record, key):
+                raise DamagedError(f"{file} is damaged: it is not what the run recorded.")

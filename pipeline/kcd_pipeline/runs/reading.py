@@ -1,11 +1,16 @@
 """Reading the folder of a run that a user names: every function says plainly what is wrong with it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.progress import say
 from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs.manifest import find_checkpoints
+from kcd_pipeline.runs.record import Record
+from kcd_stores import PlanStore, ValueStore
+
+NO_CHECKSUMS = "{} was made by a version that recorded no checksums of a run, so damage to it may not be noticed."
 
 
 def require_run(path: Path) -> RunFolder:
@@ -15,6 +20,8 @@ def require_run(path: Path) -> RunFolder:
     ------
     UserError
         If there is nothing, or something other than a run.
+    DamagedError
+        If its config, origin, metrics or summary are not what was written.
     """
     folder = RunFolder(path)
     if not path.exists():
@@ -27,6 +34,7 @@ def require_run(path: Path) -> RunFolder:
         raise UserError(
             f"{path} is not the folder of a run but {found}. Give the folders that `kcd-pipeline distill` made."
         )
+    _require_recorded(folder)
     return folder
 
 
@@ -50,19 +58,57 @@ def read_settings(folder: RunFolder) -> dict[str, Any]:
 
 
 def read_epochs(folder: RunFolder) -> list[dict[str, Any]]:
-    """Return the metrics of a run, one mapping for each epoch.
+    """Return the metrics of a run, one mapping for each epoch that its record is of; of all where there is no record.
 
     Raises
     ------
-    UserError
-        If the file is damaged.
+    DamagedError
+        If they are not what was written.
     """
-    try:
-        return folder.read_metrics()
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(
-            f"{folder.metrics} is damaged: {error}. Restore it from a copy, or do the run again."
-        ) from error
+    record, metrics = folder.recorded(), folder.read_metrics()
+    return metrics if record is None else metrics[: record.epochs]
+
+
+def open_values(folder: RunFolder) -> ValueStore:
+    """Open the values of a run, which are compared with its record as they are read.
+
+    Raises
+    ------
+    StoreError
+        If there are none, or they cannot be those of the run.
+    """
+    record = folder.recorded()
+    return ValueStore.open(folder.values, recorded=() if record is None else record.values)
+
+
+def open_plans(folder: RunFolder) -> PlanStore:
+    """Open the plans of a run: those that its record knows, which are compared with it as they are read."""
+    record = folder.recorded()
+    return PlanStore(folder.plans, recorded=() if record is None else record.plans)
+
+
+def require_as_recorded(folder: RunFolder, record: Record) -> None:
+    """Read all that a run has written, its weights aside, and raise if it is not what `record` says.
+
+    Raises
+    ------
+    DamagedError, CorruptStoreError
+        If a file is missing, or is not what was written.
+    """
+    folder.require_recorded(record)
+    if record.values:
+        ValueStore.open(folder.values, recorded=record.values).require_as_recorded()
+    if record.plans:
+        PlanStore(folder.plans, recorded=record.plans).read_all()
+
+
+def _require_recorded(folder: RunFolder) -> None:
+    """Raise DamagedError unless the small files of a run are what was written; say so if that cannot be known."""
+    record = folder.recorded()
+    if record is not None:
+        folder.require_recorded(record)
+    elif folder.finished or find_checkpoints(folder.checkpoint):
+        say(NO_CHECKSUMS.format(folder.path))
 
 
 def read_condensing_config(folder: RunFolder, *, asked_by: str) -> dict[str, Any]:
@@ -79,6 +125,8 @@ def read_condensing_config(folder: RunFolder, *, asked_by: str) -> dict[str, Any
     ------
     UserError
         If there is no run, or it is of another method.
+    DamagedError
+        If its config, origin, metrics or summary are not what was written.
     """
     if not folder.exists:
         raise UserError(
@@ -90,4 +138,5 @@ def read_condensing_config(folder: RunFolder, *, asked_by: str) -> dict[str, Any
     if method != "kcd":
         found = "no student's run" if method is None else f"a run of method {method}"
         raise UserError(f"{asked_by}: {folder.path} is {found}, which has no plans; expected a run of method kcd.")
+    _require_recorded(folder)
     return dict(config)

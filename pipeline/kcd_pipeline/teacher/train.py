@@ -12,7 +12,7 @@ from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import load_weights, model_for, parameter_count, save_weights, weights_hash
 from kcd_pipeline.models.external import is_published
-from kcd_pipeline.runs import RunFolder, claim_folder
+from kcd_pipeline.runs import Record, RunFolder, claim_folder
 from kcd_pipeline.teacher.description import describe_teacher, describe_training_data
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.epoch import EpochResult, label_objective
@@ -52,7 +52,7 @@ class TeacherCurriculum:
     def __init__(self, samples: int, seed: int) -> None:
         self._all, self._seed = np.arange(samples), seed
 
-    def start(self, epoch: int) -> None:
+    def start(self, epoch: int, recorded: Record | None = None) -> None:
         pass
 
     def lesson(self, epoch: int) -> Lesson:
@@ -60,6 +60,9 @@ class TeacherCurriculum:
         return Lesson(view=epoch, samples=len(order), parts=[(order, label_objective)], knowledge_rows=0)
 
     def record(self, epoch: int, result: EpochResult) -> dict[str, int]:
+        return {}
+
+    def digests(self, epochs: int) -> dict[str, list[str]]:
         return {}
 
 

@@ -1,6 +1,6 @@
 """The record of a training run in its folder: metrics, best and last weights, checkpoints."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,10 +27,22 @@ class RunRecorder:
         Best test accuracy before it, 0..1; -1 before the first epoch.
     facts
         Recorded in the weights.
+    digests
+        Returns the digests of the plans and values of so many epochs, for the record of the run.
     """
 
-    def __init__(self, folder: RunFolder, trainer: Trainer, *, first: int, best: float, facts: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        trainer: Trainer,
+        *,
+        first: int,
+        best: float,
+        facts: dict[str, Any],
+        digests: Callable[[int], Mapping[str, list[str]]],
+    ) -> None:
         self._folder, self._trainer, self._first, self._facts = folder, trainer, first, facts
+        self._digests = digests
         self.best = best
         self._board: SummaryWriter | None = None
 
@@ -89,7 +101,8 @@ class RunRecorder:
         }
         folder.append_metrics(line)
         self._draw(line)
-        save_checkpoint(trainer.accelerator, folder.checkpoint, epoch, {"best": self.best})
+        record = folder.record(epoch + 1, **self._digests(epoch + 1))
+        save_checkpoint(trainer.accelerator, folder, epoch, best=self.best, record=record)
 
     def _draw(self, line: dict[str, Any]) -> None:
         """Give TensorBoard the numbers of a line of metrics."""

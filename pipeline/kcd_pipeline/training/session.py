@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.progress import human_seconds, progress_bar, say, say_progress
-from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.runs import Record, RunFolder
 from kcd_pipeline.training.checkpoint import load_checkpoint
 from kcd_pipeline.training.epoch import EpochResult, Part
 from kcd_pipeline.training.recorder import RunRecorder
@@ -48,8 +48,8 @@ class Curriculum(Protocol):
     Each rank has its own, and all of them give the same lessons.
     """
 
-    def start(self, epoch: int) -> None:
-        """Get ready to go on from `epoch` (0-based)."""
+    def start(self, epoch: int, recorded: Record | None = None) -> None:
+        """Get ready to go on from `epoch` (0-based), up to which the run has been `recorded`."""
         ...
 
     def lesson(self, epoch: int) -> Lesson:
@@ -58,6 +58,13 @@ class Curriculum(Protocol):
 
     def record(self, epoch: int, result: EpochResult) -> Mapping[str, int]:
         """Record `epoch` durably, before it is checkpointed; return more numbers for its line of metrics."""
+        ...
+
+    def digests(self, epochs: int) -> Mapping[str, list[str]]:
+        """Return the digests of what has been recorded up to now, `epochs` epochs, by their names in a `Record`.
+
+        Only rank 0 calls this.
+        """
         ...
 
 
@@ -70,7 +77,7 @@ def run_epochs(
     name: str,
     facts: dict[str, Any],
 ) -> float:
-    """Train until `epochs` are done, from the newest checkpoint on; return the best test accuracy, 0..1.
+    """Train until `epochs` are done, from the newest sound checkpoint on; return the best test accuracy, 0..1.
 
     Values and metrics of an epoch are written first, then the checkpoint that completes it. Anything newer than the
     newest checkpoint is written again, with the same content, by the resumed run. Every rank must call this; only rank
@@ -87,15 +94,18 @@ def run_epochs(
     ------
     FailedError
         If training diverges.
+    DamagedError, CorruptStoreError
+        If the run cannot go on, because what it has written is damaged.
     """
-    state = load_checkpoint(trainer.ranks, trainer.accelerator, folder.checkpoint) or {"epoch": -1, "best": -1.0}
-    first = state["epoch"] + 1
+    restored = load_checkpoint(trainer.ranks, trainer.accelerator, folder)
+    first, best, record = (0, -1.0, None) if restored is None else (restored.epoch + 1, restored.best, restored.record)
     if trainer.ranks.is_first:
         folder.truncate_metrics(first)
-    curriculum.start(first)
+    curriculum.start(first, record)
     if first:
         say(f"{name}: going on from epoch {first + 1} of {epochs}")
-    with RunRecorder(folder, trainer, first=first, best=state["best"], facts=facts) as recorder, progress_bar() as bar:
+    recorder = RunRecorder(folder, trainer, first=first, best=best, facts=facts, digests=curriculum.digests)
+    with recorder, progress_bar() as bar:
         progress = EpochProgress(bar, name, epochs)
         for epoch in range(first, epochs):
             _run_epoch(epoch, trainer, curriculum, recorder, progress)

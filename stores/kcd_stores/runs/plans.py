@@ -166,13 +166,15 @@ class PlanStore:
         self._recorded[plan.stage] = plan.checksum
 
     def stages(self) -> list[int]:
-        """Return the stages that have a plan, ascending.
+        """Return the stages that have a plan, ascending: those whose checksums are known, or else all that are there.
 
         Raises
         ------
         CorruptStoreError
             If the attributes of a stage are damaged.
         """
+        if self._recorded:
+            return sorted(self._recorded)
         names = (re.fullmatch(r"stage-(\d{3,9})", folder.name) for folder in self.path.glob("stage-*"))
         return sorted(int(name[1]) for name in names if name and self._attributes(int(name[1])))
 
@@ -199,17 +201,20 @@ class PlanStore:
             plan = Plan(**attributes, **arrays)
         except ValueError as error:
             raise damaged(f"{folder}: {error}") from error
-        if self._recorded.get(stage, checksum) != checksum or checksum not in (None, plan.checksum):
+        if checksum not in (None, plan.checksum) or plan.checksum != self._recorded.get(stage, plan.checksum):
             raise damaged(f"{folder}: it is not the plan that was written there")
         return plan
 
     def read_all(self) -> list[Plan]:
-        """Read all plans, in the order of their stages: those whose checksums are known, or else all that are there."""
-        return [self.read(stage) for stage in sorted(self._recorded) or self.stages()]
+        """Read the plans of all `stages`."""
+        return [self.read(stage) for stage in self.stages()]
 
     def checksums(self, stages: int) -> list[str]:
         """Return the checksum of the plan of each of the first `stages` stages."""
-        return [self._recorded.get(stage) or self.read(stage).checksum for stage in range(stages)]
+        for stage in range(stages):
+            if stage not in self._recorded:
+                self._recorded[stage] = self.read(stage).checksum
+        return [self._recorded[stage] for stage in range(stages)]
 
     def _folder(self, stage: int) -> Path:
         return self.path / f"stage-{stage:03d}"

@@ -98,6 +98,8 @@ class ValueStore:
         CorruptStoreError
             If part of them is missing or cannot be what was written.
         """
+        if not path.is_dir() and recorded:
+            raise damaged(f"{path}: it is missing")
         if not path.is_dir():
             raise StoreUsageError(f"there are no values of a run at {path}.")
         epochs, samples = _read_shape(path)
@@ -180,7 +182,10 @@ class ValueStore:
         CorruptStoreError
             If a row whose checksums are not known yet is damaged.
         """
-        return [self._recorded.get(epoch) or self._read_checksums(epoch) for epoch in range(epochs)]
+        for epoch in range(epochs):
+            if epoch not in self._recorded:
+                self._recorded[epoch] = self._read_checksums(epoch)
+        return [self._recorded[epoch] for epoch in range(epochs)]
 
     def require_as_recorded(self) -> None:
         """Read every row whose checksums are known; raise CorruptStoreError if a chunk is not what was written."""

@@ -3,14 +3,16 @@
 protocol        what a place must be able to do
 folder, objects, web    the three kinds of place
 location        parse what people write; `opening` makes a place of it
-durable, permission, zarr_files    files that outlive a lost machine, and files of other users
-object_client, zarr_objects, remote_errors, settings    requests to a server, and what becomes of their errors
+durable         files that outlive a lost machine
+remote, object_client, web_client    requests to a server; `conditional` has writes that must not arrive late
+zarr_files, zarr_objects, zarr_web    the same places, as zarr reads and writes them
+permission, remote_errors, settings    what becomes of errors, and how long requests are tried
 elements        elements of an array as whole objects
 lock            one writer at a time
 """
 
 from kcd_stores.storage.durable import flush_to_disk
-from kcd_stores.storage.elements import object_name
+from kcd_stores.storage.elements import encode_elements, object_name
 from kcd_stores.storage.folder import FolderStorage
 from kcd_stores.storage.location import masked
 from kcd_stores.storage.objects import ObjectStorage
@@ -25,6 +27,7 @@ __all__ = [
     "Storage",
     "WebStorage",
     "Where",
+    "encode_elements",
     "flush_to_disk",
     "is_vacant",
     "masked",

@@ -58,6 +58,24 @@ def parse_location(where: str | Path) -> Path | str:
     return url
 
 
+def is_web(url: str) -> bool:
+    """Return True if the URL is one of a web server, which serves objects but takes and lists none."""
+    return url.startswith(("http:", "https:"))
+
+
+def parent_and_name(url: str) -> tuple[str, str]:
+    """Return the URL one level up and the last part of the key; the parent of a URL without a key is "memory:/"."""
+    parent, _, name = url.rpartition("/")
+    return parent, name
+
+
+def quoted(url: str) -> str:
+    """Return `url` percent-encoded, so that a client takes every character of the key as it stands."""
+    scheme, _, rest = url.partition("://")
+    host, slash, key = rest.partition("/")
+    return f"{scheme}://{quote(host, safe='@:%[]')}{slash}{quote(key, safe='/@')}"
+
+
 def resolved_url(url: str) -> str:
     """Return one name for every way to write the URL of a remote store; it holds no user and no password."""
     scheme, _, rest = url.partition("://")
@@ -96,37 +114,18 @@ def _plain_key(key: str) -> str:
 def _require_usable_secrets(url: str) -> None:
     """Raise StoreUsageError if a URL carries a user, a password or a query that no client would use."""
     shown = masked(url)
-    if is_web(url):
-        if QUERY.search(url):
-            raise StoreUsageError(
-                f"'{shown}' has a query, as a signed URL has. A signature opens one object, and a store is many: "
-                f"publish the store without one, or read it through its object store.",
-                remedy=Remedy.CORRECT_LOCATION,
-            )
-    elif "***@" in shown:
+    if is_web(url) and QUERY.search(url):
         raise StoreUsageError(
-            f"'{shown}' has a user or a password in it, which would not be used. Object stores take credentials from "
-            f"environment variables: AWS_..., GOOGLE_... or AZURE_....",
+            f"'{shown}' has a query, as a signed URL has. A signature opens one object, and a store is many: publish "
+            f"the store without one, or read it through its object store.",
             remedy=Remedy.CORRECT_LOCATION,
         )
-
-
-def is_web(url: str) -> bool:
-    """Return True if the URL is one of a web server, which serves objects but takes and lists none."""
-    return url.startswith(("http:", "https:"))
-
-
-def parent_and_name(url: str) -> tuple[str, str]:
-    """Return the URL one level up and the last part of the key; the parent of a URL without a key is "memory:/"."""
-    parent, _, name = url.rpartition("/")
-    return parent, name
-
-
-def quoted(url: str) -> str:
-    """Return `url` percent-encoded, so that a client takes every character of the key as it stands."""
-    scheme, _, rest = url.partition("://")
-    host, slash, key = rest.partition("/")
-    return f"{scheme}://{quote(host, safe='@:%[]')}{slash}{quote(key, safe='/@')}"
+    if "***@" in shown:
+        raise StoreUsageError(
+            f"'{shown}' has a user or a password in it, which would not be used. Object stores take credentials from "
+            f"environment variables (AWS_..., GOOGLE_..., AZURE_...), and a store on the web is read without any.",
+            remedy=Remedy.CORRECT_LOCATION,
+        )
 
 
 def _file_path(url: str) -> Path:

@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 from kcd_stores.errors import Remedy, StoreError, StoreUsageError
 from kcd_stores.storage.conditional import Version, knows_no_conditions, version_of
 from kcd_stores.storage.location import masked, quoted
-from kcd_stores.storage.remote_errors import client_errors_in_words, first_line, without_secrets
-from kcd_stores.storage.settings import endpoint_of, retry_seconds
+from kcd_stores.storage.remote_errors import (
+    client_errors_in_words,
+    explained,
+    first_line,
+    require_no_page,
+    without_secrets,
+)
+from kcd_stores.storage.settings import COALESCED, FIRST_PAUSE, LONGEST_PAUSE, endpoint_of, retry_seconds
 
 if TYPE_CHECKING:  # an extra, loaded only for a remote store
     from obstore.store import ClientConfig, RetryConfig
@@ -21,11 +27,9 @@ if TYPE_CHECKING:  # an extra, loaded only for a remote store
 AZURE = ("az:", "azure:", "abfs", "adl:")
 PART = 5 * 1024 * 1024  # bytes that must get through within the time that is allowed for one answer
 LARGEST_PUT = 4 * 1024**3  # bytes by one request; S3 takes 5 GiB
-COALESCED = 256 * 1024  # bytes between two ranges: reading them for nothing costs less than another request
 MULTIPART_CONCURRENCY = 2  # parts of one object under way at once
 VERSIONS_KEPT = 1024
 REPLACEMENTS = 50  # attempts to replace an object that others replace meanwhile
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between attempts
 WHOLE_REQUEST = timedelta(hours=1)  # a large shard on a slow line is no failure
 
 T = TypeVar("T")
@@ -101,9 +105,10 @@ class ObjectClient:
             return bytes(found.bytes()), version_of(found.meta)
 
         try:
-            data, version = self._persistently(request)
+            data, version = self._persistently(request, key)
         except FileNotFoundError:
             return None, "create"
+        require_no_page(data, self.url, key)
         return data, self._keep(key, version)
 
     def get_end(self, key: str, size: int) -> memoryview:
@@ -116,7 +121,7 @@ class ObjectClient:
             length = int(obstore.head(self.raw, key)["size"])
             return memoryview(obstore.get_range(self.raw, key, start=max(length - size, 0), end=length))
 
-        return self._persistently(request)
+        return self._persistently(request, key)
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
         """Read ranges (offset, bytes) of one object; those less than COALESCED apart by one request."""
@@ -128,7 +133,7 @@ class ObjectClient:
             found = obstore.get_ranges(self.raw, key, starts=starts, lengths=lengths, coalesce=COALESCED)
             return [memoryview(part) for part in found]
 
-        return self._persistently(request)
+        return self._persistently(request, key)
 
     def put(self, key: str, data: bytes, *, check: Callable[[], object] | None = None) -> None:
         """Write one object, durable when this returns: it appears whole or not at all.
@@ -194,18 +199,18 @@ class ObjectClient:
             return True
 
         try:
-            return self._persistently(request)
-        except FileNotFoundError:  # what some services say of a missing object that should have had a version
-            if mode == "create":
-                raise
-            return False
+            return self._persistently(request, key)
+        except FileNotFoundError as error:
+            if isinstance(mode, str):
+                raise explained(self.url, error, key) from without_secrets(error)
+            return False  # what some services say of a missing object that should have had a version
 
     def _version(self, key: str) -> Version:
         """Return the version of an object that is there now; 'create' if none is."""
         import obstore
 
         try:
-            return version_of(self._persistently(lambda: obstore.head(self.raw, key)))
+            return version_of(self._persistently(lambda: obstore.head(self.raw, key), key))
         except FileNotFoundError:
             return "create"
 
@@ -226,7 +231,7 @@ class ObjectClient:
         import obstore
 
         try:
-            return self._persistently(lambda: int(obstore.head(self.raw, key)["size"]))
+            return self._persistently(lambda: int(obstore.head(self.raw, key)["size"]), key)
         except FileNotFoundError:
             return None
 
@@ -238,13 +243,19 @@ class ObjectClient:
             batches = obstore.list(self.raw, prefix or None)
             return [(item["path"], item["size"]) for batch in batches for item in batch]
 
-        return self._persistently(request)
+        return self._listed(request)
 
     def is_empty(self) -> bool:
         """Return True if there is no object at all, by one request."""
         import obstore
 
-        return self._persistently(lambda: not len(next(iter(obstore.list(self.raw)), [])))
+        return self._listed(lambda: not len(next(iter(obstore.list(self.raw)), [])))
+
+    def _listed(self, request: Callable[[], T]) -> T:
+        try:
+            return self._persistently(request)
+        except FileNotFoundError as error:  # a list of nothing is an empty one
+            raise explained(self.url, error) from without_secrets(error)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects, many by one request where the service can; a missing one is no error."""
@@ -253,12 +264,15 @@ class ObjectClient:
         with suppress(FileNotFoundError):
             self._persistently(lambda: obstore.delete(self.raw, list(keys)))
 
-    def _persistently(self, request: Callable[[], T]) -> T:
-        """Return the result of `request`; repeat it if its answer broke off, which the client itself does not do."""
+    def _persistently(self, request: Callable[[], T], key: str = "") -> T:
+        """Return the result of `request` for the object `key`.
+
+        It is repeated if its answer broke off, which the client itself does not do.
+        """
         from obstore.exceptions import BaseError
 
         until, pause = time.monotonic() + retry_seconds(), FIRST_PAUSE
-        with client_errors_in_words(self.url):
+        with client_errors_in_words(self.url, key):
             while True:
                 try:
                     return request()
@@ -277,7 +291,7 @@ def _client_options(url: str, seconds: float, times: int) -> "ClientConfig":
         "read_timeout": answer,
         "timeout": max(WHOLE_REQUEST, answer),
     }
-    if endpoint_of(url).startswith("http://") or url.startswith("http:"):
+    if endpoint_of(url).startswith("http://"):
         options["allow_http"] = True  # somebody wrote http:// on purpose
     return options
 

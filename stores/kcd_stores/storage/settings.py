@@ -13,6 +13,8 @@ from kcd_stores.errors import StoreUsageError
 RETRY_SECONDS = 20.0
 RETRY_VARIABLE = "KCD_STORE_PATIENCE"
 LONGEST_RETRY_SECONDS = 86400
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between attempts
+COALESCED = 256 * 1024  # bytes between two ranges: reading them for nothing costs less than another request
 
 
 def retry_seconds() -> float:

@@ -11,7 +11,7 @@ from kcd_pipeline.report.collect.runs import RunRecord
 from kcd_pipeline.report.collect.samples import DatasetCache, ShownSamples, collect_samples
 from kcd_pipeline.report.collect.stages import read_stage_facts
 from kcd_pipeline.report.collect.values import StageValues, read_stage_values
-from kcd_stores import ValueStore
+from kcd_pipeline.runs import open_values
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,7 +56,7 @@ def collect_details(runs: Sequence[RunRecord]) -> list[RunDetails]:
 
 
 def _read_details(run: RunRecord, datasets: DatasetCache) -> RunDetails:
-    values = ValueStore.open(run.folder.values).read(run.epochs - 1)[0]
+    values = open_values(run.folder).read(run.epochs - 1)[0]
     return RunDetails(
         values=values,
         stage_values=tuple(read_stage_values(run.folder, run.epochs)),

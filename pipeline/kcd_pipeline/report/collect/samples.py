@@ -11,7 +11,7 @@ from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.report.collect.runs import RunRecord
 from kcd_pipeline.report.collect.values import most_and_least_valued
-from kcd_stores import PlanStore
+from kcd_pipeline.runs import open_plans
 
 SAMPLES_SHOWN = 12  # at either end
 LARGEST_SIDE = 96  # pixels; a browser enlarges what is smaller
@@ -94,7 +94,7 @@ def collect_samples(run: RunRecord, value: NDArray[np.float64], datasets: Datase
             raise UserError(f"the run has values of {len(value):,} samples, but {len(dataset.train):,} are found now")
     except UserError as error:
         return ShownSamples(problem=str(error))
-    kept = set(PlanStore(run.folder.plans).read_all()[-1].kept.tolist())
+    kept = set(open_plans(run.folder).read_all()[-1].kept.tolist())
     most, least = (
         tuple(_shown(dataset, int(sample), float(value[sample]), int(sample) not in kept) for sample in samples)
         for samples in most_and_least_valued(value, SAMPLES_SHOWN)

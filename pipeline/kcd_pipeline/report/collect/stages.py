@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from kcd_pipeline.report.collect.costs import training_cost
-from kcd_pipeline.runs import RunFolder
-from kcd_stores import Plan, PlanStore
+from kcd_pipeline.runs import RunFolder, open_plans
+from kcd_stores import Plan
 
 
 def read_stage_facts(folder: RunFolder, metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -24,7 +24,7 @@ def read_stage_facts(folder: RunFolder, metrics: Sequence[Mapping[str, Any]]) ->
     StoreError
         If the plans cannot be read.
     """
-    plans = PlanStore(folder.plans).read_all()
+    plans = open_plans(folder).read_all()
     epochs = max(len(metrics), plans[-1].epoch + 1) if plans else 0
     return [
         plan_facts(plan) | asdict(training_cost(metrics[first : last + 1]))

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_pipeline.report.collect.stages import stage_epochs
-from kcd_pipeline.runs import RunFolder
-from kcd_stores import PlanStore, ValueStore
+from kcd_pipeline.runs import RunFolder, open_plans, open_values
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -60,8 +59,8 @@ def read_stage_values(folder: RunFolder, epochs: int) -> list[StageValues]:
     StoreError
         If the values or plans cannot be read.
     """
-    plans = [plan for plan in PlanStore(folder.plans).read_all() if plan.epoch < epochs]
-    values = ValueStore.open(folder.values)
+    plans = [plan for plan in open_plans(folder).read_all() if plan.epoch < epochs]
+    values = open_values(folder)
     return [
         summarise_values(values.read(last)[0], stage=plan.stage, epochs=(first + 1, last + 1))
         for plan, (first, last) in zip(plans, stage_epochs(plans, epochs), strict=True)
