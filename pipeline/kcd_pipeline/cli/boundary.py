@@ -19,6 +19,7 @@ import click
 from kcd_pipeline.errors import EndedElsewhereError, FailedError, UserError
 from kcd_pipeline.plain_text import shown
 from kcd_pipeline.signals import exit_code, first_words, raised_as_errors
+from kcd_pipeline.terminal import take_all_characters
 from kcd_stores.errors import Remedy, StoreError, StoreUsageError
 
 ADVICE = {
@@ -85,6 +86,7 @@ class Grouped(click.Group):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(78)) for name in names])
 
     def main(self, *args: Any, **extra: Any) -> Any:
+        take_all_characters()
         with raised_as_errors() as self._received:
             return super().main(*args, **extra)
 
