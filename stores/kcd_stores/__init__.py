@@ -8,6 +8,7 @@ from kcd_stores.errors import (
     Remedy,
     StoreError,
     StoreMismatchError,
+    StoreReplacedError,
     StoreUsageError,
 )
 from kcd_stores.knowledge import (
@@ -33,7 +34,6 @@ from kcd_stores.storage import (
     FolderStorage,
     Storage,
     Where,
-    flush_to_disk,
     is_vacant,
     masked,
     one_writer,
@@ -76,6 +76,7 @@ __all__ = [
     "Storage",
     "StoreError",
     "StoreMismatchError",
+    "StoreReplacedError",
     "StoreUsageError",
     "Streaming",
     "ValueStore",
@@ -88,7 +89,6 @@ __all__ = [
     "choose_layout",
     "cut_batches",
     "differences",
-    "flush_to_disk",
     "human_bytes",
     "is_condensed",
     "is_vacant",

@@ -2,6 +2,7 @@
 
     StoreError                 something failed
     ├── CorruptStoreError      data is missing or damaged
+    ├── StoreReplacedError     another process replaced or removed the store
     └── StoreUsageError        the caller can mend it
         ├── StoreMismatchError
         └── IncompleteStoreError
@@ -34,6 +35,7 @@ class Remedy(Enum):
     INSTALL_OBSTORE = "Install it: pip install obstore"
     CHECK_URL = "Check the URL and the variables AWS_... (or GOOGLE_..., AZURE_...)."
     MAKE_BUCKET = "Make the bucket, or give a URL in another one, or set AWS_ENDPOINT_URL to the server that has it."
+    LOOK_AGAIN = "Open the store that is there now, and look whether it is the one that you expect."
     GET_PERMISSION = "Ask its owner for permission, or use a copy of your own."
     TRY_AGAIN = "Check the network and the server, then try again."
 
@@ -73,6 +75,10 @@ class StoreUsageError(StoreError):
 
 class StoreMismatchError(StoreUsageError):
     """A store was made from something else than was expected."""
+
+
+class StoreReplacedError(StoreError):
+    """Another process replaced or removed the store while this one was reading it or writing to it."""
 
 
 class IncompleteStoreError(StoreUsageError):

@@ -23,7 +23,7 @@ import torch
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.extraction import Cluster, extract_teacher
 from kcd_pipeline.models import build_model, save_weights
-from kcd_stores.knowledge.ledger import LockedLedgerWriter
+from kcd_stores.knowledge.ledger import Entry, LockedLedgerWriter
 
 
 def extraction(config: Config, workers: int) -> dict[str, float]:
@@ -34,8 +34,8 @@ def extraction(config: Config, workers: int) -> dict[str, float]:
     times: list[tuple[float, int, int]] = []
     original = LockedLedgerWriter.record
 
-    def record(self: LockedLedgerWriter, view: int, block: int, *, seconds: float) -> None:
-        original(self, view, block, seconds=seconds)
+    def record(self: LockedLedgerWriter, view: int, block: int, entry: Entry) -> None:
+        original(self, view, block, entry)
         times.append((time.perf_counter(), view, block))
 
     started = time.perf_counter()

@@ -226,7 +226,10 @@ def test_the_loss_of_the_last_worker_is_reported_although_its_block_arrives_late
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cluster_maker, "QUIET_SECONDS", 0.01)
-    told, ended = FinishedBlock(view=1, block=2, seconds=0.5, worker="another"), SimpleQueue[Any]()
+    told, ended = (
+        FinishedBlock(view=1, block=2, seconds=0.5, checksums=np.zeros(2, np.uint32), worker="another"),
+        SimpleQueue[Any](),
+    )
     future = Mock(status="finished", result=Mock(side_effect=[TimeoutError(), TimeoutError(), told]))
     ended.put(future)
     alone = cluster_maker.ClusterMaker(Mock(status="running", nthreads=dict), Mock())

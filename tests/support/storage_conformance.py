@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
 from kcd_stores import Storage, StoreUsageError, open_storage
+from kcd_stores.storage import encode_elements
 
 FILES = {
     "zarr.json": b'{"zarr_format": 3, "node_type": "group", "attributes": {"a": 1}}',
@@ -119,30 +121,21 @@ class WritingConformance(ReadingConformance, abc.ABC):
         filled.remove("never/there")
         assert filled.fetch([*FILES, "logits2/c/0"]) == [None, None, None, b"beside"]
 
-    def test_elements_are_whole_files_and_what_zarr_reads(self, empty: Storage) -> None:
+    def test_what_is_put_is_what_zarr_reads(self, empty: Storage) -> None:
         empty.require_writable()
         array = sharded(empty)
         values = np.arange(22, dtype=np.float32).reshape(11, 2)
-        empty.write_elements(array, 1, 0, values[:8])
-        empty.write_elements(array, 1, 8, values[8:])
+        put_elements(empty, array, 1, values)
         assert [empty.holds(f"logits/c/1/{block}/0") for block in range(3)] == [True, True, True]
         assert not empty.holds("logits/c/0/0/0")
         read_only = zarr.open_group(empty.zarr_store(read_only=True), mode="r")["logits"]
         assert isinstance(read_only, zarr.Array)
         np.testing.assert_array_equal(np.asarray(read_only[1]), values)
-        np.testing.assert_array_equal(empty.read_elements(read_only, 1, 3, 10), values[3:10])
-        assert np.isnan(empty.read_elements(read_only, 0, 0, 11)).all()
-
-    def test_elements_read_are_a_copy(self, empty: Storage) -> None:
-        array = sharded(empty)
-        empty.write_elements(array, 0, 0, np.ones((4, 2), np.float32))
-        empty.read_elements(array, 0, 0, 4)[...] = 7
-        np.testing.assert_array_equal(empty.read_elements(array, 0, 0, 4), np.ones((4, 2)))
 
     def test_its_files_are_those_of_a_folder(self, empty: Storage, tmp_path: Path) -> None:
         folder = open_storage(tmp_path / "beside")
         for storage in (empty, folder):
-            storage.write_elements(sharded(storage), 0, 0, np.ones((11, 2), np.float32))
+            put_elements(storage, sharded(storage), 0, np.ones((11, 2), np.float32))
         names = ["zarr.json", "logits/zarr.json", *(f"logits/c/0/{block}/0" for block in range(3))]
         assert None not in folder.fetch(names)
         assert empty.fetch(names) == folder.fetch(names)
@@ -152,7 +145,7 @@ class WritingConformance(ReadingConformance, abc.ABC):
         array = zarr.open_group(empty.zarr_store(read_only=True), mode="r")["logits"]
         assert isinstance(array, zarr.Array)
         with pytest.raises(ValueError, match="read"):
-            empty.write_elements(array, 0, 0, np.ones((4, 2), np.float32))
+            array[0, :4] = np.ones((4, 2), np.float32)
 
     def test_a_lock_keeps_others_away_if_there_is_one(self, empty: Storage) -> None:
         with empty.lock():
@@ -169,6 +162,12 @@ class WritingConformance(ReadingConformance, abc.ABC):
         filled.make_durable("logits/c/0/0/0")
         filled.remove_partials()
         assert filled.fetch([*FILES]) == [*FILES.values()]
+
+
+def put_elements(storage: Storage, array: "zarr.Array[Any]", view: int, values: NDArray[Any]) -> None:
+    """Put the elements `values[N, *width]` of one view of an array."""
+    for name, data in encode_elements(array, view, 0, values):
+        storage.put(name, data)
 
 
 def sharded(storage: Storage) -> "zarr.Array[Any]":

@@ -18,11 +18,11 @@ from kcd_stores import (
     KnowledgeWriter,
     Layout,
     StoreUsageError,
-    flush_to_disk,
     make_encoding,
     one_writer,
     verify_store,
 )
+from kcd_stores.storage import flush_to_disk
 
 LAYOUT = Layout(views=1, samples=8, classes=4, block_rows=8, chunk_rows=8)
 NOBODY = 65534

@@ -194,7 +194,7 @@ def test_nothing_there_says_how_to_make_it(tmp_path: Path) -> None:
 def test_another_format_is_refused(tmp_path: Path) -> None:
     store = create(tmp_path / "store.zarr").store
     zarr.open_group(str(store.path), mode="r+").attrs["format"] = 99
-    with pytest.raises(StoreUsageError, match="format 99, expected kind 'knowledge' of format 1"):
+    with pytest.raises(StoreUsageError, match="format 99, expected kind 'knowledge' of format 1 or 2"):
         KnowledgeStore.open(store.path)
 
 
@@ -225,11 +225,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 
 def test_data_that_another_process_wrote_counts_once_it_is_recorded(place: Storage) -> None:
     writer = create(place)
-    KnowledgeWriter.join(place, identity=writer.store.identity).write_data(1, 2, logits_of(1, 2))
+    joined = KnowledgeWriter.join(place, identity=writer.store.identity)
+    checksums = joined.write_data(1, 2, logits_of(1, 2))
     assert not KnowledgeStore.open(place).complete().any()
     with pytest.raises(IncompleteStoreError, match="view 1, block 2"):
         KnowledgeStore.open(place).read_rows(1, 8, 10)
-    writer.record_block(1, 2, seconds=0.5)
+    writer.record_block(1, 2, checksums, seconds=0.5)
     assert np.argwhere(KnowledgeStore.open(place).complete()).tolist() == [[1, 2]]
     assert KnowledgeStore.open(place).seconds() == 0.5
     np.testing.assert_array_equal(KnowledgeStore.open(place).read_rows(1, 8, 10), logits_of(1, 2))
@@ -239,7 +240,7 @@ def test_a_block_without_data_is_not_recorded(place: Storage) -> None:
     writer = create(place)
     message = f"view 1, block 2 was written by another process, but logits/c/1/2/0 is not at {place} as seen from here"
     with pytest.raises(StoreError, match=re.escape(message)):
-        writer.record_block(1, 2, seconds=0.5)
+        writer.record_block(1, 2, np.zeros(2, np.uint32), seconds=0.5)
     writer.settle()
     assert not KnowledgeStore.open(place).complete().any()
 
@@ -247,10 +248,10 @@ def test_a_block_without_data_is_not_recorded(place: Storage) -> None:
 def test_a_block_that_lacks_one_of_its_arrays_is_not_recorded(tmp_path: Path) -> None:
     writer = create(tmp_path / "store.zarr", "topk", k=2)
     store = writer.store
-    KnowledgeWriter.join(store.path, identity=store.identity).write_data(0, 1, logits_of(0, 1))
+    checksums = KnowledgeWriter.join(store.path, identity=store.identity).write_data(0, 1, logits_of(0, 1))
     (store.path / "rest" / "c" / "0" / "1").unlink()
     with pytest.raises(StoreError, match=r"rest/c/0/1 is not at .*see the same folder"):
-        writer.record_block(0, 1, seconds=0.5)
+        writer.record_block(0, 1, checksums, seconds=0.5)
     assert not store.complete().any()
 
 
@@ -276,6 +277,6 @@ def test_a_writer_that_joined_does_not_write_into_a_store_that_took_the_place(pl
     other = KnowledgeWriter.create(
         place, layout=LAYOUT, encoding=make_encoding("float32"), made_from={"dataset": "another"}, overwrite=True
     )
-    with pytest.raises(StoreError, match="was replaced or removed by another process"):
+    with pytest.raises(StoreError, match="was replaced by another one while this one was writing"):
         joined.write_data(0, 0, logits_of(0, 0))
     assert other.store.inventory.knowledge_bytes() == 0

@@ -145,10 +145,22 @@ def test_a_damaged_shard_is_named_with_the_reason(tmp_path: Path, damage: object
     store.read_rows(1, 0, 128)  # the shard beside it is whole
 
 
-def test_what_was_never_data_is_named_by_its_sample(tmp_path: Path) -> None:
-    """A shard written by zarr, with right checksums, can hold NaN; here the row of sample 131 does."""
+def test_a_chunk_that_was_written_later_is_not_the_one_that_was_recorded(tmp_path: Path) -> None:
     store = make(tmp_path / "s", "float16")
-    zarr.open_group(store.path, mode="r+")["logits"][1, 131, 5] = np.nan  # type: ignore[index]  # an array
+    zarr.open_group(store.path, mode="r+")["logits"][1, 131, 5] = 7  # type: ignore[index]  # an array
+    with pytest.raises(CorruptStoreError, match=r"logits/c/1/1/0: chunk 0 is not the one that was recorded"):
+        store.read_view(1)
+    store.read_rows(1, 144, 300)  # the chunks beside it are those that were recorded
+
+
+def test_what_was_never_data_is_named_by_its_sample(tmp_path: Path) -> None:
+    """A recorded shard with right checksums can hold NaN if another program wrote it; here the row of sample 131."""
+    store = make(tmp_path / "s", "float16")
+    rows = store.read_rows(1, 128, 256)
+    rows[3, 5] = np.nan
+    writer = KnowledgeWriter.open(store.path)
+    writer.record_block(1, 1, writer._write_array("logits", 1, 128, rows), seconds=0)
+    store = KnowledgeStore.open(store.path)
     with pytest.raises(CorruptStoreError, match=r"logits/c/1/1/0: the row of sample 131 is missing or not what"):
         store.read_view(1)
 

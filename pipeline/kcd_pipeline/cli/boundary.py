@@ -16,6 +16,7 @@ import click
 
 from kcd_pipeline.errors import EndedElsewhereError, FailedError, UserError
 from kcd_pipeline.plain_text import shown
+from kcd_pipeline.terminal import take_all_characters
 from kcd_stores.errors import Remedy, StoreError, StoreUsageError
 
 INTERRUPTED = 130
@@ -60,6 +61,9 @@ ADVICE = {
         "Make the bucket, or set store.path to one that exists, or AWS_ENDPOINT_URL to the server that has it."
     ),
     Remedy.GET_PERMISSION: "Ask its owner for permission (chmod, chown), or name a copy of your own.",
+    Remedy.LOOK_AGAIN: (
+        "Run the same command again: it says whether the store that is there now is the one that it asks for."
+    ),
     Remedy.TRY_AGAIN: ("Check the network and the server, then run the same command again: it goes on from there."),
 }
 
@@ -78,6 +82,10 @@ class Grouped(click.Group):
         for heading, names in self._headings.items():
             with formatter.section(heading):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(78)) for name in names])
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        take_all_characters()
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

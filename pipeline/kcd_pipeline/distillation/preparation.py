@@ -11,7 +11,7 @@ from kcd_pipeline.data import Dataset
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import FeatureTap, model_for
-from kcd_pipeline.recipe_store import expected_origin
+from kcd_pipeline.recipe_store import expected_origin, open_store
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.ranks import Ranks
 from kcd_pipeline.training.trainer import Trainer
@@ -113,7 +113,7 @@ def _open_matching_store(config: Config, dataset: Dataset, augmentation: Augment
     if without_knowledge and is_vacant(config.store.path):
         return None
     on_features = isinstance(config.distill.loss, PktLossConfig) and not without_knowledge
-    store = KnowledgeStore.open(config.store.path, features=on_features)
+    store = open_store(config.store.path, features=on_features)
     store.require_made_from(expected_origin(config, dataset, augmentation))
     if on_features and store.features is None:
         raise UserError(

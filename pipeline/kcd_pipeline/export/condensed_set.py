@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from kcd_pipeline.condensation import TaughtRows
 from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.recipe_store import open_store
 from kcd_pipeline.runs import RunFolder, open_plans, read_condensing_config
-from kcd_stores import HeldRows, KnowledgeStore, Plan, is_condensed
+from kcd_stores import NO_PARTNER, CondensedRows, HeldRows, KnowledgeStore, Plan, is_condensed
+from kcd_stores.knowledge import DIGEST_KEY
 from kcd_stores.streaming.rows import read_pieces
 
 
@@ -68,6 +70,11 @@ class CondensedSet:
         pieces = [piece for _, piece in read_pieces(self.store, view, needed, self.store.layout.chunk_rows)]
         return self._taught.batch(HeldRows(needed, np.concatenate(pieces)), kept).numpy()
 
+    def condensed_rows(self) -> CondensedRows:
+        """Return which samples the rows belong to, and what is blended into them."""
+        partner = np.where(self.plan.epsilon > 0, self.plan.partner, NO_PARTNER)
+        return CondensedRows(samples=self.plan.kept, partner=partner, epsilon=self.plan.epsilon)
+
     def made_from(self) -> dict[str, Any]:
         """Return the origin of a store of this set: all facts of the run's store, and those of run and plan."""
         condensed = {
@@ -80,6 +87,7 @@ class CondensedSet:
             "perturbed": int(np.count_nonzero(self.plan.epsilon)),
             "space": self._space,
             "temperature": self.config.distill.temperature,
+            DIGEST_KEY: self.condensed_rows().digest,
         }
         return {**self.store.made_from, "condensed": condensed}
 
@@ -100,7 +108,7 @@ def _read_plan(folder: RunFolder, stage: int | None) -> Plan:
 
 def _open_source(folder: RunFolder, config: Config, moved_to: str | None) -> KnowledgeStore:
     """Open the store that the run learnt from; raise UserError if another one is in its place, or it is condensed."""
-    store = KnowledgeStore.open(moved_to or config.store.path)
+    store = open_store(moved_to or config.store.path)
     expected = folder.read_origin().get("store")
     if store.identity != expected:
         raise UserError(

@@ -16,8 +16,6 @@ from kcd_pipeline.export.condensed_set import CondensedSet
 from kcd_pipeline.progress import progress_bar
 from kcd_pipeline.recipe_store import Wording, new_encoding, open_or_create, refusals_as_failures
 from kcd_stores import (
-    NO_PARTNER,
-    CondensedRows,
     CorruptStoreError,
     IncompleteStoreError,
     KnowledgeStore,
@@ -34,7 +32,7 @@ from kcd_stores import (
     same_place,
     write_condensed,
 )
-from kcd_stores.knowledge import difference_lines
+from kcd_stores.knowledge import CONDENSED_KEY, DIGEST_KEY, difference_lines
 
 RANGE_ADVICE = "Give --encoding float32."
 
@@ -86,7 +84,7 @@ def export_condensed(
         if overwrite:
             _require_condensed(storage)
         writer = open_or_create(storage, CondensedSource(condensed, encoding), overwrite=overwrite)
-        _write_missing_plan_rows(writer, condensed.plan)
+        _write_missing_plan_rows(writer, condensed)
         store = writer.store
         complete = store.complete()
         missing = [(view, block) for view, block in store.layout.all_blocks() if not complete[view, block]]
@@ -148,8 +146,10 @@ class CondensedSource:
     def require_same(self, store: KnowledgeStore) -> None:
         """Raise StoreMismatchError if `store` is another condensed set, or in another encoding."""
         encoding = new_encoding(self)
+        made_from = self.made_from()
+        del made_from[CONDENSED_KEY][DIGEST_KEY]  # which stores of format 1 lack; the digest of the plan says as much
         wanted = {
-            **self.made_from(),
+            **made_from,
             "encoding": {"name": encoding.name, **encoding.settings()},
             "views": self.settings.views,
         }
@@ -162,13 +162,12 @@ class CondensedSource:
             )
 
 
-def _write_missing_plan_rows(writer: KnowledgeWriter, plan: Plan) -> None:
+def _write_missing_plan_rows(writer: KnowledgeWriter, condensed: CondensedSet) -> None:
     """Write which samples the rows belong to and what is blended into them, unless the store has it already."""
     try:
         read_condensed(writer.store)
     except (IncompleteStoreError, CorruptStoreError):  # just created, or interrupted before this was written
-        partner = np.where(plan.epsilon > 0, plan.partner, NO_PARTNER)
-        write_condensed(writer, CondensedRows(samples=plan.kept, partner=partner, epsilon=plan.epsilon))
+        write_condensed(writer, condensed.condensed_rows())
 
 
 def _make(condensed: CondensedSet, writer: KnowledgeWriter, missing: list[tuple[int, int]]) -> None:

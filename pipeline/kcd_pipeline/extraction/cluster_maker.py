@@ -66,7 +66,7 @@ class ClusterMaker:
                 while pending:
                     future, made = self._next(finished)
                     pending.discard(future)
-                    writer.record_block(made.view, made.block, seconds=made.seconds)
+                    writer.record_block(made.view, made.block, made.checksums, seconds=made.seconds)
                     workers.add(made.worker)
                     progress.note(f"view {made.view + 1}/{store.layout.views}, {len(workers)} workers")
                     progress.add_rows(len(store.layout.rows(made.block)))

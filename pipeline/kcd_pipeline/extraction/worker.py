@@ -15,8 +15,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
 from distributed import get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
+from numpy.typing import NDArray
 from safetensors.torch import load
 
 from kcd_pipeline.config import Config
@@ -50,7 +52,7 @@ class Job:
     weights: bytes | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FinishedBlock:
     """A block whose data is durable.
 
@@ -60,6 +62,8 @@ class FinishedBlock:
         Which block of the store it is.
     seconds
         Time spent on making and writing it.
+    checksums
+        The checksums of its stored chunks, as `KnowledgeWriter.write_data` returned them.
     worker
         Name and address of the worker that made it.
     """
@@ -67,6 +71,7 @@ class FinishedBlock:
     view: int
     block: int
     seconds: float
+    checksums: NDArray[np.uint32]
     worker: str
 
 
@@ -198,9 +203,9 @@ def make_block(key: str, identity: str, view: int, block: int) -> FinishedBlock:
         seconds = time.perf_counter() - started
     started = time.perf_counter()
     with block_refusals_as_failures(writer, view, block):
-        writer.write_data(view, block, rows)
+        checksums = writer.write_data(view, block, rows)
     seconds += time.perf_counter() - started
-    return FinishedBlock(view=view, block=block, seconds=seconds, worker=job.worker)
+    return FinishedBlock(view=view, block=block, seconds=seconds, checksums=checksums, worker=job.worker)
 
 
 def _job(address: str, key: str) -> WorkerJob:

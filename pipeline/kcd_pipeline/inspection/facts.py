@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 
 from kcd_pipeline.config import variant_words
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.inspection.reading_speed import measure_reading
 from kcd_pipeline.plain_text import masked_facts
+from kcd_pipeline.recipe_store import open_store
 from kcd_pipeline.report.collect import read_stage_facts, training_cost
 from kcd_pipeline.runs import RunFolder, open_values, read_epochs, read_settings
-from kcd_stores import FolderStorage, KnowledgeStore, is_condensed, open_storage
+from kcd_stores import FolderStorage, KnowledgeStore, open_storage
+from kcd_stores.knowledge import condensed_from, is_knowledge_store
 
 
 def read_facts(where: str | Path) -> dict[str, Any]:
@@ -28,23 +29,12 @@ def read_facts(where: str | Path) -> dict[str, Any]:
     """
     storage = open_storage(where)
     if not isinstance(storage, FolderStorage):
-        return store_facts(KnowledgeStore.open(storage))
+        return store_facts(open_store(storage))
     if RunFolder(storage.path).exists:
         return run_facts(RunFolder(storage.path))
-    if _zarr_kind(storage.path) == "knowledge":
-        return store_facts(KnowledgeStore.open(storage))
+    if storage.path.is_dir() and is_knowledge_store(storage):
+        return store_facts(open_store(storage))
     raise UserError(_why_neither(storage.path))
-
-
-def _zarr_kind(path: Path) -> str | None:
-    """Return the attribute `kind` of the zarr group at `path`; None if there is no such group or attribute."""
-    if not (path / "zarr.json").is_file():
-        return None
-    try:
-        kind = zarr.open_group(path, mode="r").attrs.get("kind")
-    except (FileNotFoundError, ValueError):  # an array, or a zarr.json that zarr did not write
-        return None
-    return None if kind is None else str(kind)
 
 
 def _why_neither(path: Path) -> str:
@@ -73,7 +63,7 @@ def store_facts(store: KnowledgeStore) -> dict[str, Any]:
         "shape": [layout.views, layout.samples, layout.classes],
         "views": layout.views,
         "samples": layout.samples,
-        "condensed_from": store.made_from["dataset"]["size"] if is_condensed(store) else None,
+        "condensed_from": condensed_from(store),
         "classes": layout.classes,
         "encoding": store.encoding_label,
         "rows": layout.views * layout.samples,

@@ -5,7 +5,15 @@ from kcd_pipeline.progress import say
 from kcd_pipeline.recipe_store.encoding import new_encoding, new_layout, trial_fidelity
 from kcd_pipeline.recipe_store.replacing import require_no_dangling_link, require_replaceable
 from kcd_pipeline.recipe_store.source import StoreSource
-from kcd_stores import KnowledgeWriter, Storage, row_bytes
+from kcd_stores import KnowledgeStore, KnowledgeWriter, Storage, Where, row_bytes
+
+
+def open_store(where: Where, *, features: bool = False) -> KnowledgeStore:
+    """Open the store at `where` for reading, and say what it lacks, if anything; see `KnowledgeStore.open`."""
+    store = KnowledgeStore.open(where, features=features)
+    if store.notice is not None:
+        say(store.notice)
+    return store
 
 
 def open_or_create(storage: Storage, source: StoreSource, *, overwrite: bool) -> KnowledgeWriter:
@@ -27,6 +35,8 @@ def open_or_create(storage: Storage, source: StoreSource, *, overwrite: bool) ->
     if overwrite or storage.is_vacant():
         return _create(storage, source, overwrite=overwrite)
     writer = KnowledgeWriter.open(storage)
+    if writer.store.notice is not None:
+        say(writer.store.notice)
     source.require_same(writer.store)
     views, layout = source.settings.views, writer.store.layout
     if views <= layout.views:

@@ -3,8 +3,9 @@
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.progress import progress_bar
+from kcd_pipeline.recipe_store import open_store
 from kcd_pipeline.verification.against_teacher import compare_with_teacher
-from kcd_stores import IncompleteStoreError, KnowledgeStore, Verdict, verify_store
+from kcd_stores import IncompleteStoreError, Verdict, verify_store
 
 LISTED = 8  # damaged blocks that are named before "and n more"
 
@@ -24,7 +25,7 @@ def verify(path: str, teacher: Config | None, *, rows: int) -> str:
     FailedError
         If it is damaged, or its rows are not those of the teacher.
     """
-    layout = KnowledgeStore.open(path).layout
+    layout = open_store(path).layout
     with progress_bar() as bar:
         task = bar.add_task("verifying", total=layout.views * layout.samples, note="", unit="rows")
         verdict = verify_store(path, lambda done: bar.advance(task, done))
@@ -48,9 +49,10 @@ def _require_sound(path: str, verdict: Verdict) -> None:
             f"the store at {path} is damaged; {verdict.rows:,} rows are sound:\n{listed}{more}\nRestore what is "
             f"damaged from a copy, or extract the store anew with `kcd-pipeline extract-teacher CONFIG --overwrite`."
         )
-    if verdict.missing:
-        view, block = verdict.missing[0]
+    if len(verdict.missing):
+        view, block = verdict.missing[0].tolist()
+        because = f" ({'; '.join(verdict.unreadable[:LISTED])})" if verdict.unreadable else ""
         raise IncompleteStoreError(
             f"the store at {path} is undamaged but not finished: {len(verdict.missing)} blocks are missing, the first "
-            f"is block {block} of view {view}. Run the same `kcd-pipeline extract-teacher` again to finish it."
+            f"is block {block} of view {view}{because}. Run the same `kcd-pipeline extract-teacher` again to finish it."
         )

@@ -4,10 +4,11 @@
     partner [K]  int64: the sample whose row was blended into row k, -1 if none was
     epsilon [K]  float32: the strength of that blend, 0 if there was none
 
-Its `made_from` has an entry `condensed`, which names the run and the plan. No other store has these arrays or this
-entry. Everything else is as in any knowledge store, with N = K.
+Its `made_from` has an entry `condensed`, which names the run and the plan, and `rows_sha256` in it is the digest of the
+three arrays. No other store has these arrays or this entry. Everything else is as in any knowledge store, with N = K.
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +16,19 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
+from zarr.core.metadata import ArrayV3Metadata
+from zarr.storage import MemoryStore
 
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError, Remedy
+from kcd_stores.knowledge.arrays import METADATA, document, require_metadata
+from kcd_stores.knowledge.records import with_checksum, without_checksum
 from kcd_stores.knowledge.store import KnowledgeStore
 from kcd_stores.knowledge.writer import KnowledgeWriter
 
 CONDENSED_KEY = "condensed"  # in `made_from`
+DIGEST_KEY = "rows_sha256"  # in that
 # name, dtype, and fill value, which cannot be data
-ARRAYS = (("epsilon", np.float32, float("nan")), ("partner", np.int64, -2), ("samples", np.int64, -1))
+ARRAYS = (("epsilon", "<f4", float("nan")), ("partner", "<i8", -2), ("samples", "<i8", -1))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,28 +47,63 @@ class CondensedRows:
         if not (self.epsilon >= 0).all() or (self.partner < -1).any():
             raise ValueError("strengths are not all numbers, or partners not all samples or -1")
 
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, of the three arrays."""
+        digest = hashlib.sha256()
+        for name, dtype, _ in ARRAYS:
+            digest.update(np.ascontiguousarray(getattr(self, name), dtype=dtype).tobytes())
+        return digest.hexdigest()
+
 
 def is_condensed(store: KnowledgeStore) -> bool:
     """Return True if the store holds a condensed set, and not a row for each sample of its data set."""
     return CONDENSED_KEY in store.made_from
 
 
+def condensed_from(store: KnowledgeStore) -> int | None:
+    """Return the number of samples that a condensed set was made from; None if the store holds no condensed set.
+
+    Raises
+    ------
+    CorruptStoreError
+        If the attributes of a condensed store do not say it.
+    """
+    if not is_condensed(store):
+        return None
+    dataset = store.made_from.get("dataset")
+    size = dataset.get("size") if isinstance(dataset, dict) else None
+    if not isinstance(size, int) or size < store.layout.samples:
+        raise CorruptStoreError(
+            f"the condensed store at {store.location} is damaged: made_from.dataset.size in {METADATA} is {size!r}, "
+            f"expected a number of samples from {store.layout.samples} on.",
+            damage=f"{METADATA}: made_from.dataset.size is {size!r}",
+            remedy=Remedy.REPLACE_CONDENSED,
+        )
+    return size
+
+
 def write_condensed(writer: KnowledgeWriter, rows: CondensedRows) -> None:
     """Write the arrays of a store just made, or made and interrupted; they are durable when this returns."""
     storage = writer.store.storage
-    group = zarr.open_group(storage.zarr_store(), mode="r+")
-    for name, dtype, fill in ARRAYS:  # samples come last: if they are whole, so are the others
+    for name, dtype, fill in ARRAYS:
         data = np.asarray(getattr(rows, name), dtype=dtype)
-        group.create_array(
-            name,
-            data=data,
-            chunks=data.shape,
-            compressors=[Crc32cCodec()],
-            fill_value=fill,
-            dimension_names=("sample",),
-            overwrite=True,
-        )
-        storage.make_durable(f"{name}/c/0")
+        storage.put(f"{name}/c/0", with_checksum(data))
+        storage.put(f"{name}/{METADATA}", document(_metadata(name, len(data), dtype, fill)))
+
+
+def _metadata(name: str, size: int, dtype: str, fill: float) -> ArrayV3Metadata:
+    array = zarr.create_group(MemoryStore(), zarr_format=3).create_array(
+        name,
+        shape=(size,),
+        chunks=(size,),
+        dtype=dtype,
+        compressors=[Crc32cCodec()],
+        fill_value=fill,
+        dimension_names=("sample",),
+    )
+    assert isinstance(array.metadata, ArrayV3Metadata)
+    return array.metadata
 
 
 def read_condensed(store: KnowledgeStore) -> CondensedRows | None:
@@ -71,34 +112,53 @@ def read_condensed(store: KnowledgeStore) -> CondensedRows | None:
     Raises
     ------
     IncompleteStoreError
-        If the process that made the store was interrupted before it had written them.
+        If a file of them is missing: the process that made the store was interrupted before it had written them.
     CorruptStoreError
         If they are damaged or do not fit the store.
     """
-    if not is_condensed(store):
+    size = condensed_from(store)
+    if size is None:
         return None
-    group = zarr.open_group(store.storage.zarr_store(read_only=True), mode="r")
-    found: dict[str, zarr.Array[Any]] = {}
-    for name, _, _ in ARRAYS:
-        array = group.get(name)
-        if not isinstance(array, zarr.Array):
-            raise IncompleteStoreError(
-                f"the condensed store at {store.location} has no array '{name}': it was interrupted while it was being "
-                f"made.",
-                remedy=Remedy.FINISH_CONDENSED,
-            )
-        found[name] = array
+    names = [f"{name}/{file}" for name, _, _ in ARRAYS for file in (METADATA, "c/0")]
+    files = dict(zip(names, store.storage.fetch(names), strict=True))
+    missing = next((name for name in names if files[name] is None), None)
+    if missing is not None:
+        store.require_unreplaced()
+        raise IncompleteStoreError(
+            f"the condensed store at {store.location} has no {missing}: it was interrupted while it was being made.",
+            remedy=Remedy.FINISH_CONDENSED,
+        )
     try:
-        rows = CondensedRows(**{name: np.asarray(array[:]) for name, array in found.items()})
-        if len(rows.samples) != store.layout.samples:
-            raise ValueError(f"{len(rows.samples)} samples for {store.layout.samples} rows")
-        size = store.made_from["dataset"]["size"]
-        if rows.samples[-1] >= size:
-            raise ValueError(f"sample {rows.samples[-1]} of a data set of {size}")
-    except (ValueError, RuntimeError, OSError) as error:
+        rows = CondensedRows(**{name: _array(name, store.layout.samples, files) for name, _, _ in ARRAYS})
+        _require_fit(store, rows, size)
+    except ValueError as error:
+        store.require_unreplaced()
         raise CorruptStoreError(
             f"the condensed store at {store.location} is damaged: {error}.",
             damage=str(error),
             remedy=Remedy.REPLACE_CONDENSED,
         ) from error
     return rows
+
+
+def _array(name: str, size: int, files: dict[str, bytes | None]) -> NDArray[Any]:
+    """Return one array `[K]` of the condensed set; ValueError is raised if a file of it is not what was written."""
+    dtype, fill = next((dtype, fill) for known, dtype, fill in ARRAYS if known == name)
+    metadata, data = files[f"{name}/{METADATA}"], files[f"{name}/c/0"]
+    assert metadata is not None
+    assert data is not None
+    try:
+        require_metadata(metadata, _metadata(name, size, dtype, fill))
+    except ValueError as error:
+        raise ValueError(f"{name}/{METADATA}: {error}") from error
+    return without_checksum(f"{name}/c/0", data, dtype, (size,))
+
+
+def _require_fit(store: KnowledgeStore, rows: CondensedRows, size: int) -> None:
+    """Raise ValueError if the arrays are not those that the attributes name, or not of a data set of that `size`."""
+    described = store.made_from[CONDENSED_KEY]
+    expected = described.get(DIGEST_KEY) if isinstance(described, dict) else None
+    if expected is not None and rows.digest != expected:
+        raise ValueError(f"samples, partner and epsilon are not those that {DIGEST_KEY} in {METADATA} is the digest of")
+    if rows.samples[-1] >= size or rows.partner.max() >= size:
+        raise ValueError(f"there are samples up to {max(rows.samples[-1], rows.partner.max())} of a data set of {size}")

@@ -1,22 +1,30 @@
-"""Make the group and the arrays of a knowledge store; compare arrays that exist with what would be made."""
+"""Make the files of an empty knowledge store; replace an older store; repair what a killed maker left; add views."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import zarr
-from zarr.codecs import Crc32cCodec
+from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
 
-from kcd_stores.encodings import ArraySpec, Encoding, describe_features
-from kcd_stores.errors import Remedy, StoreUsageError
-from kcd_stores.knowledge.group import FORMAT, KIND, require_array
+from kcd_stores.encodings import Encoding
+from kcd_stores.errors import CorruptStoreError, Remedy, StoreUsageError
+from kcd_stores.knowledge.arrays import METADATA, document, expected_arrays
+from kcd_stores.knowledge.attributes import KIND, OURS, Description, checked, new_attributes
+from kcd_stores.knowledge.group import LEDGER, has_ledger, read_attributes
 from kcd_stores.knowledge.layout import Layout
 from kcd_stores.storage import Storage
 
-ARRAY_FACTS = ("shape", "shards", "chunks", "dtype")  # of an array, which the layout decides
+# every array that any store can have, which is what is removed with a store that is replaced: of the encodings, of the
+# ledger, of condensed sets
+ALL_ARRAYS = (
+    *("logits", "values", "classes", "rest", "features"),
+    *(*LEDGER, "checksums"),
+    *("samples", "partner", "epsilon"),
+)
 
 
-def create_group(
+def create_store(
     storage: Storage,
     *,
     layout: Layout,
@@ -24,30 +32,30 @@ def create_group(
     made_from: Mapping[str, Any],
     fidelity: Mapping[str, Any] | None,
     overwrite: bool,
-) -> zarr.Group:
-    """Make the group of an empty store, its attributes and its arrays; with `overwrite`, remove an older store first.
+) -> None:
+    """Make the files of an empty store; with `overwrite`, in place of an older store.
+
+    The attributes are written first. From then on the records of an older store do not count any more, since its
+    generation was another one, and whoever reads it finds that it was replaced.
 
     Raises
     ------
     StoreUsageError
         If the place is taken: by a store without `overwrite`, or by anything that is not a knowledge store.
     """
-    if not storage.is_vacant():
+    replaces = not storage.is_vacant()
+    if replaces:
         require_knowledge_store(storage)
         if not overwrite:
             raise StoreUsageError(f"there is a store at {storage} already; open it, or overwrite it on purpose")
-    attributes = {
-        "format": FORMAT,
-        "kind": KIND,
-        "encoding": {"name": encoding.name, **encoding.settings()},
-        "features": describe_features(encoding),
-        "layout": vars(layout),
-        "made_from": dict(made_from),
-        "fidelity": None if fidelity is None else dict(fidelity),
-    }
-    group = zarr.create_group(storage.zarr_store(), zarr_format=3, overwrite=overwrite, attributes=attributes)
-    create_missing_arrays(group, layout, encoding)
-    return group
+    attributes = new_attributes(layout=layout, encoding=encoding, made_from=made_from, fidelity=fidelity)
+    arrays = expected_arrays(layout, encoding, checksums=True)
+    storage.put(METADATA, group_document(attributes))
+    if replaces:
+        for name in ALL_ARRAYS:
+            storage.remove(name)
+    for name, metadata in arrays.items():
+        storage.put(f"{name}/{METADATA}", document(metadata))
 
 
 def require_knowledge_store(storage: Storage) -> None:
@@ -58,58 +66,41 @@ def require_knowledge_store(storage: Storage) -> None:
             remedy=Remedy.GIVE_FOLDER,
         )
     try:
-        kind = zarr.open_group(storage.zarr_store(read_only=True), mode="r").attrs.get("kind")
-    except (FileNotFoundError, ValueError, NotADirectoryError):
-        kind = None
-    if kind != KIND:
+        attributes = read_attributes(storage)
+        ours = has_ledger(storage) if attributes is None else attributes.get("kind") == KIND
+    except CorruptStoreError:  # so is a damaged store, which can be replaced
+        ours = has_ledger(storage)
+    if not ours:
         raise StoreUsageError(
             f"{storage} exists and is not a knowledge store, so it is left alone.",
             remedy=Remedy.GIVE_NEW_FOLDER,
         )
 
 
-def create_missing_arrays(group: zarr.Group, layout: Layout, encoding: Encoding) -> None:
-    """Make the arrays that are not there yet; the same call always makes the same metadata."""
-    for spec in encoding.arrays(layout.classes):
-        if spec.name not in group:
-            _create_array(group, layout, spec)
-    ledger: dict[str, Any] = {
-        "shape": (layout.views, layout.blocks),
-        "chunks": (1, layout.blocks),
-        "compressors": [Crc32cCodec()],
-        "dimension_names": ("view", "block"),
-    }
-    if "complete" not in group:
-        group.create_array("complete", dtype="uint8", fill_value=0, **ledger)
-    if "seconds" not in group:
-        group.create_array("seconds", dtype="float64", fill_value=float("nan"), **ledger)
+def make_missing_arrays(storage: Storage, description: Description) -> None:
+    """Make the arrays whose metadata a killed maker never came to write."""
+    expected = expected_arrays(description.layout, description.encoding(features=True), checksums=True)
+    for name, metadata in expected.items():
+        if not storage.holds(f"{name}/{METADATA}"):
+            storage.put(f"{name}/{METADATA}", document(metadata))
 
 
-def _create_array(group: zarr.Group, layout: Layout, spec: ArraySpec) -> None:
-    column = spec.name if spec.name == "features" else "class" if spec.row_shape == (layout.classes,) else "slot"
-    behind = (column,) if spec.row_shape else ()
-    group.create_array(
-        spec.name,
-        shape=(layout.views, layout.samples, *spec.row_shape),
-        dtype=spec.dtype,
-        shards=(1, layout.block_rows, *spec.row_shape),
-        chunks=(1, layout.chunk_rows, *spec.row_shape),
-        filters=list(spec.filters),
-        compressors=spec.compressors(layout.chunk_rows),
-        fill_value=spec.fill_value,
-        dimension_names=("view", "sample", *behind),
-    )
+def lay_out_views(storage: Storage, description: Description, views: int) -> None:
+    """Lay a store out for more views: the shapes of its arrays first, then the layout, which makes them count.
+
+    Attributes that others added to the group stay. Consolidated metadata, which would be of the smaller store,
+    does not.
+    """
+    layout = Layout(**{**vars(description.layout), "views": views})
+    for name, metadata in expected_arrays(layout, description.encoding(features=True), checksums=True).items():
+        storage.put(f"{name}/{METADATA}", document(metadata))
+    foreign = {name: value for name, value in (read_attributes(storage) or {}).items() if name not in OURS}
+    grown = checked({**foreign, **description.attributes, "layout": vars(layout)})
+    storage.put(METADATA, group_document(grown))
 
 
-def array_inconsistencies(found: Mapping[str, "zarr.Array[Any]"], layout: Layout, encoding: Encoding) -> list[str]:
-    """Return a sentence for each way in which the arrays `found`, by name, are not those of `layout` and `encoding`."""
-    group = zarr.create_group(MemoryStore(), zarr_format=3)
-    create_missing_arrays(group, layout, encoding)
-    sentences = []
-    for name, array in found.items():
-        expected = require_array(group, name, place="memory")
-        wrong = [fact for fact in ARRAY_FACTS if getattr(array, fact) != getattr(expected, fact)]
-        sentences += [f"{name} has {fact} {getattr(array, fact)}, expected {getattr(expected, fact)}" for fact in wrong]
-        if not wrong and array.metadata.to_dict()["codecs"] != expected.metadata.to_dict()["codecs"]:
-            sentences.append(f"{name} has other codecs than the encoding {encoding.name}")
-    return sentences
+def group_document(attributes: Mapping[str, Any]) -> bytes:
+    """Return the file that holds the metadata of a zarr group with these attributes, as zarr writes it."""
+    files: dict[str, Buffer] = {}
+    zarr.create_group(MemoryStore(files), zarr_format=3, attributes=dict(attributes))
+    return files[METADATA].to_bytes()

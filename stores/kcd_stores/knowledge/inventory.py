@@ -4,7 +4,7 @@ import numpy as np
 
 from kcd_stores.knowledge.group import KnowledgeGroup
 from kcd_stores.knowledge.ledger import Ledger
-from kcd_stores.storage import object_name
+from kcd_stores.knowledge.records import record_names
 
 
 class Inventory:
@@ -15,8 +15,9 @@ class Inventory:
 
     def complete_rows(self) -> int:
         """Return the number of rows in blocks that are recorded complete."""
-        layout = self._opened.layout
-        sizes = np.array([len(layout.rows(block)) for block in range(layout.blocks)])
+        layout = self._opened.description.layout
+        sizes = np.full(layout.blocks, layout.block_rows)
+        sizes[-1] = len(layout.rows(layout.blocks - 1))
         return int((self._ledger.complete() * sizes).sum())
 
     def files(self) -> int:
@@ -37,16 +38,13 @@ class Inventory:
         """Return the bytes of each file or object."""
         if self._storage.can_list:
             return self._storage.sizes()
-        arrays, views = self._opened.arrays, range(self._opened.layout.views)
-        records = [f"{name}/c/{view}/0" for name in ("complete", "seconds") for view in views]
-        metadata = ["zarr.json", *(f"{name}/zarr.json" for name in arrays)]
-        return self._storage.sizes_of([*metadata, *records, *self._shards()])
+        records = self._opened.records
+        views = range(records.layout.views)
+        names = [name for view in views for name in record_names(records, view)]
+        metadata = ["zarr.json", *(f"{name}/zarr.json" for name in self._opened.arrays)]
+        return self._storage.sizes_of([*metadata, *names, *self._shards()])
 
     def _shards(self) -> list[str]:
         """Return the names of all shards that are recorded complete."""
         places = [(int(view), int(block)) for view, block in np.argwhere(self._ledger.complete())]
-        return [
-            object_name(array.path, *place, ndim=array.ndim)
-            for array in self._opened.knowledge.values()
-            for place in places
-        ]
+        return [name for view, block in places for name in self._opened.shard_names(view, block)]

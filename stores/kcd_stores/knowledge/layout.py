@@ -11,7 +11,12 @@ CHUNK_BYTES = 500_000
 BLOCK_BYTES = 256 * 1024 * 1024  # float32 logits of one block, which is in memory while it is made and written
 BLOCKS_PER_VIEW = 32  # keeps files in the tens per view, and an interruption loses a few percent of a view
 SMALLEST_BLOCK = 1024  # rows; a smaller file is mostly overhead
-LEDGER_ARRAYS = 2  # `complete` and `seconds`
+LEDGER_ARRAYS = 3  # `complete`, `seconds` and `checksums`
+RECORD_BYTES = 64 * 1024  # of checksums in one file, which is written anew for each of its blocks
+# Limits that no store comes near, so that numbers which cannot be true are refused before memory is taken for them
+MOST_VIEWS = 2**16
+MOST_BLOCKS = 2**24  # of all views
+MOST_BLOCK_BYTES = 2**34  # float32 logits of one block
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +47,25 @@ class Layout:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.block_rows % self.chunk_rows:
             raise ValueError(f"a block of {self.block_rows} rows is not whole chunks of {self.chunk_rows}")
+        most = {"views": MOST_VIEWS, "blocks in all views": MOST_BLOCKS, "bytes in a block": MOST_BLOCK_BYTES}
+        blocks, block_bytes = self.views * self.blocks, 4 * self.classes * self.block_rows
+        for (what, limit), found in zip(most.items(), (self.views, blocks, block_bytes), strict=True):
+            if found > limit:
+                raise ValueError(f"a store has at most {limit:,} {what}, not {found:,}")
 
     @property
     def blocks(self) -> int:
         """Number of blocks in one view."""
         return -(-self.samples // self.block_rows)
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks in one shard."""
+        return self.block_rows // self.chunk_rows
+
+    def record_blocks(self, arrays: int) -> int:
+        """Return the number of blocks whose checksums share a file, for an encoding of `arrays` arrays."""
+        return max(min(RECORD_BYTES // (4 * (arrays * self.chunks + 1)), self.blocks), 1)
 
     def rows(self, block: int) -> range:
         """Return the samples of `block`; IndexError is raised if there is no such block."""
@@ -58,10 +77,11 @@ class Layout:
     def objects(self, arrays: int) -> int:
         """Return the number of files or objects of a finished store whose encoding has `arrays` arrays.
 
-        They are a shard for each block and array, a chunk of each array of the ledger for each view, and the metadata
-        of the group and of each array.
+        They are a shard for each block and array, the record of each view (`complete`, `seconds`, and one or more files
+        of `checksums`), and the metadata of the group and of each array.
         """
-        return self.views * (self.blocks * arrays + LEDGER_ARRAYS) + 1 + arrays + LEDGER_ARRAYS
+        record = 2 + -(-self.blocks // self.record_blocks(arrays))
+        return self.views * (self.blocks * arrays + record) + 1 + arrays + LEDGER_ARRAYS
 
     def all_blocks(self) -> Iterator[tuple[int, int]]:
         """Return every (view, block), view by view: the order in which they are made."""

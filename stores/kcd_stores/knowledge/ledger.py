@@ -1,9 +1,12 @@
-"""The record that makes data count: which blocks of a store are complete, and what they cost.
+"""The record that makes data count: which blocks of a store are complete, what they cost, and which bytes they are.
 
-    complete [V, B]  uint8: 1 once the block's data is durable
-    seconds  [V, B]  float64: the time that the block took to make, NaN before
+    complete  [V, B]           uint8: 1 once the block's data is durable
+    seconds   [V, B]           float64: the time that the block took to make, NaN before
+    checksums [V, B, A n + 1]  uint32: the checksum of each stored chunk of the block, then a seal
 
-Letters: V views, B blocks in a view; both arrays have one chunk a view.
+Letters: V views, B blocks in a view, A arrays of the encoding, n chunks in a shard. `kcd_stores.knowledge.records` has
+the files. A block counts if `complete` says so and its seal is right. Checksums and seconds are written before, so a
+block whose record cannot be read, or is of another place, is simply missing: the next extraction makes it again.
 
 A folder has one writer at a time, by a lock (kcd_stores.storage.lock), so its entries are simply written. An object
 store has no lock that dies with its holder, so its ledger is kept safe in another way. A view's record is one object,
@@ -15,45 +18,197 @@ remains: an entry lost at the very end of two extractions is found missing by th
 extraction again.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from kcd_stores.knowledge.group import KnowledgeGroup
-from kcd_stores.storage import object_name
+from kcd_stores.knowledge.records import (
+    RecordFormat,
+    checksums_name,
+    complete_name,
+    seconds_name,
+    with_checksum,
+    without_checksum,
+)
+from kcd_stores.storage import Storage
+
+FILES_AT_ONCE = 256  # files of the ledger that are in memory when all of it is read
+PIECES_KEPT = 256  # pieces of the ledger that a reader keeps, of at most 64 KiB each
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Piece:
+    """The record of neighbouring blocks of one view, as it was read. Letters: b blocks, A n checksums of each.
+
+    Attributes
+    ----------
+    valid
+        `[b]` bool: blocks that are recorded complete and whose seal is right.
+    seconds
+        `[b]` float64.
+    checksums
+        `[b, A n]` uint32; None in a store of format 1.
+    problems
+        A sentence for each file, or entry of a file, that cannot be what was written.
+    """
+
+    valid: NDArray[np.bool_]
+    seconds: NDArray[np.float64]
+    checksums: NDArray[np.uint32] | None
+    problems: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Survey:
+    """All of a ledger at one moment: `complete[V, B]` bool, `seconds[V, B]` float64, and what is wrong with it."""
+
+    complete: NDArray[np.bool_]
+    seconds: NDArray[np.float64]
+    problems: list[str]
 
 
 class Ledger:
     """Reads the ledger of one opened store."""
 
     def __init__(self, opened: KnowledgeGroup) -> None:
-        self._opened = opened
-        self._seen = np.zeros(opened.complete.shape, dtype=bool)  # once complete, a block stays so
+        self._storage, self._format = opened.storage, opened.records
+        self._pieces: dict[tuple[int, int], Piece] = {}  # the latest ones that were asked for
+        self._lock = Lock()
+
+    def survey(self) -> Survey:
+        """Read all of the ledger."""
+        layout, pieces = self._format.layout, self._format.pieces
+        complete = np.zeros((layout.views, layout.blocks), dtype=bool)
+        seconds = np.full(complete.shape, np.nan)
+        problems: list[str] = []
+        places = ((view, piece) for view in range(layout.views) for piece in range(pieces))
+        while some := list(islice(places, FILES_AT_ONCE)):
+            for (view, number), piece in zip(some, read_pieces(self._storage, self._format, some), strict=True):
+                blocks = self._format.blocks_of(number)
+                complete[view, blocks.start : blocks.stop] = piece.valid
+                seconds[view, blocks.start : blocks.stop] = piece.seconds
+                problems += piece.problems
+                if len(self._pieces) < PIECES_KEPT and piece.valid.all():
+                    self._keep(view, number, piece)  # most often they are read next
+        return Survey(complete=complete, seconds=seconds, problems=list(dict.fromkeys(problems)))
 
     def complete(self) -> NDArray[np.bool_]:
         """Return which blocks are recorded complete at this moment, `[V, B]`."""
-        now = np.asarray(np.asarray(self._opened.complete[:]) == 1)
-        self._seen |= now
-        return now
-
-    def complete_in(self, view: int, blocks: range) -> NDArray[np.bool_]:
-        """Return which of `blocks` of a view are complete, `[len(blocks)]`; the store is asked only until they are."""
-        if not self._seen[view, blocks.start : blocks.stop].all():
-            self._seen[view] |= _read_record(self._opened, self._opened.complete, view) == 1
-        return np.asarray(self._seen[view, blocks.start : blocks.stop])
+        return self.survey().complete
 
     def seconds(self) -> float:
         """Return the time that the complete blocks took to make, in seconds."""
-        return float(np.asarray(self._opened.seconds[:])[self.complete()].sum())
+        found = self.survey()
+        return float(found.seconds[found.complete].sum())
+
+    def checksums(self, view: int, blocks: range) -> list[NDArray[np.uint32] | None]:
+        """Return the checksums `[A n]` of each of `blocks` of a view; None for a block that is not recorded complete.
+
+        In a store of format 1, which has none, those of a complete block are empty.
+        """
+        return [self._checksums(view, block) for block in blocks]
+
+    def _checksums(self, view: int, block: int) -> NDArray[np.uint32] | None:
+        number, at = divmod(block, self._format.piece_blocks)
+        piece = self._pieces.get((view, number))
+        if piece is None or not piece.valid[at]:  # once complete, a block stays so
+            (piece,) = read_pieces(self._storage, self._format, [(view, number)])
+            self._keep(view, number, piece)
+        if not piece.valid[at]:
+            return None
+        return np.empty(0, np.uint32) if piece.checksums is None else piece.checksums[at]
+
+    def _keep(self, view: int, number: int, piece: Piece) -> None:
+        with self._lock:
+            self._pieces.pop((view, number), None)
+            if len(self._pieces) >= PIECES_KEPT:
+                del self._pieces[next(iter(self._pieces))]
+            self._pieces[view, number] = piece
+
+
+def read_pieces(storage: Storage, shape: RecordFormat, places: Sequence[tuple[int, int]]) -> list[Piece]:
+    """Read the pieces (view, number) of a ledger, several at once.
+
+    What makes a record count is read first, for it is written last: so whatever it counts is there.
+    """
+    views = list(dict.fromkeys(view for view, _ in places))
+    counts = dict(zip(views, storage.fetch([complete_name(view) for view in views]), strict=True))
+    counted = [place for place in places if counts[place[0]]]
+    names = list(dict.fromkeys(name for place in counted for name in _other_names(shape, *place)))
+    files = dict(zip(names, storage.fetch(names), strict=True)) if names else {}
+    return [_piece(shape, view, number, counts[view], files) for view, number in places]
+
+
+def _other_names(shape: RecordFormat, view: int, number: int) -> list[str]:
+    """Return the names of the files of a piece, but for that of `complete`."""
+    return [seconds_name(view), *([checksums_name(view, number)] if shape.generation is not None else [])]
+
+
+def _piece(
+    shape: RecordFormat, view: int, number: int, counted: bytes | None, files: Mapping[str, bytes | None]
+) -> Piece:
+    """Return one piece, given the content of its files."""
+    blocks, layout = shape.blocks_of(number), shape.layout
+    span, nothing = slice(blocks.start, blocks.stop), np.zeros(len(blocks), dtype=bool)
+    seconds, checksums = np.full(len(blocks), np.nan), None
+    problems: list[str] = []
+    if counted is None:
+        return Piece(valid=nothing, seconds=seconds, checksums=None)
+    try:
+        valid = without_checksum(complete_name(view), counted, "u1", (layout.blocks,))[span] == 1
+        if not valid.any():
+            return Piece(valid=valid, seconds=seconds, checksums=None)
+        seconds = _file(files, seconds_name(view), "<f8", (layout.blocks,))[span]
+        if shape.generation is not None:
+            wide = (shape.piece_blocks, shape.entries + 1)
+            stored = _file(files, checksums_name(view, number), "<u4", wide)[: len(blocks)]
+            checksums, seals = stored[:, :-1], stored[:, -1]
+    except ValueError as error:
+        return Piece(valid=nothing, seconds=seconds, checksums=None, problems=[str(error)])
+    if shape.generation is None or checksums is None:
+        return Piece(valid=valid, seconds=np.where(np.isfinite(seconds), seconds, 0.0), checksums=None)
+    for at in np.flatnonzero(valid).tolist():
+        if int(seals[at]) != shape.seal(view, blocks[at], float(seconds[at]), checksums[at]):
+            valid[at] = False
+            problems.append(
+                f"{checksums_name(view, number)}: the record of block {blocks[at]} is not one of this store and place"
+            )
+    return Piece(valid=valid, seconds=seconds, checksums=checksums, problems=problems)
+
+
+def _file(files: Mapping[str, bytes | None], name: str, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    data = files[name]
+    if data is None:
+        raise ValueError(f"{name}: it is missing, though blocks are recorded complete")
+    return without_checksum(name, data, dtype, shape)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Entry:
+    """What is recorded of one block: the time that it took, and the checksums `[A n]` uint32 of its chunks.
+
+    ValueError is raised if the time is not a number of seconds.
+    """
+
+    seconds: float
+    checksums: NDArray[np.uint32]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seconds < np.inf:
+            raise ValueError(f"a block takes a number of seconds, not {self.seconds}")
 
 
 class LedgerWriter(Protocol):
     """Records blocks in the ledger of one opened store."""
 
-    def record(self, view: int, block: int, *, seconds: float) -> None:
-        """Record a block complete, whose data must be durable, and the time that it took to make."""
+    def record(self, view: int, block: int, entry: Entry) -> None:
+        """Record a block complete, whose data must be durable."""
         ...
 
     def settle(self) -> None:
@@ -61,36 +216,45 @@ class LedgerWriter(Protocol):
         ...
 
 
-def ledger_writer(opened: KnowledgeGroup) -> LedgerWriter:
-    """Return the writer of the ledger that fits the storage of `opened`."""
-    return LockedLedgerWriter(opened) if opened.storage.has_lock else SharedLedgerWriter(opened)
+def ledger_writer(opened: KnowledgeGroup, require_unreplaced: Callable[[], None]) -> LedgerWriter:
+    """Return the writer of the ledger that fits the storage of `opened`.
+
+    `require_unreplaced` raises StoreReplacedError if another store is there by now.
+    """
+    if opened.storage.has_lock:
+        return LockedLedgerWriter(opened)
+    return SharedLedgerWriter(opened, require_unreplaced)
 
 
 class LockedLedgerWriter:
     """Records blocks where a lock keeps other writers away."""
 
     def __init__(self, opened: KnowledgeGroup) -> None:
-        self._complete, self._seconds = opened.complete, opened.seconds
+        self._storage, self._format = opened.storage, opened.records
+        self._changed: set[str] = set()  # names of files that are not known to be durable
 
-    def record(self, view: int, block: int, *, seconds: float) -> None:
-        """Record a block complete, the time that it took first."""
-        self._seconds[view, block] = seconds
-        self._complete[view, block] = 1
+    def record(self, view: int, block: int, entry: Entry) -> None:
+        """Record a block complete. A machine that is lost now may lose the record, and the block is made again."""
+        self._changed.update(_write_entries(self._storage, self._format, view, {block: entry}))
 
     def settle(self) -> None:
-        """Do nothing: no other writer can have overwritten an entry."""
+        """Return when all records are durable; no other writer can have overwritten one."""
+        for name in sorted(self._changed):
+            self._storage.make_durable(name)
+        self._changed.clear()
 
 
 class SharedLedgerWriter:
     """Records blocks where others may be recording too, and restores entries that they overwrite."""
 
-    def __init__(self, opened: KnowledgeGroup) -> None:
-        self._opened = opened
-        self._recorded: dict[tuple[int, int], float] = {}  # seconds of each (view, block) recorded through this object
+    def __init__(self, opened: KnowledgeGroup, require_unreplaced: Callable[[], None]) -> None:
+        self._opened, self._storage, self._format = opened, opened.storage, opened.records
+        self._require_unreplaced = require_unreplaced
+        self._recorded: dict[tuple[int, int], Entry] = {}  # of each (view, block) recorded through this object
 
-    def record(self, view: int, block: int, *, seconds: float) -> None:
+    def record(self, view: int, block: int, entry: Entry) -> None:
         """Record a block complete, and restore other entries of this object that the view's record lacks."""
-        self._recorded[view, block] = seconds
+        self._recorded[view, block] = entry
         self._restore(view, fresh=block)
 
     def settle(self) -> None:
@@ -103,28 +267,83 @@ class SharedLedgerWriter:
 
         The block `fresh` was written a moment ago, so its data is not looked for.
         """
-        opened = self._opened
-        complete = _read_record(opened, opened.complete, view)
-        gone = [block for at, block in self._recorded if at == view and complete[block] != 1]
-        lost = [block for block in gone if block != fresh and missing_file(opened, view, block) is not None]
+        mine = [block for at, block in self._recorded if at == view]
+        numbers = sorted({block // self._format.piece_blocks for block in mine})
+        pieces = read_pieces(self._storage, self._format, [(view, number) for number in numbers])
+        valid = {
+            block
+            for number, piece in zip(numbers, pieces, strict=True)
+            for block, there in zip(self._format.blocks_of(number), piece.valid.tolist(), strict=True)
+            if there
+        }
+        gone = [block for block in mine if block not in valid]
+        lost = [block for block in gone if block != fresh and missing_file(self._opened, view, block) is not None]
         for block in lost:
             del self._recorded[view, block]
-        back = [block for block in gone if block not in lost]
-        if not back:
-            return
-        seconds = _read_record(opened, opened.seconds, view)
-        for block in back:
-            complete[block], seconds[block] = 1, self._recorded[view, block]
-        opened.storage.write_elements(opened.seconds, view, 0, seconds)
-        opened.storage.write_elements(opened.complete, view, 0, complete)
+        back = {block: self._recorded[view, block] for block in gone if block not in lost}
+        if back:
+            _write_entries(self._storage, self._format, view, back, again=self._require_unreplaced)
+
+
+def _write_entries(
+    storage: Storage,
+    shape: RecordFormat,
+    view: int,
+    entries: Mapping[int, Entry],
+    *,
+    again: Callable[[], None] = lambda: None,
+) -> list[str]:
+    """Write entries of blocks of one view, beside those that are there: last the one that makes them count.
+
+    A file that cannot be read is begun anew. Blocks that it recorded are missing then, and are made again. If another
+    process replaced a file meanwhile, `again` is called before it is changed after all. Returns the names of the files.
+    """
+    names = []
+
+    def update(name: str, dtype: str, wide: tuple[int, ...], fill: float, values: Mapping[int, Any]) -> None:
+        attempts = 0
+
+        def change(found: bytes | None) -> bytes:
+            nonlocal attempts
+            attempts += 1
+            if attempts > 1:
+                again()
+            changed = _values_or_fill(name, found, dtype, wide, fill)
+            for at, value in values.items():
+                changed[at] = value
+            return with_checksum(changed)
+
+        storage.update(name, change)
+        names.append(name)
+
+    for number in sorted({block // shape.piece_blocks for block in entries}):
+        blocks = shape.blocks_of(number)
+        sealed = {
+            at: np.append(entries[block].checksums, np.uint32(_seal(shape, view, block, entries[block])))
+            for at, block in enumerate(blocks)
+            if block in entries
+        }
+        update(checksums_name(view, number), "<u4", (shape.piece_blocks, shape.entries + 1), 0, sealed)
+    seconds = {block: entry.seconds for block, entry in entries.items()}
+    update(seconds_name(view), "<f8", (shape.layout.blocks,), np.nan, seconds)
+    update(complete_name(view), "u1", (shape.layout.blocks,), 0, dict.fromkeys(entries, 1))
+    return names
+
+
+def _seal(shape: RecordFormat, view: int, block: int, entry: Entry) -> int:
+    return shape.seal(view, block, entry.seconds, entry.checksums)
+
+
+def _values_or_fill(name: str, found: bytes | None, dtype: str, shape: tuple[int, ...], fill: float) -> NDArray[Any]:
+    """Return the values in a file of the ledger, to be changed; all `fill` if it is missing or damaged."""
+    if found is None:
+        return np.full(shape, fill, dtype)
+    try:
+        return without_checksum(name, found, dtype, shape).copy()
+    except ValueError:
+        return np.full(shape, fill, dtype)
 
 
 def missing_file(opened: KnowledgeGroup, view: int, block: int) -> str | None:
     """Return the name of the first file of a block's data that is missing; None if all are there."""
-    names = (object_name(array.path, view, block, ndim=array.ndim) for array in opened.knowledge.values())
-    return next((name for name in names if not opened.storage.holds(name)), None)
-
-
-def _read_record(opened: KnowledgeGroup, array: "zarr.Array[Any]", view: int) -> NDArray[Any]:
-    """Read one view of an array of the ledger, `[B]`."""
-    return opened.storage.read_elements(array, view, 0, array.shape[1])
+    return next((name for name in opened.shard_names(view, block) if not opened.storage.holds(name)), None)

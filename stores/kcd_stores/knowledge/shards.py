@@ -6,12 +6,16 @@ chunk through an event loop and four codecs, at a quarter of the speed. A shard 
     chunk ... chunk   each: blosc(packed elements of `chunk_rows` rows), then its crc32c
     index             [n, 2] uint64, offset and bytes of each chunk (all ones: never written), then its crc32c
 
-(zarr 3, "sharding-indexed codec", index at the end). Letters: V views, N samples, n chunks of a shard.
+(zarr 3, "sharding-indexed codec", index at the end). The crc32c that ends a chunk is also in the record of its block,
+so a chunk that is whole, but of another place or another store, is found wherever it is read.
+
+Letters: V views, N samples, n chunks of a shard.
 """
 
+import errno
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -29,6 +33,9 @@ from kcd_stores.storage import Storage, object_name
 
 INDEX_ENTRY = np.dtype([("offset", "<u8"), ("bytes", "<u8")])
 NEVER_WRITTEN = 2**64 - 1
+BLOSC_OVERHEAD = 16  # bytes that a chunk which cannot be compressed takes more than its rows
+# errors of a disk, or of what lies in place of a file; others, such as a refused permission, are no damage
+DAMAGE = (errno.ENOENT, errno.EIO, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.EBADMSG, errno.ENODATA)
 THREADS = min(os.cpu_count() or 1, 4)  # more decode no faster than memory takes it in, and training wants cores too
 
 _per_thread = local()
@@ -47,12 +54,16 @@ class DamageError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """The part of one chunk that is asked for: its rows `rows` go to `out[place : place + len(rows)]`."""
+    """The part of one chunk that is asked for: its rows `rows` go to `out[place : place + len(rows)]`.
+
+    `checksum` is the crc32c that the record of the block has for the chunk; None if it has none.
+    """
 
     block: int
     chunk: int
     rows: range
     place: int
+    checksum: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +84,9 @@ class ShardedArray:
         self._row = math.prod(spec.row_shape)
         self._packed_dtype = spec.dtype if spec.decoded_values is None else np.dtype(f"u{spec.packed_bytes}")
         self._chunk_bytes = layout.chunk_rows * self._row * spec.packed_bytes
-        self._chunks = layout.block_rows // layout.chunk_rows
-        self._index_bytes = self._chunks * INDEX_ENTRY.itemsize + CRC_BYTES
+        self._chunks = layout.chunks
+        self._index_bytes = index_bytes(layout)
+        self._largest_chunk = self._chunk_bytes + BLOSC_OVERHEAD + CRC_BYTES
         self._known: dict[
             tuple[int, int], NDArray[Any]
         ] = {}  # indices by (view, block), where reading one is a request
@@ -83,30 +95,42 @@ class ShardedArray:
         """Return the name of the file that holds one block."""
         return object_name(self._spec.name, view, block, ndim=2 + len(self._spec.row_shape))
 
-    def read(self, view: int, start: int, stop: int, out: NDArray[Any]) -> int:
+    def read(
+        self, view: int, start: int, stop: int, out: NDArray[Any], checksums: Mapping[int, NDArray[np.uint32]]
+    ) -> int:
         """Read rows `[start, stop)` of `view` into `out[stop - start, *width]` (contiguous).
 
         Returns the number of stored bytes that were read for it.
 
+        Parameters
+        ----------
+        checksums
+            The checksums `[n]` of the chunks of each block that has rows among them; `[0]` where none were recorded.
+
         Raises
         ------
         DamageError
-            If a chunk is missing, fails its checksum, or holds what cannot be data.
+            If a chunk is missing, fails its checksum, is not the one that was recorded, or holds what cannot be data.
+        OSError
+            If a file cannot be read for a reason that is no damage, such as a refused permission.
         """
-        shards = [list(pieces) for _, pieces in groupby(self._pieces(start, stop), key=lambda piece: piece.block)]
+        wanted = self._pieces(start, stop, checksums)
+        shards = [list(pieces) for _, pieces in groupby(wanted, key=lambda piece: piece.block)]
         if self._storage.parallel_reads == 1:
             return self._read_chunks(view, shards, out)
         taken = _map(lambda pieces: self._read_shard(view, pieces, out), shards, threads=self._storage.parallel_reads)
         return sum(taken)
 
-    def _pieces(self, start: int, stop: int) -> Iterator[Piece]:
+    def _pieces(self, start: int, stop: int, checksums: Mapping[int, NDArray[np.uint32]]) -> Iterator[Piece]:
         """Yield the pieces of the chunks that hold rows `[start, stop)`, ascending."""
         size = self._layout.chunk_rows
         for number in range(start // size, (stop - 1) // size + 1):
             first = number * size
             rows = range(max(start - first, 0), min(stop - first, size))
             block, chunk = divmod(number, self._chunks)
-            yield Piece(block=block, chunk=chunk, rows=rows, place=first + rows.start - start)
+            recorded = int(checksums[block][chunk]) if len(checksums[block]) else None
+            place = first + rows.start - start
+            yield Piece(block=block, chunk=chunk, rows=rows, place=place, checksum=recorded)
 
     # --- where reads cost little: chunk by chunk, several threads decoding ------------------------------------
 
@@ -193,11 +217,19 @@ class ShardedArray:
         offset, size = (int(part) for part in index[piece.chunk].item())
         if NEVER_WRITTEN in (offset, size):
             raise self._missing(piece)
+        if size > self._largest_chunk or offset > self._chunks * self._largest_chunk:
+            raise DamageError(
+                piece.block,
+                f"its index has chunk {piece.chunk} in {size:,} bytes from {offset:,} on, where a chunk has at most "
+                f"{self._largest_chunk:,}",
+            )
         return offset, size
 
     def _decode(self, stored: NDArray[np.uint8], piece: Piece, out: NDArray[Any]) -> None:
         """Decode one stored chunk, and put the rows of `piece` in their place in `out`."""
         body = strip_checksum(stored, DamageError(piece.block, f"the checksum of chunk {piece.chunk} is wrong"))
+        if piece.checksum is not None and stored_checksum(stored) != piece.checksum:
+            raise DamageError(piece.block, f"chunk {piece.chunk} is not the one that was recorded for this block")
         target = out[piece.place : piece.place + len(piece.rows)]
         whole = len(piece.rows) == self._layout.chunk_rows and self._spec.decoded_values is None
         packed = target if whole else np.empty((self._layout.chunk_rows, *self._spec.row_shape), self._packed_dtype)
@@ -222,10 +254,33 @@ class ShardedArray:
         return DamageError(piece.block, f"the row of sample {sample} is missing or not what can be data")
 
     def _unreadable(self, piece: Piece, error: OSError) -> DamageError:
-        """Return the error of a file that is missing or that the disk does not give back."""
+        """Return the error of a file that is missing or that the disk does not give back; raise any other again."""
         if isinstance(error, FileNotFoundError):
             return self._missing(piece)
+        if error.errno not in DAMAGE:
+            raise error
         return DamageError(piece.block, str(error))
+
+
+def index_bytes(layout: Layout) -> int:
+    """Return the bytes of the index that ends each shard."""
+    return layout.chunks * INDEX_ENTRY.itemsize + CRC_BYTES
+
+
+def stored_checksum(stored: NDArray[np.uint8]) -> int:
+    """Return the crc32c that ends a stored chunk."""
+    return int.from_bytes(stored[-CRC_BYTES:].tobytes(), "little")
+
+
+def checksums_of(shard: bytes, layout: Layout) -> NDArray[np.uint32]:
+    """Return the crc32c of each chunk `[n]` of a shard that was just encoded; 0 for a chunk that it does not have."""
+    whole = np.frombuffer(shard, np.uint8)
+    index = whole[-index_bytes(layout) : -CRC_BYTES].view(INDEX_ENTRY)
+    found = np.zeros(layout.chunks, np.uint32)
+    for chunk, (offset, size) in enumerate(index.tolist()):
+        if size != NEVER_WRITTEN:
+            found[chunk] = stored_checksum(whole[offset : offset + size])
+    return found
 
 
 def _scratch(size: int) -> NDArray[np.uint8]:

@@ -6,10 +6,12 @@ On disk it is a plain zarr (format 3) group:
     logits   [V, N, C]   NaN where never written; one shard per (view, block); the encodings `topk` and `sample`
                          have other arrays in its place, described in kcd_stores.encodings.sparse
     complete [V, B]      uint8: 1 once the block's logits are durable
-    seconds  [V, B]      float64: the time that the block took to make, NaN before; being measured, it is the only
-                         part that differs between two extractions of the same knowledge
+    seconds  [V, B]      float64: the time that the block took to make, NaN before
+    checksums [V, B, E]  uint32: the crc32c of each stored chunk of a block, and a seal over its record
 
-Letters: V views, N samples, C classes, B blocks in a view. A KnowledgeStore reads; kcd_stores.knowledge.writer writes.
+Two extractions of the same knowledge differ in what is measured or drawn: `seconds`, the generation in the attributes,
+and so the seals. Letters: V views, N samples, C classes, B blocks in a view, E checksums of a block and the seal.
+A KnowledgeStore reads; kcd_stores.knowledge.writer writes.
 """
 
 import hashlib
@@ -24,12 +26,18 @@ from numpy.typing import NDArray
 
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError, Remedy, StoreMismatchError
 from kcd_stores.knowledge.description import difference_lines, differences
-from kcd_stores.knowledge.group import KnowledgeGroup, open_group
+from kcd_stores.knowledge.group import KnowledgeGroup, open_group, require_unreplaced
 from kcd_stores.knowledge.inventory import Inventory
-from kcd_stores.knowledge.ledger import Ledger
+from kcd_stores.knowledge.ledger import Ledger, Survey
 from kcd_stores.knowledge.shards import DamageError, ShardedArray
 from kcd_stores.sizes import PIECE_BYTES
 from kcd_stores.storage import Where, open_storage
+
+LISTED = 3  # unreadable records that a message names
+NO_CHECKSUMS = (
+    "the store at {} is of format 1, which has no checksums of its description and its records: damage to these may go "
+    "unnoticed. Extracted anew, it has them."
+)
 
 
 class KnowledgeStore:
@@ -53,6 +61,8 @@ class KnowledgeStore:
         Measurements of the encoding, taken when the store was made (kcd_stores.knowledge.fidelity), or None.
     arrays
         Its zarr arrays by name.
+    notice
+        A sentence about what this store lacks, for people: that it is of the first format; None for others.
     inventory
         Counts of its files, bytes and complete rows.
     bytes_read
@@ -61,11 +71,15 @@ class KnowledgeStore:
 
     def __init__(self, opened: KnowledgeGroup) -> None:
         self.storage, self.location = opened.storage, str(opened.storage)
-        self.layout, self.encoding = opened.layout, opened.encoding
-        self.features, self.made_from, self.fidelity = opened.features, opened.made_from, opened.fidelity
-        self.arrays = opened.arrays
+        self._opened, self.encoding, self.arrays = opened, opened.encoding, opened.arrays
+        description = opened.description
+        self.layout, self.features = description.layout, description.features
+        self.made_from: dict[str, Any] = description.attributes["made_from"]
+        self.fidelity: dict[str, Any] | None = description.attributes.get("fidelity")
+        self.notice = None if description.generation is not None else NO_CHECKSUMS.format(self.location)
         self._specs = self.encoding.arrays(self.layout.classes)
         self._readers = {spec.name: ShardedArray(self.storage, spec, self.layout) for spec in self._specs}
+        self._first_checksum = {name: place * self.layout.chunks for place, name in enumerate(opened.all_names)}
         self._ledger = Ledger(opened)
         self.inventory = Inventory(opened, self._ledger)
         self.bytes_read, self._counting = 0, Lock()
@@ -79,12 +93,13 @@ class KnowledgeStore:
         Raises
         ------
         StoreUsageError
-            If nothing is there, or something that is not a knowledge store of this format.
+            If nothing is there, or something that is not a knowledge store of a known format.
         IncompleteStoreError
             If the process that made the store was killed before it had made all arrays.
+        CorruptStoreError
+            If the attributes or the metadata of an array are not what the store was made with.
         """
-        storage = open_storage(where)
-        return cls(KnowledgeGroup.read(storage, open_group(storage, writable=False), features=features))
+        return cls(open_group(open_storage(where), writable=False, features=features))
 
     @property
     def path(self) -> Path:
@@ -115,6 +130,14 @@ class KnowledgeStore:
         """Return which blocks are recorded complete at this moment, `[V, B]`."""
         return self._ledger.complete()
 
+    def survey(self) -> Survey:
+        """Return which blocks are complete at this moment, their seconds, and what is wrong with their records."""
+        return self._ledger.survey()
+
+    def require_unreplaced(self) -> None:
+        """Raise StoreReplacedError if the store is no longer the one that was opened."""
+        require_unreplaced(self.storage, self._opened.description, doing="while this one was reading it")
+
     def seconds(self) -> float:
         """Return the time that the complete blocks took to make, in seconds."""
         return self._ledger.seconds()
@@ -134,11 +157,16 @@ class KnowledgeStore:
                 f"the store at {self.location} has {self.layout.views} views, but {views} are asked for.",
                 remedy=Remedy.LIMIT_VIEWS,
             )
-        complete = self.complete()[:views]
+        found = self.survey()
+        complete = found.complete[:views]
         if not complete.all():
+            self.require_unreplaced()
+            unreadable = (
+                f" Records that cannot be read: {'; '.join(found.problems[:LISTED])}." if found.problems else ""
+            )
             raise IncompleteStoreError(
                 f"the store at {self.location} is not finished: {int(complete.sum())} of {complete.size} blocks are "
-                f"complete.",
+                f"complete.{unreadable}",
                 remedy=Remedy.FINISH_STORE,
             )
 
@@ -187,7 +215,9 @@ class KnowledgeStore:
         IncompleteStoreError
             If a block of the view was never recorded complete.
         CorruptStoreError
-            If data that is recorded complete is missing, fails its checksum or is not finite.
+            If data that is recorded complete is missing, is not what was recorded, fails its checksum or is not finite.
+        StoreReplacedError
+            If another process replaced or removed the store.
         """
         return self.read_rows(view, 0, self.layout.samples)
 
@@ -196,7 +226,7 @@ class KnowledgeStore:
 
         Raises
         ------
-        IncompleteStoreError, CorruptStoreError
+        IncompleteStoreError, CorruptStoreError, StoreReplacedError
             As `read_view` does.
         IndexError
             If the store has no such view or rows.
@@ -206,34 +236,49 @@ class KnowledgeStore:
         if not (0 <= view < self.layout.views and 0 <= start < stop <= self.layout.samples):
             raise IndexError(f"rows {start}:{stop} of view {view} in a store of {self.layout}")
         blocks = range(start // self.layout.block_rows, (stop - 1) // self.layout.block_rows + 1)
-        complete = self._ledger.complete_in(view, blocks)
-        if not complete.all():
-            raise IncompleteStoreError(
-                f"view {view}, block {blocks[int(np.argmin(complete))]} of the store at {self.location} was never "
-                f"recorded complete.",
-                remedy=Remedy.FINISH_STORE,
-            )
+        checksums = self._recorded(view, blocks)
         wanted = (stop - start, self.columns)
         rows = np.empty(wanted, self.dtype) if out is None else out
         if rows.shape != wanted or rows.dtype != self.dtype or not rows.flags.c_contiguous:
             raise ValueError(f"rows go into a contiguous array of {wanted} {self.dtype}, got {rows.shape} {rows.dtype}")
         if list(self._readers) == ["logits"]:  # stored as they are read
-            self._read_part("logits", view, start, rows)
+            self._read_part("logits", view, start, rows, checksums)
             return rows
         for first in range(start, stop, step := max(PIECE_BYTES // self.row_bytes, 1)):
             some = rows[first - start : first - start + step]
             parts = {}
             for spec in self._specs:
                 parts[spec.name] = np.empty((len(some), *spec.row_shape), spec.dtype)
-                self._read_part(spec.name, view, first, parts[spec.name])
+                self._read_part(spec.name, view, first, parts[spec.name], checksums)
             some[...] = self.encoding.decode(parts, self.layout.classes)
         return rows
 
-    def _read_part(self, name: str, view: int, start: int, part: NDArray[Any]) -> None:
-        """Read elements of one array, from sample `start` on, into `part`; raise an error if one cannot be data."""
+    def _recorded(self, view: int, blocks: range) -> dict[int, NDArray[np.uint32]]:
+        """Return the recorded checksums of each of `blocks`; raise an error if one was never recorded complete."""
+        found = self._ledger.checksums(view, blocks)
+        complete = {block: sums for block, sums in zip(blocks, found, strict=True) if sums is not None}
+        missing = next((block for block in blocks if block not in complete), None)
+        if missing is not None:
+            self.require_unreplaced()
+            raise IncompleteStoreError(
+                f"view {view}, block {missing} of the store at {self.location} was never recorded complete.",
+                remedy=Remedy.FINISH_STORE,
+            )
+        return complete
+
+    def _read_part(
+        self, name: str, view: int, start: int, part: NDArray[Any], checksums: Mapping[int, NDArray[np.uint32]]
+    ) -> None:
+        """Read elements of one array, from sample `start` on, into `part`; raise an error if one cannot be data.
+
+        `checksums` has those of all arrays of each block, one array after the other.
+        """
+        first = self._first_checksum[name]
+        own = {block: sums[first : first + self.layout.chunks] for block, sums in checksums.items()}
         try:
-            taken = self._readers[name].read(view, start, start + len(part), part)
+            taken = self._readers[name].read(view, start, start + len(part), part, own)
         except DamageError as error:
+            self.require_unreplaced()
             file = self._readers[name].name(view, error.block)
             raise CorruptStoreError(
                 f"the store at {self.location} is damaged in {file}: {error}. The data is recorded complete but cannot "

@@ -4,15 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError
 from kcd_stores.knowledge.condensed import read_condensed
-from kcd_stores.knowledge.creation import array_inconsistencies
 from kcd_stores.knowledge.store import KnowledgeStore
 from kcd_stores.storage import Where
 
+VERIFIED_BYTES = 64 * 1024 * 1024  # decoded rows that are in memory at a time
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Verdict:
     """The findings of `verify_store`.
 
@@ -21,19 +23,22 @@ class Verdict:
     rows
         Number of rows that were read back.
     missing
-        Each (view, block) that was never recorded complete.
+        `[M, 2]`: view and block of each block that was never recorded complete, or whose record cannot be read.
+    unreadable
+        A sentence for each record that cannot be read. Its blocks are missing, and made again by the next extraction.
     damage
         A sentence for each thing that is wrong.
     """
 
     rows: int
-    missing: list[tuple[int, int]] = field(default_factory=list)
+    missing: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    unreadable: list[str] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
 
     @property
     def sound(self) -> bool:
         """True if nothing is missing or damaged."""
-        return not self.missing and not self.damage
+        return not len(self.missing) and not self.damage
 
 
 def verify_store(where: Where, on_rows: Callable[[int], None] = lambda rows: None) -> Verdict:
@@ -50,30 +55,48 @@ def verify_store(where: Where, on_rows: Callable[[int], None] = lambda rows: Non
         If nothing is at `where`, or something that is not a knowledge store.
     IncompleteStoreError
         If the process that made the store was killed before it had made all arrays.
+    CorruptStoreError
+        If the attributes or the metadata of an array are not what the store was made with.
+    StoreReplacedError
+        If another process replaced or removed the store meanwhile.
     """
     store = KnowledgeStore.open(where, features=True)
-    damage = [f"attributes: {problem}" for problem in array_inconsistencies(store.arrays, store.layout, store.encoding)]
+    damage = []
     try:
-        complete = store.complete()
-        store.seconds()
         read_condensed(store)
-    except (CorruptStoreError, IncompleteStoreError) as error:
-        found = error.damage if isinstance(error, CorruptStoreError) else error.problem
-        return Verdict(rows=0, damage=[*damage, found])
-    except (ValueError, RuntimeError, OSError) as error:
-        return Verdict(rows=0, damage=[*damage, f"the record of complete blocks cannot be read: {error}"])
-    rows, missing = 0, []
-    for view, block in store.layout.all_blocks():
-        span = store.layout.rows(block)
-        if not complete[view, block]:
-            missing.append((view, block))
-        else:
+    except CorruptStoreError as error:
+        damage.append(error.damage)
+    except IncompleteStoreError as error:
+        damage.append(error.problem)
+    found = store.survey()
+    rows = 0
+    for view, blocks in enumerate(found.complete):
+        on_rows(_rows_of(store, np.flatnonzero(~blocks)))
+        for block in np.flatnonzero(blocks).tolist():
             try:
-                decoded = store.read_rows(view, span.start, span.stop)
-                rows += len(decoded)
-                if not np.isfinite(decoded).all():
-                    damage.append(f"view {view}, block {block}: decodes to logits that are not finite")
+                rows += _read_block(store, view, block, damage)
             except CorruptStoreError as error:
                 damage.append(f"view {view}, block {block}: {error.damage}")
-        on_rows(len(span))
-    return Verdict(rows=rows, missing=missing, damage=damage)
+            on_rows(len(store.layout.rows(block)))
+    missing = np.argwhere(~found.complete)
+    if len(missing):
+        store.require_unreplaced()
+    return Verdict(rows=rows, missing=missing, unreadable=found.problems, damage=damage)
+
+
+def _rows_of(store: KnowledgeStore, blocks: NDArray[np.int64]) -> int:
+    """Return the number of rows in `blocks[m]` of a view."""
+    layout = store.layout
+    return int(np.minimum((blocks + 1) * layout.block_rows, layout.samples).sum() - (blocks * layout.block_rows).sum())
+
+
+def _read_block(store: KnowledgeStore, view: int, block: int, damage: list[str]) -> int:
+    """Read a block, some chunks at a time; return its number of rows, and add to `damage` if a logit is not finite."""
+    span, chunk = store.layout.rows(block), store.layout.chunk_rows
+    step = max(VERIFIED_BYTES // (store.row_bytes * chunk), 1) * chunk
+    for start in range(span.start, span.stop, step):
+        decoded = store.read_rows(view, start, min(start + step, span.stop))
+        if not np.isfinite(decoded).all():
+            damage.append(f"view {view}, block {block}: decodes to logits that are not finite")
+            break
+    return len(span)

@@ -1,21 +1,21 @@
 """Write a knowledge store: create it, fill its blocks, record them complete, let it grow."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from kcd_stores.encodings import Encoding
 from kcd_stores.errors import Remedy, StoreError, StoreUsageError
-from kcd_stores.knowledge.creation import create_group, create_missing_arrays
-from kcd_stores.knowledge.group import KnowledgeGroup, open_group, parse_encoding, parse_layout
+from kcd_stores.knowledge.attributes import FORMAT
+from kcd_stores.knowledge.creation import create_store, lay_out_views, make_missing_arrays
+from kcd_stores.knowledge.group import KnowledgeGroup, open_group, read_description, require_unreplaced
 from kcd_stores.knowledge.layout import Layout
-from kcd_stores.knowledge.ledger import ledger_writer, missing_file
+from kcd_stores.knowledge.ledger import Entry, ledger_writer, missing_file
+from kcd_stores.knowledge.shards import checksums_of
 from kcd_stores.knowledge.store import KnowledgeStore
-from kcd_stores.storage import Storage, Where, open_storage
+from kcd_stores.storage import Where, encode_elements, open_storage
 
 
 class KnowledgeWriter:
@@ -29,11 +29,10 @@ class KnowledgeWriter:
         The reading side of the same store, features included.
     """
 
-    def __init__(self, storage: Storage, group: zarr.Group, *, locked: bool) -> None:
-        self._opened = KnowledgeGroup.read(storage, group, features=True)
-        self._locked = locked and storage.has_lock  # no other process can replace it while this one writes
-        self._ledger = ledger_writer(self._opened)
-        self.store = KnowledgeStore(self._opened)
+    def __init__(self, opened: KnowledgeGroup) -> None:
+        self._opened = opened
+        self._ledger = ledger_writer(opened, self._require_unreplaced)
+        self.store = KnowledgeStore(opened)
 
     @classmethod
     def create(
@@ -63,7 +62,7 @@ class KnowledgeWriter:
             If the place is taken: by a store without `overwrite`, or by anything that is not a knowledge store.
         """
         storage = open_storage(where)
-        group = create_group(
+        create_store(
             storage,
             layout=layout,
             encoding=encoding,
@@ -71,26 +70,28 @@ class KnowledgeWriter:
             fidelity=fidelity,
             overwrite=overwrite,
         )
-        return cls(storage, group, locked=True)
+        return cls(open_group(storage, writable=True, features=True))
 
     @classmethod
     def open(cls, where: Where) -> "KnowledgeWriter":
         """Open the store at `where` to go on with it, and repair what a killed writer left.
 
         Arrays that are missing are made, and temporary files are removed. Hold the place meanwhile (`one_writer`), and
-        as long as you write.
+        as long as you write. A store of format 1 can be opened, to find that it is complete, but not written to.
 
         Raises
         ------
         StoreUsageError
-            If nothing is there, or something that is not a knowledge store of this format.
+            If nothing is there, or something that is not a knowledge store of a known format.
+        CorruptStoreError
+            If the attributes or the metadata of an array are not what the store was made with.
         """
         storage = open_storage(where)
-        group = open_group(storage, writable=True)
-        storage.remove_partials()
-        attributes: dict[str, Any] = dict(group.attrs)
-        create_missing_arrays(group, parse_layout(attributes), parse_encoding(attributes, features=True))
-        return cls(storage, group, locked=True)
+        description = read_description(storage)
+        if description.format == FORMAT:
+            storage.remove_partials()
+            make_missing_arrays(storage, description)
+        return cls(open_group(storage, writable=True, features=True))
 
     @classmethod
     def join(cls, where: Where, *, identity: str) -> "KnowledgeWriter":
@@ -104,7 +105,7 @@ class KnowledgeWriter:
             If no store is there, or one whose identity is not `identity`.
         """
         storage = open_storage(where)
-        writer = cls(storage, open_group(storage, writable=True), locked=False)
+        writer = cls(open_group(storage, writable=True, features=True))
         found = writer.store.identity
         if found != identity:
             raise StoreUsageError(
@@ -118,22 +119,26 @@ class KnowledgeWriter:
 
         `seconds` is the time that the block took to make. Raises what `write_data` raises.
         """
-        self.write_data(view, block, rows)
-        self._ledger.record(view, block, seconds=seconds)
+        checksums = self.write_data(view, block, rows)
+        self._ledger.record(view, block, Entry(seconds=seconds, checksums=checksums))
 
-    def write_data(self, view: int, block: int, rows: NDArray[np.float32]) -> None:
+    def write_data(self, view: int, block: int, rows: NDArray[np.float32]) -> NDArray[np.uint32]:
         """Write the rows of a block, `rows[n, C]` (`[n, C + D]` with features) float32, without recording it.
 
-        The data is durable when this returns; it counts once the block is recorded. Several processes may write the
-        same block if all of them have the same rows.
+        Returns the checksums of the stored chunks, which `record_block` takes. The data is durable when this returns;
+        it counts once the block is recorded. Several processes may write the same block if all of them have the same
+        rows.
 
         Raises
         ------
         ValueError
             If the shape is not the block's, or a number is not finite or does not fit the encoding.
-        StoreError
-            If another process replaced or removed the store. Under a lock this cannot happen and is not looked for.
+        StoreReplacedError
+            If another process replaced or removed the store.
+        StoreUsageError
+            If the store is of format 1.
         """
+        self._require_format()
         span = self.store.layout.rows(block)
         expected = (len(span), self.store.columns)
         if rows.shape != expected:
@@ -142,20 +147,34 @@ class KnowledgeWriter:
             raise ValueError(f"block ({view}, {block}) holds a number that is not finite")
         parts = self.store.encoding.encode(rows, view=view, first=span.start)
         self._require_unreplaced()
-        for name, part in parts.items():
-            self._opened.storage.write_elements(self._opened.knowledge[name], view, span.start, part)
+        checksums = [self._write_array(name, view, span.start, parts[name]) for name in self._opened.knowledge]
         self._require_unreplaced()
+        return np.concatenate(checksums)
 
-    def record_block(self, view: int, block: int, *, seconds: float) -> None:
-        """Record complete a block that another process wrote with `write_data`.
+    def _write_array(self, name: str, view: int, first: int, part: NDArray[Any]) -> NDArray[np.uint32]:
+        """Write the elements `part` of one array, which are one shard; return the checksums of its chunks."""
+        ((file, shard),) = encode_elements(self._opened.knowledge[name], view, first, part)
+        self._opened.storage.put(file, shard, check=self._require_unreplaced)
+        return checksums_of(shard, self.store.layout)
+
+    def record_block(self, view: int, block: int, checksums: NDArray[np.uint32], *, seconds: float) -> None:
+        """Record complete a block that this or another process wrote with `write_data`, which returned `checksums`.
 
         Only one process may record blocks of a local store: a view's record is one file.
 
         Raises
         ------
+        ValueError
+            If these cannot be the checksums of a block, or `seconds` is not a number of seconds.
         StoreError
-            If the data of the block is not there.
+            If the data of the block is not there, or another process replaced or removed the store.
+        StoreUsageError
+            If the store is of format 1.
         """
+        self._require_format()
+        shape = (self._opened.records.entries,)
+        if checksums.shape != shape:
+            raise ValueError(f"a block has checksums of shape {shape}, got {checksums.shape}")
         missing = missing_file(self._opened, view, block)
         if missing is not None:
             raise StoreError(
@@ -163,10 +182,18 @@ class KnowledgeWriter:
                 f"{self._opened.storage} as seen from here.",
                 remedy=Remedy.SHARE_FOLDER,
             )
-        self._ledger.record(view, block, seconds=seconds)
+        self._require_unreplaced()
+        self._ledger.record(view, block, Entry(seconds=seconds, checksums=checksums))
 
     def settle(self) -> None:
-        """End writing: restore records of this writer that another one, at work at the same time, has overwritten."""
+        """End writing: restore records of this writer that another one, at work at the same time, has overwritten.
+
+        Raises
+        ------
+        StoreReplacedError
+            If another process replaced or removed the store.
+        """
+        self._require_unreplaced()
         self._ledger.settle()
 
     def remove_partials(self) -> None:
@@ -184,30 +211,28 @@ class KnowledgeWriter:
         ValueError
             If the store has that many views already.
         """
+        self._require_format()
         layout = self.store.layout
         if views <= layout.views:
             raise ValueError(f"a store of {layout.views} views cannot grow to {views}")
-        for array in self._opened.arrays.values():
-            array.resize((views, *array.shape[1:]))
-        self._opened.group.attrs["layout"] = {**vars(layout), "views": views}
+        self._require_unreplaced()
+        lay_out_views(self._opened.storage, self._opened.description, views)
         return KnowledgeWriter.open(self._opened.storage)
 
-    def _require_unreplaced(self) -> None:
-        """Raise StoreError if a store that no lock protects is no longer the one that was opened."""
-        if self._locked:
-            return
-        storage = self._opened.storage
-        (found,) = storage.fetch(["zarr.json"])
-        now: dict[str, Any] = {} if found is None else json.loads(found).get("attributes", {})
-        if _lasting(now) != _lasting(dict(self._opened.group.attrs)):
-            raise StoreError(
-                f"the store at {storage} was replaced or removed by another process while this one was writing "
-                f"to it, so this one stops. Let one command at a time write a store; when the other is done, run the "
-                f"same command again: it says whether the store is the one that it asks for."
+    def _require_format(self) -> None:
+        """Raise StoreUsageError unless the store is of the format that is written."""
+        number = self._opened.description.format
+        if number != FORMAT:
+            raise StoreUsageError(
+                f"the store at {self._opened.storage} is of format {number}, which can be read but no longer written: "
+                f"its records have no checksums.",
+                remedy=Remedy.REPLACE_STORE,
             )
 
+    def _require_unreplaced(self) -> None:
+        """Raise StoreReplacedError if the store is no longer the one that was opened.
 
-def _lasting(attributes: Mapping[str, Any]) -> str:
-    """Return as JSON the attributes that must not change while a store grows: all but the number of views."""
-    layout = {key: value for key, value in attributes.get("layout", {}).items() if key != "views"}
-    return json.dumps({**attributes, "layout": layout}, sort_keys=True)
+        A lock keeps other writers away, but not somebody who removes the folder.
+        """
+        description = self._opened.description
+        require_unreplaced(self._opened.storage, description, doing="while this one was writing to it")

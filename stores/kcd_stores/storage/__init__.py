@@ -12,7 +12,7 @@ lock            one writer at a time
 """
 
 from kcd_stores.storage.durable import flush_to_disk
-from kcd_stores.storage.elements import object_name
+from kcd_stores.storage.elements import encode_elements, object_name
 from kcd_stores.storage.folder import FolderStorage
 from kcd_stores.storage.location import masked
 from kcd_stores.storage.objects import ObjectStorage
@@ -27,6 +27,7 @@ __all__ = [
     "Storage",
     "WebStorage",
     "Where",
+    "encode_elements",
     "flush_to_disk",
     "is_vacant",
     "masked",

@@ -7,16 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 from zarr.abc.store import Store
 
 from kcd_stores.errors import Remedy, StoreUsageError
 from kcd_stores.storage.durable import flush_to_disk, is_temporary, write_whole
-from kcd_stores.storage.elements import encode_elements
 from kcd_stores.storage.lock import folder_lock
 from kcd_stores.storage.permission import permission_in_words
 from kcd_stores.storage.protocol import Buffer
@@ -119,9 +116,6 @@ class FolderStorage:
         with _opened(f"{self.path}/{name}") as descriptor:
             return os.preadv(descriptor, [buffer.data], offset)
 
-    def read_elements(self, array: "zarr.Array[Any]", view: int, start: int, stop: int) -> NDArray[Any]:
-        return np.array(array[view, start:stop])
-
     # --- writing ------------------------------------------------------------------------------------------
 
     def require_writable(self) -> None:
@@ -129,12 +123,6 @@ class FolderStorage:
 
     def lock(self) -> AbstractContextManager[None]:
         return folder_lock(self.path)
-
-    def write_elements(self, array: "zarr.Array[Any]", view: int, start: int, values: NDArray[Any]) -> None:
-        if array.read_only:
-            raise ValueError(f"the store at {self} was opened for reading only")
-        for name, data in encode_elements(array, view, start, values):
-            self.put(name, data)
 
     def put(self, name: str, data: bytes, *, check: Callable[[], object] | None = None) -> None:
         with permission_in_words(f"{self}/{name}"):

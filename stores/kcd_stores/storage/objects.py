@@ -4,13 +4,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-import zarr
-from numpy.typing import NDArray
 from zarr.abc.store import Store
 
-from kcd_stores.storage.elements import encode_elements
 from kcd_stores.storage.location import parent_and_name
 from kcd_stores.storage.object_client import ObjectClient
 from kcd_stores.storage.remote import RemoteStorage
@@ -56,12 +52,6 @@ class ObjectStorage(RemoteStorage):
 
     def lock(self) -> AbstractContextManager[None]:
         return nullcontext()
-
-    def write_elements(self, array: "zarr.Array[Any]", view: int, start: int, values: NDArray[Any]) -> None:
-        if array.read_only:
-            raise ValueError(f"the store at {self} was opened for reading only")
-        for name, data in encode_elements(array, view, start, values):
-            self.put(name, data)
 
     def put(self, name: str, data: bytes, *, check: Callable[[], object] | None = None) -> None:
         self.client.put(name, data, check=check)

@@ -7,10 +7,9 @@ means either.
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 from zarr.abc.store import Store
 
@@ -109,10 +108,6 @@ class Storage(Protocol):
         """Fill `buffer` from one file, beginning at `offset`, and return the number of bytes that there were."""
         ...
 
-    def read_elements(self, array: "zarr.Array[Any]", view: int, start: int, stop: int) -> NDArray[Any]:
-        """Return a copy of `array[view, start:stop]`; a missing file reads as the array's fill value."""
-        ...
-
     # --- writing ------------------------------------------------------------------------------------------
 
     def require_writable(self) -> None:
@@ -121,13 +116,6 @@ class Storage(Protocol):
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the right to write here, if `has_lock`; StoreUsageError is raised if another process holds it."""
-        ...
-
-    def write_elements(self, array: "zarr.Array[Any]", view: int, start: int, values: NDArray[Any]) -> None:
-        """Write `array[view, start:start + len(values)] = values`, whole files but for the last of a view, durably.
-
-        ValueError is raised if the array was opened for reading only.
-        """
         ...
 
     def put(self, name: str, data: bytes, *, check: Callable[[], object] | None = None) -> None:

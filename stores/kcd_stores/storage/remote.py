@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from kcd_stores.errors import StoreUsageError
-from kcd_stores.storage.elements import decode_elements, object_names
 from kcd_stores.storage.location import masked, resolved_url
 from kcd_stores.storage.protocol import Buffer
 
@@ -93,7 +91,3 @@ class RemoteStorage:
         (found,) = self.reader.get_ranges(name, [(offset, len(buffer))])
         buffer[: len(found)] = np.frombuffer(found, np.uint8)
         return len(found)
-
-    def read_elements(self, array: "zarr.Array[Any]", view: int, start: int, stop: int) -> NDArray[Any]:
-        names = object_names(array, view, start, stop)
-        return decode_elements(array, view, start, stop, dict(zip(names, self.fetch(names), strict=True)))

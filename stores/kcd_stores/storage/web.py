@@ -4,10 +4,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import zarr
-from numpy.typing import NDArray
 from zarr.abc.store import Store
 
 from kcd_stores.errors import Remedy, StoreUsageError
@@ -49,9 +47,6 @@ class WebStorage(RemoteStorage):
         )
 
     def lock(self) -> AbstractContextManager[None]:
-        self.require_writable()
-
-    def write_elements(self, array: "zarr.Array[Any]", view: int, start: int, values: NDArray[Any]) -> None:
         self.require_writable()
 
     def put(self, name: str, data: bytes, *, check: Callable[[], object] | None = None) -> None:

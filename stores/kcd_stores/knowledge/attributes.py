@@ -1,0 +1,225 @@
+"""The attributes of a knowledge store: made for a new store, and validated whole whenever one is opened.
+
+    format       2; stores of version 0.1.0 have format 1, without `generation` and `checksum`
+    kind         "knowledge"
+    generation   16 hex digits, drawn when the store is made, so that no two stores share their records
+    checksum     SHA-256, in hex, of the JSON of all the others, with sorted keys and without spaces
+    encoding     the encoding of the logits: its name and settings
+    features     the number of features and their encoding, or null
+    layout       the sizes of the store, and its division into blocks and chunks
+    made_from    what the rows were made from
+    fidelity     measurements of the encoding, or null
+
+Attributes that others add to the group are left alone.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kcd_stores.encodings import Encoding, describe_features, make_encoding, with_features
+from kcd_stores.errors import StoreUsageError
+from kcd_stores.knowledge.layout import Layout
+
+FORMATS = (1, 2)
+FORMAT = FORMATS[-1]  # of new stores
+KIND = "knowledge"
+GENERATION_BYTES = 8
+LONGEST_FOUND = 60  # characters of a wrong value in a message
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class _Plain(_Strict):
+    name: Literal["float32", "float16"]
+
+
+class _BitRound(_Strict):
+    name: Literal["bitround"]
+    keep_bits: int = Field(ge=1, le=23)
+
+
+class _Int8(_Strict):
+    name: Literal["int8"]
+    low: float
+    high: float
+
+
+class _TopK(_Strict):
+    name: Literal["topk"]
+    k: int = Field(ge=1)
+
+
+class _Sample(_Strict):
+    name: Literal["sample"]
+    draws: int = Field(ge=1)
+    seed: int = Field(ge=0, lt=2**64)
+
+
+class _Features(_Strict):
+    dim: int = Field(ge=1)
+    encoding: Annotated[_Plain | _BitRound | _Int8, Field(discriminator="name")]
+
+
+class _Layout(_Strict):
+    views: int
+    samples: int
+    classes: int
+    block_rows: int
+    chunk_rows: int
+
+
+class _Fidelity(_Strict):
+    rows: int
+    mean_kl: float | None
+    top1: float
+    bytes_per_row: float
+    temperature: float
+
+
+class _Attributes(_Strict):
+    model_config = ConfigDict(extra="ignore")
+
+    format: int
+    kind: str
+    generation: str | None = Field(default=None, pattern=r"^[0-9a-f]{16}$")
+    checksum: str | None = None
+    encoding: Annotated[_Plain | _BitRound | _Int8 | _TopK | _Sample, Field(discriminator="name")]
+    features: _Features | None = None
+    layout: _Layout
+    made_from: dict[str, Any]
+    fidelity: _Fidelity | None = None
+
+
+OURS = tuple(_Attributes.model_fields)  # the names of all attributes that stores have by themselves
+
+
+def new_attributes(
+    *, layout: Layout, encoding: Encoding, made_from: Mapping[str, Any], fidelity: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the attributes of a new store, with a generation of its own.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `made_from` or `fidelity` cannot be written as JSON.
+    """
+    return checked(
+        {
+            "format": FORMAT,
+            "kind": KIND,
+            "generation": secrets.token_hex(GENERATION_BYTES),
+            "encoding": {"name": encoding.name, **encoding.settings()},
+            "features": describe_features(encoding),
+            "layout": vars(layout),
+            "made_from": dict(made_from),
+            "fidelity": None if fidelity is None else dict(fidelity),
+        }
+    )
+
+
+def checked(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `attributes` with the checksum of those of them that are a store's own."""
+    return {**attributes, "checksum": checksum_of(attributes)}
+
+
+def checksum_of(attributes: Mapping[str, Any]) -> str:
+    """Return the SHA-256, in hex, of the attributes that are a store's own, but for the checksum itself."""
+    own = {name: attributes[name] for name in OURS if name in attributes and name != "checksum"}
+    text = json.dumps(own, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """The valid attributes of a store; `parse_attributes` makes it.
+
+    Attributes
+    ----------
+    attributes
+        The store's own attributes, by name.
+    layout
+        What `layout` says.
+    """
+
+    attributes: Mapping[str, Any]
+    layout: Layout
+
+    @property
+    def format(self) -> int:
+        """The number of the store's format."""
+        return int(self.attributes["format"])
+
+    @property
+    def generation(self) -> str | None:
+        """The generation; None for a store of format 1."""
+        return self.attributes.get("generation")
+
+    @property
+    def features(self) -> dict[str, Any] | None:
+        """The number of features and their encoding; None for a store without any."""
+        return self.attributes.get("features")
+
+    def encoding(self, *, features: bool) -> Encoding:
+        """Return the encoding; with `features`, that of the features too if there are any."""
+        encoding = make_encoding(**self.attributes["encoding"])
+        return with_features(encoding, self.features) if features else encoding
+
+
+def parse_attributes(attributes: Mapping[str, Any]) -> Description:
+    """Validate the attributes of a group that is a knowledge store of a known format.
+
+    Raises
+    ------
+    ValueError
+        If they cannot be what a store was made with; the message names the key, what was found and what was expected.
+    """
+    try:
+        _Attributes.model_validate(attributes)
+    except ValidationError as error:
+        raise ValueError(_in_words(error)) from error
+    _require_checksum(attributes)
+    own = {name: attributes[name] for name in OURS if name in attributes}
+    try:
+        layout = Layout(**own["layout"])
+        found = Description(attributes=own, layout=layout)
+        found.encoding(features=True).arrays(layout.classes)
+    except (ValueError, StoreUsageError) as error:
+        raise ValueError(f"layout or encoding: {error}") from error
+    return found
+
+
+def _require_checksum(attributes: Mapping[str, Any]) -> None:
+    """Raise ValueError unless a store of format 2 has the right checksum, and one of format 1 has none."""
+    names = ("generation", "checksum")
+    if attributes["format"] == 1 and not any(name in attributes for name in names):
+        return
+    missing = [name for name in names if attributes.get(name) is None]
+    if missing:
+        raise ValueError(f"{missing[0]}: found nothing, expected one, as every store of format {FORMAT} has it")
+    expected = checksum_of(attributes)
+    if attributes["checksum"] != expected:
+        raise ValueError(
+            f"checksum: found {_short(attributes['checksum'])}, expected {expected} by the other attributes, so one of "
+            f"them was changed"
+        )
+
+
+def _in_words(error: ValidationError) -> str:
+    """Return the first finding of pydantic: the key, what was found, and what was expected."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    found = "nothing" if first["type"] == "missing" else _short(first["input"])
+    return f"{key}: found {found}, expected otherwise ({first['msg']})"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_FOUND else f"{text[: LONGEST_FOUND - 1]}…"
