@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from tests.support.files import file_contents, knowledge_contents
 from tests.support.plain_zarr import open_array, read_array
+from tests.support.runs import run_facts
 
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.distillation import distill
@@ -139,26 +140,6 @@ def test_the_next_call_makes_only_what_is_missing(context: Any, home: Path) -> N
 
 
 # --- distillation -------------------------------------------------------------------------------------------
-
-
-def run_facts(folder: Path) -> dict[str, Any]:
-    """Return the results of a run's training: weights, values, plans, and metrics without their timings."""
-    run = RunFolder(folder)
-    values = ValueStore.open(run.values)
-    timings = {"seconds", "rows_per_second", "bytes_read"}  # a resumed run reads again what had been read ahead
-    return {
-        "weights": run.weights.read_bytes(),
-        "best": run.best_weights.read_bytes(),
-        "values": [
-            [array.tobytes() for array in (*values.read(epoch), values.read_entropy(epoch))] for epoch in range(EPOCHS)
-        ],
-        "plans": [
-            (plan.kept.tolist(), plan.partner.tolist(), plan.epsilon.tolist(), plan.facts)
-            for plan in PlanStore(run.plans).read_all()
-        ],
-        "metrics": [{k: v for k, v in line.items() if k not in timings} for line in run.read_metrics()],
-        "kept": run.read_summary()["kept_fraction"],
-    }
 
 
 @pytest.fixture(scope="module")
