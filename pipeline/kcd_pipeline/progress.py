@@ -18,6 +18,8 @@ from rich.text import Text
 
 from kcd_pipeline.plain_text import shown
 
+WIDE = 80  # characters that a bar with all its columns takes
+
 console = Console(stderr=True)
 
 
@@ -33,16 +35,15 @@ class RateColumn(ProgressColumn):
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Show a bar with counts, rate, time spent and time left; draw nothing where stderr is not a terminal."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        RateColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
+    """Show a bar with counts, rate, time spent and time left; draw nothing where stderr is not a terminal.
+
+    On a narrow terminal, where they would be cut to nothing, only the counts and the time left are shown.
+    """
+    name, counts, left = TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn()
+    columns: tuple[ProgressColumn, ...] = (name, counts, left)
+    if console.width >= WIDE:
+        note = TextColumn("{task.fields[note]}")
+        columns = (name, BarColumn(), counts, RateColumn(), TimeElapsedColumn(), left, note)
     with Progress(*columns, console=console, disable=console.quiet or not console.is_terminal) as progress:
         yield progress
 

@@ -1,5 +1,10 @@
 """Tables and lines on standard output, as wide as the terminal, or uncut where a file or a pipe takes them."""
 
+import codecs
+import io
+import sys
+import unicodedata
+
 from rich import box
 from rich.console import Console
 from rich.measure import Measurement
@@ -9,6 +14,32 @@ from rich.text import Text
 from kcd_pipeline.plain_text import shown, shown_in_line
 
 UNCUT_WIDTH = 10_000  # characters: wide enough that nothing is folded
+
+# what stands for characters of our own where an encoding lacks them
+PLAIN = {
+    "ε": "eps", "×": "x", "·": "*", "★": "*", "±": "+-", "≤": "<=", "≥": ">=",
+    "→": "->", "–": "-", "—": "-", "…": "...", "─": "-", "└": "+", "├": "+",
+}  # fmt: skip
+
+
+def take_all_characters() -> None:
+    """Let standard output and error take every text, plainer where their encoding lacks its characters."""
+    codecs.register_error("plainer", _plainer)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plainer")
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for the characters that an encoding lacks: e for `é`, <= for `≤`, or else a question mark."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(PLAIN.get(letter) or _without_accent(letter) for letter in lacking), error.end
+
+
+def _without_accent(letter: str) -> str:
+    return unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode() or "?"
 
 
 class PlainTable(Table):
@@ -29,11 +60,22 @@ def new_table() -> PlainTable:
 
 
 def print_table(table: Table) -> None:
-    """Print a table, folded to the terminal, or at its full width where there is none."""
+    """Print a table, folded to the terminal, or at its full width where there is none.
+
+    On a terminal that is too narrow for its longest words, each row is printed as lines of a heading and a value.
+    """
     console = Console(highlight=False)
     if not console.is_terminal:  # rich would cut to 80 columns, and a log would get half of each line
         console = Console(highlight=False, width=UNCUT_WIDTH)
-    console.print(table)
+    if Measurement.get(console, console.options.update(width=UNCUT_WIDTH), table).minimum <= console.width:
+        console.print(table)
+        return
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        console.print()
+        for column, cell in zip(table.columns, row, strict=True):
+            console.print(Text(f"{column.header} {cell}".strip()), soft_wrap=True)
+    if table.caption:
+        console.print(table.caption)
 
 
 def natural_width(console: Console, table: Table) -> int:

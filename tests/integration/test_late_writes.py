@@ -124,6 +124,17 @@ def test_a_service_without_conditional_writes_gets_plain_ones(
     assert (stored(server, "a"), stored(server, "b")) == (b"2", b"3")
 
 
+def test_conditional_writes_can_be_switched_off(server: SmallServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CONDITIONAL_PUT", "disabled")
+    storage = _client()
+    storage.put("a", b"1")
+    storage.put("a", b"2")
+    storage.update("b", lambda found: b"1")
+    storage.update("b", lambda found: (found or b"") + b"2")
+    assert (stored(server, "a"), stored(server, "b")) == (b"2", b"12")
+    assert not [headers for _, _, headers in server.requests if {"If-Match", "If-None-Match"} & headers.keys()]
+
+
 def test_a_service_that_refuses_for_ever_is_named(server: SmallServer, one: Storage) -> None:
     server.meddle = lambda method, _, answer: Answer(412) if method == "PUT" else answer
     with pytest.raises(StoreError, match="a was replaced by others each of the 50 times"):

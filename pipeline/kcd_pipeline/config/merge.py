@@ -51,7 +51,7 @@ def merge_override(tree: Mapping[str, Any], override: str) -> dict[str, Any]:
     UserError
         If it has no key or no value, the value is not YAML, or the key lies below what is no section.
     """
-    key, equals, text = override.partition("=")
+    key, equals, text = _as_typed(override).partition("=")
     names = key.strip().split(".")
     if not equals or not all(names) or "://" in key:
         raise UserError(
@@ -79,6 +79,14 @@ def _is_plain(text: str) -> bool:
         return bool(parse_yaml(text) == text)
     except ValueError:
         return False
+
+
+def _as_typed(override: str) -> str:
+    """Return an argument in UTF-8, which a terminal sends, also where the locale made halves of characters of it."""
+    try:
+        return override.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:  # bytes of another encoding: they are refused with the key
+        return override
 
 
 def _read_value(key: str, text: str) -> Any:

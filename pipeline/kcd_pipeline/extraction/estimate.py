@@ -52,8 +52,8 @@ def estimate(config: Config) -> Estimate:
     source = TeacherSource(extractor)
     encoding = new_encoding(source)
     layout = new_layout(source, encoding)
-    batch = config.store.batch_size
-    trial_rows, trial_seconds = _time_rows(extractor, layout.samples)
+    batch = min(config.store.batch_size, layout.samples)
+    trial_rows, trial_seconds = _time_rows(extractor, batch, layout.samples)
     written = extractor.rows(0, range(min(layout.block_rows, 2 * batch, layout.samples)))
     rows = layout.views * layout.samples
     return Estimate(
@@ -65,10 +65,9 @@ def estimate(config: Config) -> Estimate:
     )
 
 
-def _time_rows(extractor: Extractor, samples: int) -> tuple[int, float]:
+def _time_rows(extractor: Extractor, batch: int, samples: int) -> tuple[int, float]:
     """Make batches of rows for TRIAL_SECONDS, after one to warm up; return how many, and the seconds they took."""
-    batch = extractor.config.store.batch_size
-    extractor.rows(0, range(min(batch, samples)))
+    extractor.rows(0, range(batch))
     made, seconds = 0, 0.0
     while seconds < TRIAL_SECONDS or made < TRIAL_BATCHES * batch:
         start = made % samples

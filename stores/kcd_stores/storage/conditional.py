@@ -32,4 +32,6 @@ def knows_no_conditions(error: Exception) -> bool:
     """Return True if a service refused a write because it knows no conditional ones."""
     from obstore.exceptions import NotSupportedError
 
-    return isinstance(error, NotSupportedError) or any(mark in str(error) for mark in UNKNOWN_CONDITION)
+    return isinstance(error, NotSupportedError | NotImplementedError) or any(
+        mark in str(error) for mark in UNKNOWN_CONDITION
+    )

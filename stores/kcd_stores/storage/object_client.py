@@ -190,7 +190,7 @@ class ObjectClient:
                 found = obstore.put(raw, key, data, mode=mode, max_concurrency=MULTIPART_CONCURRENCY)
             except (AlreadyExistsError, PreconditionError):
                 return False
-            except BaseError as error:
+            except (BaseError, NotImplementedError) as error:
                 if mode == "overwrite" or not knows_no_conditions(error):
                     raise
                 self._conditional = False

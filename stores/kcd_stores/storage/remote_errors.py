@@ -44,7 +44,7 @@ def client_errors_in_words(url: str, key: str = "") -> Iterator[None]:
         if "NoSuchBucket" in str(error):
             raise explained(url, error, key) from without_secrets(error)
         raise
-    except BaseError as error:
+    except (BaseError, NotImplementedError) as error:
         raise explained(url, error, key) from without_secrets(error)
 
 

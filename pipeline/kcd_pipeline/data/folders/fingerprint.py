@@ -12,6 +12,8 @@ from kcd_pipeline.data.folders.listing import Listing
 from kcd_pipeline.data.folders.picture import Reading, deep_mark
 from kcd_pipeline.data.folders.unreadable import cannot_be_read
 
+JPEG_MAGIC = b"\xff\xd8\xff"  # most pictures of large sets are such, and none of them is deep
+
 
 def fingerprint_files(listing: Listing, crop: CentreCrop, classes: Sequence[str], reading: Reading) -> str:
     """Return the SHA-256 over crop, class names and, of each file in order, its label and the SHA-256 of its bytes.
@@ -51,7 +53,9 @@ def _digest_file(path: Path, reading: Reading) -> bytes:
     """Return the SHA-256 of the bytes of `path`, and of a deep grey picture the range in which it is read."""
     try:
         with path.open("rb") as file:
+            is_jpeg = file.read(len(JPEG_MAGIC)) == JPEG_MAGIC
+            file.seek(0)
             digest = hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
         raise cannot_be_read(path, error) from error
-    return digest + deep_mark(path, reading)
+    return digest if is_jpeg else digest + deep_mark(path, reading)

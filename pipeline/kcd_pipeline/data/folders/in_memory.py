@@ -13,6 +13,7 @@ from kcd_pipeline.data.folders.picture import Reading, open_picture
 from kcd_pipeline.data.folders.unreadable import printable
 from kcd_pipeline.data.split import InMemorySplit
 from kcd_pipeline.errors import UserError
+from kcd_stores.sizes import human_bytes, machine_memory
 
 AT_ONCE = 64_000_000  # pixels that are being decoded: about 0.9 GB
 
@@ -34,17 +35,33 @@ def decode(listing: Listing, crop: CentreCrop | None, reading: Reading) -> InMem
             )
             return pixels_of(picture) if crop is None else crop(picture)
 
+    first = pixels(0)
+    _require_room(len(listing), first)
+    images = torch.empty((len(listing), *first.shape), dtype=torch.uint8)
+
+    def put(sample: int) -> None:
+        image = pixels(sample)
+        if image.shape != first.shape:
+            raise _sizes_differ(listing, first, image, sample)
+        images[sample] = image
+
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside the interpreter lock
-        images = list(pool.map(pixels, range(len(listing))))
-    _require_one_size(images, listing)
-    return InMemorySplit(images=torch.stack(images), labels=torch.from_numpy(listing.labels))
+        for _ in pool.map(put, range(len(listing))):
+            pass
+    return InMemorySplit(images=images, labels=torch.from_numpy(listing.labels))
 
 
-def _require_one_size(images: list[Tensor], listing: Listing) -> None:
-    for sample, image in enumerate(images):
-        if image.shape != images[0].shape:
-            first, this = (f"{size.shape[2]}x{size.shape[1]}" for size in (images[0], image))
-            raise UserError(
-                f"images differ in size: {printable(listing.path(0))} is {first}, {printable(listing.path(sample))} is "
-                f"{this} pixels. Give one size with --set data.image_size=N"
-            )
+def _sizes_differ(listing: Listing, first: Tensor, image: Tensor, sample: int) -> UserError:
+    sizes = [f"{printable(listing.path(k))} is {of.shape[2]}x{of.shape[1]}" for k, of in ((0, first), (sample, image))]
+    return UserError(f"images differ in size: {', '.join(sizes)} pixels. Give one size with --set data.image_size=N")
+
+
+def _require_room(count: int, image: Tensor) -> None:
+    """Raise UserError if `count` images like `image` are more than the machine has memory for."""
+    room = machine_memory()
+    if count * image.nbytes > room:
+        raise UserError(
+            f"{count:,} images of {image.shape[2]}x{image.shape[1]} pixels take {human_bytes(count * image.nbytes)}, "
+            f"and this machine has {human_bytes(room)} of memory. Set data.image_size to a smaller size, or "
+            f"data.on_the_fly to true."
+        )

@@ -14,7 +14,7 @@ from kcd_pipeline.data.dataset import Dataset
 from kcd_pipeline.data.folders.in_memory import decode
 from kcd_pipeline.data.folders.listing import Listing, list_splits
 from kcd_pipeline.data.folders.on_disk import OnDiskSplit
-from kcd_pipeline.data.folders.picture import Reading
+from kcd_pipeline.data.folders.picture import Reading, used_range
 from kcd_pipeline.data.folders.text import read_text
 from kcd_pipeline.data.folders.unreadable import printable
 from kcd_pipeline.data.normalisation import Normalisation, measure_normalisation
@@ -24,6 +24,9 @@ from kcd_pipeline.progress import say
 
 WORDS = "words.txt"  # beside train/: class, tab, the name that people use (and synonyms after commas)
 MEASURED = 1000  # pictures from which normalisation is measured on the fly, where all would have to be decoded for it
+
+LOOKED_AT = 16  # pictures, for whether they use their range
+DARK = 1 / 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,7 @@ def load_folders(config: DataConfig) -> Dataset:
     for listing in (train, test):
         if listing.skipped:
             say(f"{printable(listing.root)}: not taken as pictures: {listing.skipped}")
+    _say_if_dark(_limited(train, config.limit_per_class), Reading.of(config))
     size = config.image_size or facts.size
     crop = None if size is None else CentreCrop(size=size, resize=round(size * facts.margin))
     known = (config.mean, config.std) if config.mean and config.std else facts.normalisation
@@ -121,6 +125,20 @@ def _in_memory(
     # also where a part is used, so that a trial sees the pixels that the full run sees
     whole = decode(train, crop, reading)
     return _limited(whole, config.limit_per_class), decode(test, crop, reading), measure_normalisation(whole.images)
+
+
+def _say_if_dark(train: Listing, reading: Reading) -> None:
+    """Say so if the grey pictures of 16 bits use so little of that range that they become nearly black."""
+    if reading.pixel_range is not None:
+        return
+    samples = np.linspace(0, len(train) - 1, min(LOOKED_AT, len(train))).astype(int).tolist()
+    used = [part for part in (used_range(train.path(sample), reading) for sample in samples) if part is not None]
+    if used and max(used) < DARK:
+        say(
+            f"{printable(train.root)}: {len(used)} grey pictures of more than 8 bits were looked at, and the largest "
+            f"value is {max(used):.1%} of what their format allows: they become nearly black. If their range is "
+            f"smaller, set data.pixel_range to it, such as [0, 4095]."
+        )
 
 
 class _Limitable(Protocol):

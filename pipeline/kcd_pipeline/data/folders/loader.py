@@ -97,7 +97,7 @@ class PictureViews:
         pieces = (piece for batch in cut for piece in batch)
         count = 1 if self._places is None else len(self._places)
         self._requests.upcoming = [(k % count, piece, _views(view, piece)) for k, piece in enumerate(pieces)]
-        made, number = iter(self._loader), 0
+        made, number = self._started(), 0
         try:
             for index in index_batches:
                 batch = torch.empty((len(index), *self._shape), dtype=torch.uint8, pin_memory=self._pinned)
@@ -110,6 +110,15 @@ class PictureViews:
             del made  # the last reference beside the loader's: workers end now, not at the next garbage collection
             self._loader, self._places = self._new_loader()
             raise
+
+    def _started(self) -> Iterator[Made]:
+        try:
+            return iter(self._loader)
+        except OSError as error:  # of a semaphore or a process that cannot be made
+            raise FailedError(
+                f"the processes that decode images cannot be started: {error}. /dev/shm may be full, or the number of "
+                f"processes or open files at its limit. Lower data.workers, or set it to 0 to decode without them."
+            ) from error
 
     def _new_loader(self) -> tuple[DataLoader[Any], NDArray[np.uint8] | None]:
         """Return a loader whose workers start with the first pass and stay for the next ones, and their places.

@@ -1,12 +1,14 @@
 """Picture files: how they are read, checked before they are decoded, and named if they cannot be read."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageOps
 
 from kcd_pipeline.augmentation import CentreCrop
@@ -19,7 +21,6 @@ TORCHVISIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff"
 ENDINGS = (*TORCHVISIONS, ".jfif", ".jpe", ".gif", ".avif", ".jp2")  # of files that are taken as pictures
 # A file is what its content says; Pillow would hand some formats, such as EPS, to another program
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
-JPEG_MAGIC = b"\xff\xd8\xff"
 BYTES_A_PIXEL = 14  # while it is decoded: the file's own form, RGB as Pillow keeps it, and two copies as bytes
 
 # data.max_pixels refuses such pictures, or the user has raised it
@@ -91,15 +92,11 @@ def open_picture(
     UserError
         If it cannot be read, is too large, or has grey values of unknown range.
     """
-    try:
-        with Image.open(path, formats=_formats()) as file:
-            _require_bounded(file, reading, crop)
-            if admit is not None:
-                admit(file.width * file.height)
-            return _decode(file, reading)
-    except Exception as error:  # Pillow raises almost anything of bytes that are damaged
-        named = _named(path, error)
-        raise named from (None if named is error else error)
+    with _opened(path) as file:
+        _require_bounded(file, reading, crop)
+        if admit is not None:
+            admit(file.width * file.height)
+        return _decode(file, reading)
 
 
 def deep_mark(path: Path, reading: Reading) -> bytes:
@@ -110,15 +107,39 @@ def deep_mark(path: Path, reading: Reading) -> bytes:
     UserError
         As for `open_picture`, as far as the head of the file tells.
     """
-    try:
-        with path.open("rb") as file:
-            if file.read(len(JPEG_MAGIC)) == JPEG_MAGIC:  # never deep; most large sets consist of these
-                return b""
-        with Image.open(path, formats=_formats()) as picture:
-            values = reading.grey_range(picture)
-    except Exception as error:  # Pillow raises almost anything of bytes that are damaged
-        raise _named(path, error) from error
+    with _opened(path) as file:
+        values = reading.grey_range(file)
     return b"" if values is None else repr(values).encode()
+
+
+def used_range(path: Path, reading: Reading) -> float | None:
+    """Return the largest grey value of `path` as a fraction of its range; None for an ordinary picture.
+
+    Raises
+    ------
+    UserError
+        As for `open_picture`.
+    """
+    with _opened(path) as file:
+        values = reading.grey_range(file)
+        if values is None:
+            return None
+        _require_bounded(file, reading, None)
+        return (float(np.asarray(file).max()) - values[0]) / (values[1] - values[0])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open `path` without decoding it, and name it in the error if this or what is done with it fails."""
+    try:
+        with Image.open(path, formats=_formats()) as file:
+            yield file
+    except (UserError, MemoryError):  # memory is the machine's, not the file's
+        raise
+    except Exception as error:  # Pillow raises almost anything of bytes that are damaged
+        if isinstance(error, OSError) and error.errno is not None:
+            raise cannot_be_read(path, error) from error
+        raise UserError(f"{printable(path)} cannot be read as an image: {error}. Mend or remove the file.") from error
 
 
 def _decode(file: Image.Image, reading: Reading) -> Image.Image:
@@ -151,15 +172,6 @@ def _require_bounded(file: Image.Image, reading: Reading, crop: CentreCrop | Non
 
 def _name(picture: Image.Image) -> str:
     return printable(getattr(picture, "filename", ""))
-
-
-def _named(path: Path, error: Exception) -> Exception:
-    """Return the error to raise for one that reading `path` has raised."""
-    if isinstance(error, UserError | MemoryError):  # memory is the machine's, not the file's
-        return error
-    if isinstance(error, OSError) and error.errno is not None:
-        return cannot_be_read(path, error)
-    return UserError(f"{printable(path)} cannot be read as an image: {error}. Mend or remove the file.")
 
 
 @cache
