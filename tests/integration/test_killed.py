@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from tests.support.files import file_contents, knowledge_contents
 from tests.support.plain_zarr import open_array, read_array
+from tests.support.runs import run_facts
 
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.distillation import distill
@@ -139,26 +140,6 @@ def test_the_next_call_makes_only_what_is_missing(context: Any, home: Path) -> N
 
 
 # --- distillation -------------------------------------------------------------------------------------------
-
-
-def run_facts(folder: Path) -> dict[str, Any]:
-    """Return the results of a run's training: weights, values, plans, and metrics without their timings."""
-    run = RunFolder(folder)
-    values = ValueStore.open(run.values)
-    timings = {"seconds", "rows_per_second", "bytes_read"}  # a resumed run reads again what had been read ahead
-    return {
-        "weights": run.weights.read_bytes(),
-        "best": run.best_weights.read_bytes(),
-        "values": [
-            [array.tobytes() for array in (*values.read(epoch), values.read_entropy(epoch))] for epoch in range(EPOCHS)
-        ],
-        "plans": [
-            (plan.kept.tolist(), plan.partner.tolist(), plan.epsilon.tolist(), plan.facts)
-            for plan in PlanStore(run.plans).read_all()
-        ],
-        "metrics": [{k: v for k, v in line.items() if k not in timings} for line in run.read_metrics()],
-        "kept": run.read_summary()["kept_fraction"],
-    }
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +271,7 @@ def test_a_teacher_killed_and_trained_on_is_the_teacher_never_stopped(context: A
     assert train_teacher(config).already
 
 
-# --- Ctrl-C -------------------------------------------------------------------------------------------------
+# --- signals ------------------------------------------------------------------------------------------------
 
 
 def interrupted_cli(arguments: list[str]) -> None:
@@ -299,8 +280,11 @@ def interrupted_cli(arguments: list[str]) -> None:
     main(arguments, prog_name="kcd-pipeline")
 
 
-def test_ctrl_c_ends_with_a_line_and_loses_nothing(context: Any, home: Path, never_stopped: dict[str, Any]) -> None:
-    config = settings(home / "interrupted")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_with_a_line_and_loses_nothing(
+    context: Any, home: Path, never_stopped: dict[str, Any], number: int, code: int
+) -> None:
+    config = settings(home / f"interrupted-{code}")
     folder = RunFolder(config.run_dir)
     plain = home / "interrupted.yaml"
     plain.write_text(_yaml(config))
@@ -308,10 +292,10 @@ def test_ctrl_c_ends_with_a_line_and_loses_nothing(context: Any, home: Path, nev
     while process.is_alive() and len(folder.read_metrics()) < 2:
         time.sleep(0.001)
     assert process.pid is not None
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, number)
     process.join(60)
-    assert process.exitcode == 130
-    distill(config, resume=True)
+    assert process.exitcode == code
+    distill(config)
     assert run_facts(config.run_dir) == never_stopped
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C is deferred to the end of a block, and is not lost."""
+"""Signals that end a command are deferred to the end of a block, and are not lost."""
 
 import os
 import signal
@@ -6,21 +6,24 @@ import threading
 
 import pytest
 
+from kcd_pipeline.signals import ENDING_SIGNALS, EndedBySignalError, raised_as_errors
 from kcd_pipeline.training.interrupts import interrupts_deferred
 
 
-def test_an_interrupt_comes_after_the_block_and_once() -> None:
+@pytest.mark.parametrize("number", ENDING_SIGNALS)
+def test_a_signal_comes_after_the_block_and_once(number: int) -> None:
     done = []
 
     def work() -> None:
         with interrupts_deferred():
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), number)
             done.append("the rest of the block")
         done.append("never")
 
-    with pytest.raises(KeyboardInterrupt):
+    with raised_as_errors(), pytest.raises(EndedBySignalError) as caught:
         work()
+    assert caught.value.number == number
     assert done == ["the rest of the block"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -1,6 +1,6 @@
 """The boundary of the command line: the one place where an error becomes a message and an exit code.
 
-Exit codes: 0 done, 1 failed, 2 the user can mend it, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 the user can mend it, 130, 143 and 129 ended by a signal.
 
 A store's error says its problem, and advises in the terms of the library (`kcd_stores.errors.Remedy`). Here the advice
 is given by the commands and the keys of a recipe that follow it.
@@ -8,18 +8,19 @@ is given by the commands and the keys of a recipe that follow it.
 
 import errno
 import os
+import signal
 import sys
 import traceback
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 import click
 
 from kcd_pipeline.errors import EndedElsewhereError, FailedError, UserError
 from kcd_pipeline.plain_text import shown
+from kcd_pipeline.signals import exit_code, first_words, raised_as_errors
 from kcd_pipeline.terminal import take_all_characters
 from kcd_stores.errors import Remedy, StoreError, StoreUsageError
-
-INTERRUPTED = 130
 
 ADVICE = {
     Remedy.CORRECT_LOCATION: "Mend store.path, or the place that the command was given.",
@@ -74,6 +75,7 @@ class Grouped(click.Group):
     def __init__(self, *args: Any, headings: dict[str, list[str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._headings = headings
+        self._received: list[int] = []  # signals that asked this call to end
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for names in self._headings.values() for name in names]
@@ -83,24 +85,37 @@ class Grouped(click.Group):
             with formatter.section(heading):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(78)) for name in names])
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
+    def main(self, *args: Any, **extra: Any) -> Any:
         take_all_characters()
-        return super().main(*args, **kwargs)
+        with raised_as_errors() as self._received:
+            return super().main(*args, **extra)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **extra)
+        except KeyboardInterrupt as error:  # click would end with "Aborted!" and 1
+            self._end_by_signal(error)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except KeyboardInterrupt:
-            _end(
-                "Interrupted. What was complete is kept; the same command goes on from there.",
-                INTERRUPTED,
-            )
+        except KeyboardInterrupt as error:
+            self._end_by_signal(error)
         except Exception as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
+            if self._received:  # its exception became another one on its way
+                self._end_by_signal(error)
             _end(*explain(error))
+
+    def _end_by_signal(self, error: BaseException) -> NoReturn:
+        number = (self._received or [getattr(error, "number", signal.SIGINT)])[0]
+        _end(
+            f"{first_words(number)}. What was complete is kept; the same command goes on from there.",
+            exit_code(number),
+        )
 
 
 def explain(error: Exception) -> tuple[str, int]:
@@ -153,7 +168,8 @@ def _file(error: OSError) -> str:
     return f": {error.filename}" if error.filename else ""
 
 
-def _end(message: str, code: int) -> None:
+def _end(message: str, code: int) -> NoReturn:
     if message:
-        click.echo(f"{_speaker()}{shown(message)}", err=True)
+        with suppress(OSError):  # the terminal may be gone, as after SIGHUP
+            click.echo(f"{_speaker()}{shown(message)}", err=True)
     sys.exit(code)

@@ -18,8 +18,8 @@ the same.
 
 CONFIG is a YAML file or the name of a shipped recipe. `--set section.key=value` overrides any [key](config.md) of it,
 as often as needed. Results go to standard output, progress to standard error.
-[Exit codes](../how-to/resume-and-errors.md#exit-codes) are 0, 1, 2 and 130. `kcd-pipeline --debug COMMAND ...` shows
-the traceback of an error, and `kcd-pipeline --version` the version.
+[Exit codes](../how-to/resume-and-errors.md#exit-codes) are 0, 1, 2, and 129, 130 or 143 after a signal.
+`kcd-pipeline --debug COMMAND ...` shows the traceback of an error, and `kcd-pipeline --version` the version.
 """
 
 

@@ -3,6 +3,7 @@
 It knows of no model and no training loop. From Knowledge Condensation Distillation (ECCV 2022).
 """
 
+from kcd_pipeline import dask_settings  # noqa: F401  # isort: skip  # before dask itself
 from kcd_pipeline.condensation.condense import condense
 from kcd_pipeline.condensation.ogve import new_values, update_values
 from kcd_pipeline.condensation.perturbation import BatchBlend, Perturbation

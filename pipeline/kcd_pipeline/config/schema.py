@@ -322,8 +322,8 @@ class RunConfig(Section):
 
     dir: RunFolderPath = Field(
         default=Path("runs/{student}-{variant}-seed{seed}"),
-        description="folder of the run; {student}, {method}, {variant} (the method and what sets it apart, as in "
-        "kcd-drop-only) and {seed} are filled in",
+        description="folder of the run; {student}, {method}, {seed} and {variant} (the method and all that sets the "
+        "run apart) are filled in",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         default="auto", description="device to compute on; auto: a GPU if there is one"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from kcd_pipeline.errors import UserError
+from kcd_pipeline.errors import FailedError, UserError
 
 CONNECT_SECONDS = 10  # that a scheduler may take to answer
 FIRST_WORKER_SECONDS = 30  # in which a worker must join a scheduler that has none
@@ -35,7 +35,8 @@ class Cluster:
         """
         if wanted is not None or self.workers is None:
             return wanted
-        return max(len(os.sched_getaffinity(0)) // self.workers, 1)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(cores // self.workers, 1)
 
     @contextmanager
     def connect(self) -> Iterator[Any]:
@@ -56,47 +57,60 @@ class Cluster:
 
 @contextmanager
 def _start_workers(workers: int | None) -> Iterator[Any]:
-    import dask
-    from distributed import Client, LocalCluster
+    from kcd_pipeline.dask_settings import settings_of_own_cluster
 
-    settings = {
-        # daemons may have no children, but data.workers decode pictures; workers end with this process all the same
-        "distributed.worker.daemon": False,
-        # without dask's MALLOC_TRIM_THRESHOLD_, which returns memory at once: a teacher on small images would take
-        # two fifths longer
-        "distributed.nanny.pre-spawn-environ": {},
-    }
-    with (
-        dask.config.set(settings),
-        LocalCluster(
+    with settings_of_own_cluster():
+        from distributed import Client
+
+        with _local_cluster(workers) as cluster, Client(cluster, set_as_default=False) as client:
+            yield client
+
+
+def _local_cluster(workers: int | None) -> Any:
+    """Start a `distributed.LocalCluster` that only this process can give work to.
+
+    Raises
+    ------
+    FailedError
+        If its processes do not start.
+    """
+    from distributed import LocalCluster
+
+    try:
+        return LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
+            security=True,  # keys of its own, in memory: without, any user of this machine could have it run code
             dashboard_address=None,
             # dask always serves its health page: on loopback only
             scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
             preload=["kcd_pipeline.extraction.worker"],  # for its dask_setup
             memory_limit=0,  # no limit, for it is known what a worker takes: the data set, the teacher, a block
             silence_logs=ABOVE_CRITICAL,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
+        )
+    except (RuntimeError, OSError, TimeoutError) as error:
+        raise FailedError(
+            f"the {workers} processes of --workers could not be started: {error}. Their messages, if they had any, are "
+            f"above. Ask for fewer, or leave --workers out."
+        ) from error
 
 
 @contextmanager
 def _connect_to(address: str) -> Iterator[Any]:
+    from kcd_pipeline import dask_settings  # noqa: F401  # before dask itself
     from kcd_pipeline.extraction.client import TidyClient
 
     for name in ("distributed.core", "distributed.comm", "distributed.client"):
         logging.getLogger(name).setLevel(ABOVE_CRITICAL)
     try:
         client = TidyClient(address, timeout=CONNECT_SECONDS)
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, TimeoutError, ValueError, TypeError, RuntimeError, ImportError) as error:
         raise UserError(
             f"no dask scheduler answers at {address} within {CONNECT_SECONDS} s ({error}). Start one (`dask "
-            f"scheduler`), correct --scheduler, or use --workers N for processes of this machine."
+            f"scheduler`), correct --scheduler, or use --workers N for processes of this machine. One that uses TLS "
+            f"(tls://...) needs the same certificates here: distributed.comm.tls in dask's configuration."
         ) from error
     with client:
         try:

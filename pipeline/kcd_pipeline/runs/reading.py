@@ -20,8 +20,6 @@ def require_run(path: Path) -> RunFolder:
     ------
     UserError
         If there is nothing, or something other than a run.
-    DamagedError
-        If its config, origin, metrics or summary are not what was written.
     """
     folder = RunFolder(path)
     if not path.exists():
@@ -34,7 +32,6 @@ def require_run(path: Path) -> RunFolder:
         raise UserError(
             f"{path} is not the folder of a run but {found}. Give the folders that `kcd-pipeline distill` made."
         )
-    _require_recorded(folder)
     return folder
 
 
@@ -45,6 +42,8 @@ def read_settings(folder: RunFolder) -> dict[str, Any]:
     ------
     UserError
         If the file is not such a config.
+    DamagedError
+        If the config, origin, metrics or summary of the run are not what was written.
     """
     config: Any = folder.read_config()  # anyone may have written the file, so it can hold anything
     of_student = isinstance(config, dict) and "student" in config
@@ -54,6 +53,7 @@ def read_settings(folder: RunFolder) -> dict[str, Any]:
                 f"{folder.config} is not the config of a run: it has no section '{section}'. "
                 f"Give the folders that `kcd-pipeline distill` made."
             )
+    _require_recorded(folder)
     return dict(config)
 
 
