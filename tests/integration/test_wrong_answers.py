@@ -72,7 +72,7 @@ def address(server: SmallServer, kind: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["s3", "web"])
-@pytest.mark.parametrize("spoiled", ["zarr.json", "logits/c/0/1"])
+@pytest.mark.parametrize("spoiled", ["zarr.json", "logits/zarr.json", "complete/c/", "checksums/c/", "logits/c/0/1"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_wrong_answer_is_named_or_harmless(server: SmallServer, kind: str, spoiled: str, fault: str) -> None:
     url = address(server, kind)

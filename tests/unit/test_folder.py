@@ -17,6 +17,7 @@ from kcd_stores import (
     KnowledgeStore,
     KnowledgeWriter,
     Layout,
+    StoreError,
     StoreUsageError,
     make_encoding,
     one_writer,
@@ -70,6 +71,7 @@ READS: dict[str, Callable[[Path], object]] = {
     "open": KnowledgeStore.open,
     "rows": lambda path: KnowledgeStore.open(path).read_view(0),
     "verify": lambda path: verify_store(path),
+    "count": lambda path: KnowledgeStore.open(path).inventory.files(),
 }
 
 
@@ -83,6 +85,7 @@ READS: dict[str, Callable[[Path], object]] = {
         ("logits/c/0", "rows"),
         ("logits/c/0/0/0", "rows"),
         ("complete/c/0/0", "rows"),
+        ("logits/c/0", "count"),
         ("", "verify"),
         ("logits/c/0/0/0", "verify"),
         ("complete/c/0/0", "verify"),
@@ -147,12 +150,55 @@ def test_no_link_is_followed_to_remove_anything(tmp_path: Path) -> None:
     assert (store / name).is_symlink()
 
 
+def test_files_are_counted_while_others_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A temporary file is there when the folder is listed, and renamed before anybody asks for its size."""
+    storage = FolderStorage(tmp_path)
+    storage.put("logits/c/0/0", b"data")
+    storage.put("logits/c/0/1", b"more data")
+    (tmp_path / "logits" / "c" / "0" / f"2.{uuid4().hex}.partial").write_bytes(b"half")
+    (tmp_path / "logits" / "c" / "1").symlink_to("nowhere")
+    real = Path.stat
+
+    def gone(self: Path, **how: bool) -> os.stat_result:
+        if self.name == "1":
+            raise FileNotFoundError(errno.ENOENT, "gone", str(self))
+        return real(self, **how)
+
+    monkeypatch.setattr(Path, "stat", gone)
+    assert storage.sizes() == storage.sizes("logits") == [4]
+    assert storage.sizes_of(["logits/c/0/0", "logits/c/0/1", "logits"]) == [4]
+
+
 def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
     (tmp_path / "store.zarr").symlink_to("gone.zarr")
     with pytest.raises(StoreUsageError, match=r"store.zarr is a link to gone.zarr, where nothing is"):
         KnowledgeStore.open(tmp_path / "store.zarr")
     with pytest.raises(StoreUsageError, match="where nothing is"):
         filled(tmp_path / "store.zarr")
+
+
+# --- what is no file ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "logits/zarr.json", "complete/c/0/0", "logits/c/0/0/0"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "huge"])
+def test_a_pipe_a_device_a_folder_or_a_huge_file_ends_in_words(tmp_path: Path, name: str, kind: str) -> None:
+    """In a store of a stranger: reading one of them would never end, or take all memory."""
+    file = filled(tmp_path / "store.zarr").path / name
+    data = file.read_bytes()
+    file.unlink()
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "device":
+        file.symlink_to("/dev/zero")
+    elif kind == "folder":
+        file.mkdir()
+    else:
+        file.write_bytes(data)
+        os.truncate(file, 1 << 40)
+    with pytest.raises(StoreError) as caught:
+        KnowledgeStore.open(tmp_path / "store.zarr").read_view(0)
+    assert str(tmp_path / "store.zarr") in str(caught.value)
 
 
 # --- disks ----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """A store in a folder: each file is written to a temporary name and renamed; durable means flushed to the disk."""
 
+import errno
 import os
 import shutil
 import stat
@@ -12,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from zarr.abc.store import Store
 
-from kcd_stores.errors import Remedy, StoreUsageError
-from kcd_stores.storage.durable import flush_to_disk, is_temporary, write_whole
+from kcd_stores.errors import Remedy, StoreError, StoreUsageError
+from kcd_stores.storage.durable import TEMPORARY, flush_to_disk, is_temporary, write_whole
 from kcd_stores.storage.lock import folder_lock
 from kcd_stores.storage.permission import permission_in_words
 from kcd_stores.storage.protocol import Buffer
 from kcd_stores.storage.zarr_files import ZarrFiles
+
+LARGEST_WHOLE = 1 << 30  # bytes of a file that is read whole; shards, which may be larger, are read in parts
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class FolderStorage:
     # --- what is there ------------------------------------------------------------------------------------
 
     def is_vacant(self) -> bool:
-        if self.path.is_symlink() and self._mode("") is None:
+        if self.path.is_symlink() and self._stat("") is None:
             raise StoreUsageError(
                 f"{self} is a link to {self.path.readlink()}, where nothing is. Remove the link, or make the folder "
                 f"that it leads to.",
@@ -60,29 +63,35 @@ class FolderStorage:
                 return False
 
     def is_file(self) -> bool:
-        mode = self._mode("")
-        return mode is not None and stat.S_ISREG(mode)
+        return self.holds("")
 
     def holds(self, name: str) -> bool:
-        mode = self._mode(name)
-        return mode is not None and stat.S_ISREG(mode)
+        status = self._stat(name)
+        return status is not None and stat.S_ISREG(status.st_mode)
 
     def sizes(self, below: str = "") -> list[int]:
         with permission_in_words(str(self)):
-            return [file.stat().st_size for file in (self.path / below).rglob("*") if file.is_file()]
+            names = [
+                str((Path(folder) / file).relative_to(self.path))
+                for folder, _, files in os.walk(self.path / below, onerror=_refuse_forbidden)
+                for file in files
+                if not TEMPORARY.fullmatch(file)
+            ]
+        return self.sizes_of(names)
 
     def sizes_of(self, names: Sequence[str]) -> list[int]:
-        return [(self.path / name).stat().st_size for name in names if self.holds(name)]
+        found = (self._stat(name) for name in names)  # by now a file may be gone
+        return [status.st_size for status in found if status is not None and stat.S_ISREG(status.st_mode)]
 
     def free_space(self) -> tuple[Path, int]:
         place = next(parent for parent in Path(self.resolved_name).parents if parent.exists())
         return place, shutil.disk_usage(place).free
 
-    def _mode(self, name: str) -> int | None:
-        """Return the mode of a file or folder; None if it is missing."""
+    def _stat(self, name: str) -> os.stat_result | None:
+        """Return what the file system says of a file or folder; None if it is missing."""
         with permission_in_words(f"{self}/{name}"):
             try:
-                return (self.path / name).stat().st_mode
+                return (self.path / name).stat()
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
@@ -97,11 +106,19 @@ class FolderStorage:
         return [self._fetch(name) for name in names]
 
     def _fetch(self, name: str) -> bytes | None:
-        with permission_in_words(f"{self}/{name}"):
-            try:
-                return (self.path / name).read_bytes()
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                return None
+        path = f"{self.path}/{name}"
+        try:
+            with _opened(path) as descriptor:
+                size = os.fstat(descriptor).st_size
+                if size > LARGEST_WHOLE:
+                    raise StoreError(
+                        f"{path} has {size:,} bytes, and no file of a store that is read whole has more than "
+                        f"{LARGEST_WHOLE:,}: it is not one of a store.",
+                        remedy=Remedy.RESTORE_STORE,
+                    )
+                return b"".join(iter(lambda: os.read(descriptor, size + 1), b""))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def read_end(self, name: str, size: int) -> Buffer:
         with _opened(f"{self.path}/{name}") as descriptor:
@@ -159,12 +176,23 @@ class FolderStorage:
                     Path(entry.path).unlink(missing_ok=True)
 
 
+def _refuse_forbidden(error: OSError) -> None:
+    """Raise an error of permission, which `os.walk` would pass over; a folder that is gone by now is nothing."""
+    if isinstance(error, PermissionError):
+        raise error
+
+
 @contextmanager
 def _opened(path: str) -> Iterator[int]:
-    """Open a file to be read by position, which a bare descriptor does without a buffer of its own."""
+    """Open a file to be read by position, which a bare descriptor does without a buffer of its own.
+
+    What is no file is missing: a folder, and what would never end, such as a pipe.
+    """
     with permission_in_words(path):
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise FileNotFoundError(errno.ENOENT, "it is not a file", path)
         yield descriptor
     finally:
         os.close(descriptor)
