@@ -24,7 +24,7 @@ def parse_bytes(text: str | int) -> int:
     ValueError
         If the text is not a size, or the size is less than one byte.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(text).lower())
+    found = re.fullmatch(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([a-z]*)\s*", str(text).lower())
     size = int(float(found[1]) * _BY_NAME[found[2]]) if found and found[2] in _BY_NAME else 0
     if size < 1:
         raise ValueError(

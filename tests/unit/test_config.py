@@ -161,24 +161,32 @@ def test_a_typo_in_a_value_names_the_choices_and_the_nearest(key: str, found: st
     ("key", "refused", "taken"),
     [
         ("condense.keep_ratio", [0, -0.1, 1.0001, float("nan")], [1e-6, 1]),
-        ("condense.epsilon_max", [-1e-9, float("inf"), float("nan")], [0, 2.5]),
+        ("condense.epsilon_max", [-1e-9, 1001, float("inf"), float("nan")], [0, 2.5]),
         ("condense.alpha", [-10.1, 10.1, float("nan")], [-10, 0, 10]),
         ("condense.interval", [0, -1, 1.5], [1]),
-        ("distill.epochs", [0, 2.5, "many"], [1]),
-        ("distill.lr", [0, -0.1, float("inf"), float("nan")], [1e-9]),
+        ("distill.epochs", [0, 2.5, "many", True, 100_001], [1, 100_000]),
+        ("distill.batch_size", [0, 65_537, 10**9], [1, 65_536]),
+        ("distill.lr", [0, -0.1, 1001, True, float("inf"), float("nan")], [1e-9]),
         ("distill.momentum", [-0.1, 1], [0, 0.99]),
-        ("distill.temperature", [0, -4, float("nan")], [0.5, 100]),
-        ("distill.weight_decay", [-1e-4], [0]),
+        ("distill.temperature", [0, -4, 1e-9, 1e308, float("nan")], [0.5, 100]),
+        ("distill.weight_decay", [-1e-4, 1e308, float("nan")], [0]),
+        ("distill.ce_weight", [-1e-4, 1e308, float("inf")], [0, 1e6]),
         ("distill.gamma", [0, 1.1], [0.1, 1]),
         ("distill.milestones", [[3, 2], [2, 2], [0]], [[1, 2], []]),
-        ("store.views", [0], [1]),
+        ("store.views", [0, 10_001, 10**8], [1, 10_000]),
+        ("store.batch_size", [0, 10**9], [256]),
+        ("store.draws", [0, 4097], [50]),
+        ("store.int8_range", [[-1e308, 1e308], [float("nan"), 1]], [[-1, 1]]),
+        ("store.memory", ["9" * 400, f"{2**61}"], ["2GB"]),
+        ("data.workers", [-1, 513], [0]),
+        ("data.image_size", [0, 8193], [224]),
         ("data.limit_per_class", [0], [1]),
-        ("augmentation.padding", [-1], [0]),
-        ("augmentation.scale", [[0.9, 0.5], [0, 1], [0.5, 1.1], [0.5]], [[0.5, 0.5]]),
-        ("augmentation.ratio", [[2, 1], [0, 1]], [[0.5, 2]]),
+        ("augmentation.padding", [-1, 513, 2**64, True], [0]),
+        ("augmentation.scale", [[0.9, 0.5], [0, 1], [1e-300, 1], [0.5, 1.1], [0.5]], [[0.5, 0.5]]),
+        ("augmentation.ratio", [[2, 1], [0, 1], [1e-300, 1], [1, 1e300]], [[0.5, 2]]),
         ("augmentation.seed", [-1, 2**63], [0, 2**63 - 1]),
         ("seed", [-1, 2**63], [0]),
-        ("run.threads", [0], [1]),
+        ("run.threads", [0, 1025, 100_000], [1]),
     ],
 )
 def test_bounds_are_where_they_are_said_to_be(key: str, refused: list[Any], taken: list[Any]) -> None:
@@ -307,6 +315,7 @@ def test_every_yaml_file_in_configs_is_a_recipe_by_its_path() -> None:
 def test_every_shipped_recipe_loads_and_opens_with_its_commands(name: str) -> None:
     config = load_config(name)
     assert config.run_dir.parts[0] == "runs"
+    assert all(name in str(config.run.dir) for name in ("{variant}", "{seed}"))
     lines = find_recipe(name).read_text().splitlines()
     head = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
     commands = ("demo",) if name == "digits" else (f"extract-teacher {name}", f"distill {name} ")

@@ -2,6 +2,12 @@
 
 import argparse
 import pickle
+import random
+import re
+import warnings
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +142,71 @@ def test_a_pickle_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.pth"
     path.write_bytes(pickle.dumps({"model": "resnet8"}, protocol=2))
     refusal(path)
+
+
+def test_no_flipped_bit_of_the_weights_in_an_archive_is_believed(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    """torch itself reads them without a look at the checksums that it wrote."""
+    path = saved(tmp_path / "w.pth", {"model": {"fc.weight": state["fc.weight"]}})
+    whole, right = path.read_bytes(), weights_hash(read(path))
+    chooser = random.Random(0)
+    believed = 0
+    for _ in range(100):
+        flipped = bytearray(whole)
+        flipped[chooser.randrange(len(whole))] ^= 1 << chooser.randrange(8)
+        path.write_bytes(flipped)
+        with suppress(UserError):
+            assert weights_hash(read(path)) == right
+            believed += 1
+    assert believed < 50, "padding and names of the archive alone"
+
+
+def test_an_archive_that_was_saved_without_checksums_is_read(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = saved(tmp_path / "w.pth", state)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert weights_hash(read(path)) == weights_hash(state)
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "plain.pth", {"a": torch.zeros(1 << 20)})
+    with zipfile.ZipFile(path) as plain, zipfile.ZipFile(tmp_path / "w.pth", "w", zipfile.ZIP_DEFLATED) as packed:
+        for entry in plain.infolist():
+            packed.writestr(entry.filename, plain.read(entry))
+    message = refusal(tmp_path / "w.pth")
+    assert re.search(r"would unpack to 4,[\d,]+ bytes from [\d,]+, but torch\.save compresses nothing", message)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's, on what becomes of such tensors
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: torch.eye(3).to_sparse(), "a in FILE is a tensor of type sparse_coo, expected dense numbers"),
+        (lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8), "a in FILE is a tensor of type qint8"),
+        (lambda: torch.ones(1).expand(1 << 40), "a in FILE claims 1,099,511,627,776 numbers"),
+    ],
+    ids=["sparse", "quantised", "expanded"],
+)
+def test_tensors_that_are_no_dense_numbers_are_refused(tmp_path: Path, make: Callable[[], Tensor], said: str) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({"a": make()}, path)
+    assert said.replace("FILE", str(path)) in refusal(path)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_no_mutation_of_a_checkpoint_ends_unforeseen(tmp_path: Path, zipped: bool) -> None:
+    path = saved(tmp_path / "w.pth", {"model": {"a": torch.ones(3)}}, _use_new_zipfile_serialization=zipped)
+    whole, chooser = path.read_bytes(), random.Random(0)
+    for _ in range(200):
+        mutated = bytearray(whole)
+        place = chooser.randrange(len(whole))
+        mutated[place : place + chooser.randrange(4)] = chooser.randbytes(chooser.randrange(4))
+        path.write_bytes(mutated)
+        with suppress(UserError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch's, on an unknown protocol
+            load_weights(path)
 
 
 # --- which architecture it is ----------------------------------------------------------------------------

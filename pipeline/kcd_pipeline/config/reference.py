@@ -15,8 +15,25 @@ from kcd_pipeline.config.section import section_of, sections_by_name
 
 HEAD = """# Every key of a recipe
 
-This page is made from the schema by `python -m kcd_pipeline.config.reference`. Any key can be set on the command line:
-`--set section.key=value`. Relative paths are relative to the folder where the command runs.
+This page is made from the schema by `python -m kcd_pipeline.config.reference`.
+
+**On the command line.** Any key can be set: `--set section.key=value`, as often as needed. The value is read as YAML,
+and a mapping is merged: `--set "distill={epochs: 2, lr: 0.1}"` leaves the rest of the section as it is. Two mappings
+are not merged: another loss replaces the one before with all its keys, and `--set student.arguments={}` empties them.
+
+**Numbers** are read as people write them: `010` is ten, `5e-4` and `1_000` are numbers, `0x1f` and `0o17` are
+hexadecimal and octal; `1:30` and dates are texts. Every number has the bounds that its row gives.
+
+**Paths.** `~` and `$VAR` (or `${VAR}`) are filled in, and a variable that is not set is refused; `$$` is a dollar sign.
+Relative paths are relative to the folder where the command runs. Placeholders are filled in too: `{student}` and
+`{seed}` in every path, and in `run.dir` and `condense.plans_from` also `{method}` and `{variant}`. `{variant}` is the
+method, the words of its ablation, and whatever the config changes of the recipe that states `run.dir`, as in
+`kcd-drop-only-distill.epochs=12`, so that the runs of a sweep do not share a folder. Keys that may change while a run
+goes on (where things are, and the resources of the machine) are not part of it.
+
+**Secrets** of a URL are masked in every file that is written and in every message.
+
+A recipe has at most 100,000 bytes, 10,000 values and 32 levels. YAML's tags (`!!int`) are refused.
 """
 COLUMNS = "| key | default | takes | meaning |\n| --- | --- | --- | --- |"
 

@@ -48,7 +48,7 @@ def read_torch_file(path: Path) -> dict[str, Tensor]:
     UserError
         If the file is damaged, holds anything that is not safe to load, or has no state dict.
     """
-    _require_honest_archive(path)
+    _require_sound_archive(path)
     try:
         with torch.serialization.safe_globals(SAFE_GLOBALS):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -66,21 +66,40 @@ def read_torch_file(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _require_honest_archive(path: Path) -> None:
-    """Raise UserError if `path` is an archive that would fill more memory than the file has bytes.
+def _require_sound_archive(path: Path) -> None:
+    """Raise UserError if `path` is an archive that is damaged, or would fill more memory than the file has bytes.
 
-    torch.save compresses nothing, so what it wrote never does.
+    torch writes a checksum of every entry, and looks at none when it reads. It compresses nothing.
     """
+    size = path.stat().st_size
     try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        return  # before torch 1.6 it was no archive; a damaged one is for torch to refuse
-    if unpacked > path.stat().st_size:
+        archive = zipfile.ZipFile(path)
+    except Exception:  # before torch 1.6 it was no archive, and one that cannot be opened is for torch to refuse
+        return
+    with archive:
+        entries = archive.infolist()
+        unpacked = sum(entry.file_size for entry in entries)
+        if unpacked > size:
+            raise UserError(
+                f"{path} would unpack to {unpacked:,} bytes from {size:,}, but torch.save compresses nothing and "
+                f"repeats nothing. It is not loaded: save the state dict again with torch.save."
+            )
+        damaged = [entry.filename for entry in entries if not _is_sound(archive, entry)]
+    if damaged and len(damaged) < len(entries):  # torch.serialization.set_crc32_options(False) leaves all of them out
         raise UserError(
-            f"{path} would unpack to {unpacked:,} bytes from {path.stat().st_size:,}, but torch.save compresses "
-            f"nothing and repeats nothing. It is not loaded: save the state dict again with torch.save."
+            f"{path} is not a readable torch file: {damaged[0]} in it is not what was written, as its checksum shows. "
+            f"Fetch or save it again."
         )
+
+
+def _is_sound(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
+    try:
+        with archive.open(entry) as file:
+            while file.read(1 << 20):
+                pass
+    except Exception:  # another's bytes are parsed here, which may raise anything
+        return False
+    return True
 
 
 def _require_plain_tensors(state: Mapping[str, Tensor], path: Path) -> None:
