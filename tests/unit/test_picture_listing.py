@@ -219,10 +219,10 @@ def test_the_test_folder_can_be_chosen(root: Path) -> None:
     assert "the same below val/." in refusal(load, root, test_folder="val")
 
 
-@pytest.mark.parametrize("folder", ["train", "./train/", ".", ""])
-def test_training_images_are_no_test_images(folder: str) -> None:
-    with pytest.raises(ValueError, match="test_folder"):
-        DataConfig(name="imagefolder", test_folder=folder)
+@pytest.mark.parametrize("folder", ["train", "./train/", "../pictures/train", "linked"])
+def test_training_images_are_no_test_images(root: Path, folder: str) -> None:
+    (root / "linked").symlink_to(root / "train")
+    assert "holds the training images. Set data.test_folder to" in refusal(load, root, test_folder=folder)
 
 
 def test_a_test_folder_with_nothing_but_hidden_files_is_passed_over(root: Path) -> None:

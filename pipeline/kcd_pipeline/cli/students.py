@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from kcd_pipeline.cli.asked import read_asked
 from kcd_pipeline.cli.options import takes_config
-from kcd_pipeline.config import ENCODING_NAMES, METHODS, load_config
+from kcd_pipeline.config import ENCODING_NAMES, METHODS
 from kcd_pipeline.terminal import print_line
 from kcd_stores import human_bytes
 
@@ -37,7 +38,7 @@ def distill_command(
         raise click.UsageError("--resume goes on and --overwrite starts anew: give one of them")
     if method is not None:
         overrides = (*overrides, f"distill.method={method}")
-    settings = load_config(config, overrides)
+    settings = read_asked(config, overrides)
     from kcd_pipeline.data import load_dataset
     from kcd_pipeline.distillation import distill
     from kcd_pipeline.runs import RunFolder

@@ -3,7 +3,6 @@
 `docs/reference/config.md` is made from this module.
 """
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -109,13 +108,6 @@ class DataConfig(Section):
     std: tuple[Deviation, ...] | None = Field(
         default=None, description="standard deviation of each channel, for pixels scaled to 0..1; null: as for mean"
     )
-
-    @field_validator("test_folder")
-    @classmethod
-    def _require_other_folder(cls, folder: str | None) -> str | None:
-        if folder is not None and os.path.normpath(folder) in ("train", "."):
-            raise ValueError(f"{folder!r} does not hold test images of their own: train/ holds the training images")
-        return folder
 
     @field_validator("pixel_range")
     @classmethod

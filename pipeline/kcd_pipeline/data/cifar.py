@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100, read by torchvision."""
 
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from torchvision import datasets
@@ -36,7 +36,9 @@ def load(name: str, root: Path, *, download: bool) -> tuple[InMemorySplit, InMem
             f"{name} is not (whole) in {root}: torchvision says '{error}'. Set data.root to the folder that holds "
             f"its extracted archive, or fetch it with --set data.download=true"
         ) from error
-    except URLError as error:
+    except (HTTPException, OSError) as error:  # URLError is an OSError
+        if not download or isinstance(error, PermissionError):
+            raise  # the command line says what is denied, or which file fails
         raise FailedError(
             f"{name} could not be fetched into {root}: {error}. Try again, or set data.root to the folder that holds "
             f"its extracted archive, without data.download."

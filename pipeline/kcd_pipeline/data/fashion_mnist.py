@@ -1,9 +1,12 @@
 """Fashion-MNIST from its four IDX files, plain or gzipped, in torchvision's folder, Debian's, or any other."""
 
 import gzip
+import math
+import struct
 import zlib
+from http.client import HTTPException
+from io import BufferedReader
 from pathlib import Path
-from urllib.error import URLError
 
 import numpy as np
 import torch
@@ -15,6 +18,7 @@ from kcd_pipeline.errors import FailedError, UserError
 CLASSES = tuple(FashionMNIST.classes)
 FOLDERS = (".", "FashionMNIST/raw")  # below root, in Debian's layout and in torchvision's
 UINT8 = 8  # IDX's type code of unsigned bytes
+LARGEST = 2**30  # bytes; the training images are 47 million
 
 
 def load(root: Path, *, download: bool) -> tuple[InMemorySplit, InMemorySplit, tuple[str, ...]]:
@@ -35,7 +39,9 @@ def load(root: Path, *, download: bool) -> tuple[InMemorySplit, InMemorySplit, t
 def _fetch(root: Path) -> None:
     try:
         FashionMNIST(str(root), download=True)
-    except (RuntimeError, URLError) as error:
+    except PermissionError:
+        raise  # the command line says what is denied
+    except (RuntimeError, HTTPException, OSError) as error:  # URLError is an OSError
         raise FailedError(
             f"fashion-mnist could not be fetched into {root}: {error}. Try again, or set data.root to the folder that "
             f"holds it, without data.download."
@@ -70,12 +76,34 @@ def _read(root: Path, name: str) -> np.ndarray:
             f"/usr/share/datasets/fashion-mnist), or let torchvision fetch it with --set data.download=true"
         )
     try:
-        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as content:
+            return _read_idx(content)
+    except PermissionError:
+        raise  # not damage: the command line says what is denied
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise UserError(f"{file} is damaged: {error}. Fetch it again.") from error
-    rank = content[3] if len(content) > 4 else 0
-    sizes = np.frombuffer(content, ">u4", count=rank, offset=4) if len(content) >= 4 + 4 * rank else np.empty(0)
-    data = content[4 + 4 * rank :]
-    if content[:2] != b"\0\0" or rank == 0 or content[2] != UINT8 or len(data) != int(np.prod(sizes)):
-        raise UserError(f"{file} is not an IDX file of bytes, or is cut short. Fetch it again.")
-    return np.frombuffer(data, np.uint8).reshape(sizes.astype(int))
+
+
+def _read_idx(content: gzip.GzipFile | BufferedReader) -> np.ndarray:
+    """Read no more bytes than the sizes in front say.
+
+    Raises
+    ------
+    ValueError
+        If it is no IDX file of bytes, or holds more or fewer of them.
+    """
+    head = content.read(4)
+    rank = head[3] if len(head) == 4 else 0
+    dimensions = content.read(4 * rank)
+    if head[:3] != bytes([0, 0, UINT8]) or rank not in (1, 3) or len(dimensions) != 4 * rank:
+        raise ValueError("it is not an IDX file of bytes")
+    sizes = struct.unpack(f">{rank}I", dimensions)
+    expected = math.prod(sizes)
+    if expected > LARGEST:
+        raise ValueError(f"it claims to hold {expected:,} bytes, and a file of this set holds at most {LARGEST:,}")
+    data = content.read(expected + 1)
+    if len(data) != expected:
+        raise ValueError(
+            f"its sizes say {expected:,} bytes, and it holds {'fewer' if len(data) < expected else 'more'}"
+        )
+    return np.frombuffer(data, np.uint8).reshape(sizes)

@@ -51,9 +51,9 @@ def _why_neither(path: Path) -> str:
 
 def store_facts(store: KnowledgeStore) -> dict[str, Any]:
     """Return the facts of a store, finished or not."""
-    layout, complete = store.layout, store.complete()
-    block_rows = np.array([len(layout.rows(block)) for block in range(layout.blocks)])
-    rows = int((complete * block_rows).sum())
+    layout, found = store.layout, store.survey()
+    complete = found.complete
+    rows = int((complete * layout.block_sizes()).sum())
     size = store.inventory.bytes_on_disk()
     return {
         "kind": "knowledge store",
@@ -78,7 +78,7 @@ def store_facts(store: KnowledgeStore) -> dict[str, Any]:
         "bytes": size,
         "bytes_per_row": size / rows if rows else None,
         "files": store.inventory.files(),
-        "seconds": store.seconds(),
+        "seconds": float(found.seconds[complete].sum()),
         "fidelity": store.fidelity,
         "reading": measure_reading(store),
         "made_from": store.made_from,

@@ -30,6 +30,7 @@ FORMATS = (1, 2)
 FORMAT = FORMATS[-1]  # of new stores
 KIND = "knowledge"
 GENERATION_BYTES = 8
+SHOWN = 12  # digits of a checksum in a message
 LONGEST_FOUND = 60  # characters of a wrong value in a message
 
 
@@ -207,8 +208,8 @@ def _require_checksum(attributes: Mapping[str, Any]) -> None:
     expected = checksum_of(attributes)
     if attributes["checksum"] != expected:
         raise ValueError(
-            f"checksum: found {_short(attributes['checksum'])}, expected {expected} by the other attributes, so one of "
-            f"them was changed"
+            f"checksum: found {str(attributes['checksum'])[:SHOWN]}…, expected {expected[:SHOWN]}… by the other "
+            f"attributes, so one of them was changed"
         )
 
 

@@ -15,10 +15,7 @@ class Inventory:
 
     def complete_rows(self) -> int:
         """Return the number of rows in blocks that are recorded complete."""
-        layout = self._opened.description.layout
-        sizes = np.full(layout.blocks, layout.block_rows)
-        sizes[-1] = len(layout.rows(layout.blocks - 1))
-        return int((self._ledger.complete() * sizes).sum())
+        return int((self._ledger.complete() * self._opened.description.layout.block_sizes()).sum())
 
     def files(self) -> int:
         """Return the number of files or objects that the store consists of."""

@@ -4,6 +4,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 # A chunk takes 1 to 2 times this many bytes of encoded rows. It is small enough to be read alone, and so large that
 # zstd, which works in blocks of 128 KiB, seldom has exponents and mantissas in one of them. That would cost 4% in size
 # and half the speed.
@@ -15,7 +18,7 @@ LEDGER_ARRAYS = 3  # `complete`, `seconds` and `checksums`
 RECORD_BYTES = 64 * 1024  # of checksums in one file, which is written anew for each of its blocks
 # Limits that no store comes near, so that numbers which cannot be true are refused before memory is taken for them
 MOST_VIEWS = 2**16
-MOST_BLOCKS = 2**24  # of all views
+MOST_BLOCKS = 2**22  # of all views
 MOST_BLOCK_BYTES = 2**34  # float32 logits of one block
 
 
@@ -73,6 +76,12 @@ class Layout:
             raise IndexError(f"block {block} of {self.blocks}")
         start = block * self.block_rows
         return range(start, min(start + self.block_rows, self.samples))
+
+    def block_sizes(self) -> NDArray[np.int64]:
+        """Return the rows of each block of a view, `[B]` int64."""
+        sizes = np.full(self.blocks, self.block_rows)
+        sizes[-1] = self.samples - (self.blocks - 1) * self.block_rows
+        return sizes
 
     def objects(self, arrays: int) -> int:
         """Return the number of files or objects of a finished store whose encoding has `arrays` arrays.

@@ -18,7 +18,7 @@ remains: an entry lost at the very end of two extractions is found missing by th
 extraction again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from threading import Lock
@@ -38,7 +38,8 @@ from kcd_stores.knowledge.records import (
 )
 from kcd_stores.storage import Storage
 
-FILES_AT_ONCE = 256  # files of the ledger that are in memory when all of it is read
+VIEWS_AT_ONCE = 64  # whose records are asked for together, which a server answers sooner than one by one
+PIECES_AT_ONCE = 64  # that are in memory when all of a ledger is read
 PIECES_KEPT = 256  # pieces of the ledger that a reader keeps, of at most 64 KiB each
 
 
@@ -83,13 +84,13 @@ class Ledger:
 
     def survey(self) -> Survey:
         """Read all of the ledger."""
-        layout, pieces = self._format.layout, self._format.pieces
+        layout = self._format.layout
         complete = np.zeros((layout.views, layout.blocks), dtype=bool)
         seconds = np.full(complete.shape, np.nan)
         problems: list[str] = []
-        places = ((view, piece) for view in range(layout.views) for piece in range(pieces))
-        while some := list(islice(places, FILES_AT_ONCE)):
-            for (view, number), piece in zip(some, read_pieces(self._storage, self._format, some), strict=True):
+        for first in range(0, layout.views, VIEWS_AT_ONCE):
+            views = range(first, min(first + VIEWS_AT_ONCE, layout.views))
+            for view, number, piece in self._recorded_pieces(views):
                 blocks = self._format.blocks_of(number)
                 complete[view, blocks.start : blocks.stop] = piece.valid
                 seconds[view, blocks.start : blocks.stop] = piece.seconds
@@ -97,6 +98,16 @@ class Ledger:
                 if len(self._pieces) < PIECES_KEPT and piece.valid.all():
                     self._keep(view, number, piece)  # most often they are read next
         return Survey(complete=complete, seconds=seconds, problems=list(dict.fromkeys(problems)))
+
+    def _recorded_pieces(self, views: range) -> Iterator[tuple[int, int, Piece]]:
+        """Yield view, number and content of all pieces of those of `views` that have a record."""
+        counts = _read_counts(self._storage, views)
+        recorded = (view for view in views if counts[view] is not None)
+        places = ((view, number) for view in recorded for number in range(self._format.pieces))
+        while some := list(islice(places, PIECES_AT_ONCE)):
+            pieces = read_pieces(self._storage, self._format, some, counts)
+            for (view, number), piece in zip(some, pieces, strict=True):
+                yield view, number, piece
 
     def complete(self) -> NDArray[np.bool_]:
         """Return which blocks are recorded complete at this moment, `[V, B]`."""
@@ -132,17 +143,28 @@ class Ledger:
             self._pieces[view, number] = piece
 
 
-def read_pieces(storage: Storage, shape: RecordFormat, places: Sequence[tuple[int, int]]) -> list[Piece]:
+def read_pieces(
+    storage: Storage,
+    shape: RecordFormat,
+    places: Sequence[tuple[int, int]],
+    counts: Mapping[int, bytes | None] | None = None,
+) -> list[Piece]:
     """Read the pieces (view, number) of a ledger, several at once.
 
-    What makes a record count is read first, for it is written last: so whatever it counts is there.
+    What makes a record count, the file of `complete`, is read first, for it is written last: so whatever it counts is
+    there. `counts` has its content for each view, if it was read a moment ago.
     """
-    views = list(dict.fromkeys(view for view, _ in places))
-    counts = dict(zip(views, storage.fetch([complete_name(view) for view in views]), strict=True))
+    counts = _read_counts(storage, {view for view, _ in places}) if counts is None else counts
     counted = [place for place in places if counts[place[0]]]
     names = list(dict.fromkeys(name for place in counted for name in _other_names(shape, *place)))
     files = dict(zip(names, storage.fetch(names), strict=True)) if names else {}
     return [_piece(shape, view, number, counts[view], files) for view, number in places]
+
+
+def _read_counts(storage: Storage, views: Iterable[int]) -> dict[int, bytes | None]:
+    """Return the content of the file of `complete` for each of `views`; None where it is missing."""
+    ordered = list(views)
+    return dict(zip(ordered, storage.fetch([complete_name(view) for view in ordered]), strict=True))
 
 
 def _other_names(shape: RecordFormat, view: int, number: int) -> list[str]:

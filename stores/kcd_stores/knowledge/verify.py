@@ -69,25 +69,19 @@ def verify_store(where: Where, on_rows: Callable[[int], None] = lambda rows: Non
     except IncompleteStoreError as error:
         damage.append(error.problem)
     found = store.survey()
-    rows = 0
+    rows, sizes = 0, store.layout.block_sizes()
     for view, blocks in enumerate(found.complete):
-        on_rows(_rows_of(store, np.flatnonzero(~blocks)))
+        on_rows(int(sizes[~blocks].sum()))
         for block in np.flatnonzero(blocks).tolist():
             try:
                 rows += _read_block(store, view, block, damage)
             except CorruptStoreError as error:
                 damage.append(f"view {view}, block {block}: {error.damage}")
-            on_rows(len(store.layout.rows(block)))
+            on_rows(int(sizes[block]))
     missing = np.argwhere(~found.complete)
     if len(missing):
         store.require_unreplaced()
     return Verdict(rows=rows, missing=missing, unreadable=found.problems, damage=damage)
-
-
-def _rows_of(store: KnowledgeStore, blocks: NDArray[np.int64]) -> int:
-    """Return the number of rows in `blocks[m]` of a view."""
-    layout = store.layout
-    return int(np.minimum((blocks + 1) * layout.block_rows, layout.samples).sum() - (blocks * layout.block_rows).sum())
 
 
 def _read_block(store: KnowledgeStore, view: int, block: int, damage: list[str]) -> int:

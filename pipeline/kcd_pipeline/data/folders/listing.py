@@ -66,6 +66,11 @@ def list_splits(root: Path, test_folders: Sequence[str]) -> tuple[Listing, Listi
             f"{printable(root.resolve())} is not an image folder: expected train/<class>/*.png (or jpg, ...) and the "
             f"same below {'/ or '.join(test_folders)}/. Set data.root to the folder that holds both."
         )
+    if test_root.samefile(root / "train"):
+        raise UserError(
+            f"{printable(test_root)} holds the training images. Set data.test_folder to a folder of other images: of "
+            f"those that a student was trained on, its accuracy says little."
+        )
     train = list_folder(root / "train")
     if (test_root / ANNOTATIONS).is_file():
         return train, list_annotated(test_root, train.classes)

@@ -16,6 +16,7 @@ from kcd_pipeline.config import DataConfig
 from kcd_pipeline.data.folders.grey import Range, implied_range, is_deep, scaled_to_bytes
 from kcd_pipeline.data.folders.unreadable import cannot_be_read, printable
 from kcd_pipeline.errors import UserError
+from kcd_stores.sizes import human_bytes
 
 TORCHVISIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 ENDINGS = (*TORCHVISIONS, ".jfif", ".jpe", ".gif", ".avif", ".jp2")  # of files that are taken as pictures
@@ -165,7 +166,7 @@ def _require_bounded(file: Image.Image, reading: Reading, crop: CentreCrop | Non
         if columns * rows > reading.max_pixels:
             raise UserError(
                 f"{_name(file)} has {width:,}x{height:,} pixels. That makes {columns * rows:,} of them{form}, which "
-                f"would take about {columns * rows * BYTES_A_PIXEL / 1e9:.1f} GB of memory, and data.max_pixels allows "
+                f"would take about {human_bytes(columns * rows * BYTES_A_PIXEL)} of memory, and data.max_pixels allows "
                 f"{reading.max_pixels:,}. Make the picture smaller, or raise data.max_pixels."
             )
 
