@@ -262,6 +262,7 @@ def test_whatever_is_damaged_in_a_stopped_run_it_ends_as_the_whole_one_or_says_w
         assert how in ("same", "said"), f"{how}: {original}, {name}"
         found[how] += 1
         shutil.rmtree(run)
+    print(f"{found.total()} tries: {dict(found)}")
     assert found["same"] > 0 < found["said"]
 
 
@@ -282,4 +283,5 @@ def test_whatever_is_damaged_in_a_finished_run_its_report_is_the_same_or_says_wh
         assert how in ("same", "said"), f"{how}: {file}, {name}"
         found[how] += 1
         file.write_bytes(before)
+    print(f"{found.total()} tries: {dict(found)}")
     assert found["same"] > 0 < found["said"]
