@@ -241,7 +241,7 @@ def test_a_parent_folder_means_all_runs_below_it(play: SimpleNamespace, tmp_path
         (lambda folder: folder / "a.zarr", "a knowledge store"),
         (lambda folder: folder / "teacher.safetensors", "a file, not a folder"),
         (lambda folder: folder / "teacher.training", "the training of a teacher"),
-        (lambda folder: folder / "pages", "it has no config.yaml"),
+        (lambda folder: folder / "kd" / "tensorboard", "it has no config.yaml"),
     ],
 )
 def test_what_is_not_a_run_is_refused(play: SimpleNamespace, make: Callable[[Path], Path], told: str) -> None:
@@ -258,11 +258,11 @@ def test_a_damaged_run_is_refused(play: SimpleNamespace, tmp_path: Path) -> None
     (run / "config.yaml").write_text("- a list\n")
     result = kcd("report", run)
     assert result.exit_code == 1
-    assert "not the config of a run" in result.stderr
+    assert "config.yaml" in result.stderr
     forget_record(run)
     result = kcd("report", run)
     assert result.exit_code == 2
-    assert "not the config of a run" in result.stderr
+    assert "is not the folder of a run: no readable config.yaml" in result.stderr
 
 
 def test_html_cannot_be_a_folder_or_below_a_file(play: SimpleNamespace) -> None:

@@ -187,8 +187,8 @@ def _require(model: type[BaseModel], facts: Any, file: Path) -> None:
             f"{file} is not what a run writes: {key}: {first['msg'][0].lower()}{first['msg'][1:]}{found}. Restore it "
             f"from a copy, or do the run again with this version."
         ) from error
-    if key := _not_finite(facts):
-        raise UserError(f"{file} is not what a run writes: {key} is not a finite number. Restore it from a copy.")
+    if infinite := _not_finite(facts):
+        raise UserError(f"{file} is not what a run writes: {infinite} is not a finite number. Restore it from a copy.")
 
 
 def _not_finite(facts: Any, key: str = "") -> str | None:
