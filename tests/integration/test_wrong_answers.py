@@ -114,6 +114,15 @@ def test_what_is_wrong_is_said(server: SmallServer, kind: str, fault: str, says:
 
 
 @pytest.mark.parametrize("kind", ["s3", "web"])
+def test_what_is_larger_than_it_can_be_is_not_read(
+    server: SmallServer, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kcd_stores.storage.settings.LARGEST_METADATA", 100)
+    with pytest.raises(StoreError, match=r"zarr.json.* than 100"):
+        KnowledgeStore.open(address(server, kind))
+
+
+@pytest.mark.parametrize("kind", ["s3", "web"])
 def test_an_answer_that_is_no_range_is_not_taken_for_one(server: SmallServer, kind: str) -> None:
     server.meddle = lambda _, path, right: FAULTS["no range"](right) if "logits/c/0/1" in path else right
     with pytest.raises(StoreError, match="logits/c/0/1/0"):
