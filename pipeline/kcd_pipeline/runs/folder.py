@@ -184,7 +184,7 @@ class RunFolder:
         """Return the record of the first `epochs` epochs of a run, given the digests of its plans and values."""
         try:
             config = json_digest(fixed_settings(self.read_config()))
-        except (AttributeError, TypeError, ValueError, RecursionError) as error:  # it is no mapping, or not of names
+        except (UserError, AttributeError, TypeError, ValueError, RecursionError) as error:  # no mapping of names
             raise DamagedError(f"{self.config} is damaged: it is not the config of a run ({error}).") from error
         return Record(
             epochs=epochs,
