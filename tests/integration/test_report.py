@@ -216,7 +216,7 @@ def test_a_damaged_run_is_refused(play: SimpleNamespace, tmp_path: Path) -> None
     (run / "config.yaml").write_text("- a list\n")
     result = kcd("report", run)
     assert result.exit_code == 1
-    assert "not the config of a run" in result.stderr
+    assert "no readable config.yaml" in result.stderr
     forget_record(run)
     result = kcd("report", run)
     assert result.exit_code == 2

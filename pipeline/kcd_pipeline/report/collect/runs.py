@@ -11,13 +11,8 @@ from kcd_pipeline.config import variant_words
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.plain_text import masked_facts, shown_in_line
 from kcd_pipeline.report.collect.costs import TrainingCost, training_cost
+from kcd_pipeline.report.collect.summary import summary_problem
 from kcd_pipeline.runs import RunFolder, read_epochs, read_settings, require_run
-
-# keys of summary.json that a report cannot do without
-REQUIRED_KEYS = (
-    "method", "student", "seed", "epochs", "test_accuracy", "best_test_accuracy", "rows_trained", "samples_trained",
-    "kept_fraction", "seconds", "dataset", "store",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,11 +36,10 @@ class RunRecord:
     metrics: list[dict[str, Any]]
 
     def __post_init__(self) -> None:
-        missing = [key for key in REQUIRED_KEYS if key not in self.summary]
-        if missing:
+        if problem := summary_problem(self.summary):
             raise UserError(
-                f"{self.path / 'summary.json'} is not the summary of a student's run that can be read here: it has "
-                f"no {', '.join(missing)}. Run the student again with this version, with --overwrite."
+                f"{self.path / 'summary.json'} is not the summary of a student's run that can be read here "
+                f"({problem}). Run the student again with this version, with --overwrite."
             )
         if len(self.metrics) != self.epochs:
             raise UserError(
@@ -186,9 +180,6 @@ def read_run(path: Path) -> RunRecord:
             f"and a report compares last epochs. Finish it with `kcd-pipeline distill {folder.config} "
             f"--set run.dir={path}`, or leave it out."
         )
-    try:
-        summary = masked_facts(folder.read_summary())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder.summary} cannot be read as JSON ({error}). Restore it from a copy.") from error
+    summary = masked_facts(folder.read_summary())
     label = shown_in_line(path.resolve().name)
     return RunRecord(label=label, path=path, config=config, summary=summary, metrics=metrics)
