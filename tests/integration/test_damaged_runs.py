@@ -21,7 +21,7 @@ from tests.support.files import file_contents
 from tests.support.runs import damages, flipped, put, run_facts
 
 from kcd_pipeline.report.collect.details import collect_details
-from kcd_pipeline.report.collect.runs import read_run
+from kcd_pipeline.report.collect.runs import RunRecord, read_run
 from kcd_pipeline.training import checkpoint, recorder
 
 COMMITTED = Path(__file__).parents[1] / "data" / "format-1"
@@ -241,7 +241,9 @@ def every_damage(run: Path, *, flips: int) -> list[tuple[Path, str, bytes | None
 
 def readings(run: Path) -> Any:
     """Return all that a report and an inspection tell of a finished run, but for the sizes of its files."""
-    (details,) = collect_details([read_run(run)])
+    record = read_run(run)
+    assert isinstance(record, RunRecord)
+    (details,) = collect_details([record])
     report, inspected = (json.loads(run_command(command, run, "--json").stdout) for command in ("report", "inspect"))
     about_files = ("files", "bytes", "holds")
     told = {key: value for key, value in inspected.items() if key not in about_files}

@@ -100,8 +100,8 @@ def test_an_object_that_was_removed_meanwhile_is_noticed(server: SmallServer, on
 def test_an_update_begins_with_what_is_there(
     server: SmallServer, one: Storage, two: Storage, conditions: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("KCD_STORE_PATIENCE", "0.4")
-    server.conditions = conditions
+    if not conditions:
+        monkeypatch.setenv("AWS_CONDITIONAL_PUT", "disabled")
     one.update("record", lambda found: b"1" if found is None else None)
     two.update("record", lambda found: (found or b"") + b"2")
     one.update("record", lambda found: (found or b"") + b"3")
@@ -125,7 +125,7 @@ def test_no_update_is_lost(server: SmallServer) -> None:
 def test_a_service_without_conditional_writes_gets_plain_ones(
     server: SmallServer, one: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("KCD_STORE_PATIENCE", "0.4")
+    monkeypatch.setenv("KCD_STORE_PATIENCE", "1")
     server.conditions = False
     one.put("a", b"1")
     server.requests.clear()

@@ -104,7 +104,10 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a self-contained page with plots.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"runs": [...]} for machines, instead of the table.')
 def report_command(runs: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
-    """Lay student runs side by side: accuracy, cost, what was kept, and what the store saved."""
+    """Lay student runs side by side: accuracy, cost, what was kept, and what the store saved.
+
+    RUNS are folders of runs, or folders that have some below them. Runs that are not finished are listed apart.
+    """
     from kcd_pipeline.report import report
 
     report(list(runs), html=html, as_json=as_json)

@@ -3,9 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.progress import say
 from kcd_pipeline.runs.folder import RunFolder
@@ -48,8 +45,11 @@ def read_settings(folder: RunFolder) -> dict[str, Any]:
     DamagedError
         If the config, origin, metrics or summary of the run are not what was written.
     """
-    _require_recorded(folder)
-    config: Any = folder.read_config()  # anyone may have written the file, so it can hold anything
+    try:
+        config: Any = folder.read_config()  # anyone may have written the file, so it can hold anything
+    except UserError:
+        _require_recorded(folder)  # that a run's config is damaged says more than that it is none
+        raise
     of_student = isinstance(config, dict) and "student" in config
     for section in ("teacher", "student", "distill") if of_student else ("teacher",):
         if not (isinstance(config, dict) and isinstance(config.get(section), dict)):
@@ -57,24 +57,8 @@ def read_settings(folder: RunFolder) -> dict[str, Any]:
                 f"{folder.config} is not the config of a run: it has no section '{section}'. "
                 f"Give the folders that `kcd-pipeline distill` made."
             )
-    if of_student:
-        parse_config(config, source=str(folder.config))
-    else:
-        _require_settings_of_teacher(config, folder.config)
+    _require_recorded(folder)
     return dict(config)
-
-
-def _require_settings_of_teacher(config: dict[str, Any], file: Path) -> None:
-    """Raise UserError unless the sections of a teacher's config are there and valid; it has no others."""
-    for section in ("seed", "data", "teacher"):
-        try:
-            kind: Any = Config.model_fields[section].annotation
-            TypeAdapter(kind).validate_python(config.get(section))
-        except ValidationError as error:
-            raise UserError(
-                f"{file} is not the config of a run: {section} is not valid ({error.errors()[0]['msg']}). Restore it "
-                f"from a copy."
-            ) from error
 
 
 def read_epochs(folder: RunFolder) -> list[dict[str, Any]]:
