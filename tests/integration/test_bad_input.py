@@ -217,7 +217,7 @@ def test_reflect_padding_that_is_not_smaller_than_the_image(fresh: Place) -> Non
 
 def test_missing_weights(fresh: Place) -> None:
     fresh.weights.unlink()
-    says = [f"there are no weights at {fresh.weights}", "`kcd-pipeline train-teacher CONFIG`"]
+    says = [f"there are no weights at {fresh.weights}", "`kcd-pipeline train-teacher digits --set "]
     refused(fresh, "extract-teacher", says=says)
 
 
@@ -311,7 +311,7 @@ def test_a_teacher_whose_logits_are_not_finite(fresh: Place) -> None:
 
 def test_a_missing_store(fresh: Place) -> None:
     shutil.rmtree(fresh.store)
-    says = [f"there is no knowledge store at {fresh.store}", "`kcd-pipeline extract-teacher CONFIG`", "store.path"]
+    says = [f"there is no knowledge store at {fresh.store}", "`kcd-pipeline extract-teacher digits --set", "store.path"]
     refused(fresh, "distill", says=says)
     assert not fresh.run.exists()
 
@@ -590,6 +590,17 @@ UNFORESEEN: dict[str, tuple[Callable[[], Exception], int, list[str]]] = {
     "no permission": (lambda: PermissionError(13, "no", "/data/x"), 2, ["permission denied", "/data/x"]),
     "read-only": (lambda: OSError(30, "no", "/data/x"), 2, ["the file system is read-only", "/data/x"]),
     "memory": (lambda: MemoryError("17 GB"), 1, ["out of memory", "smaller batches"]),
+    "memory of numpy": (
+        lambda: np._core._exceptions._ArrayMemoryError((1 << 40,), np.dtype("f4")),  # type: ignore[attr-defined]
+        1,
+        ["out of memory (Unable to allocate 4.00 TiB", "What was complete before is kept"],
+    ),
+    "memory of torch": (
+        lambda: RuntimeError("[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: can't allocate memory"),
+        1,
+        ["out of memory ([enforce fail", "batch_size"],
+    ),
+    "memory of the system": (lambda: OSError(12, os.strerror(12)), 1, ["out of memory"]),
     "a bug": (lambda: KeyError("fc"), 1, ["not foreseen: KeyError: 'fc'", "kcd-pipeline --debug"]),
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from tests.support.files import knowledge_contents
+from tests.support.runs import run_facts
 
 from kcd_pipeline.cli import main
 from kcd_pipeline.config import load_config
@@ -63,7 +64,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
     yield mount
     if place.is_mount():
-        subprocess.run(["umount", place], check=True)
+        subprocess.run(["umount", "--lazy", place], check=True)  # TensorBoard's file is open where its disk was full
 
 
 def run(*arguments: str | Path) -> tuple[int, str]:
@@ -91,6 +92,21 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_complete_and_the_store_can_
     code, said = run("extract-teacher", "digits", *with_set(home, store))
     assert code == 0, said
     assert knowledge_contents(store) == knowledge_contents(home / "whole.zarr")
+
+
+@pytest.mark.parametrize("size", ["1500k", "2700k"])
+def test_a_disk_that_fills_up_under_a_run_costs_an_epoch_at_most(home: Path, disk: Disk, size: str) -> None:
+    options = [*with_set(home, home / "whole.zarr", distill__epochs=3), "--no-check"]
+    assert run("distill", "digits", *options, "--set", f"run.dir={home / 'undisturbed'}", "--overwrite")[0] == 0
+    place = disk(f"size={size}")
+    code, said = run("distill", "digits", *options, "--set", f"run.dir={place / 'run'}")
+    assert code == 1
+    assert f"the disk is full: {place / 'run'}" in said
+    assert not list((place / "run" / "checkpoint").glob("*.partial")), "what was written in vain is removed"
+    disk("size=32m")
+    code, said = run("distill", "digits", *options, "--set", f"run.dir={place / 'run'}")
+    assert code == 0, said
+    assert run_facts(place / "run") == run_facts(home / "undisturbed")
 
 
 def test_a_disk_that_is_too_small_is_refused_with_both_numbers_before_the_teacher_runs(home: Path, disk: Disk) -> None:

@@ -183,6 +183,7 @@ def train_and_die(config: Config, where: str, occasion: int) -> None:
         "metrics are written": (RunFolder, "append_metrics"),
         "best weights are written": (recorder, "save_weights"),
         "a checkpoint is begun": (recorder, "save_checkpoint"),
+        "a manifest is written": (checkpoint, "write_manifest"),
         "a checkpoint is renamed": (Path, "rename"),
         "older checkpoints are removed": (checkpoint, "_remove_others"),
         "the summary is written": (RunFolder, "write_summary"),
@@ -213,6 +214,7 @@ def train_and_die(config: Config, where: str, occasion: int) -> None:
         ("best weights are written", 2),
         ("a checkpoint is begun", 1),
         ("a checkpoint is begun", 4),
+        ("a manifest is written", 3),
         ("a checkpoint is renamed", 3),
         ("older checkpoints are removed", 3),
         ("the summary is written", 1),
@@ -227,6 +229,24 @@ def test_a_run_killed_at_the_worst_moment_and_resumed_is_the_run_never_stopped(
     assert process.exitcode == -signal.SIGKILL
     distill(config, resume=True)
     assert run_facts(config.run_dir) == never_stopped
+
+
+@pytest.mark.loops
+def test_runs_killed_again_and_again_are_the_run_never_stopped(
+    context: Any, home: Path, never_stopped: dict[str, Any]
+) -> None:
+    """Each run is killed at random moments until it ends by itself."""
+    moments, kills, runs = random.Random(12), 0, 0
+    while kills < 20:
+        config = settings(home / f"again-and-again-{runs}")
+        runs += 1
+        while True:
+            process = start(context, train, config)
+            process.join(moments.uniform(0.3, 3))
+            if not kill(process):
+                break
+            kills += 1
+        assert run_facts(config.run_dir) == never_stopped
 
 
 @pytest.mark.parametrize(

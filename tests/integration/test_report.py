@@ -179,17 +179,59 @@ def test_runs_of_the_same_name_are_told_apart(play: SimpleNamespace, tmp_path: P
     assert "same seed 0" in answer["warnings"][0]
 
 
+def test_an_unfinished_run_is_marked_and_not_compared(play: SimpleNamespace, tmp_path: Path) -> None:
+    cut = play.folder / "cut"
+    answer = report_json(play.folder / "kd", cut)
+    assert [run["label"] for run in answer["runs"]] == ["kd"]
+    assert [group["runs"] for group in answer["groups"]] == [["kd"]]
+    (unfinished,) = answer["unfinished"]
+    so_far = metrics(cut)[0]["test_accuracy"]
+    assert unfinished == {
+        "label": "cut", "path": str(cut), "method": "kcd", "student": "resnet8", "seed": 0, "epochs_done": 1,
+        "epochs": 2, "test_accuracy": so_far,
+    }  # fmt: skip
+    result = kcd("report", play.folder / "kd", cut, "--html", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    _, _, marked = result.stdout.partition("Not finished, so not compared")
+    assert re.search(rf"cut +kcd +resnet8 +0 +1 of 2 +{so_far:.2%}", marked)
+    page = (tmp_path / "page.html").read_text()
+    assert "<h3>Not finished, so not compared</h3>" in page
+    assert f'1 of 2</td>\n      <td class="number">{so_far:.2%}</td>' in page
+
+
 @pytest.mark.parametrize("words", [["--json"], [], ["--html", "never.html"]])
-def test_an_unfinished_run_is_refused(
+def test_nothing_is_compared_where_no_run_is_finished(
     play: SimpleNamespace, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = kcd("report", play.folder / "kd", play.folder / "cut", *words)
+    result = kcd("report", play.folder / "cut", *words)
     assert result.exit_code == 2
     assert "1 of 2 epochs are done" in result.stderr
     assert f"kcd-pipeline distill {play.folder / 'cut' / 'config.yaml'} " in result.stderr
     assert result.stdout == ""
     assert not Path("never.html").exists()
+
+
+def test_a_parent_folder_means_all_runs_below_it(play: SimpleNamespace, tmp_path: Path) -> None:
+    """Runs at any depth, by name; what else is there is told in one line, and a run named beside it counts once."""
+    parent = tmp_path / "all"
+    for name in ("kd", "sweep/kcd1", "sweep/kcd0", "sweep/deeper/cut"):
+        shutil.copytree(play.folder / name.rpartition("/")[2], parent / name)
+    shutil.copytree(play.folder / "a.zarr", parent / "store.zarr")
+    shutil.copytree(play.folder / "teacher.training", parent / "sweep" / "teacher.training")
+    (parent / "other").mkdir()
+    (parent / "other" / "config.yaml").write_text("model: {name: vit}\n")
+    (parent / ".git").mkdir()
+    (parent / "notes.txt").write_text("mine")
+    result = kcd("report", parent / "sweep" / "kcd1", parent, "--json")
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert [run["name"] for run in answer["runs"]] == ["kcd1", "kd", "kcd0"]
+    assert [run["label"] for run in answer["unfinished"]] == ["cut"]
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Left out: ")]
+    for name in ("store.zarr (no run)", "teacher.training (the training of a teacher)", "other (a config.yaml that"):
+        assert name in line
+    assert ".git" not in line
 
 
 @pytest.mark.parametrize(
@@ -199,7 +241,7 @@ def test_an_unfinished_run_is_refused(
         (lambda folder: folder / "a.zarr", "a knowledge store"),
         (lambda folder: folder / "teacher.safetensors", "a file, not a folder"),
         (lambda folder: folder / "teacher.training", "the training of a teacher"),
-        (lambda folder: folder, "it has no config.yaml"),
+        (lambda folder: folder / "kd" / "tensorboard", "it has no config.yaml"),
     ],
 )
 def test_what_is_not_a_run_is_refused(play: SimpleNamespace, make: Callable[[Path], Path], told: str) -> None:
@@ -216,11 +258,11 @@ def test_a_damaged_run_is_refused(play: SimpleNamespace, tmp_path: Path) -> None
     (run / "config.yaml").write_text("- a list\n")
     result = kcd("report", run)
     assert result.exit_code == 1
-    assert "not the config of a run" in result.stderr
+    assert "config.yaml" in result.stderr
     forget_record(run)
     result = kcd("report", run)
     assert result.exit_code == 2
-    assert "not the config of a run" in result.stderr
+    assert "is not the folder of a run: no readable config.yaml" in result.stderr
 
 
 def test_html_cannot_be_a_folder_or_below_a_file(play: SimpleNamespace) -> None:

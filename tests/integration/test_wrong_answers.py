@@ -60,17 +60,23 @@ def running() -> Iterator[SmallServer]:
 
 
 @pytest.fixture
-def server(running: SmallServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallServer]:
-    monkeypatch.setenv("KCD_STORE_PATIENCE", "0.1")
+def server(running: SmallServer) -> Iterator[SmallServer]:
     running.requests.clear()
     yield running
     running.meddle = lambda method, path, answer: answer
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up soon, for tests in which it does not matter whether a right answer comes in time."""
+    monkeypatch.setenv("KCD_STORE_PATIENCE", "0.1")
 
 
 def address(server: SmallServer, kind: str) -> str:
     return "s3://bucket/store.zarr" if kind == "s3" else f"{server.url}/bucket/store.zarr"
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("kind", ["s3", "web"])
 @pytest.mark.parametrize("spoiled", ["zarr.json", "logits/zarr.json", "complete/c/", "checksums/c/", "logits/c/0/1"])
 @pytest.mark.parametrize("fault", FAULTS)
@@ -105,12 +111,24 @@ def test_a_wrong_answer_is_named_or_harmless(server: SmallServer, kind: str, spo
         ("cut off", "could not be reached"),
     ],
 )
-def test_what_is_wrong_is_said(server: SmallServer, kind: str, fault: str, says: str) -> None:
+def test_what_is_wrong_is_said(
+    server: SmallServer, monkeypatch: pytest.MonkeyPatch, kind: str, fault: str, says: str
+) -> None:
+    monkeypatch.setenv("KCD_STORE_PATIENCE", "1" if fault in ("failing", "cut off") else "10")
     server.meddle = lambda _, path, right: FAULTS[fault](right) if "logits/c/0/0" in path else right
     with pytest.raises(StoreError) as caught:
         KnowledgeStore.open(address(server, kind)).read_view(0)
     assert says in str(caught.value)
     assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["s3", "web"])
+def test_what_is_larger_than_it_can_be_is_not_read(
+    server: SmallServer, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kcd_stores.storage.settings.LARGEST_METADATA", 100)
+    with pytest.raises(StoreError, match=r"zarr.json.* than 100"):
+        KnowledgeStore.open(address(server, kind))
 
 
 @pytest.mark.parametrize("kind", ["s3", "web"])
@@ -120,6 +138,7 @@ def test_an_answer_that_is_no_range_is_not_taken_for_one(server: SmallServer, ki
         KnowledgeStore.open(address(server, kind)).read_rows(0, 70, 74)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in ("nonsense", "other range")])
 def test_a_list_that_is_none_is_not_taken_for_an_empty_place(server: SmallServer, fault: str) -> None:
     """Or a store that is there is made anew."""
@@ -141,6 +160,7 @@ def test_a_list_of_a_moment_ago_hides_no_store(server: SmallServer) -> None:
     assert not open_storage("s3://bucket/store.zarr").is_vacant()
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", ["page", "empty", "missing", "nothing", "not modified", "forbidden", "failing"])
 def test_a_write_that_was_not_confirmed_has_failed(server: SmallServer, fault: str) -> None:
     server.meddle = lambda method, _, right: FAULTS[fault](right) if method == "PUT" else right

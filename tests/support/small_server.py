@@ -143,7 +143,7 @@ def small_server() -> Iterator[SmallServer]:
         patch.setenv("AWS_ACCESS_KEY_ID", "somebody")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         patch.setenv("AWS_REGION", "us-east-1")
-        patch.setenv("KCD_STORE_PATIENCE", "5")
+        patch.setenv("KCD_STORE_PATIENCE", "20")
         yield server
     server.shutdown()
     server.server_close()

@@ -82,7 +82,7 @@ def test_without_obstore_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         is_vacant("s3://bucket/key")
     assert "s3://bucket/key is a remote store" in str(caught.value)
     assert "pip install obstore" in str(caught.value)
-    assert 'pip install "kcd-pipeline[remote]"' in explain(caught.value)[0]
+    assert 'pip install -e ".[remote]"' in explain(caught.value)[0]
 
 
 def test_local_stores_need_no_obstore() -> None:

@@ -135,3 +135,35 @@ def test_a_holder_that_is_about_to_end_is_waited_for(tmp_path: Path, monkeypatch
         with one_writer(tmp_path / "store.zarr"):
             assert names_in(tmp_path) == [".store.zarr.lock"]
     assert names_in(tmp_path) == []
+
+
+RACER = """
+import os, sys, time
+from pathlib import Path
+from kcd_stores import StoreUsageError, one_writer
+folder, entered = Path(sys.argv[1]), 0
+mark = folder.parent / "somebody is inside"
+end = time.monotonic() + 5
+while time.monotonic() < end:
+    try:
+        with one_writer(folder):
+            os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+            time.sleep(0.0005)
+            mark.unlink()
+            entered += 1
+    except StoreUsageError:
+        pass
+print(entered)
+"""
+
+
+@pytest.mark.loops
+def test_two_are_never_inside_though_each_removes_the_lock(tmp_path: Path) -> None:
+    racers = [
+        subprocess.Popen([sys.executable, "-c", RACER, str(tmp_path / "store.zarr")], stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    entered = [int(racer.communicate()[0] or -1) for racer in racers]
+    assert [racer.returncode for racer in racers] == [0, 0, 0, 0]
+    assert sum(entered) > 20
+    assert names_in(tmp_path) == []

@@ -104,6 +104,12 @@ class Lazy(Own):
         self.unused = nn.LazyLinear(3)
 
 
+class Unreached(Own):
+    def __init__(self) -> None:
+        super().__init__()
+        self.beside = nn.Linear(3, 3)
+
+
 class Tied(Own):
     def __init__(self, size: int = 16) -> None:
         super().__init__(size)
@@ -121,6 +127,8 @@ class Neighbours(Own):
         flat = torch.randn(2, 5)
         self.register_buffer("a", flat[0])
         self.register_buffer("b", flat[1])
+        self.register_buffer("none", torch.empty(0))
+        self.register_buffer("neither", torch.empty(0))
 
 
 @pytest.mark.parametrize(
@@ -144,6 +152,12 @@ def test_what_cannot_be_trained_written_or_read_is_refused(make: Callable[[], nn
     assert said in str(caught.value)
 
 
+def test_a_parameter_without_effect_is_refused_among_ranks_alone() -> None:
+    require_trainable(Unreached(), "own", SHAPE, CLASSES)
+    with pytest.raises(UserError, match=r"own has parameters that its logits do not depend on, such as beside\.weight"):
+        require_trainable(Unreached(), "own", SHAPE, CLASSES, together=True)
+
+
 @pytest.mark.parametrize("make", [Own, ExtraTensor, Tied, Neighbours])
 def test_a_trial_leaves_a_model_and_torchs_generator_as_they_were(make: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
@@ -157,17 +171,14 @@ def test_a_trial_leaves_a_model_and_torchs_generator_as_they_were(make: Callable
 
 
 def test_neighbours_in_one_memory_are_checkpointed_apart_and_tied_parameters_once() -> None:
-    states = [Neighbours().state_dict(), Tied().state_dict()]
-    before = [{name: tensor.clone() for name, tensor in state.items()} for state in states]
-    _part_neighbours([], states, "")
-    places = [{name: tensor.untyped_storage().data_ptr() for name, tensor in state.items()} for state in states]
-    assert places[0]["a"] != places[0]["b"]
-    assert places[1]["inner.weight"] == places[1]["outer.weight"]
-    assert all(
-        torch.equal(tensor, old[name])
-        for state, old in zip(states, before, strict=True)
-        for name, tensor in state.items()
-    )
+    beside, tied = Neighbours().state_dict(), Tied().state_dict()
+    before = {name: tensor.clone() for name, tensor in beside.items()}
+    _part_neighbours([], [beside, tied], "")
+    assert beside["a"].untyped_storage().data_ptr() != beside["b"].untyped_storage().data_ptr()
+    assert before.keys() - beside.keys() == {"neither"}
+    assert all(torch.equal(tensor, before[name]) for name, tensor in beside.items())
+    assert "inner.weight" in tied
+    assert "outer.weight" not in tied
 
 
 @pytest.mark.parametrize("make", [Tied, Neighbours])
@@ -259,4 +270,4 @@ def test_a_path_that_is_a_folder_names_no_published_weights() -> None:
 
 
 def test_models_that_are_trained_are_tried_in_that(own: str) -> None:
-    assert model_for(f"{own}:drawn", image_shape=SHAPE, classes=CLASSES, trained=True).training
+    assert model_for(f"{own}:drawn", image_shape=SHAPE, classes=CLASSES, trained_by=1).training

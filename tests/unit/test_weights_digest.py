@@ -11,8 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from kcd_pipeline.config import load_config
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.models import load_weights, save_weights
+from kcd_pipeline.extraction.extractor import Extractor
+from kcd_pipeline.models import build_model, load_weights, save_weights, weights_hash
 
 FACTS = {"model": "tiny", "test_accuracy": 0.5}
 
@@ -82,3 +84,14 @@ def test_tied_parameters_are_written_under_both_names(tmp_path: Path) -> None:
     state = load_weights(tmp_path / "tied.safetensors").state
     assert state.keys() == {"0.weight", "1.weight"}
     assert torch.equal(state["0.weight"], state["1.weight"])
+
+
+def test_a_store_names_the_weights_that_were_loaded_whatever_the_file_is_by_now(tmp_path: Path) -> None:
+    path = tmp_path / "teacher.safetensors"
+    torch.manual_seed(1)
+    first, second = (build_model("resnet8", channels=1, classes=10) for _ in range(2))
+    save_weights(path, first, {})
+    given = [f"teacher.weights={path}", "teacher.model=resnet8", "data.limit_per_class=1", "run.device=cpu"]
+    extractor = Extractor(load_config("digits", given))
+    save_weights(path, second, {})
+    assert extractor.origin()["teacher"]["weights_sha256"] == weights_hash(first.state_dict())

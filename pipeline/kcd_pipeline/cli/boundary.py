@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
+from kcd_pipeline.cli.asked import Asked
 from kcd_pipeline.errors import EndedElsewhereError, FailedError, UserError
 from kcd_pipeline.plain_text import shown
 from kcd_pipeline.signals import exit_code, first_words, raised_as_errors
@@ -56,7 +57,7 @@ ADVICE = {
     Remedy.REPLACE_CONDENSED: "Make it anew with `kcd-pipeline condense` and --overwrite.",
     Remedy.REPEAT_RUN: "Restore the file from a copy, or repeat the run with `kcd-pipeline distill` and --overwrite.",
     Remedy.RAISE_MEMORY: "Raise store.memory.",
-    Remedy.INSTALL_OBSTORE: 'Install it: pip install "kcd-pipeline[remote]"',
+    Remedy.INSTALL_OBSTORE: 'Install it, in the checkout of kcd-pipeline: pip install -e ".[remote]"',
     Remedy.CHECK_URL: "Check store.path and the variables AWS_... (or GOOGLE_..., AZURE_...).",
     Remedy.MAKE_BUCKET: (
         "Make the bucket, or set store.path to one that exists, or AWS_ENDPOINT_URL to the server that has it."
@@ -67,6 +68,9 @@ ADVICE = {
     ),
     Remedy.TRY_AGAIN: ("Check the network and the server, then run the same command again: it goes on from there."),
 }
+
+
+CHAIN = "All that is missing, in order: `{}`. If there is a store already, set store.path to the place where it is."
 
 
 class Grouped(click.Group):
@@ -108,7 +112,7 @@ class Grouped(click.Group):
                 traceback.print_exc()
             if self._received:  # its exception became another one on its way
                 self._end_by_signal(error)
-            _end(*explain(error))
+            _end(*explain(error, ctx.obj))
 
     def _end_by_signal(self, error: BaseException) -> NoReturn:
         number = (self._received or [getattr(error, "number", signal.SIGINT)])[0]
@@ -118,18 +122,29 @@ class Grouped(click.Group):
         )
 
 
-def explain(error: Exception) -> tuple[str, int]:
-    """Return the message of an error for the user, and the exit code."""
+def explain(error: Exception, asked: Asked | None = None) -> tuple[str, int]:
+    """Return the message of an error for the user, and the exit code.
+
+    Parameters
+    ----------
+    asked
+        The recipe that the command was asked to work on, for advice that names it.
+    """
     if isinstance(error, UserError | StoreUsageError):
-        return f"Error: {advised(error)}", 2
+        return f"Error: {advised(error, asked)}", 2
     if isinstance(error, EndedElsewhereError):
         return "", 1
     if isinstance(error, FailedError | StoreError):
-        return f"Failed: {advised(error)}", 1
+        return f"Failed: {advised(error, asked)}", 1
+    if _is_lack_of_memory(error):
+        reason = str(error).strip().partition("\n")[0] or "no more was to be had"
+        return (
+            f"Failed: out of memory ({reason}). What was complete before is kept. Use smaller batches (distill, "
+            f"teacher or store.batch_size), a smaller store.memory, or another device.",
+            1,
+        )
     if isinstance(error, OSError) and error.errno is not None:
         return f"{_system_reason(error)}{_file(error)}. What was complete before is kept.", _code(error)
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return f"Failed: out of memory ({error}). Use smaller batches (…batch_size) or another device.", 1
     return (
         f"Failed in a way that was not foreseen: {type(error).__name__}: {error}. Run it again as "
         f"`kcd-pipeline --debug ...` for the traceback, and report it with that.",
@@ -137,11 +152,21 @@ def explain(error: Exception) -> tuple[str, int]:
     )
 
 
-def advised(error: Exception) -> str:
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Return True if memory could not be had, of the machine or of a GPU; torch says so in the words of a message."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    words = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc", "not enough memory")
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+
+
+def advised(error: Exception, asked: Asked | None = None) -> str:
     """Return the message of an error; that of a store's error with advice in commands and keys."""
+    message = str(error)
     if isinstance(error, StoreError) and error.remedy is not None:
-        return error.with_advice(ADVICE[error.remedy])
-    return str(error)
+        chained = asked and asked.command == "distill" and error.remedy is Remedy.MAKE_STORE
+        message = error.with_advice(CHAIN.format(asked.chain()) if asked and chained else ADVICE[error.remedy])
+    return message if asked is None else asked.filled_in(message)
 
 
 def _speaker() -> str:

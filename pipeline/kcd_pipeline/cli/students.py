@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from kcd_pipeline.cli.asked import read_asked
 from kcd_pipeline.cli.options import takes_config
-from kcd_pipeline.config import ENCODING_NAMES, METHODS, load_config
+from kcd_pipeline.config import ENCODING_NAMES, METHODS
 from kcd_pipeline.terminal import print_line
 from kcd_stores import human_bytes
 
@@ -37,7 +38,7 @@ def distill_command(
         raise click.UsageError("--resume goes on and --overwrite starts anew: give one of them")
     if method is not None:
         overrides = (*overrides, f"distill.method={method}")
-    settings = load_config(config, overrides)
+    settings = read_asked(config, overrides)
     from kcd_pipeline.data import load_dataset
     from kcd_pipeline.distillation import distill
     from kcd_pipeline.runs import RunFolder
@@ -103,7 +104,10 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a self-contained page with plots.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"runs": [...]} for machines, instead of the table.')
 def report_command(runs: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
-    """Lay student runs side by side: accuracy, cost, what was kept, and what the store saved."""
+    """Lay student runs side by side: accuracy, cost, what was kept, and what the store saved.
+
+    RUNS are folders of runs, or folders that have some below them. Runs that are not finished are listed apart.
+    """
     from kcd_pipeline.report import report
 
     report(list(runs), html=html, as_json=as_json)

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kcd_pipeline.cli.asked import read_asked
 from kcd_pipeline.cli.options import takes_config
-from kcd_pipeline.config import Config, load_config
+from kcd_pipeline.config import Config
 from kcd_pipeline.progress import human_seconds
 from kcd_pipeline.terminal import print_line
 from kcd_stores import human_bytes, masked
@@ -22,7 +23,7 @@ def train_teacher_command(config: str, overrides: tuple[str, ...], overwrite: bo
 
     Called again, it goes on from the last whole epoch, or says that the teacher is there.
     """
-    settings = load_config(config, overrides)
+    settings = read_asked(config, overrides)
     from kcd_pipeline.teacher import train_teacher
 
     trained = train_teacher(settings, overwrite=overwrite)
@@ -56,7 +57,7 @@ def extract_teacher_command(
         raise click.UsageError("--workers starts a cluster and --scheduler uses one that runs: give one of them")
     if dry_run and (workers is not None or scheduler is not None):
         raise click.UsageError("--dry-run is a trial in this process: leave --workers and --scheduler out")
-    settings = load_config(config, overrides)
+    settings = read_asked(config, overrides)
     from kcd_pipeline.extraction import Cluster
 
     if dry_run:

@@ -70,7 +70,7 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
     store = _open_matching_store(config, whole, augmentation)
     dataset, augmentation = _samples_of_store(whole, augmentation, store)
     taught_by = None if config.distill.method == "none" else store
-    student = _new_student(config, dataset)
+    student = _new_student(config, dataset, ranks)
     tap = None
     if taught_by is not None and taught_by.encoding.feature_columns:
         tap = FeatureTap(student, image_shape=dataset.image_shape, classes=len(dataset.classes))
@@ -138,14 +138,14 @@ def _samples_of_store(
     return dataset.with_train_subset(rows.samples), SubsetAugmentation(augmentation, rows.samples)
 
 
-def _new_student(config: Config, dataset: Dataset) -> nn.Module:
+def _new_student(config: Config, dataset: Dataset, ranks: Ranks) -> nn.Module:
     seed_generators(config.seed)
     return model_for(
         config.student.model,
         image_shape=dataset.image_shape,
         classes=len(dataset.classes),
         arguments=config.student.arguments,
-        trained=True,
+        trained_by=ranks.share.ranks,
     )
 
 

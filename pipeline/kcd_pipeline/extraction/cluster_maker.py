@@ -32,6 +32,7 @@ from kcd_pipeline.extraction.worker import (
     make_block,
 )
 from kcd_pipeline.models import load_weights
+from kcd_pipeline.models.weights import independent_tensors
 from kcd_pipeline.progress import say
 from kcd_stores import KnowledgeStore, KnowledgeWriter, StoreError, open_storage
 
@@ -177,7 +178,7 @@ def _serialised_weights(extractor: Extractor) -> bytes:
     """
     path = extractor.config.teacher.weights
     state = load_weights(path).state if path.is_file() else extractor.model.state_dict()
-    return save({name: tensor.cpu().contiguous() for name, tensor in state.items()})
+    return save(independent_tensors(state))
 
 
 def _require_loaded(worker: str, answer: Any) -> None:

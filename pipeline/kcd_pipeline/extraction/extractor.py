@@ -41,13 +41,12 @@ class Extractor:
         self.config = config
         self.dataset: Dataset = dataset or load_dataset(config.data)
         self.augmentation: Augmentation = build_augmentation(config.augmentation)
-        self.model: nn.Module
+        model: nn.Module
         if weights is None:
-            self.model = load_teacher(config, self.dataset)
+            model, self._weights_hash = load_teacher(config, self.dataset)
         else:
-            self.model = build_teacher(config, self.dataset, weights)
-        self._hash_of_given = None if weights is None else weights_hash(weights)
-        self.model, self._device = prepare_for_inference(self.model, config.run)
+            model, self._weights_hash = build_teacher(config, self.dataset, weights), weights_hash(weights)
+        self.model, self._device = prepare_for_inference(model, config.run)
         self._tap: FeatureTap | None = None
         if config.store.features:
             shape, classes = self.dataset.image_shape, len(self.dataset.classes)
@@ -60,10 +59,7 @@ class Extractor:
         """Return the facts that rows made here depend on: data set, augmentation, teacher, device, software."""
         origin = expected_origin(self.config, self.dataset, self.augmentation)
         del origin["encoding"]  # of the store, which records it by itself
-        if self._hash_of_given is not None:
-            origin["teacher"]["weights_sha256"] = self._hash_of_given
-        elif "weights_sha256" not in origin["teacher"]:  # published weights, for which there is no file here
-            origin["teacher"]["weights_sha256"] = weights_hash(self.model.state_dict())
+        origin["teacher"]["weights_sha256"] = self._weights_hash  # of what was loaded, whatever the file is by now
         origin["teacher"]["parameters"] = parameter_count(self.model)
         return origin | {
             "forward": {"batch_size": self.config.store.batch_size, "device": self._device.type},

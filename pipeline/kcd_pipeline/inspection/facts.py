@@ -9,10 +9,15 @@ import numpy as np
 from kcd_pipeline.config import variant_words
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.inspection.reading_speed import measure_reading
-from kcd_pipeline.plain_text import masked_facts
 from kcd_pipeline.recipe_store import open_store
-from kcd_pipeline.report.collect import read_stage_facts, training_cost
-from kcd_pipeline.runs import RunFolder, open_values, read_epochs, read_settings
+from kcd_pipeline.report.collect import (
+    read_checked_epochs,
+    read_checked_settings,
+    read_checked_summary,
+    read_stage_facts,
+    training_cost,
+)
+from kcd_pipeline.runs import RunFolder, open_values
 from kcd_stores import FolderStorage, KnowledgeStore, open_storage
 from kcd_stores.knowledge import condensed_from, is_knowledge_store
 
@@ -93,7 +98,7 @@ def run_facts(folder: RunFolder) -> dict[str, Any]:
     UserError
         If its config or its metrics are damaged.
     """
-    config, metrics = masked_facts(read_settings(folder)), read_epochs(folder)
+    config, metrics = read_checked_settings(folder), read_checked_epochs(folder)
     of_student = "student" in config
     section = config["distill" if of_student else "teacher"]
     accuracies = [line["test_accuracy"] for line in metrics]
@@ -126,7 +131,7 @@ def run_facts(folder: RunFolder) -> dict[str, Any]:
 
 def _student_facts(folder: RunFolder, config: Mapping[str, Any], metrics: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the facts that only a student's run has: its store, plans and values."""
-    recorded_store = folder.read_summary().get("store") if folder.finished else None
+    recorded_store = read_checked_summary(folder)["store"] if folder.finished else None
     return {
         "store": config["store"]["path"],
         "store_identity": recorded_store["identity"] if recorded_store else None,

@@ -50,14 +50,14 @@ def model_for(
     image_shape: Sequence[int],
     classes: int,
     arguments: Mapping[str, Any] | None = None,
-    trained: bool = False,
+    trained_by: int = 0,
 ) -> nn.Module:
     """Build a model as `build_model` does, and try it on two images `[K, H, W]` of `image_shape`.
 
     Parameters
     ----------
-    trained
-        True for a model that is to be trained here: one that is not of the zoo is tried in that, too.
+    trained_by
+        The number of processes that are to train it together. One that is not of the zoo is tried in that, too.
 
     Raises
     ------
@@ -69,6 +69,6 @@ def model_for(
     """
     model = build_model(name, channels=image_shape[0], classes=classes, arguments=arguments)
     require_logits(model, name, image_shape, classes)
-    if trained and name not in zoo_names():
-        require_trainable(model, name, image_shape, classes)
+    if trained_by and name not in zoo_names():
+        require_trainable(model, name, image_shape, classes, together=trained_by > 1)
     return model

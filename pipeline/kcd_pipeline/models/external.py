@@ -149,7 +149,9 @@ def _build_timm(name: str, channels: int, classes: int | None, arguments: dict[s
     try:
         import timm
     except ModuleNotFoundError as error:
-        raise UserError(f'timm/{name} needs an extra: pip install "kcd-pipeline[timm]"') from error
+        raise UserError(
+            f'timm/{name} needs an extra. In the checkout of kcd-pipeline: pip install -e ".[timm]"'
+        ) from error
     known = timm.list_models()
     if name.partition(".")[0] not in known:
         raise UserError(f"timm {timm.__version__} has no model '{name}'{did_you_mean(name.partition('.')[0], known)}")

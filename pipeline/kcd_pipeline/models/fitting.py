@@ -99,8 +99,11 @@ def _tied(expected: Mapping[str, Tensor]) -> list[tuple[str, str]]:
 
 
 def _with_tied(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give a parameter of several names all of them, where the file has it under one, as safetensors' savers write."""
-    full = dict(state)
+    """Give a parameter of several names all of them, where the file has it under one, as safetensors' savers write.
+
+    They leave out tensors without numbers, too.
+    """
+    full = {name: tensor for name, tensor in expected.items() if not tensor.numel()} | dict(state)
     for first, second in _tied(expected):
         if (first in full) != (second in full):
             full[first] = full[second] = full[first] if first in full else full[second]

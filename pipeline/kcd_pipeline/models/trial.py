@@ -33,10 +33,17 @@ def require_logits(model: nn.Module, name: str, image_shape: Sequence[int], clas
     model.train(was_training)
 
 
-def require_trainable(model: nn.Module, name: str, image_shape: Sequence[int], classes: int) -> None:
+def require_trainable(
+    model: nn.Module, name: str, image_shape: Sequence[int], classes: int, *, together: bool = False
+) -> None:
     """Raise UserError unless `model` can be trained, and its state can be written and read again.
 
     One forward and one backward pass are tried; the model's state is afterwards what it was.
+
+    Parameters
+    ----------
+    together
+        True if several processes are to train it, which wait for each other at every parameter.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise UserError(f"{name} has nothing to train: no parameter of it requires a gradient. Take another model.")
@@ -57,6 +64,12 @@ def require_trainable(model: nn.Module, name: str, image_shape: Sequence[int], c
             f"{name} gives logits, but cannot be trained on images of {list(image_shape)} (channels, height, width): "
             f"{type(error).__name__}: {error}. Mend it, or take another model."
         ) from error
+    unreached = [key for key, entry in model.named_parameters() if entry.requires_grad and entry.grad is None]
+    if together and unreached:
+        raise UserError(
+            f"{name} has parameters that its logits do not depend on, such as {unreached[0]}: several ranks would wait "
+            f"for their gradients for ever. Take them out, or train in one process."
+        )
     model.zero_grad(set_to_none=True)
     model.train(was_training)
     model.load_state_dict(before)

@@ -1,4 +1,4 @@
-"""Reports that compare finished runs: a table on the terminal, JSON for machines, one HTML page for people.
+"""Reports that compare runs: a table on the terminal, JSON for machines, one HTML page for people.
 
 Data flows one way: `collect` reads run folders into records, `compute` compares the records, `render` shows the result.
 """
@@ -12,21 +12,29 @@ from kcd_pipeline.errors import UserError
 from kcd_pipeline.progress import say
 from kcd_pipeline.report.collect import collect_runs, read_stage_facts
 from kcd_pipeline.report.compute import Comparison, compare
+from kcd_pipeline.report.wording import listing
 
 __all__ = ["report"]
 
+MOST_LEFT_OUT = 8  # folders named in a line
+
 
 def report(runs: list[Path], *, html: Path | None, as_json: bool) -> None:
-    """Compare finished runs on standard output, and in a page at `html` if that is given.
+    """Compare the runs at `runs` or below them on standard output, and in a page at `html` if that is given.
+
+    Runs that are not finished are marked and not compared.
 
     Raises
     ------
     UserError
-        If a path is not a finished run, or the page cannot be written to its path.
+        If a path is no run of a student and has none below it, if none is finished, or if the page cannot be written.
     StoreError
         If JSON or a page is asked for, and the values or plans of a run cannot be read.
     """
-    comparison = compare(collect_runs(runs))
+    collected = collect_runs(runs)
+    comparison = compare(collected.finished, collected.unfinished)
+    if collected.left_out:
+        say(f"Left out: {listing(collected.left_out, most=MOST_LEFT_OUT)}.")
     if html is not None:
         _write_page(comparison, html)
     if as_json:

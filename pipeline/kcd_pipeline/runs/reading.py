@@ -45,7 +45,11 @@ def read_settings(folder: RunFolder) -> dict[str, Any]:
     DamagedError
         If the config, origin, metrics or summary of the run are not what was written.
     """
-    config: Any = folder.read_config()  # anyone may have written the file, so it can hold anything
+    try:
+        config: Any = folder.read_config()  # anyone may have written the file, so it can hold anything
+    except UserError:
+        _require_recorded(folder)  # that a run's config is damaged says more than that it is none
+        raise
     of_student = isinstance(config, dict) and "student" in config
     for section in ("teacher", "student", "distill") if of_student else ("teacher",):
         if not (isinstance(config, dict) and isinstance(config.get(section), dict)):

@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import fill_model, load_weights, model_for
+from kcd_pipeline.models import fill_model, load_weights, model_for, weights_hash
 from kcd_pipeline.models.external import is_published, published_state, without_pretrained
 from kcd_pipeline.progress import say
 from kcd_pipeline.teacher.description import describe_training_data
 from kcd_pipeline.training.device import seed_generators
 
 
-def load_teacher(config: Config, dataset: Dataset) -> nn.Module:
-    """Return the teacher of a recipe with its weights, on the CPU, in evaluation mode.
+def load_teacher(config: Config, dataset: Dataset) -> tuple[nn.Module, str]:
+    """Return the teacher of a recipe, on the CPU, in evaluation mode, and the content hash of the weights that it has.
 
     Raises
     ------
@@ -28,10 +28,12 @@ def load_teacher(config: Config, dataset: Dataset) -> nn.Module:
     """
     path, teacher = config.teacher.weights, config.teacher
     if is_published(path):
-        return build_teacher(config, dataset, published_state(teacher.model, path, teacher.arguments))
+        model = build_teacher(config, dataset, published_state(teacher.model, path, teacher.arguments))
+        return model, weights_hash(model.state_dict())
     weights = load_weights(path)
     _require_trained_for(config, dataset, weights.facts)
-    return build_teacher(config, dataset, weights.state, wrappers=weights.wrappers)
+    model = build_teacher(config, dataset, weights.state, wrappers=weights.wrappers)
+    return model, weights_hash(weights.state)
 
 
 def build_teacher(

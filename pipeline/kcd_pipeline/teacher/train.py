@@ -95,7 +95,7 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
         image_shape=dataset.image_shape,
         classes=len(dataset.classes),
         arguments=config.teacher.arguments,
-        trained=True,
+        trained_by=1,
     )
     # before the folder is claimed or cleared: a device that is not there must cost nothing
     trainer = Trainer(

@@ -235,14 +235,18 @@ class Trainer:
 def _part_neighbours(models: list[nn.Module], states: list[dict[str, Tensor]], folder: str) -> None:
     """Give tensors of a state dict that lie side by side in one memory, as an LSTM's on a GPU, memory of their own.
 
-    accelerate takes all that is in one memory for one tensor, and checkpoints the first of them alone. A tied parameter
-    is one tensor, and stays so: it is checkpointed once.
+    accelerate takes all that is in one memory for one tensor, and checkpoints the first of them alone. That is right
+    for a tied parameter, which keeps its first name; `fill_model` gives it all of them.
     """
     for state in states:
         first: dict[int, int] = {}
-        for name, tensor in state.items():
-            memory = tensor.untyped_storage().data_ptr()
-            if first.setdefault(memory, tensor.data_ptr()) != tensor.data_ptr():
+        for name, tensor in list(state.items()):
+            place, memory = tensor.data_ptr(), tensor.untyped_storage().data_ptr()
+            if memory not in first:
+                first[memory] = place
+            elif first[memory] == place:
+                del state[name]
+            else:
                 state[name] = tensor.clone()
 
 

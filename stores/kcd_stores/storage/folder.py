@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from zarr.abc.store import Store
 
-from kcd_stores.errors import Remedy, StoreError, StoreUsageError
+from kcd_stores.errors import CorruptStoreError, Remedy, StoreUsageError
 from kcd_stores.storage.durable import TEMPORARY, flush_to_disk, is_temporary, write_whole
 from kcd_stores.storage.lock import folder_lock
 from kcd_stores.storage.permission import permission_in_words
 from kcd_stores.storage.protocol import Buffer
+from kcd_stores.storage.settings import largest
 from kcd_stores.storage.zarr_files import ZarrFiles
 
 LARGEST_WHOLE = 1 << 30  # bytes of a file that is read whole; shards, which may be larger, are read in parts
@@ -109,11 +110,10 @@ class FolderStorage:
         path = f"{self.path}/{name}"
         try:
             with _opened(path) as descriptor:
-                size = os.fstat(descriptor).st_size
-                if size > LARGEST_WHOLE:
-                    raise StoreError(
-                        f"{path} has {size:,} bytes, and no file of a store that is read whole has more than "
-                        f"{LARGEST_WHOLE:,}: it is not one of a store.",
+                size, limit = os.fstat(descriptor).st_size, min(largest(name), LARGEST_WHOLE)
+                if size > limit:
+                    raise CorruptStoreError(
+                        f"{path} has {size:,} bytes, and no file of a store that is called so has more than {limit:,}.",
                         remedy=Remedy.RESTORE_STORE,
                     )
                 return b"".join(iter(lambda: os.read(descriptor, size + 1), b""))

@@ -18,7 +18,7 @@ from kcd_stores.storage.remote_errors import (
     require_no_page,
     without_secrets,
 )
-from kcd_stores.storage.settings import COALESCED, FIRST_PAUSE, LONGEST_PAUSE, endpoint_of, retry_seconds
+from kcd_stores.storage.settings import COALESCED, FIRST_PAUSE, LONGEST_PAUSE, endpoint_of, largest, retry_seconds
 
 if TYPE_CHECKING:  # an extra, loaded only for a remote store
     from obstore.store import ClientConfig, RetryConfig
@@ -102,6 +102,11 @@ class ObjectClient:
 
         def request() -> tuple[bytes, Version]:
             found = obstore.get(self.raw, key)
+            if found.meta["size"] > largest(key):
+                raise StoreError(
+                    f"{self.url} cannot be used: {key} has {found.meta['size']:,} bytes, and no object of a store that "
+                    f"is called so has more than {largest(key):,}."
+                )
             return bytes(found.bytes()), version_of(found.meta)
 
         try:

@@ -15,6 +15,13 @@ RETRY_VARIABLE = "KCD_STORE_PATIENCE"
 LONGEST_RETRY_SECONDS = 86400
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between attempts
 COALESCED = 256 * 1024  # bytes between two ranges: reading them for nothing costs less than another request
+LARGEST_METADATA = 64 * 1024**2  # bytes of a file that describes a group or an array
+LARGEST_OBJECT = 16 * 1024**3  # bytes of any other: as much as the logits of a block may have
+
+
+def largest(name: str) -> int:
+    """Return the number of bytes that a file of a store has at most, so that a stranger's takes no more memory."""
+    return LARGEST_METADATA if name.endswith("zarr.json") else LARGEST_OBJECT
 
 
 def retry_seconds() -> float:

@@ -11,13 +11,14 @@ from urllib.request import getproxies, proxy_bypass
 from kcd_stores.errors import Remedy, StoreError, StoreUsageError
 from kcd_stores.storage.location import masked, quoted
 from kcd_stores.storage.remote_errors import first_line, require_no_page, unreachable
-from kcd_stores.storage.settings import COALESCED, FIRST_PAUSE, LONGEST_PAUSE, retry_seconds
+from kcd_stores.storage.settings import COALESCED, FIRST_PAUSE, LONGEST_PAUSE, largest, retry_seconds
 
 if TYPE_CHECKING:  # loaded only for a store on the web
     from urllib3 import BaseHTTPResponse, PoolManager
 
 CONNECTIONS = 8
 REDIRECTS = 5
+ANSWERS = (200, 206)
 MISSING = (404, 410)
 BEYOND_THE_END = 416
 TROUBLE = (408, 429, *range(500, 600))  # statuses that another attempt may change
@@ -101,6 +102,7 @@ class WebClient:
                 response = self._follow(method, key, wanted)
                 if response.status not in TROUBLE:
                     return response, self._checked(response, key)
+                response.close()
                 trouble = f"{response.status} {response.reason or ''}".strip()
             except LocationValueError as error:
                 problem = f"{self.url} is no address that can be used: {first_line(error)}."
@@ -117,9 +119,12 @@ class WebClient:
         address = f"{self._base}/{quote(key)}"
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={wanted}"} if wanted else {})
         for _ in range(REDIRECTS):
-            response = self._pool.request(method, address, headers=headers, redirect=False, retries=False)
+            response = self._pool.request(
+                method, address, headers=headers, redirect=False, retries=False, preload_content=False
+            )
             if not 300 <= response.status < 400:
                 return response
+            response.close()
             target = urljoin(address, response.headers.get("Location", ""))
             if not _same_host(address, target):
                 raise StoreUsageError(
@@ -132,18 +137,25 @@ class WebClient:
 
     def _checked(self, response: "BaseHTTPResponse", key: str) -> bytes:
         """Return the body of an answer that is one."""
+        if response.status not in ANSWERS:
+            response.close()
         if response.status in MISSING:
             raise FileNotFoundError(f"{self.url}/{key}")
         if response.status == BEYOND_THE_END:
             return b""
-        if response.status not in (200, 206):
+        if response.status not in ANSWERS:
             raise StoreUsageError(
                 f"{self.url} cannot be used: the web server refused the request for {key} ({response.status} "
                 f"{response.reason or ''}). A store is read there object by object and in ranges of bytes, without "
                 f"credentials. Check the address, and that the server allows it."
             )
-        require_no_page(response.data, self.url, key)
-        return response.data
+        data = response.read(largest(key) + 1)
+        if len(data) > largest(key):
+            response.close()
+            raise self._wrong(key, f"it is longer than {largest(key):,} bytes")
+        response.release_conn()
+        require_no_page(data, self.url, key)
+        return data
 
     @cached_property
     def _pool(self) -> "PoolManager":

@@ -3,8 +3,20 @@
 `details` is imported by its own name: it loads data sets and torch, which only a page needs.
 """
 
+from kcd_pipeline.report.collect.checked import read_checked_epochs, read_checked_settings, read_checked_summary
 from kcd_pipeline.report.collect.costs import TrainingCost, training_cost
-from kcd_pipeline.report.collect.runs import RunRecord, collect_runs
+from kcd_pipeline.report.collect.runs import CollectedRuns, RunRecord, UnfinishedRun, collect_runs
 from kcd_pipeline.report.collect.stages import read_stage_facts
 
-__all__ = ["RunRecord", "TrainingCost", "collect_runs", "read_stage_facts", "training_cost"]
+__all__ = [
+    "CollectedRuns",
+    "RunRecord",
+    "TrainingCost",
+    "UnfinishedRun",
+    "collect_runs",
+    "read_checked_epochs",
+    "read_checked_settings",
+    "read_checked_summary",
+    "read_stage_facts",
+    "training_cost",
+]

@@ -1,7 +1,8 @@
-"""Records of finished runs: the facts that a report needs of each, read from its folder and checked."""
+"""Records of runs: the facts that a report needs of each, read from its folder and checked."""
 
+import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 
 from kcd_pipeline.config import variant_words
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.plain_text import masked_facts, shown_in_line
+from kcd_pipeline.plain_text import shown_in_line
+from kcd_pipeline.report.collect.checked import read_checked_epochs, read_checked_settings, read_checked_summary
 from kcd_pipeline.report.collect.costs import TrainingCost, training_cost
-from kcd_pipeline.runs import RunFolder, read_epochs, read_settings, require_run
+from kcd_pipeline.report.collect.search import find_runs
+from kcd_pipeline.runs import RunFolder, require_run
 
 # keys of summary.json that a report cannot do without
 REQUIRED_KEYS = (
@@ -147,48 +150,97 @@ class RunRecord:
         return str(self.summary["dataset"]["test_fingerprint"])
 
 
-def collect_runs(paths: list[Path]) -> list[RunRecord]:
-    """Read the runs at `paths`, in that order; a run that is given twice is read once.
+@dataclass(frozen=True, kw_only=True)
+class UnfinishedRun:
+    """A run of a student that is not finished: it is shown, but has no result to be compared.
+
+    Attributes
+    ----------
+    label, path
+        See `RunRecord`.
+    epochs_done, epochs
+        Its epochs up to the newest checkpoint, and all that it shall have.
+    test_accuracy
+        After the last of the epochs done, 0..1; None before the first.
+    """
+
+    label: str
+    path: Path
+    method_in_words: str
+    student: str
+    seed: int
+    epochs_done: int
+    epochs: int
+    test_accuracy: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectedRuns:
+    """Runs in the order in which they were given or found, and the folders that are none, with the reason of each."""
+
+    finished: tuple[RunRecord, ...]
+    unfinished: tuple[UnfinishedRun, ...]
+    left_out: tuple[str, ...]
+
+
+def collect_runs(paths: list[Path]) -> CollectedRuns:
+    """Read the runs at `paths` or below them; a run that is given twice is read once.
 
     Raises
     ------
     UserError
-        If a run is missing, is not that of a student, or is not finished.
+        If a run is missing or is not that of a student, or if none is finished.
     """
-    once = {path.resolve(): path for path in reversed(paths)}
-    records = [read_run(path) for path in reversed(once.values())]
-    names = Counter(record.name for record in records)
-    return [
-        replace(record, label=shown_in_line(str(record.path))) if names[record.name] > 1 else record
+    found = find_runs(paths)
+    records = [read_run(path) for path in found.runs]
+    names = Counter(record.path.resolve().name for record in records)
+    records = [
+        replace(record, label=shown_in_line(str(record.path))) if names[record.path.resolve().name] > 1 else record
         for record in records
     ]
+    finished = tuple(record for record in records if isinstance(record, RunRecord))
+    unfinished = tuple(record for record in records if isinstance(record, UnfinishedRun))
+    if not finished:
+        raise UserError(_none_is_finished(unfinished))
+    return CollectedRuns(finished=finished, unfinished=unfinished, left_out=found.left_out)
 
 
-def read_run(path: Path) -> RunRecord:
-    """Read one finished run.
+def _none_is_finished(runs: Sequence[UnfinishedRun]) -> str:
+    first, others = runs[0], f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+    command = shlex.join(["kcd-pipeline", "distill", str(first.path / "config.yaml"), "--set", f"run.dir={first.path}"])
+    return (
+        f"{first.path}{others}: not finished, {first.epochs_done} of {first.epochs} epochs are done, and a report "
+        f"compares last epochs. Finish a run with `{command}`, or name others."
+    )
+
+
+def read_run(path: Path) -> RunRecord | UnfinishedRun:
+    """Read one run, finished or not.
 
     Raises
     ------
     UserError
-        If it is missing, is not that of a student, or is not finished.
+        If it is missing or is not that of a student.
     """
     folder = require_run(path)
-    config = masked_facts(read_settings(folder))
+    config = read_checked_settings(folder)
     if "student" not in config:
         raise UserError(
             f"{path} is the training of a teacher, not the run of a student, so it cannot be compared with "
             f"students. Give the folders that `kcd-pipeline distill` made; `kcd-pipeline inspect {path}` shows it."
         )
-    metrics = read_epochs(folder)
-    if not folder.finished:
-        raise UserError(
-            f"{path} is a run that is not finished: {len(metrics)} of {config['distill']['epochs']} epochs are done, "
-            f"and a report compares last epochs. Finish it with `kcd-pipeline distill {folder.config} "
-            f"--set run.dir={path}`, or leave it out."
-        )
-    try:
-        summary = masked_facts(folder.read_summary())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder.summary} cannot be read as JSON ({error}). Restore it from a copy.") from error
-    label = shown_in_line(path.resolve().name)
-    return RunRecord(label=label, path=path, config=config, summary=summary, metrics=metrics)
+    metrics, label = read_checked_epochs(folder), shown_in_line(path.resolve().name)
+    if folder.finished:
+        summary = read_checked_summary(folder)
+        return RunRecord(label=label, path=path, config=config, summary=summary, metrics=metrics)
+    distill = config["distill"]
+    return UnfinishedRun(
+        label=label,
+        path=path,
+        method_in_words=", ".join([distill["method"], *variant_words(config)]),
+        student=shown_in_line(config["student"]["model"]),
+        seed=config["seed"],
+        epochs_done=len(metrics),
+        epochs=distill["epochs"],
+        test_accuracy=metrics[-1]["test_accuracy"] if metrics else None,
+    )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kcd_pipeline.report.collect import RunRecord
+from kcd_pipeline.report.collect import RunRecord, UnfinishedRun
 from kcd_pipeline.report.compute.groups import Group, best_groups, group_by_experiment
 from kcd_pipeline.report.compute.settings import Setting, differing_settings
 from kcd_pipeline.report.compute.stores import StoreUse, find_stores, warnings_of_stores, warnings_of_test_sets
@@ -27,6 +27,8 @@ class Comparison:
         The settings on which runs differ.
     warnings
         Sentences on everything that makes the comparison less than fair.
+    unfinished
+        Runs that are shown without being compared.
     """
 
     runs: tuple[RunRecord, ...]
@@ -35,6 +37,7 @@ class Comparison:
     stores: tuple[StoreUse, ...]
     settings: tuple[Setting, ...]
     warnings: tuple[str, ...]
+    unfinished: tuple[UnfinishedRun, ...] = ()
 
     def store_letter(self, run: RunRecord) -> str | None:
         """Return the letter of the store that `run` learnt from; None if it learnt from labels alone."""
@@ -52,8 +55,8 @@ class Comparison:
         return teachers[0].get("test_accuracy") if len(hashes) == 1 and same_test_set else None
 
 
-def compare(runs: Sequence[RunRecord]) -> Comparison:
-    """Compare `runs`."""
+def compare(runs: Sequence[RunRecord], unfinished: Sequence[UnfinishedRun] = ()) -> Comparison:
+    """Compare `runs`, which are finished; those that are `unfinished` are only listed."""
     groups, seed_warnings = group_by_experiment(runs)
     stores = find_stores(runs)
     return Comparison(
@@ -63,4 +66,5 @@ def compare(runs: Sequence[RunRecord]) -> Comparison:
         stores=tuple(stores),
         settings=tuple(differing_settings(runs)),
         warnings=(*warnings_of_test_sets(runs), *warnings_of_stores(stores), *seed_warnings),
+        unfinished=tuple(unfinished),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kcd_pipeline.report.collect import RunRecord
+from kcd_pipeline.report.collect import RunRecord, UnfinishedRun
 from kcd_pipeline.report.compute import Comparison
 from kcd_pipeline.report.compute.groups import Group
 from kcd_pipeline.report.compute.stores import StoreUse
@@ -17,6 +17,7 @@ def plain_data(comparison: Comparison, stage_facts: Sequence[Sequence[dict[str, 
             _run_data(run, stages) | {"group": group_of.get(run.label)}
             for run, stages in zip(comparison.runs, stage_facts, strict=True)
         ],
+        "unfinished": [_unfinished_data(run) for run in comparison.unfinished],
         "groups": [_group_data(group) | {"best": group in comparison.best} for group in comparison.groups],
         "stores": [_store_data(store) for store in comparison.stores],
         "settings": {
@@ -53,6 +54,19 @@ def _run_data(run: RunRecord, stages: Sequence[dict[str, Any]]) -> dict[str, Any
         "store": store.get("path"),
         "store_identity": store.get("identity"),
         "store_views": store.get("views"),
+    }
+
+
+def _unfinished_data(run: UnfinishedRun) -> dict[str, Any]:
+    return {
+        "label": run.label,
+        "path": str(run.path),
+        "method": run.method_in_words,
+        "student": run.student,
+        "seed": run.seed,
+        "epochs_done": run.epochs_done,
+        "epochs": run.epochs,
+        "test_accuracy": run.test_accuracy,
     }
 
 

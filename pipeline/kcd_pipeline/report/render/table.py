@@ -1,12 +1,12 @@
 """The comparison as tables on the terminal."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kcd_pipeline.report.collect import RunRecord
+from kcd_pipeline.report.collect import RunRecord, UnfinishedRun
 from kcd_pipeline.report.compute import Comparison
 from kcd_pipeline.report.compute.groups import seeds_sentence
 from kcd_pipeline.report.compute.stores import StoreUse, saving_words
@@ -30,6 +30,9 @@ def print_comparison(comparison: Comparison) -> None:
     """Print the runs, the means over seeds, what each store saved, and the warnings."""
     print_line("Runs: test accuracy after the last epoch (the result) and of the best epoch", style="bold")
     print_table(fitting_run_table(comparison, Console()))
+    if comparison.unfinished:
+        print_line("Not finished, so not compared: test accuracy so far", style="bold")
+        print_table(unfinished_table(comparison.unfinished))
     print_line("Over seeds: mean ± sample standard deviation of the last epoch", style="bold")
     print_table(group_table(comparison))
     print_line(seeds_sentence(comparison.groups))
@@ -80,6 +83,24 @@ def _run_cells(comparison: Comparison) -> dict[str, Callable[[RunRecord], Text]]
         "time": lambda run: Text(duration(run.seconds)),
         "store": lambda run: Text(comparison.store_letter(run) or MISSING),
     }
+
+
+def unfinished_table(runs: Sequence[UnfinishedRun]) -> Table:
+    """Return a table with one line for each run that is not finished."""
+    table = new_table()
+    for heading in ("run", "method", "student", "seed", "epochs done", "so far"):
+        words = heading in ("run", "method", "student")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=not words, overflow="fold")
+    for run in runs:
+        table.add_text_row(
+            run.label,
+            run.method_in_words,
+            run.student,
+            str(run.seed),
+            f"{run.epochs_done} of {run.epochs}",
+            MISSING if run.test_accuracy is None else percent(run.test_accuracy),
+        )
+    return table
 
 
 def group_table(comparison: Comparison) -> Table:
