@@ -36,7 +36,7 @@ def kcd(command: str, home: Path, *more: str, options: tuple[str, ...] = ()) -> 
     places = {
         "teacher.weights": home / "teacher.safetensors",
         "store.path": home / "store.zarr",
-        "run.dir": home / "{variant}",
+        "run.dir": home / "kcd",
     }
     settings = [*(f"{key}={value}" for key, value in (RECIPE | places).items()), *more]
     return cli(command, "digits", *options, *(word for setting in settings for word in ("--set", setting)))
@@ -329,7 +329,7 @@ def test_another_stage_replaces_it_only_on_purpose(home: Path, tmp_path: Path) -
 
 
 def test_pairs_cannot_be_exported_for_a_store_holds_no_images(home: Path) -> None:
-    done(kcd("distill", home, "condense.perturb=pair"))
+    done(kcd("distill", home, "condense.perturb=pair", f"run.dir={home / 'kcd-pairs'}"))
     text = refused(cli("condense", home / "kcd-pairs", "--export", home / "x.zarr"))
     assert "a knowledge store holds no images" in text
     done(cli("condense", home / "kcd-pairs", "--export", home / "pairs-first.zarr", "--stage", "1"))
