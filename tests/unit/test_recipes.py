@@ -84,6 +84,18 @@ def test_recipes_that_extend_each_other_in_a_circle_are_refused_with_the_circle(
     assert f"in a circle: {alone} -> {alone}" in refusal(alone)
 
 
+def test_a_chain_of_recipes_without_an_end_is_refused(tmp_path: Path) -> None:
+    for k in range(30):
+        write(tmp_path / f"r{k}.yaml", {"extends": f"r{k + 1}"})
+    assert "but a chain of recipes has at most 20" in refusal(str(tmp_path / "r0.yaml"))
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, f"{'x' * 5000}.yaml"])
+def test_a_name_that_no_file_can_have_is_of_no_recipe(tmp_path: Path, name: str) -> None:
+    assert "there is no config file" in refusal(name) or "is neither a YAML file nor" in refusal(name)
+    assert "but there is neither" in refusal(write(tmp_path / "own.yaml", {"extends": name}))
+
+
 def test_what_is_not_there_is_refused_with_both_places_and_the_nearest(tmp_path: Path) -> None:
     own = write(tmp_path / "own.yaml", {"extends": "cifar100/vgg13-vgg9"})
     message = refusal(own)

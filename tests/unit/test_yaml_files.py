@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.commands import run_command
 
 from kcd_pipeline.config import read_yaml, write_yaml
 from kcd_pipeline.config.yaml_files import MAX_BYTES, parse_yaml
@@ -101,6 +102,22 @@ def test_aliases_that_multiply_are_refused_at_once(text: str) -> None:
     with pytest.raises(ValueError, match="more than 10,000 values"):
         parse_yaml(text)
     assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("command", ["report", "inspect", "condense"])
+@pytest.mark.parametrize("content", [bomb("x"), f"{'k' * 90_000}: 1", "x" * 10**7])
+def test_a_run_whose_config_is_made_to_fill_the_memory_is_refused_at_once(
+    command: str, content: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.yaml").write_text(content)
+    (tmp_path / "origin.json").write_text("{}")
+    (tmp_path / "summary.json").write_text("{}")
+    started = time.process_time()
+    ended = run_command(command, tmp_path, *(["--export", tmp_path / "store"] if command == "condense" else []))
+    assert time.process_time() - started < 10  # most of which is importing
+    assert ended.exit_code in (1, 2), ended.output
+    assert "cannot be read as YAML" in ended.output
+    assert len(ended.output) < 1000
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from kcd_pipeline.errors import UserError
 
 EXTENDS = "extends"  # top-level key: the recipe from which this one states its differences
 
+LONGEST_CHAIN = 20
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Recipe:
@@ -127,6 +129,10 @@ def _read_recipe(path: Path, extending: tuple[Path, ...]) -> _Recipe:
     chain = (*extending, path)
     if found.resolve() in [file.resolve() for file in chain]:
         raise UserError(f"recipes extend each other in a circle: {' -> '.join(map(str, (*chain, found)))}. Break it.")
+    if len(chain) == LONGEST_CHAIN:
+        raise UserError(
+            f"{path} extends {found}, but a chain of recipes has at most {LONGEST_CHAIN}. Join some of them."
+        )
     below = _read_recipe(found, chain)
     merged = merge(below.tree, tree)
     return _Recipe(

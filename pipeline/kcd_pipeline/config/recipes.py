@@ -1,5 +1,6 @@
 """Recipes by name: shipped ones, and YAML files of the user."""
 
+import errno
 from pathlib import Path
 
 from kcd_pipeline.config.suggestions import did_you_mean
@@ -33,11 +34,11 @@ def find_recipe(name: str) -> Path:
     """
     path = Path(name)
     if path.suffix in SUFFIXES:
-        if path.is_file():
+        if _is_file(path):
             return path
         raise UserError(f"there is no config file {path} (in {Path.cwd()})")
     shipped = recipes_folder() / f"{name}.yaml"
-    if shipped.is_file():
+    if _is_file(shipped):
         return shipped
     names = recipe_names()
     raise UserError(
@@ -60,9 +61,19 @@ def find_extended(name: object, extending: Path) -> Path:
         raise UserError(f"{extending}: 'extends' takes the name of one recipe or file, found {name!r}")
     file = name if Path(name).suffix in SUFFIXES else f"{name}.yaml"
     for candidate in (extending.parent / file, recipes_folder() / file):
-        if candidate.is_file():
+        if _is_file(candidate):
             return candidate
     raise UserError(
         f"{extending} extends '{name}', but there is neither {extending.parent / file} nor a shipped recipe of that "
         f"name{did_you_mean(name, recipe_names())}"
     )
+
+
+def _is_file(path: Path) -> bool:
+    """Return True for a file, and False for a name that no file can have."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
