@@ -27,6 +27,8 @@ from kcd_pipeline.runs.manifest import find_checkpoints, read_manifest
 from kcd_pipeline.runs.record import RECORD, Record, json_digest, lines_digest, parse_record, read_sealed, sealed
 from kcd_pipeline.runs.settings import fixed_settings
 
+LARGEST_METRIC = 1e18  # of anything that is counted or measured of an epoch
+WHOLE_METRICS = {"epoch", "samples", "rows", "steps", "bytes_read", "ranks"}
 REQUIRED_METRICS = {"epoch", "test_accuracy", "samples", "rows", "seconds"}
 
 
@@ -85,7 +87,7 @@ class RunFolder:
         """
         try:
             origin: dict[str, Any] = read_json(self.origin)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(
                 f"{self.path} does not say which data set and store the run began with: no readable origin.json "
                 f"({error}), so it cannot be gone on with. Restore the file from a copy. Set run.dir to another folder "
@@ -116,9 +118,12 @@ class RunFolder:
             parsed = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DamagedError(f"{self.metrics} is damaged: line {epoch + 1}: {error}.") from error
-        numbers = isinstance(parsed, dict) and all(type(number) in (int, float) for number in parsed.values())
-        if not numbers or parsed.get("epoch") != epoch or not parsed.keys() >= REQUIRED_METRICS:
+        if not isinstance(parsed, dict) or parsed.get("epoch") != epoch or not parsed.keys() >= REQUIRED_METRICS:
             raise DamagedError(f"{self.metrics} is damaged: line {epoch + 1} is not that of epoch {epoch + 1}.")
+        for key, number in parsed.items():
+            kinds = (int,) if key in WHOLE_METRICS else (int, float)
+            if type(number) not in kinds or not 0 <= number <= LARGEST_METRIC:
+                raise DamagedError(f"{self.metrics} is damaged: line {epoch + 1}: {key} is {str(number)[:40]}.")
         metrics: dict[str, Any] = parsed
         return metrics
 
@@ -183,13 +188,13 @@ class RunFolder:
     def record(self, epochs: int, *, plans: Sequence[str] = (), values: Sequence[str] = ()) -> Record:
         """Return the record of the first `epochs` epochs of a run, given the digests of its plans and values."""
         try:
-            config = json_digest(fixed_settings(self.read_config()))
-        except (UserError, AttributeError, TypeError, ValueError, RecursionError) as error:  # no mapping of names
-            raise DamagedError(f"{self.config} is damaged: it is not the config of a run ({error}).") from error
+            config, origin = json_digest(fixed_settings(self.read_config())), json_digest(self.read_origin())
+        except (UserError, TypeError) as error:  # keys of several types cannot be put in order
+            raise DamagedError(f"{self.path} is damaged: {error}") from error
         return Record(
             epochs=epochs,
             config=config,
-            origin=json_digest(self.read_origin()),
+            origin=origin,
             metrics=lines_digest(self.metrics_lines()[:epochs]),
             plans=tuple(plans),
             values=tuple(values),

@@ -36,6 +36,7 @@ from kcd_stores.sizes import machine_memory
 from kcd_stores.storage.durable import flush_to_disk
 
 NO_PARTNER = -1
+LARGEST_FACT = 1e18  # of the counts and scores of a plan
 MOST_CHUNKS = 100_000  # of an array of the first format; zarr makes far fewer, of a million elements each
 # dtype and value that is read where nothing was written; zarr left out chunks of it in the first format
 ARRAYS: dict[str, tuple[str, float]] = {"kept": ("int64", 0), "partner": ("int64", 0), "epsilon": ("float32", 0)}
@@ -249,7 +250,7 @@ def _require_attributes(file: Path, attributes: Mapping[str, Any], stage: int) -
     facts, unknown = attributes.get("facts"), set(attributes) - {*numbers, "facts", "checksum"}
     if unknown or numbers["stage"] != stage or not isinstance(facts, dict):
         raise damaged(f"{file}: its attributes {shortened(sorted(attributes))} are not those of the plan of its stage")
-    if not all(fact is None or type(fact) in (int, float) for fact in facts.values()):
+    if not all(fact is None or (type(fact) in (int, float) and abs(fact) <= LARGEST_FACT) for fact in facts.values()):
         raise damaged(f"{file}: facts are {shortened(facts)}, expected numbers")
     needed = 21 * attributes["samples"]  # bytes of the arrays, and of what they are checked with
     if needed > machine_memory():
