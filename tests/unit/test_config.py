@@ -204,6 +204,26 @@ def test_bounds_are_where_they_are_said_to_be(key: str, refused: list[Any], take
         assert isinstance(parse_config(with_value(value), source="own.yaml"), Config)
 
 
+@pytest.mark.parametrize(
+    "name", ["..:x", "a:", ":b", "a b:c", "a:b:c", ".a:b", "a..b:c", "1a:b", '"a\\tb"', "''", "x" * 201]
+)
+def test_a_name_that_no_model_can_have_is_refused_by_its_key(recipe: str, name: str) -> None:
+    assert "student.model: " in refused_override(recipe, f"student.model={name}")
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet8", "torchvision/resnet18", "timm/resnet18.a1_in1k", "own.models:make", "m:A.b"]
+)
+def test_a_name_that_a_model_can_have_is_taken(recipe: str, name: str) -> None:
+    assert load_config(recipe, [f"student.model={name}"]).student.model == name
+
+
+def test_an_argument_in_utf_8_is_read_as_such_in_any_locale(recipe: str) -> None:
+    halved = "store.path=é".encode().decode("ascii", "surrogateescape")  # as python reads it in the locale C
+    assert load_config(recipe, [halved]).store.path == "é"
+    assert "--set store.path: " in refused_override(recipe, "store.path=\udcff")
+
+
 # --- a section chosen by its name -------------------------------------------------------------------------
 
 
@@ -398,7 +418,7 @@ def test_the_default_run_dir_keeps_methods_and_seeds_apart(recipe: str) -> None:
         (["condense.keep=random", "distill.method=kd"], "resnet8-kd-condense.keep=random-seed0"),
         (["distill.loss.name=dkd", "condense.perturb=off"], "resnet8-kcd-dkd-drop-only-seed0"),
         (["distill.loss.standardise=true", "distill.method=kd"], "resnet8-kd-standardised-seed0"),
-        (["distill.loss.name=dist", "distill.method=none"], "resnet8-none-distill.loss.name=dist-seed0"),
+        (["distill.loss.name=dist", "distill.method=none"], "resnet8-none-loss.name=dist-seed0"),
     ],
 )
 def test_the_default_run_dir_keeps_ablations_apart(recipe: str, overrides: list[str], folder: str) -> None:
