@@ -25,7 +25,7 @@ from kcd_pipeline.report.collect.runs import RunRecord, read_run
 from kcd_pipeline.training import checkpoint, recorder
 
 COMMITTED = Path(__file__).parents[1] / "data" / "format-1"
-TRIES = int(os.environ.get("KCD_TRIES", "40"))
+TRIES = int(os.environ.get("KCD_TRIES", "20"))
 STOPPED = 4  # the run is stopped after its fourth epoch, the second of its second stage
 NEWEST, BEFORE = "checkpoint/epoch-00003", "checkpoint/epoch-00002"
 
@@ -215,6 +215,18 @@ def test_neither_the_record_nor_the_checksum_can_be_lost_alone(finished: Path) -
         ended = run_command("report", finished)
         assert ended.exit_code == 1
         assert "does not fit the checksum in it" in ended.output
+
+
+def test_an_unfinished_run_is_told_up_to_its_newest_sound_checkpoint(stopped: Path) -> None:
+    told = json.loads(run_command("inspect", stopped, "--json").stdout)
+    assert (told["epochs_done"], told["values"]["after_epoch"], len(told["plans"])) == (4, 4, 2)
+    cut(stopped / NEWEST / "manifest.json")
+    told = json.loads(run_command("inspect", stopped, "--json").stdout)
+    assert (told["epochs_done"], told["values"]["after_epoch"], len(told["plans"])) == (3, 3, 2)
+    cut(stopped / BEFORE / "manifest.json")
+    ended = run_command("inspect", stopped, "--json")
+    assert ended.exit_code == 1
+    assert f"{stopped / NEWEST / 'manifest.json'} is damaged" in ended.output
 
 
 # --- loops --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import itertools
 import random
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tests.support.files import file_contents
 
 from kcd_stores import (
     CorruptStoreError,
+    FolderStorage,
     IncompleteStoreError,
     KnowledgeStore,
     KnowledgeWriter,
@@ -197,6 +198,43 @@ def test_a_store_that_is_removed_while_it_is_written_is_not_finished(tmp_path: P
     with pytest.raises(StoreReplacedError, match="was removed while this one was writing to it"):
         writer.settle()
     assert not (tmp_path / "store.zarr").exists()
+
+
+def test_a_block_that_is_recorded_while_the_record_is_read_is_counted_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = KnowledgeWriter.create(
+        tmp_path / "store.zarr", layout=LAYOUT, encoding=make_encoding("float16"), made_from={}
+    )
+    writer.write_block(0, 0, logits_of(0, 0, 0), seconds=2.0)
+    reader, fetch = KnowledgeStore.open(tmp_path / "store.zarr"), FolderStorage.fetch
+    waiting = [1, 2]
+
+    def fetch_while_others_write(self: FolderStorage, names: Sequence[str]) -> list[bytes | None]:
+        found = fetch(self, names)
+        if waiting:
+            block = waiting.pop()
+            monkeypatch.undo()
+            writer.write_block(0, block, logits_of(0, block, 0), seconds=3.0)
+            monkeypatch.setattr(FolderStorage, "fetch", fetch_while_others_write)
+        return found
+
+    monkeypatch.setattr(FolderStorage, "fetch", fetch_while_others_write)
+    found = reader.survey()
+    assert found.complete.sum() == 1
+    assert not found.problems
+    assert float(found.seconds[found.complete].sum()) == 2.0
+    assert reader.seconds() == 8.0
+
+
+def test_a_reader_of_a_store_that_grew_goes_on(store: Path) -> None:
+    reader = KnowledgeStore.open(store)
+    before = reader.seconds()
+    grown = KnowledgeWriter.open(store).grow(5)
+    grown.write_block(4, 0, logits_of(4, 0, 0), seconds=100.0)
+    assert reader.seconds() == before
+    reader.require_views(2)
+    np.testing.assert_array_equal(reader.read_view(1), grown.store.read_view(1))
 
 
 def test_a_damaged_store_can_be_replaced_as_the_advice_says(store: Path) -> None:

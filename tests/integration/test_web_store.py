@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from click.testing import CliRunner
 from tests.support.storage_conformance import FILES, ReadingConformance
 
@@ -80,6 +81,30 @@ class TestWeb(ReadingConformance):
             filled.require_writable()
         with pytest.raises(StoreUsageError, match="can be read but not written"):
             filled.zarr_store()
+
+    @pytest.mark.parametrize(
+        "write",
+        [
+            lambda storage: storage.put("zarr.json", b"{}"),
+            lambda storage: storage.update("zarr.json", lambda found: found),
+            lambda storage: storage.remove("zarr.json"),
+            lambda storage: storage.lock(),
+        ],
+        ids=["put", "update", "remove", "lock"],
+    )
+    def test_every_way_to_write_is_refused(self, filled: Storage, write: Callable[[Storage], object]) -> None:
+        with pytest.raises(StoreUsageError, match="can be read but not written"):
+            write(filled)
+
+    def test_zarr_reads_arrays_there(self, tmp_path: Path) -> None:
+        values = np.arange(12.0).reshape(3, 4)
+        zarr.create_group(tmp_path / "plain.zarr").create_array("a", data=values, chunks=(1, 2), shards=(2, 4))
+        with served(tmp_path) as address:
+            store = open_storage(f"{address}/plain.zarr").zarr_store(read_only=True)
+            array = zarr.open_group(store, mode="r")["a"]
+            assert isinstance(array, zarr.Array)
+            np.testing.assert_array_equal(np.asarray(array[...]), values)
+            np.testing.assert_array_equal(np.asarray(array[1, 1:3]), values[1, 1:3])
 
 
 @pytest.fixture(scope="module")

@@ -188,6 +188,12 @@ def test_another_number_in_the_encoding_is_found_when_a_store_is_opened(sound: P
         (("features",), {"dim": 0, "encoding": {"name": "float16"}}, "features.dim: found 0"),
         (("made_from",), [], "made_from: found []"),
         (("fidelity",), {"rows": 3}, "fidelity.mean_kl: found nothing"),
+        (("made_from", "condensed"), "yes", "made_from.condensed: found 'yes'"),
+        (
+            ("made_from", "condensed"),
+            {"plan": "p", "encoding": {"k": 3}},
+            "made_from.condensed.encoding: found {'k': 3}",
+        ),
         (("generation",), "xyz", "generation: found 'xyz'"),
     ],
 )

@@ -114,6 +114,12 @@ class WritingConformance(ReadingConformance, abc.ABC):
             assert empty.fetch(["logits/c/0/3/0"]) == [data]
         assert empty.sizes() == [25600]
 
+    def test_a_file_is_updated_from_what_is_there(self, empty: Storage) -> None:
+        empty.update("complete/c/0", lambda found: b"new" if found is None else None)
+        empty.update("complete/c/0", lambda found: (found or b"") + b"er")
+        empty.update("complete/c/0", lambda found: None)
+        assert empty.fetch(["complete/c/0"]) == [b"newer"]
+
     def test_a_file_and_all_files_below_a_name_are_removed(self, filled: Storage) -> None:
         filled.put("logits2/c/0", b"beside")
         filled.remove("logits")

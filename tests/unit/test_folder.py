@@ -259,11 +259,3 @@ def test_a_write_that_fails_leaves_the_file_and_no_other(tmp_path: Path, monkeyp
     with pytest.raises(OSError, match="No space left"):
         storage.put("zarr.json", b"after")
     assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {"zarr.json": b"before"}
-
-
-def test_a_file_is_updated_from_what_is_there(tmp_path: Path) -> None:
-    storage = FolderStorage(tmp_path)
-    storage.update("a/b", lambda found: b"new" if found is None else None)
-    storage.update("a/b", lambda found: (found or b"") + b"er")
-    storage.update("a/b", lambda found: None)
-    assert storage.fetch(["a/b"]) == [b"newer"]

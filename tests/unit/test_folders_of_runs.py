@@ -40,12 +40,12 @@ def folder(recipe: str, *overrides: str) -> str:
         (["condense.keep_ratio=.50"], "kcd-condense.keep_ratio=0.5"),  # the value counts, not how it is written
         (["condense.keep_ratio=0.7"], "kcd"),  # which is what the recipe has
         (["condense.alpha=0.5", "distill.method=kd"], "kd-condense.alpha=0.5"),
-        (["distill={epochs: 12, lr: 1e-3}"], "kcd-distill.epochs=12-distill.lr=0.001"),
-        (["distill.nesterov=true"], "kcd-distill.nesterov=true"),
+        (["distill={epochs: 12, lr: 1e-3}"], "kcd-epochs=12-lr=0.001"),
+        (["distill.nesterov=true"], "kcd-nesterov=true"),
         (["condense.perturb=off", "condense.interval=7"], "kcd-drop-only-condense.interval=7"),
-        (["distill.loss={name: dkd, alpha: 3}"], "kcd-dkd-distill.loss.alpha=3.0"),
+        (["distill.loss={name: dkd, alpha: 3}"], "kcd-dkd-loss.alpha=3.0"),
         (["teacher.epochs=9"], "kcd-teacher.epochs=9"),
-        (["distill.milestones=[3, 5]"], "kcd-distill.milestones=c009b8af"),
+        (["distill.milestones=[3, 5]"], "kcd-milestones=c009b8af"),
         (["student.arguments={a: 1}"], "kcd-student.arguments=f9d86028"),
         (["condense.plans_from=a/b"], "kcd-given-plans-condense.plans_from=f5effa31"),
         (["store.path=/other", "teacher.weights=w.pt", "data.root=/d", "run.device=cpu", "store.memory=1GB"], "kcd"),
@@ -85,16 +85,16 @@ def test_a_folder_without_a_variant_is_taken_as_it_is_written(recipe: str) -> No
 
 def test_a_recipe_that_extends_another_has_folders_of_its_own_too(tmp_path: Path, recipe: str) -> None:
     own = write(tmp_path / "longer.yaml", {"extends": "own", "distill": {"epochs": 300}})
-    assert folder(own) == "resnet8-kcd-distill.epochs=300-seed0"
+    assert folder(own) == "resnet8-kcd-epochs=300-seed0"
     assert folder(own, "distill.epochs=240") == folder(recipe)
     named = write(tmp_path / "named.yaml", {"extends": "longer", "run": {"dir": "runs/named-{variant}"}})
     assert folder(named) == "named-kcd"
-    assert folder(named, "distill.epochs=3") == "named-kcd-distill.epochs=3"
+    assert folder(named, "distill.epochs=3") == "named-kcd-epochs=3"
 
 
 def test_a_recipe_that_lacks_a_key_is_compared_in_all_others(tmp_path: Path) -> None:
     own = write(tmp_path / "part.yaml", {**BASE, "student": {}})
-    assert folder(own, "student.model=resnet8", "distill.epochs=3") == "resnet8-kcd-distill.epochs=3-seed0"
+    assert folder(own, "student.model=resnet8", "distill.epochs=3") == "resnet8-kcd-epochs=3-seed0"
 
 
 def test_a_recipe_that_set_mends_is_told_by_a_digest(tmp_path: Path) -> None:

@@ -45,3 +45,18 @@ def test_a_block_size_of_ones_own_is_kept() -> None:
 def test_a_layout_that_cannot_be_is_refused(change: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"at least 1|not whole chunks"):
         Layout(**({"views": 1, "samples": 8, "classes": 2, "block_rows": 4, "chunk_rows": 2} | change))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"views": 10**8}, "at most 65,536 views, not 100,000,000"),
+        ({"views": 65_536, "samples": 10**9}, "at most 4,194,304 blocks in all views"),
+        ({"samples": 10**40}, "at most 4,194,304 blocks in all views"),
+        ({"block_rows": 2**40}, "at most 17,179,869,184 bytes in a block"),
+        ({"classes": 2**40}, "at most 17,179,869,184 bytes in a block"),
+    ],
+)
+def test_a_layout_that_no_machine_holds_is_refused(change: dict[str, int], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Layout(**({"views": 1, "samples": 8, "classes": 2, "block_rows": 4, "chunk_rows": 2} | change))

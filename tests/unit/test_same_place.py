@@ -1,8 +1,11 @@
 """Names of places: which of them are one and the same, and what of a URL is never shown."""
 
+import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kcd_stores import StoreUsageError, masked, open_storage, same_place
 from kcd_stores.storage.remote_errors import explained, without_secrets
@@ -86,6 +89,7 @@ def test_characters_of_a_file_name_are_kept_in_a_file_url() -> None:
         ("https://ada:secret@host/store.zarr", "https://***@host/store.zarr"),
         ("https://secret@host/store.zarr", "https://***@host/store.zarr"),
         ("https://ada:sec/ret@host/store.zarr", "https://***@host/store.zarr"),
+        ("https://ada:sec@ret@host/a@b", "https://***@host/a@b"),
         ("https://host/store.zarr?X-Amz-Signature=secret&b=secret", "https://host/store.zarr?***"),
         ("https://host/store.zarr#token=secret", "https://host/store.zarr#***"),
         ("s3://key:secret@bucket/store", "s3://***@bucket/store"),
@@ -99,6 +103,27 @@ def test_characters_of_a_file_name_are_kept_in_a_file_url() -> None:
 )
 def test_secrets_of_a_url_are_masked(url: str, shown: str) -> None:
     assert masked(url) == shown
+
+
+@pytest.mark.parametrize("text", ["a://" * 20_000, "a://b:" * 20_000, "?" * 50_000 + "://", "https://" + "x:" * 50_000])
+def test_a_long_text_of_a_stranger_is_searched_in_bounded_time(text: str) -> None:
+    began = time.process_time()
+    masked(text)
+    assert time.process_time() - began < 5
+
+
+@settings(max_examples=40)
+@given(
+    user=st.text("ab1.-_~%", max_size=4),
+    password=st.text("xyz!$&'()*+,;=:@/?#[]%", min_size=1, max_size=12).map(lambda tail: f"SECRET{tail}"),
+)
+def test_no_password_shows_through(user: str, password: str) -> None:
+    """Of a password that is written as it is, though a URL would have it encoded."""
+    url = f"https://{user}:{password}@host/store.zarr"
+    assert "SECRET" not in masked(url)
+    with pytest.raises(StoreUsageError) as caught:
+        open_storage(url)
+    assert "SECRET" not in str(caught.value)
 
 
 def test_a_client_error_that_names_a_secret_is_told_without_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
 import zarr
@@ -170,3 +171,32 @@ def test_a_chunk_that_was_never_written_is_missed(tmp_path: Path) -> None:
     zarr.open_group(store.path, mode="r+")["logits"][0, 32:48] = np.nan  # type: ignore[index]  # zarr drops such a chunk
     with pytest.raises(CorruptStoreError, match=r"the row of sample 32 is missing"):
         store.read_rows(0, 20, 60)
+
+
+def with_index(shard: bytes, chunk: int, offset: int, size: int) -> bytes:
+    """Return a shard whose index says that a chunk lies elsewhere; the checksum of the index is right."""
+    entries = np.frombuffer(shard[-132:-4], "<u8").reshape(8, 2).copy()
+    entries[chunk] = offset, size
+    index = entries.tobytes()
+    return shard[:-132] + index + int(google_crc32c.value(index)).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize(
+    ("offset", "size"), [(0, 2**40), (2**63, 100), (2**62, 10), (0, 0), (0, 3), (10**5, 50), (2, 50)]
+)
+def test_an_index_that_lies_is_damage(tmp_path: Path, offset: int, size: int) -> None:
+    store = make(tmp_path / "s", "float16")
+    file = store.path / "logits" / "c" / "0" / "0" / "0"
+    file.write_bytes(with_index(file.read_bytes(), 2, offset, size))
+    with pytest.raises(CorruptStoreError, match=r"damaged in logits/c/0/0/0: (its index has|the checksum of) chunk 2"):
+        store.read_rows(0, 32, 48)
+
+
+def test_two_chunks_of_a_shard_that_changed_places_are_found(tmp_path: Path) -> None:
+    store = make(tmp_path / "s", "float16")
+    file = store.path / "logits" / "c" / "0" / "0" / "0"
+    shard = file.read_bytes()
+    offset, size = np.frombuffer(shard[-132:-4], "<u8").reshape(8, 2)[3].tolist()
+    file.write_bytes(with_index(shard, 2, offset, size))
+    with pytest.raises(CorruptStoreError, match="chunk 2 is not the one that was recorded for this block"):
+        store.read_rows(0, 32, 48)

@@ -28,7 +28,7 @@ hexadecimal and octal; `1:30` and dates are texts. Every number has the bounds t
 Relative paths are relative to the folder where the command runs. Placeholders are filled in too: `{student}` and
 `{seed}` in every path, and in `run.dir` and `condense.plans_from` also `{method}` and `{variant}`. `{variant}` is the
 method, the words of its ablation, and whatever the config changes of the recipe that states `run.dir`, as in
-`kcd-drop-only-distill.epochs=12`, so that the runs of a sweep do not share a folder. Keys that may change while a run
+`kcd-drop-only-epochs=12`, so that the runs of a sweep do not share a folder. Keys that may change while a run
 goes on (where things are, and the resources of the machine) are not part of it.
 
 **Secrets** of a URL are masked in every file that is written and in every message.

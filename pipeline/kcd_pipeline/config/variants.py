@@ -69,7 +69,7 @@ def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def change_words(config: Mapping[str, Any], recipe: Mapping[str, Any], *, folder: str) -> list[str]:
-    """Return what a config changes of its recipe beyond `variant_words`, such as `["distill.epochs=30"]`.
+    """Return what a config changes of its recipe beyond `variant_words`, such as `["epochs=30"]` for distill.epochs.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def change_words(config: Mapping[str, Any], recipe: Mapping[str, Any], *, folder
     named |= {key for key, place in (("seed", "{seed}"), ("student.model", "{student}")) if place in folder}
     settings, before = _settings(config), _settings(recipe)
     changes = {key: value for key, value in settings.items() if key not in named and value != before.get(key)}
-    words = [f"{key}={_short(value)}" for key, value in changes.items()]
+    words = [f"{key.removeprefix('distill.')}={_short(value)}" for key, value in changes.items()]
     too_long = len("-".join(words)) > LONGEST_NAME
     return [f"{len(words)}-changes-{_digest(changes)}"] if too_long else words
 

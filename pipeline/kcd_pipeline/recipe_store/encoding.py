@@ -79,14 +79,20 @@ def new_encoding(source: StoreSource) -> Encoding:
 
 
 def new_layout(source: StoreSource, encoding: Encoding) -> Layout:
-    """Return the layout of a new store of `source` in `encoding`."""
-    return choose_layout(
-        views=source.settings.views,
-        samples=source.samples,
-        classes=source.classes,
-        row_bytes=row_bytes(encoding, source.classes),
-        block_rows=source.settings.block_rows,
-    )
+    """Return the layout of a new store of `source` in `encoding`; raise UserError if no store can be that large."""
+    try:
+        return choose_layout(
+            views=source.settings.views,
+            samples=source.samples,
+            classes=source.classes,
+            row_bytes=row_bytes(encoding, source.classes),
+            block_rows=source.settings.block_rows,
+        )
+    except ValueError as error:
+        raise UserError(
+            f"store.views or store.block_rows does not fit {source.wording.data}: {error}. Set fewer views, or blocks "
+            f"of another size."
+        ) from error
 
 
 def trial_fidelity(storage: Storage, source: StoreSource, encoding: Encoding) -> Fidelity:

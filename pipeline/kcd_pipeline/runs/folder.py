@@ -16,7 +16,6 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,14 +174,19 @@ class RunFolder:
         Raises
         ------
         DamagedError
-            If the summary of a finished run is not what was written.
+            If the summary of a finished run, or the manifest of every checkpoint, is not what was written.
         """
         if self.finished:
             summary = self.read_summary()
             return parse_record(summary[RECORD], self.summary) if RECORD in summary else None
+        damage: DamagedError | None = None
         for checkpoint in find_checkpoints(self.checkpoint):
-            with suppress(DamagedError):  # of the newest; resuming falls back to the one before, too
+            try:
                 return read_manifest(checkpoint).record
+            except DamagedError as error:
+                damage = damage or error  # the run would go on from the checkpoint before, if that is sound
+        if damage is not None:
+            raise damage
         return None
 
     def record(self, epochs: int, *, plans: Sequence[str] = (), values: Sequence[str] = ()) -> Record:

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from kcd_stores.encodings import Encoding, describe_features, make_encoding, with_features
 from kcd_stores.errors import StoreUsageError
@@ -85,6 +85,28 @@ class _Fidelity(_Strict):
     temperature: float
 
 
+_Encoding = Annotated[_Plain | _BitRound | _Int8 | _TopK | _Sample, Field(discriminator="name")]
+
+
+class _Condensed(_Strict):
+    model_config = ConfigDict(extra="allow")
+
+    plan: str
+    encoding: _Encoding
+
+    @field_validator("encoding", mode="before")
+    @classmethod
+    def _without_features(cls, found: Any) -> Any:
+        """Leave out the features, which a condensed set does not have."""
+        return {key: value for key, value in found.items() if key != "features"} if isinstance(found, dict) else found
+
+
+class _MadeFrom(_Strict):
+    model_config = ConfigDict(extra="allow")
+
+    condensed: _Condensed | None = None
+
+
 class _Attributes(_Strict):
     model_config = ConfigDict(extra="ignore")
 
@@ -92,10 +114,10 @@ class _Attributes(_Strict):
     kind: str
     generation: str | None = Field(default=None, pattern=r"^[0-9a-f]{16}$")
     checksum: str | None = None
-    encoding: Annotated[_Plain | _BitRound | _Int8 | _TopK | _Sample, Field(discriminator="name")]
+    encoding: _Encoding
     features: _Features | None = None
     layout: _Layout
-    made_from: dict[str, Any]
+    made_from: _MadeFrom
     fidelity: _Fidelity | None = None
 
 

@@ -162,9 +162,10 @@ class PlanStore:
             array.create(("kept",))
             array.write((), getattr(plan, name))
         flush_to_disk(self.path)
+        checksum = plan.checksum
         attributes = {"stage": plan.stage, "epoch": plan.epoch, "samples": plan.samples, "facts": dict(plan.facts)}
-        write_durably(folder / "zarr.json", _group({**attributes, "checksum": plan.checksum}))
-        self._recorded[plan.stage] = plan.checksum
+        write_durably(folder / "zarr.json", _group({**attributes, "checksum": checksum}))
+        self._recorded[plan.stage] = checksum
 
     def stages(self) -> list[int]:
         """Return the stages that have a plan, ascending: those whose checksums are known, or else all that are there.
@@ -202,7 +203,8 @@ class PlanStore:
             plan = Plan(**attributes, **arrays)
         except ValueError as error:
             raise damaged(f"{folder}: {error}") from error
-        if checksum not in (None, plan.checksum) or plan.checksum != self._recorded.get(stage, plan.checksum):
+        found = plan.checksum
+        if checksum not in (None, found) or self._recorded.get(stage, found) != found:
             raise damaged(f"{folder}: it is not the plan that was written there")
         return plan
 

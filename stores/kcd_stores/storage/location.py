@@ -12,9 +12,12 @@ OTHER_NAMES = {"s3a": "s3", "azure": "az", "abfss": "abfs"}  # of one and the sa
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 CONTAINER_FIRST = ("abfs", "abfss")  # abfs://container@account/key: what stands before the @ is no secret
 
-# a user and password before the host, the password with whatever characters people forget to encode
-USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,20})://([^/\s?#@]*|[^/\s:@\[]+:(?!\d+(?:[/?#\s]|$))\S*)@")
-QUERY = re.compile(r"[?#][^\s=]{0,2000}=\S*")
+# a user and password before the host, the password with whatever characters people forget to encode; the lengths are
+# bounded because texts of strangers are searched too
+USER = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]{0,20})://([^/\s?#]{0,500}|[^/\s:@\[]{0,100}:(?!\d+(?:[/?#\s]|$))\S{0,500})@"
+)
+QUERY = re.compile(r"[?#][^\s=]{0,200}=\S*")
 
 
 def parse_location(where: str | Path) -> Path | str:

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from kcd_pipeline.augmentation import CentreCrop, pixels_of
@@ -16,6 +17,9 @@ from kcd_pipeline.errors import UserError
 from kcd_stores.sizes import human_bytes, machine_memory
 
 AT_ONCE = 64_000_000  # pixels that are being decoded: about 0.9 GB
+# Pillow's unit of memory. In its own, of 1 MiB, each thread's heap keeps as much as its largest picture took; so large
+# a one goes back to the system
+BLOCK_BYTES = 64 * 2**20
 
 
 def decode(listing: Listing, crop: CentreCrop | None, reading: Reading) -> InMemorySplit:
@@ -26,6 +30,7 @@ def decode(listing: Listing, crop: CentreCrop | None, reading: Reading) -> InMem
     UserError
         If one of them cannot be read, or their sizes differ and `crop` is None.
     """
+    Image.core.set_block_size(BLOCK_BYTES)  # type: ignore[attr-defined]  # it has no types
     budget = PixelBudget(AT_ONCE)
 
     def pixels(sample: int) -> Tensor:

@@ -60,6 +60,7 @@ def list_splits(root: Path, test_folders: Sequence[str]) -> tuple[Listing, Listi
         If a folder is missing or cannot be read, the test images are not sorted into folders of classes, or the two
         splits have different classes.
     """
+    _holds_anything(root)  # if it may not be read, it is the one to name
     test_root = next((root / name for name in test_folders if _holds_anything(root / name)), None)
     if not _holds_anything(root / "train") or test_root is None:
         raise UserError(

@@ -24,7 +24,6 @@ from kcd_pipeline.progress import say
 
 WORDS = "words.txt"  # beside train/: class, tab, the name that people use (and synonyms after commas)
 MEASURED = 1000  # pictures from which normalisation is measured on the fly, where all would have to be decoded for it
-
 LOOKED_AT = 16  # pictures, for whether they use their range
 DARK = 1 / 8
 
@@ -77,7 +76,7 @@ def load_folders(config: DataConfig) -> Dataset:
     for listing in (train, test):
         if listing.skipped:
             say(f"{printable(listing.root)}: not taken as pictures: {listing.skipped}")
-    _say_if_dark(_limited(train, config.limit_per_class), Reading.of(config))
+    _say_if_dark(_limited(train, config.limit_per_class), Reading.from_config(config))
     size = config.image_size or facts.size
     crop = None if size is None else CentreCrop(size=size, resize=round(size * facts.margin))
     known = (config.mean, config.std) if config.mean and config.std else facts.normalisation
@@ -94,7 +93,7 @@ def load_folders(config: DataConfig) -> Dataset:
         mean=mean,
         std=std,
         label_names=_label_names(config, train.classes),
-        reading=Reading.of(config).describe(),
+        reading=Reading.from_config(config).describe(),
     )
 
 
@@ -105,7 +104,7 @@ def _on_disk(
         raise UserError(
             f"{config.name} in {config.root}: images that are decoded on the fly need one size, set data.image_size"
         )
-    reading = Reading.of(config)
+    reading = Reading.from_config(config)
     whole = OnDiskSplit(listing=train, crop=crop, reading=reading, workers=config.workers)
     test_split = replace(whole, listing=test)
     return (
@@ -118,7 +117,7 @@ def _on_disk(
 def _in_memory(
     config: DataConfig, train: Listing, test: Listing, crop: CentreCrop | None, known: Normalisation | None
 ) -> tuple[ImageSplit, ImageSplit, Normalisation]:
-    reading = Reading.of(config)
+    reading = Reading.from_config(config)
     test = _limited(test, config.test_limit_per_class)
     if known is not None:
         return decode(_limited(train, config.limit_per_class), crop, reading), decode(test, crop, reading), known

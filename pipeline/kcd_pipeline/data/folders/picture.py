@@ -47,7 +47,7 @@ class Reading:
     max_pixels: int
 
     @classmethod
-    def of(cls, config: DataConfig) -> "Reading":
+    def from_config(cls, config: DataConfig) -> "Reading":
         """Return the settings of the section `data` of a recipe."""
         return cls(exif=config.exif, pixel_range=config.pixel_range, max_pixels=config.max_pixels)
 
