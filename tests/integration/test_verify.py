@@ -18,7 +18,7 @@ from kcd_pipeline.errors import FailedError
 from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.teacher import train_teacher
 from kcd_pipeline.verification import compare_with_teacher
-from kcd_stores import verify_store
+from kcd_stores import KnowledgeStore, verify_store
 
 ENCODINGS = ["float32", "float16", "bitround", "int8", "topk", "sample"]
 
@@ -152,3 +152,44 @@ def test_distill_refuses_a_drifted_store_before_it_trains_and_can_be_told_not_to
     assert "does not say what its teacher says" in said
     assert not (tmp_path / "run").exists()
     assert run("distill", "digits", "--method", "kd", "--no-check", *options)[0] == 0
+
+
+@pytest.mark.parametrize("what", ["replaced by another one", "removed"])
+def test_a_student_whose_store_is_replaced_or_removed_ends_and_says_so(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Its rows would be of two teachers, and its summary would name the first."""
+    store = tmp_path / "store.zarr"
+    shutil.copytree(home / "float16.zarr", store)
+    read_rows, reads = KnowledgeStore.read_rows, 0
+
+    def read_after_a_while(self: KnowledgeStore, *args: Any, **more: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        if reads == 2:
+            shutil.rmtree(store)
+            if what != "removed":
+                extract_teacher(settings(home, store__path=store, augmentation__seed=7))
+        return read_rows(self, *args, **more)
+
+    monkeypatch.setattr(KnowledgeStore, "read_rows", read_after_a_while)
+    options = with_set(overrides(home, store__path=store, run__dir=tmp_path / "run", distill__epochs=3))
+    code, said = run("distill", "digits", "--method", "kd", "--no-check", *options)
+    assert code == 1
+    assert f"store.zarr was {what} while this one was reading it" in said
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
+def test_a_record_that_cannot_be_read_is_named_and_made_again(home: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store.zarr"
+    shutil.copytree(home / "float16.zarr", store)
+    (store / "checksums" / "c" / "1" / "0" / "0").write_bytes(b"")
+    because = "checksums/c/1/0/0: it has 0 bytes, expected"
+    code, said = run("verify", store)
+    assert (code, because in said) == (2, True), said
+    code, said = run("inspect", store)
+    assert (code, because in said) == (0, True), said
+    code, said = run("distill", "digits", *with_set(overrides(home, store__path=store, run__dir=tmp_path / "run")))
+    assert (code, because in said) == (2, True), said
+    assert extract_teacher(settings(home, store__path=store)).blocks_made == 3
+    assert verify_store(store).sound

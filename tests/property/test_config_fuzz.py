@@ -147,3 +147,9 @@ def test_a_dry_run_of_any_config_ends_as_foreseen(
     assert ended.exit_code in (0, 1, 2), ended.exception
     assert "not foreseen" not in ended.output
     assert time.process_time() - started < SECONDS
+
+
+def test_a_batch_larger_than_the_data_costs_a_dry_run_no_more(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("kcd_pipeline.extraction.estimate"), "TRIAL_SECONDS", 0)
+    ended = run_command("extract-teacher", "digits", "--dry-run", *sets(weights, "store.batch_size=65536"))
+    assert "from a trial of 400 rows" in ended.output  # twice all 200 images

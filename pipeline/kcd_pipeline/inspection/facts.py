@@ -80,6 +80,7 @@ def store_facts(store: KnowledgeStore) -> dict[str, Any]:
             "complete_by_view": [int(view.sum()) for view in complete],
             "total_by_view": layout.blocks,
         },
+        "unreadable_records": found.problems,
         "bytes": size,
         "bytes_per_row": size / rows if rows else None,
         "files": store.inventory.files(),

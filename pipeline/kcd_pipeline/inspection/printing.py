@@ -10,6 +10,7 @@ from kcd_stores import human_bytes
 from kcd_stores.knowledge import flatten
 
 CLASSES_SHOWN = 12
+LISTED = 3  # records of blocks that cannot be read
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
@@ -33,6 +34,7 @@ def print_store(facts: Mapping[str, Any]) -> None:
             "encoding": facts["encoding"],
             "rows": f"{facts['rows_complete']:,} of {facts['rows']:,}",
             "blocks": f"{blocks['complete']:,} of {blocks['total']:,}, of {blocks['rows_each']:,} rows of a view",
+            **({"unreadable": "; ".join(facts["unreadable_records"][:LISTED])} if facts["unreadable_records"] else {}),
             "on disk": _on_disk(facts),
             "fidelity": _fidelity(facts["fidelity"]),
             "reading": _reading(facts["reading"]),
