@@ -263,8 +263,7 @@ def test_weights_that_were_not_trained_here_are_not_replaced(fresh: Place, optio
 def test_weights_put_in_the_place_of_those_trained_here_are_not_replaced(
     copy: Place, kind: str, options: list[str]
 ) -> None:
-    with safe_open(copy.weights, framework="pt") as file:
-        facts = file.metadata()
+    facts = told_facts(copy.weights)
     other = load_file(copy.weights)
     other["fc.bias"][7] += 1
     kept = copy.folder / "precious.safetensors"
@@ -289,13 +288,17 @@ def test_a_teacher_trained_by_another_recipe_is_not_replaced(made: Place) -> Non
     refused(made.but(teacher__lr=0.5), "train-teacher", says=says)
 
 
+def told_facts(weights: Path) -> dict[str, str]:
+    """Return the facts in the header of weights that were trained here, without the digest of their tensors."""
+    with safe_open(weights, framework="pt") as file:
+        return {"kcd": file.metadata()["kcd"]}
+
+
 def make_logit_nan(weights: Path) -> None:
     """Make the teacher's logit for class 7 NaN, as after a training that diverged."""
-    with safe_open(weights, framework="pt") as file:
-        facts = file.metadata()
     state = load_file(weights)
     state["fc.bias"][7] = torch.nan
-    save_file(state, weights, metadata=facts)
+    save_file(state, weights, metadata=told_facts(weights))
 
 
 def test_a_teacher_whose_logits_are_not_finite(fresh: Place) -> None:
@@ -559,8 +562,8 @@ def test_a_device_that_is_not_there_does_not_cost_the_run_that_was_to_be_replace
 
 
 def test_training_that_diverges(fresh: Place) -> None:
-    says = ["the loss became", "in epoch 1: training has diverged", "Lower the learning rate"]
-    refused(fresh.but(distill__lr=1e30), "distill", code=1, says=says)
+    says = ["the loss became", ": training has diverged", "Lower the learning rate"]
+    refused(fresh.but(distill__lr=1000, distill__momentum=0.99, distill__epochs=8), "distill", code=1, says=says)
 
 
 # --- the boundary ----------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from kcd_pipeline.report.collect.runs import RunRecord, read_run
 from kcd_pipeline.training import checkpoint, recorder
 
 COMMITTED = Path(__file__).parents[1] / "data" / "format-1"
-TRIES = int(os.environ.get("KCD_TRIES", "40"))
+TRIES = int(os.environ.get("KCD_TRIES", "20"))
 STOPPED = 4  # the run is stopped after its fourth epoch, the second of its second stage
 NEWEST, BEFORE = "checkpoint/epoch-00003", "checkpoint/epoch-00002"
 

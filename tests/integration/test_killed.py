@@ -237,7 +237,7 @@ def test_runs_killed_again_and_again_are_the_run_never_stopped(
 ) -> None:
     """Each run is killed at random moments until it ends by itself."""
     moments, kills, runs = random.Random(12), 0, 0
-    while kills < 20:
+    while kills < 10:
         config = settings(home / f"again-and-again-{runs}")
         runs += 1
         while True:

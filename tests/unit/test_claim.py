@@ -103,7 +103,7 @@ STRANGERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a list": (stranger(config="- 1\n"), "cannot be read"),
     "no yaml": (stranger(config="a: ["), "cannot be read"),
     "another origin": (stranger(origin='{"from": "x"}'), "names no data set"),
-    "an origin that is a list": (stranger(origin="[1]"), "names no data set"),
+    "an origin that is a list": (stranger(origin="[1]"), "cannot be read"),
     "no json": (stranger(origin="{"), "cannot be read"),
     "no origin": (lambda run: (run / "origin.json").unlink(), "cannot be read"),
 }

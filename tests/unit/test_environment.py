@@ -9,7 +9,7 @@ import torch
 
 from kcd_pipeline.config import RunConfig
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.training.device import MOST_THREADS, make_accelerator, seed_generators
+from kcd_pipeline.training.device import make_accelerator, seed_generators
 from kcd_pipeline.training.environment import require_plain_environment
 from kcd_pipeline.training.launch import Launch, read_launch
 from kcd_pipeline.training.ranks import join_ranks, rank_wait
@@ -79,17 +79,6 @@ def test_accelerate_sees_none_of_its_variables_and_all_are_there_afterwards(monk
     assert accelerator.gradient_accumulation_steps == 1
     assert accelerator.state.dynamo_plugin.backend.value == "NO"
     assert not torch.distributed.is_initialized()
-
-
-# --- threads ---------------------------------------------------------------------------------------------
-
-
-def test_more_threads_than_any_machine_has_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"run.threads is 100,000, expected at most 4,096"):
-        make_accelerator(RunConfig.model_construct(device="cpu", precision="float32", threads=100_000))
-    monkeypatch.setattr(torch, "get_num_threads", lambda: MOST_THREADS + 1)
-    with pytest.raises(UserError, match="OMP_NUM_THREADS or MKL_NUM_THREADS"):
-        make_accelerator(ON_CPU)
 
 
 # --- launchers -------------------------------------------------------------------------------------------

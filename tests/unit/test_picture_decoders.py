@@ -120,13 +120,11 @@ def test_lack_of_memory_in_a_worker_is_that_error_here(workers: int) -> None:
         list(views_of(exhausted, workers).batches([np.array([2])], 1))
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # torch's, of a loader that never began
 def test_workers_that_cannot_be_started_are_a_failure_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
     views = views_of(numbered, 1)
-    monkeypatch.setattr("torch.multiprocessing.Queue", full)
     monkeypatch.setattr("multiprocessing.context.BaseContext.Queue", full)
     with pytest.raises(FailedError, match=r"cannot be started: .*No space left.* /dev/shm may be full.* data\.workers"):
         list(views.batches([np.array([2])], 1))

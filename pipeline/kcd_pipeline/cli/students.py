@@ -41,6 +41,7 @@ def distill_command(
     settings = read_asked(config, overrides)
     from kcd_pipeline.data import load_dataset
     from kcd_pipeline.distillation import distill
+    from kcd_pipeline.report.collect import read_checked_summary
     from kcd_pipeline.runs import RunFolder
     from kcd_pipeline.training.ranks import join_ranks
     from kcd_pipeline.verification import compare_with_teacher
@@ -53,7 +54,7 @@ def distill_command(
         run = distill(settings, resume=resume, overwrite=overwrite, dataset=dataset)
         if not ranks.is_first:
             return
-    summary = run.summary
+    summary = read_checked_summary(run.folder) if run.already else run.summary
     state = "The run was finished already" if run.already else f"{summary['seconds']:.0f} s"
     print_line(
         f"{summary['student']} by {summary['method']}: {summary['test_accuracy']:.2%} on the test set after "

@@ -85,7 +85,9 @@ class RunFolder:
             If they cannot be read.
         """
         try:
-            origin: dict[str, Any] = read_json(self.origin)
+            origin = read_json(self.origin)
+            if not isinstance(origin, dict):
+                raise ValueError(f"it holds {type(origin).__name__}, expected names and hashes")
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(
                 f"{self.path} does not say which data set and store the run began with: no readable origin.json "

@@ -108,13 +108,25 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
     with one_writer(folder.path):
         _claim(folder, config, dataset, overwrite=overwrite)
         already = folder.finished and config.teacher.weights.exists()
-        summary = folder.read_summary() if already else _train(config, folder, dataset, trainer)
+        summary = _finished_summary(folder) if already else _train(config, folder, dataset, trainer)
     return TrainedTeacher(
         weights=config.teacher.weights,
         test_accuracy=summary["test_accuracy"],
         seconds=summary["seconds"],
         already=already,
     )
+
+
+def _finished_summary(folder: RunFolder) -> dict[str, Any]:
+    """Return the summary of a training that is finished; raise UserError if anybody wrote something else there."""
+    try:
+        summary = folder.read_summary()
+        return {key: float(summary[key]) for key in ("test_accuracy", "seconds")}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder.summary} is not the summary of a teacher's training ({error}). Restore it from a copy, or give "
+            f"--overwrite to train anew."
+        ) from error
 
 
 def _claim(folder: RunFolder, config: Config, dataset: Dataset, *, overwrite: bool) -> None:

@@ -16,7 +16,6 @@ from kcd_pipeline.training.environment import hidden_from_accelerate, require_pl
 from kcd_pipeline.training.launch import read_launch
 
 PRECISIONS = {"float32": "no", "fp16": "fp16", "bf16": "bf16"}  # run.precision -> accelerate's mixed_precision
-MOST_THREADS = 4096  # far more than any machine has cores; some hundred thousand end the process in a crash
 
 
 def make_accelerator(config: RunConfig) -> Any:
@@ -68,19 +67,8 @@ def _require_device(config: RunConfig) -> None:
 
 
 def _set_threads(config: RunConfig) -> None:
-    """Set torch's thread count to `run.threads`; without one, see that the environment gives a possible number."""
     if config.threads is not None:
-        if config.threads > MOST_THREADS:
-            raise UserError(
-                f"run.threads is {config.threads:,}, expected at most {MOST_THREADS:,}: torch would start so many "
-                f"threads, and end in a crash. Set it to the number of cores, or leave it out."
-            )
         torch.set_num_threads(config.threads)
-    elif torch.get_num_threads() > MOST_THREADS:
-        raise UserError(
-            f"torch would start {torch.get_num_threads():,} threads, for a variable such as OMP_NUM_THREADS or "
-            f"MKL_NUM_THREADS says so, and end in a crash. Unset it, or set run.threads to the number of cores."
-        )
 
 
 def seed_generators(seed: int) -> None:

@@ -6,6 +6,7 @@ ahead and which of them makes a piece change no pixel.
 """
 
 import math
+import multiprocessing
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -113,6 +114,8 @@ class PictureViews:
 
     def _started(self) -> Iterator[Made]:
         try:
+            if self._workers:  # where torch's loader fails to make such a queue, it prints a traceback of its own
+                multiprocessing.get_context().Queue()
             return iter(self._loader)
         except OSError as error:  # of a semaphore or a process that cannot be made
             raise FailedError(
