@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.training.interrupts import interrupts_deferred
 
 CONNECT_SECONDS = 10  # that a scheduler may take to answer
 FIRST_WORKER_SECONDS = 30  # in which a worker must join a scheduler that has none
@@ -77,19 +78,20 @@ def _local_cluster(workers: int | None) -> Any:
     from distributed import LocalCluster
 
     try:
-        return LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            security=True,  # keys of its own, in memory: without, any user of this machine could have it run code
-            dashboard_address=None,
-            # dask always serves its health page: on loopback only
-            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-            preload=["kcd_pipeline.extraction.worker"],  # for its dask_setup
-            memory_limit=0,  # no limit, for it is known what a worker takes: the data set, the teacher, a block
-            silence_logs=ABOVE_CRITICAL,
-        )
+        with interrupts_deferred():  # dask cannot close a cluster that has only half begun
+            return LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                security=True,  # keys of its own, in memory: without, any user of this machine could have it run code
+                dashboard_address=None,
+                # dask always serves its health page: on loopback only
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+                preload=["kcd_pipeline.extraction.worker"],  # for its dask_setup
+                memory_limit=0,  # no limit, for it is known what a worker takes: the data set, the teacher, a block
+                silence_logs=ABOVE_CRITICAL,
+            )
     except (RuntimeError, OSError, TimeoutError) as error:
         raise FailedError(
             f"the {workers} processes of --workers could not be started: {error}. Their messages, if they had any, are "
