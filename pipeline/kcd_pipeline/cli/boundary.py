@@ -116,10 +116,8 @@ class Grouped(click.Group):
 
     def _end_by_signal(self, error: BaseException) -> NoReturn:
         number = (self._received or [getattr(error, "number", signal.SIGINT)])[0]
-        _end(
-            f"{first_words(number)}. What was complete is kept; the same command goes on from there.",
-            exit_code(number),
-        )
+        again = "the same command, without --overwrite," if "--overwrite" in sys.argv else "the same command"
+        _end(f"{first_words(number)}. What was complete is kept; {again} goes on from there.", exit_code(number))
 
 
 def explain(error: Exception, asked: Asked | None = None) -> tuple[str, int]:
