@@ -361,7 +361,7 @@ def _values_or_fill(name: str, found: bytes | None, dtype: str, shape: tuple[int
     if found is None:
         return np.full(shape, fill, dtype)
     try:
-        return without_checksum(name, found, dtype, shape).copy()
+        return without_checksum(name, found, dtype, shape)
     except ValueError:
         return np.full(shape, fill, dtype)
 

@@ -105,4 +105,4 @@ def without_checksum(name: str, data: bytes, dtype: str, shape: tuple[int, ...])
     if len(data) != wanted:
         raise ValueError(f"{name}: it has {len(data):,} bytes, expected {wanted:,}")
     body = strip_checksum(np.frombuffer(data, np.uint8), ValueError(f"{name}: its checksum is wrong"))
-    return np.frombuffer(body.tobytes(), dtype).reshape(shape)
+    return body.copy().view(dtype).reshape(shape)  # a copy, since nobody may write to `data`
