@@ -78,7 +78,7 @@ class StoreMismatchError(StoreUsageError):
 
 
 class StoreReplacedError(StoreError):
-    """Another process replaced or removed the store while this one was reading it or writing to it."""
+    """A store was replaced or removed while this process was reading it or writing to it."""
 
 
 class IncompleteStoreError(StoreUsageError):

@@ -174,16 +174,16 @@ def test_a_store_that_is_replaced_while_it_is_read_is_not_read_on(store: Path) -
     reader.read_view(0)
     make(store, seed=1, overwrite=True)
     for view in (0, 1):
-        with pytest.raises(StoreReplacedError, match="was replaced by another one while this one was reading it"):
+        with pytest.raises(StoreReplacedError, match="was replaced by another store while this process was reading it"):
             reader.read_view(view)
 
 
 def test_a_store_that_is_removed_while_it_is_read_is_said_to_be_removed(store: Path) -> None:
     reader = KnowledgeStore.open(store)
     shutil.rmtree(store)
-    with pytest.raises(StoreReplacedError, match="was removed while this one was reading it"):
+    with pytest.raises(StoreReplacedError, match="was removed while this process was reading it"):
         reader.read_view(0)
-    with pytest.raises(StoreReplacedError, match="was removed while this one was reading it"):
+    with pytest.raises(StoreReplacedError, match="was removed while this process was reading it"):
         reader.require_views(1)
 
 
@@ -193,9 +193,9 @@ def test_a_store_that_is_removed_while_it_is_written_is_not_finished(tmp_path: P
     )
     writer.write_block(0, 0, logits_of(0, 0, 0), seconds=1.0)
     shutil.rmtree(tmp_path / "store.zarr")
-    with pytest.raises(StoreReplacedError, match="was removed while this one was writing to it"):
+    with pytest.raises(StoreReplacedError, match="was removed while this process was writing to it"):
         writer.write_block(0, 1, logits_of(0, 1, 0), seconds=1.0)
-    with pytest.raises(StoreReplacedError, match="was removed while this one was writing to it"):
+    with pytest.raises(StoreReplacedError, match="was removed while this process was writing to it"):
         writer.settle()
     assert not (tmp_path / "store.zarr").exists()
 

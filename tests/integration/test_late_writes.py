@@ -217,7 +217,7 @@ def test_nothing_of_a_replaced_extraction_is_taught(
         return real(path, body, headers)
 
     monkeypatch.setattr(server, "put", held_up)
-    with pytest.raises(StoreReplacedError, match="was replaced by another one"):
+    with pytest.raises(StoreReplacedError, match="was replaced by another store"):
         write_and_settle(first)
     for block in (1,) if begun else (0, 1):
         successors[0].write_block(0, block, rows_of(2, block), seconds=1.0)

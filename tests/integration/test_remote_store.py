@@ -368,7 +368,7 @@ def test_a_record_is_not_put_back_without_its_data(gateway: Gateway, url: str) -
     one = KnowledgeWriter.create(url, encoding=make_encoding("float16"), **FACTS)
     one.write_block(0, 0, logits_of(0, 0), seconds=1.0)
     KnowledgeWriter.create(url, encoding=make_encoding("float16"), overwrite=True, **FACTS)
-    with pytest.raises(StoreReplacedError, match="was replaced by another one while this one was writing to it"):
+    with pytest.raises(StoreReplacedError, match="was replaced by another store while this process was writing to it"):
         one.settle()
     with pytest.raises(StoreReplacedError):
         one.write_block(0, 1, logits_of(0, 1), seconds=1.0)
@@ -379,7 +379,7 @@ def test_a_writer_stops_when_its_store_was_replaced(gateway: Gateway, url: str) 
     one = KnowledgeWriter.create(url, encoding=make_encoding("float16"), **FACTS)
     other = FACTS | {"made_from": {"dataset": "cifar10"}}
     KnowledgeWriter.create(url, encoding=make_encoding("float16"), overwrite=True, **other)
-    with pytest.raises(StoreError, match="was replaced by another one"):
+    with pytest.raises(StoreError, match="was replaced by another store"):
         one.write_block(0, 0, logits_of(0, 0), seconds=1.0)
     assert not any("/logits/c/" in key for key in objects(url.removeprefix(f"s3://{BUCKET}/")))
 

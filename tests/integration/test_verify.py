@@ -154,7 +154,7 @@ def test_distill_refuses_a_drifted_store_before_it_trains_and_can_be_told_not_to
     assert run("distill", "digits", "--method", "kd", "--no-check", *options)[0] == 0
 
 
-@pytest.mark.parametrize("what", ["replaced by another one", "removed"])
+@pytest.mark.parametrize("what", ["replaced by another store", "removed"])
 def test_a_student_whose_store_is_replaced_or_removed_ends_and_says_so(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
@@ -176,7 +176,7 @@ def test_a_student_whose_store_is_replaced_or_removed_ends_and_says_so(
     options = with_set(overrides(home, store__path=store, run__dir=tmp_path / "run", distill__epochs=3))
     code, said = run("distill", "digits", "--method", "kd", "--no-check", *options)
     assert code == 1
-    assert f"store.zarr was {what} while this one was reading it" in said
+    assert f"store.zarr was {what} while this process was reading it" in said
     assert not (tmp_path / "run" / "summary.json").exists()
 
 

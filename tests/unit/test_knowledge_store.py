@@ -277,6 +277,6 @@ def test_a_writer_that_joined_does_not_write_into_a_store_that_took_the_place(pl
     other = KnowledgeWriter.create(
         place, layout=LAYOUT, encoding=make_encoding("float32"), made_from={"dataset": "another"}, overwrite=True
     )
-    with pytest.raises(StoreError, match="was replaced by another one while this one was writing"):
+    with pytest.raises(StoreError, match="was replaced by another store while this process was writing"):
         joined.write_data(0, 0, logits_of(0, 0))
     assert other.store.inventory.knowledge_bytes() == 0

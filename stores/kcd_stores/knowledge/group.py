@@ -212,7 +212,7 @@ def require_unreplaced(storage: Storage, description: Description, *, doing: str
     Parameters
     ----------
     doing
-        The end of a sentence about this process: "while this one was writing to it".
+        The end of a sentence about this process: "while this process was writing to it".
     """
     try:
         now = read_attributes(storage)
@@ -220,9 +220,9 @@ def require_unreplaced(storage: Storage, description: Description, *, doing: str
         return  # of the same store, as far as anybody can tell: the damage is what has to be said
     if now is not None and _lasting(now) == _lasting(description.attributes):
         return
-    what = "removed" if now is None else "replaced by another one"
+    what = "removed" if now is None else "replaced by another store"
     raise StoreReplacedError(
-        f"the store at {storage} was {what} {doing}, so this process stops.", remedy=Remedy.LOOK_AGAIN
+        f"the store at {storage} was {what} {doing}, so the process stops.", remedy=Remedy.LOOK_AGAIN
     )
 
 

@@ -136,7 +136,7 @@ class KnowledgeStore:
 
     def require_unreplaced(self) -> None:
         """Raise StoreReplacedError if the store is no longer the one that was opened."""
-        require_unreplaced(self.storage, self._opened.description, doing="while this one was reading it")
+        require_unreplaced(self.storage, self._opened.description, doing="while this process was reading it")
 
     def seconds(self) -> float:
         """Return the time that the complete blocks took to make, in seconds."""

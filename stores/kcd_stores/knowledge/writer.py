@@ -235,4 +235,4 @@ class KnowledgeWriter:
         A lock keeps other writers away, but not somebody who removes the folder.
         """
         description = self._opened.description
-        require_unreplaced(self._opened.storage, description, doing="while this one was writing to it")
+        require_unreplaced(self._opened.storage, description, doing="while this process was writing to it")
