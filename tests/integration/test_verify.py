@@ -17,7 +17,7 @@ from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.teacher import train_teacher
-from kcd_pipeline.verification import compare_with_teacher
+from kcd_pipeline.verification.against_teacher import compare_with_teacher
 from kcd_stores import KnowledgeStore, verify_store
 
 ENCODINGS = ["float32", "float16", "bitround", "int8", "topk", "sample"]

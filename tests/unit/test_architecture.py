@@ -51,6 +51,20 @@ def test_help_loads_no_torch(tmp_path: Path, arguments: list[str]) -> None:
     assert fresh(code, tmp_path).splitlines()[-1] == "False False True"
 
 
+@pytest.mark.parametrize("arguments", [["inspect", "store.zarr"], ["verify", "store.zarr"], ["report", "finished"]])
+def test_looking_around_loads_no_torch(tmp_path: Path, arguments: list[str]) -> None:
+    old = REPOSITORY / "tests" / "data" / "format-1"
+    code = (
+        "import sys\n"
+        "from kcd_pipeline.cli import main\n"
+        "try:\n"
+        f"    main({[arguments[0], str(old / arguments[1])]!r})\n"
+        "except SystemExit as end:\n"
+        "    print(end.code, 'torch' in sys.modules)\n"
+    )
+    assert fresh(code, tmp_path).splitlines()[-1] == "0 False"
+
+
 @pytest.mark.parametrize("name", ["pipeline", "stores", "configs", "tests"])
 def test_source_roots_are_not_importable_from_elsewhere(tmp_path: Path, name: str) -> None:
     code = f"import importlib.util; print(importlib.util.find_spec({name!r}), importlib.util.find_spec('kcd_pipeline'))"

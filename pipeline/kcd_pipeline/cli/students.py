@@ -44,7 +44,7 @@ def distill_command(
     from kcd_pipeline.report.collect import read_checked_summary
     from kcd_pipeline.runs import RunFolder
     from kcd_pipeline.training.ranks import join_ranks
-    from kcd_pipeline.verification import compare_with_teacher
+    from kcd_pipeline.verification.against_teacher import compare_with_teacher
 
     trains = overwrite or not RunFolder(settings.run_dir).finished
     with join_ranks(settings.run) as ranks:

@@ -11,7 +11,8 @@ from kcd_pipeline.data import Dataset
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import FeatureTap, model_for
-from kcd_pipeline.recipe_store import expected_origin, open_store
+from kcd_pipeline.recipe_store import expected_origin
+from kcd_pipeline.store_opening import open_store
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.ranks import Ranks
 from kcd_pipeline.training.trainer import Trainer

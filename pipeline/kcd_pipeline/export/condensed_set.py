@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from kcd_pipeline.condensation import TaughtRows
 from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.recipe_store import open_store
 from kcd_pipeline.runs import RunFolder, open_plans, read_condensing_config
+from kcd_pipeline.store_opening import open_store
 from kcd_stores import NO_PARTNER, CondensedRows, HeldRows, KnowledgeStore, Plan, is_condensed
 from kcd_stores.knowledge import DIGEST_KEY
 from kcd_stores.streaming.rows import read_pieces

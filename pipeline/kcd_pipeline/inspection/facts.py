@@ -9,7 +9,6 @@ import numpy as np
 from kcd_pipeline.config import variant_words
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.inspection.reading_speed import measure_reading
-from kcd_pipeline.recipe_store import open_store
 from kcd_pipeline.report.collect import (
     read_checked_epochs,
     read_checked_settings,
@@ -18,6 +17,7 @@ from kcd_pipeline.report.collect import (
     training_cost,
 )
 from kcd_pipeline.runs import RunFolder, open_values
+from kcd_pipeline.store_opening import open_store
 from kcd_stores import FolderStorage, KnowledgeStore, open_storage
 from kcd_stores.knowledge import condensed_from, is_knowledge_store
 

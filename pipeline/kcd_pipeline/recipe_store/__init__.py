@@ -1,7 +1,7 @@
 """The store that a recipe asks for: its origin, its encoding, and the one place that opens or creates it."""
 
 from kcd_pipeline.recipe_store.encoding import new_encoding, new_layout, refusals_as_failures, required_encoding
-from kcd_pipeline.recipe_store.opening import open_or_create, open_store
+from kcd_pipeline.recipe_store.opening import open_or_create
 from kcd_pipeline.recipe_store.origin import expected_origin, software_versions
 from kcd_pipeline.recipe_store.source import StoreSource, Wording
 
@@ -12,7 +12,6 @@ __all__ = [
     "new_encoding",
     "new_layout",
     "open_or_create",
-    "open_store",
     "refusals_as_failures",
     "required_encoding",
     "software_versions",

@@ -5,15 +5,7 @@ from kcd_pipeline.progress import say
 from kcd_pipeline.recipe_store.encoding import new_encoding, new_layout, trial_fidelity
 from kcd_pipeline.recipe_store.replacing import require_no_dangling_link, require_replaceable
 from kcd_pipeline.recipe_store.source import StoreSource
-from kcd_stores import KnowledgeStore, KnowledgeWriter, Storage, Where, row_bytes
-
-
-def open_store(where: Where, *, features: bool = False) -> KnowledgeStore:
-    """Open the store at `where` for reading, and say what it lacks, if anything; see `KnowledgeStore.open`."""
-    store = KnowledgeStore.open(where, features=features)
-    if store.notice is not None:
-        say(store.notice)
-    return store
+from kcd_stores import KnowledgeWriter, Storage, row_bytes
 
 
 def open_or_create(storage: Storage, source: StoreSource, *, overwrite: bool) -> KnowledgeWriter:

@@ -3,8 +3,7 @@
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.progress import progress_bar
-from kcd_pipeline.recipe_store import open_store
-from kcd_pipeline.verification.against_teacher import compare_with_teacher
+from kcd_pipeline.store_opening import open_store
 from kcd_stores import IncompleteStoreError, Verdict, verify_store
 
 LISTED = 8  # damaged blocks that are named before "and n more"
@@ -33,6 +32,8 @@ def verify(path: str, teacher: Config | None, *, rows: int) -> str:
     sound = f"The store at {path} is sound: {verdict.rows:,} rows read, every checksum right, every value finite."
     if teacher is None:
         return sound
+    from kcd_pipeline.verification.against_teacher import compare_with_teacher  # it loads torch
+
     found = compare_with_teacher(teacher, rows=rows)
     return (
         f"{sound} {found.rows} rows made again by the teacher differ by {found.mean:.2g} on the mean and "
