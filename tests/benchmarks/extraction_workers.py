@@ -23,7 +23,7 @@ import torch
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.extraction import Cluster, extract_teacher
 from kcd_pipeline.models import build_model, save_weights
-from kcd_stores.knowledge.ledger import Entry, LockedLedgerWriter
+from kcd_stores.knowledge.ledger_writer import Entry, LockedLedgerWriter
 
 
 def extraction(config: Config, workers: int) -> dict[str, float]:

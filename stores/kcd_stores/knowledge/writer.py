@@ -12,7 +12,7 @@ from kcd_stores.knowledge.attributes import FORMAT
 from kcd_stores.knowledge.creation import create_store, lay_out_views, make_missing_arrays
 from kcd_stores.knowledge.group import KnowledgeGroup, open_group, read_description, require_unreplaced
 from kcd_stores.knowledge.layout import Layout
-from kcd_stores.knowledge.ledger import Entry, ledger_writer, missing_file
+from kcd_stores.knowledge.ledger_writer import Entry, ledger_writer, missing_file
 from kcd_stores.knowledge.shards import checksums_of
 from kcd_stores.knowledge.store import KnowledgeStore
 from kcd_stores.storage import Where, encode_elements, open_storage
