@@ -3,7 +3,7 @@
 store, writer           read a store; write one
 layout, attributes      the division into blocks and chunks; what a store says of itself, validated
 arrays, group, creation the arrays that these ask for; the zarr group, opened; a new one, made
-records, ledger, shards the record of complete blocks: its files, its entries (ledger_writer writes them); arrays read fast
+records, ledger, shards the record of complete blocks: files, entries (ledger_writer writes them); fast reads
 inventory, verify       counts of files and bytes; every checksum read
 condensed               the arrays of a condensed set
 description, fidelity   differences of two descriptions; an encoding measured
