@@ -36,7 +36,9 @@ def reference() -> str:
 
 
 def _command(command: click.Command) -> Iterator[str]:
-    context = click.Context(command, info_name=command.name, parent=click.Context(main, info_name="kcd-pipeline", **main.context_settings))
+    context = click.Context(
+        command, info_name=command.name, parent=click.Context(main, info_name="kcd-pipeline", **main.context_settings)
+    )
     usage = context.command.get_usage(context).removeprefix("Usage: ")
     yield f"### {command.name}\n\n```text\n{' '.join(usage.split())}\n```\n\n{_paragraphs(command.help or '')}\n"
     options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
