@@ -1,4 +1,4 @@
-"""What a run recorded of its values and plans finds whatever is damaged, lost, swapped or made up in them."""
+"""Values and plans of a run that are damaged, lost, swapped or made up are found by what the run recorded of them."""
 
 import json
 import shutil

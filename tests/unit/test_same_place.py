@@ -118,7 +118,7 @@ def test_a_long_text_of_a_stranger_is_searched_in_bounded_time(text: str) -> Non
     password=st.text("xyz!$&'()*+,;=:@/?#[]%", min_size=1, max_size=12).map(lambda tail: f"SECRET{tail}"),
 )
 def test_no_password_shows_through(user: str, password: str) -> None:
-    """Of a password that is written as it is, though a URL would have it encoded."""
+    """A password that is written as it is, though a URL would have it encoded, is masked whole."""
     url = f"https://{user}:{password}@host/store.zarr"
     assert "SECRET" not in masked(url)
     with pytest.raises(StoreUsageError) as caught:

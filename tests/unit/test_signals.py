@@ -25,7 +25,7 @@ def plain(number: int) -> None:
 
 
 def turned_into_another_error(number: int) -> None:
-    """What an import in the middle of which the signal comes may do."""
+    """Do with the signal's exception what an import that it interrupts may do."""
     try:
         plain(number)
     except KeyboardInterrupt as error:

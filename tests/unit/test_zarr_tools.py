@@ -68,7 +68,7 @@ def add_files(path: Path) -> None:
 
 
 def write_its_json_anew(path: Path) -> None:
-    """As another implementation of zarr would: other spaces, other order."""
+    """Write metadata as another implementation of zarr would: other spaces, other order."""
     for file in path.rglob("zarr.json"):
         held = json.loads(file.read_text())
         file.write_text(json.dumps(dict(reversed(held.items())), separators=(",", ":"), sort_keys=False))
@@ -133,7 +133,7 @@ def copy_files(path: Path, to: Path) -> None:
 
 
 def copy_keys(path: Path, to: Path) -> None:
-    """As zarr tools copy from one kind of place to another: key by key."""
+    """Copy key by key, the way zarr tools copy from one kind of place to another."""
     held: dict[str, Any] = {}
     group = zarr.open_group(path, mode="r")
     for file in path.rglob("*"):
@@ -146,7 +146,7 @@ def copy_keys(path: Path, to: Path) -> None:
 
 
 def copy_chunks(path: Path, to: Path) -> None:
-    """As one copies by zarr's interface: arrays of the same shape and codecs, filled with the same numbers."""
+    """Copy by zarr's interface: arrays of the same shape and codecs, filled with the same numbers."""
     source, target = zarr.open_group(path, mode="r"), zarr.create_group(to, zarr_format=3)
     target.attrs.update(dict(source.attrs))
     for name, array in source.arrays():

@@ -32,7 +32,7 @@ from kcd_stores.storage import Storage
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Entry:
-    """What is recorded of one block: the time that it took, and the checksums `[A n]` uint32 of its chunks.
+    """Record of one block: the time that it took, and the checksums `[A n]` uint32 of its chunks.
 
     ValueError is raised if the time is not a number of seconds.
     """
