@@ -19,6 +19,9 @@ PAGES = (
     "distributed.worker.http.routes",
     "distributed.nanny.http.routes",
 )  # pages that any user of this machine could read
+# dask looks so long after each death whether the worker is back, and gives its place up for good if it is just then
+# starting again after another death
+NEVER = "1000 days"
 
 
 @contextmanager
@@ -36,6 +39,7 @@ def settings_of_own_cluster() -> Iterator[None]:
         # without dask's MALLOC_TRIM_THRESHOLD_, which returns memory at once: a teacher on small images would take
         # two fifths longer
         "distributed.nanny.pre-spawn-environ": {},
+        "distributed.deploy.lost-worker-timeout": NEVER,
         **{name: ["distributed.http.health"] for name in PAGES},
     }
     with dask.config.set(dask.config.merge(*dask.config.defaults)), dask.config.set(different):

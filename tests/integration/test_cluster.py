@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from typing import Any
 from unittest.mock import Mock
 
+import dask
 import numpy as np
 import pytest
 import torch
@@ -26,6 +27,7 @@ from tests.support.plain_zarr import read_array
 
 from kcd_pipeline.cli import main
 from kcd_pipeline.config import Config, load_config
+from kcd_pipeline.dask_settings import NEVER
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.extraction import Cluster, cluster, cluster_maker, extract_teacher
 from kcd_pipeline.extraction.client import TidyClient
@@ -68,6 +70,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def running() -> Iterator[Client]:
     """A cluster of two worker processes, started apart from the command."""
     with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": NEVER}),
         LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as made,
         Client(made, set_as_default=False) as client,
     ):
@@ -371,7 +374,8 @@ def become(what: str, other: Path | None = None) -> None:
     ],
 )
 def test_a_worker_that_has_something_else_is_refused(home: Path, running: Client, what: str, difference: str) -> None:
-    workers = list(running.scheduler_info(n_workers=-1)["workers"])
+    wait_for(running, 2)
+    workers = list(running.nthreads())
     running.run(become, what, home / "other.safetensors", workers=workers[1:])
     before = knowledge_contents(home / "alone.zarr")
     try:
