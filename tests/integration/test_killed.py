@@ -252,7 +252,7 @@ def test_runs_killed_again_and_again_are_the_run_never_stopped(
 @pytest.mark.parametrize(
     "ablation",
     [
-        {"condense__value": "current", "condense__perturb": "pair"},
+        {"condense__track": "latest", "condense__perturb": "pair"},
         {"condense__keep": "random", "seed": 3},
         {"condense__keep": "least", "condense__perturb": "off"},
     ],

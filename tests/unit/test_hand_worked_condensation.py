@@ -207,7 +207,7 @@ def test_current_entropy_ranks_by_the_latest_visit_also_of_what_was_dropped(valu
     H * F      0.6   5.4   2.88  0.96  0.6   1.2   1.8   3.48  4.2   0.3     (F = 6, but 3 for 4 and 9)
     rank: 1 8 7 2 6 5 | 3 0 4 9. New in K0: 3, 0. K1L = (6, 5).
     """
-    config = CONDENSE.model_copy(update={"value": "current"})
+    config = CONDENSE.model_copy(update={"track": "latest"})
     plan = condense(values, before=stage_1(values), stage=2, epochs=EPOCHS, config=config)
     assert plan_on_paper(plan) == dict.fromkeys((1, 8, 7, 2), STORED) | {6: (3, 0.0), 5: (0, 0.3)}
 

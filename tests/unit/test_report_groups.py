@@ -124,7 +124,7 @@ def test_what_an_experiment_is_does_separate(change: dict[str, Any], told: str) 
         ({"perturb": "pair"}, "kcd resnet8 (pairs)"),
         ({"keep": "random"}, "kcd resnet8 (random)"),
         ({"keep": "least"}, "kcd resnet8 (least valued)"),
-        ({"value": "current"}, "kcd resnet8 (current entropy)"),
+        ({"track": "latest"}, "kcd resnet8 (latest)"),
         ({"keep": "random", "perturb": "off"}, "kcd resnet8 (random, drop only)"),
     ],
 )

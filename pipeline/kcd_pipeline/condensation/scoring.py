@@ -15,14 +15,14 @@ from kcd_stores.philox import random_scores
 def ranking_scores(values: ValueStore, *, epoch: int, stage: int, config: CondenseConfig, seed: int) -> da.Array:
     """Return the scores `[N]` float64 after `epoch`, lazily: the highest are kept, samples never visited are -inf.
 
-    `keep: most` ranks by `V * F^alpha` (eq. 13), where V is the running mean of eq. 12 or, with `value: current`, the
+    `keep: most` ranks by `V * F^alpha` (eq. 13), where V is the running mean of eq. 12 or, with `track: latest`, the
     entropy at the latest visit. `keep: least` ranks in the opposite direction. `keep: random` draws a score for each
     (seed, stage, sample).
     """
     value, frequency = lazy_values(values, "value", epoch), lazy_values(values, "frequency", epoch)
     if config.keep == "random":
         return _random_scores(frequency, seed, stage)
-    if config.value == "current":
+    if config.track == "latest":
         value = lazy_values(values, "entropy", epoch).astype(np.float64)
     by_value = scores(value, frequency, config.alpha)
     return _negated(by_value) if config.keep == "least" else by_value

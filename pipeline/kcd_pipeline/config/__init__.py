@@ -1,5 +1,6 @@
 """Recipes: their keys, and how they are found, extended, overridden and validated."""
 
+from kcd_pipeline.config.condense import POLICY_NAMES, VALUE_NAMES, CondenseConfig
 from kcd_pipeline.config.load import load_config, parse_config
 from kcd_pipeline.config.losses import DistLossConfig, DkdLossConfig, KdLossConfig, PktLossConfig
 from kcd_pipeline.config.merge import as_override
@@ -8,7 +9,6 @@ from kcd_pipeline.config.schema import (
     ENCODING_NAMES,
     METHODS,
     AugmentationConfig,
-    CondenseConfig,
     Config,
     DataConfig,
     DistillConfig,
@@ -26,6 +26,8 @@ __all__ = [
     "ENCODING_NAMES",
     "METHODS",
     "MOVABLE_KEYS",
+    "POLICY_NAMES",
+    "VALUE_NAMES",
     "AugmentationConfig",
     "CondenseConfig",
     "Config",

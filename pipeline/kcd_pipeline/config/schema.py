@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from kcd_pipeline.config.condense import CondenseConfig
 from kcd_pipeline.config.losses import KdLossConfig, LossConfig
 from kcd_pipeline.config.places import FolderOrUrl, RunFolderPath, SharedFile, SharedFolder, fill_in, require_text
 from kcd_pipeline.config.section import (
@@ -43,11 +44,6 @@ METHODS = ("none", "kd", "kcd")
 
 MODEL = "a model that `kcd-pipeline models` lists, or torchvision/NAME, timm/NAME, package.module:callable"
 ARGUMENTS = "keyword arguments of a model that is not listed there; see docs/reference/models.md"
-
-
-def _off(value: Any) -> Any:
-    """Return the word `off`, which YAML 1.1 reads as false."""
-    return "off" if value is False else value
 
 
 class DataConfig(Section):
@@ -255,66 +251,17 @@ class DistillConfig(OptimisationConfig):
     kd_weight: Weight = Field(
         default=0.9, description="weight of the loss against the stored knowledge; always 0 for method none"
     )
+    kd_warmup: Annotated[int, Field(ge=0, le=100_000), NOT_A_TRUTH_VALUE] = Field(
+        default=0,
+        description="epochs over which kd_weight grows: epoch e of w, counted from 1, has e/w of it; DKD was published "
+        "with 20",
+    )
+    kd_follows_kept: bool = Field(
+        default=False,
+        description="move weight from the labels to the knowledge as fewer samples are kept: with a fraction f of "
+        "them, f of ce_weight stays and the rest of it is added to kd_weight",
+    )
     loss: LossConfig = KdLossConfig()
-
-
-class CondenseConfig(Section):
-    """Knowledge condensation: OGVE ranks the samples; VAKS keeps the best, drops the others and blends them in."""
-
-    interval: Epochs = Field(
-        default=40, description="epochs in a stage; a condensation opens every stage but the first"
-    )
-    keep_ratio: Fraction = Field(
-        default=0.7, description="fraction of the samples that are kept at the end of the schedule"
-    )
-    alpha: Annotated[float, Field(ge=-10, le=10), NOT_A_TRUTH_VALUE] = Field(
-        default=0.03, description="cost awareness: the score of a sample is V * F^alpha (eq. 13)"
-    )
-    epsilon_max: Annotated[float, Field(ge=0, le=1e3), NOT_A_TRUTH_VALUE] = Field(
-        default=0.3, description="strength of the blend for the last ranked of the kept samples (eq. 15)"
-    )
-    schedule: Literal["linear", "released"] = Field(
-        default="linear",
-        description="linear: the last stage is taught on keep_ratio; released: as the authors' code has it, which "
-        "comes to keep_ratio only after the last stage",
-    )
-    dropped: Literal["new", "all"] = Field(
-        default="new",
-        description="which dropped samples are blended in: those that this stage drops and the one before kept, or all "
-        "of K0",
-    )
-    space: Literal["logits", "probabilities"] = Field(
-        default="logits",
-        description="how knowledge is blended: as logits, z1 + eps*z0, or as probabilities at the temperature, "
-        "(p1 + eps*p0) / (1 + eps)",
-    )
-    perturb: Annotated[Literal["knowledge", "pair", "off"], BeforeValidator(_off)] = Field(
-        default="knowledge",
-        description="what is blended: the knowledge alone, image and knowledge together, or nothing (samples are only "
-        "dropped)",
-    )
-    keep: Literal["most", "least", "random"] = Field(
-        default="most", description="which samples are kept: the most valued, the least valued, or random ones"
-    )
-    value: Literal["mean", "current"] = Field(
-        default="mean",
-        description="V, the value of a sample: the running mean of the student's entropy (eq. 12), or its entropy at "
-        "the latest visit",
-    )
-
-    plans_from: RunFolderPath | None = Field(
-        default=None,
-        description="folder of a finished run whose plans are followed, stage by stage, instead of computing new ones; "
-        "takes the placeholders of run.dir",
-    )
-
-    @model_validator(mode="after")
-    def _require_convex_pairs(self) -> "CondenseConfig":
-        if self.perturb == "pair" and self.epsilon_max > 1:
-            raise ValueError(
-                f"perturb: pair blends (1 - eps) with eps: epsilon_max goes up to 1, got {self.epsilon_max}"
-            )
-        return self
 
 
 class RunConfig(Section):

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from kcd_pipeline.config.condense import POLICY_NAMES, VALUE_NAMES
+
 # Keys that say where or on what machine a run takes place: they may change when it is resumed, and its folder is not
 # named after them. The memory budget may change too: origin.json has all that matters of it, the mode of streaming,
 # which decides the order of samples.
@@ -20,10 +22,13 @@ MOVABLE_KEYS = frozenset(
 
 # key of `condense` -> {value: words}; the values of the plain method have none
 CONDENSE_WORDS: dict[str, dict[Any, str]] = {
+    "policy": {name: name for name in POLICY_NAMES if name != "kcd"},
+    "value": {name: f"by {name.replace('_', ' ')}" for name in VALUE_NAMES if name != "entropy"},
+    "balance": {"class": "balanced"},
     "alpha": {0: "alpha 0"},
     "keep": {"least": "least valued", "random": "random"},
-    "value": {"current": "current entropy"},
-    "perturb": {"off": "drop only", "pair": "pairs"},
+    "track": {"latest": "latest"},
+    "perturb": {"off": "drop only", "pair": "pairs", "teacher": "judged blends"},
 }
 LONGEST_VALUE = 16  # characters of a value in the name of a folder; of a longer one there is a digest
 LONGEST_NAME = 100  # characters of all changes; of more there is one digest
