@@ -9,11 +9,13 @@ from kcd_pipeline.condensation.ogve import new_values, update_values
 from kcd_pipeline.condensation.perturbation import BatchBlend, Perturbation
 from kcd_pipeline.condensation.schedule import stage_count, stage_of
 from kcd_pipeline.condensation.taught import ResidentRows, TaughtRows, make_resident
+from kcd_pipeline.condensation.weights import SampleWeights
 
 __all__ = [
     "BatchBlend",
     "Perturbation",
     "ResidentRows",
+    "SampleWeights",
     "TaughtRows",
     "condense",
     "make_resident",
