@@ -62,6 +62,8 @@ class StudentCurriculum:
         N, the number of training samples.
     plans_from
         Plans to follow instead of condensing.
+    labels
+        `[N]` int64: the class of each sample, for policies that look at it.
     device
         Where the student is trained.
     tap
@@ -76,12 +78,14 @@ class StudentCurriculum:
         samples: int,
         plans_from: PlansFromRun | None = None,
         *,
+        labels: NDArray[np.int64] | None = None,
         ranks: Ranks = ALONE,
         device: torch.device = CPU,
         tap: FeatureTap | None = None,
     ) -> None:
         self._config, self._knowledge, self._samples = config, knowledge, samples
         self._plans_from, self._ranks, self._device = plans_from, ranks, device
+        self._labels = labels
         self._condense, self._loss = config.condense, DistillationLoss(config.distill, tap)
         self._scratch = folder.path if folder.path.is_dir() else None  # only rank 0 is sure to see the folder
         self._epochs, self._views = config.distill.epochs, config.store.views
@@ -176,6 +180,7 @@ class StudentCurriculum:
             epochs=self._epochs,
             config=self._condense,
             seed=self._config.seed,
+            labels=self._labels,
         )
 
     def _write_values(self, epoch: int, result: EpochResult) -> dict[str, int]:
