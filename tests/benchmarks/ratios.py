@@ -115,7 +115,7 @@ def live_teacher(config: Config, stored_seconds: float) -> None:
         with torch.inference_mode():
             targets = teacher(views.batch(index, 0))
         loss = torch.nn.functional.cross_entropy(logits, labels)
-        knowledge = make_loss(config.distill)(logits, targets.clone(), labels)
+        knowledge = make_loss(config.distill)(logits, targets.clone(), labels).mean()
         return config.distill.ce_weight * loss + config.distill.kd_weight * knowledge
 
     order = permutation(0, 0, np.arange(len(dataset.train)))
