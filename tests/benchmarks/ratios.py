@@ -23,10 +23,10 @@ from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.data import load_dataset
 from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
-from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.losses import make_loss
 from kcd_pipeline.models import build_model, save_weights
 from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.teacher_rows import Extractor
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import KnowledgeWriter, choose_layout, make_encoding, row_bytes
 from kcd_stores.philox import permutation
