@@ -9,14 +9,17 @@ from kcd_pipeline.condensation.ogve import new_values, update_values
 from kcd_pipeline.condensation.perturbation import BatchBlend, Perturbation
 from kcd_pipeline.condensation.schedule import stage_count, stage_of
 from kcd_pipeline.condensation.taught import ResidentRows, TaughtRows, make_resident
+from kcd_pipeline.condensation.values import Worth, make_worth
 
 __all__ = [
     "BatchBlend",
     "Perturbation",
     "ResidentRows",
     "TaughtRows",
+    "Worth",
     "condense",
     "make_resident",
+    "make_worth",
     "new_values",
     "stage_count",
     "stage_of",
