@@ -24,10 +24,10 @@ from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.data import load_dataset
 from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
-from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.losses import make_loss
 from kcd_pipeline.models import build_model, save_weights
 from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.teacher_rows import Extractor
 from kcd_pipeline.training.epoch import StepOutcome
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import KnowledgeWriter, choose_layout, make_encoding, row_bytes
@@ -117,7 +117,7 @@ def live_teacher(config: Config, stored_seconds: float) -> None:
         with torch.inference_mode():
             targets = teacher(views.batch(index, 0))
         loss = torch.nn.functional.cross_entropy(logits, labels)
-        knowledge = make_loss(config.distill)(logits, targets.clone(), labels)
+        knowledge = make_loss(config.distill)(logits, targets.clone(), labels).mean()
         loss = config.distill.ce_weight * loss + config.distill.kd_weight * knowledge
         return StepOutcome(loss, prediction_entropy(logits))
 

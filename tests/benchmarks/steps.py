@@ -198,7 +198,7 @@ class LiveTeacher:
         with torch.no_grad(), self._autocast():
             targets = self._teacher(self._seen)
         distill = self._config.distill
-        knowledge = self._loss(logits, targets.float(), labels)
+        knowledge = self._loss(logits, targets.float(), labels).mean()
         loss = distill.ce_weight * F.cross_entropy(logits, labels) + distill.kd_weight * knowledge
         return StepOutcome(loss, prediction_entropy(logits))
 

@@ -7,14 +7,19 @@ from kcd_pipeline import dask_settings  # noqa: F401  # isort: skip  # before da
 from kcd_pipeline.condensation.condense import condense
 from kcd_pipeline.condensation.ogve import new_values, update_values
 from kcd_pipeline.condensation.perturbation import BatchBlend, Perturbation
+from kcd_pipeline.condensation.policies import Choice, Situation
 from kcd_pipeline.condensation.schedule import stage_count, stage_of
 from kcd_pipeline.condensation.taught import ResidentRows, TaughtRows, make_resident
 from kcd_pipeline.condensation.values import Worth, make_worth
+from kcd_pipeline.condensation.weights import SampleWeights
 
 __all__ = [
     "BatchBlend",
+    "Choice",
     "Perturbation",
     "ResidentRows",
+    "SampleWeights",
+    "Situation",
     "TaughtRows",
     "Worth",
     "condense",
