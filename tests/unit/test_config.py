@@ -332,7 +332,10 @@ def test_the_default_run_dir_keeps_ablations_apart(recipe: str, overrides: list[
 def test_pairs_are_blended_convexly_so_their_strength_goes_up_to_one(recipe: str) -> None:
     assert load_config(recipe, ["condense.epsilon_max=1.5"]).condense.epsilon_max == 1.5
     message = refused_override(recipe, "condense={perturb: pair, epsilon_max: 1.5}")
-    assert "condense: perturb: pair blends (1 - eps) of an image with eps of another: epsilon_max goes up to 1, got 1.5" in message
+    assert (
+        "condense: perturb: pair blends (1 - eps) of an image with eps of another: epsilon_max goes up to 1, got 1.5"
+        in message
+    )
 
 
 def test_a_placeholder_that_is_not_filled_in_is_refused(recipe: str) -> None:

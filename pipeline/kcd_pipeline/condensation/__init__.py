@@ -7,7 +7,7 @@ from kcd_pipeline import dask_settings  # noqa: F401  # isort: skip  # before da
 from kcd_pipeline.condensation.condense import condense
 from kcd_pipeline.condensation.ogve import new_values, update_values
 from kcd_pipeline.condensation.perturbation import BatchBlend, Perturbation
-from kcd_pipeline.condensation.schedule import stage_count, stage_of
+from kcd_pipeline.condensation.schedule import stage_of, stage_openings
 from kcd_pipeline.condensation.taught import ResidentRows, TaughtRows, make_resident
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "condense",
     "make_resident",
     "new_values",
-    "stage_count",
     "stage_of",
+    "stage_openings",
     "update_values",
 ]

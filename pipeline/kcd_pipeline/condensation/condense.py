@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from kcd_pipeline.condensation.ranking.budget import DEFAULT_MEMORY
 from kcd_pipeline.condensation.ranking.select import Partition
-from kcd_pipeline.condensation.schedule import kept_count, stage_count
+from kcd_pipeline.condensation.schedule import kept_count, stage_openings
 from kcd_pipeline.condensation.scoring import original_score, ranking_scores
 from kcd_pipeline.condensation.vaks import partition, plan_arrays
 from kcd_pipeline.config import CondenseConfig
@@ -47,17 +47,18 @@ def condense(
     StoreUsageError
         If ranking takes more than `memory`.
     """
-    opens, samples = stage * config.interval, values.samples
+    opens, samples = stage_openings(epochs, config)[stage], values.samples
     kept_before = np.zeros(samples, dtype=bool)
     kept_before[before.kept] = True
     parts = partition(
         ranking_scores(values, epoch=opens - 1, stage=stage, config=config, seed=seed),
-        keep=kept_count(samples, stage, stage_count(epochs, config.interval), config.keep_ratio, config.schedule),
+        keep=kept_count(samples, opens, epochs, config),
         kept_before=kept_before,
         dropped=config.dropped,
         memory=memory,
     )
-    kept, partner, epsilon = plan_arrays(parts, samples, None if config.perturb == "off" else config.epsilon_max)
+    epsilon_max = None if config.perturb == "off" else config.epsilon_max
+    kept, partner, epsilon = plan_arrays(parts, samples, epsilon_max, config.ramp)
     return Plan(
         stage=stage,
         epoch=opens,
