@@ -23,10 +23,10 @@ from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.data import load_dataset
 from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
-from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.losses import make_loss
 from kcd_pipeline.models import build_model, save_weights
 from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.teacher_rows import Extractor
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import KnowledgeWriter, choose_layout, make_encoding, row_bytes
 from kcd_stores.philox import permutation
@@ -115,7 +115,7 @@ def live_teacher(config: Config, stored_seconds: float) -> None:
         with torch.inference_mode():
             targets = teacher(views.batch(index, 0))
         loss = torch.nn.functional.cross_entropy(logits, labels)
-        knowledge = make_loss(config.distill)(logits, targets.clone(), labels)
+        knowledge = make_loss(config.distill)(logits, targets.clone(), labels).mean()
         return config.distill.ce_weight * loss + config.distill.kd_weight * knowledge
 
     order = permutation(0, 0, np.arange(len(dataset.train)))

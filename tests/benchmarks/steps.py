@@ -197,7 +197,7 @@ class LiveTeacher:
         with torch.no_grad(), self._autocast():
             targets = self._teacher(self._seen)
         distill = self._config.distill
-        knowledge = self._loss(logits, targets.float(), labels)
+        knowledge = self._loss(logits, targets.float(), labels).mean()
         return distill.ce_weight * F.cross_entropy(logits, labels) + distill.kd_weight * knowledge
 
     def start(self, epoch: int, recorded: Record | None = None) -> None:

@@ -31,9 +31,9 @@ from kcd_pipeline.dask_settings import NEVER
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.extraction import Cluster, cluster, cluster_maker, extract_teacher
 from kcd_pipeline.extraction.client import TidyClient
-from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.extraction.worker import FinishedBlock, Job, WorkerJob, block_facts
 from kcd_pipeline.models import build_model, load_weights, save_weights
+from kcd_pipeline.teacher_rows import Extractor
 from kcd_stores import KnowledgeStore, KnowledgeWriter
 
 

@@ -35,39 +35,41 @@ def softmax(values: np.ndarray) -> np.ndarray:
     return special.softmax(values / T, axis=1)
 
 
-def of(loss: KnowledgeLoss, student: np.ndarray, teacher: np.ndarray) -> float:
-    return float(loss(torch.from_numpy(student), torch.from_numpy(teacher), torch.from_numpy(LABELS)))
+def of(loss: KnowledgeLoss, student: np.ndarray, teacher: np.ndarray) -> np.ndarray:
+    """Return the loss of each sample, `[8]`."""
+    return loss(torch.from_numpy(student), torch.from_numpy(teacher), torch.from_numpy(LABELS)).numpy()
 
 
 # --- independent formulas: numpy, scipy and the papers' words ---------------------------------------------
 
 
-def kd_by_scipy(student: np.ndarray, teacher: np.ndarray) -> float:
-    return T**2 * stats.entropy(softmax(teacher), softmax(student), axis=1).mean()
+def kd_by_scipy(student: np.ndarray, teacher: np.ndarray) -> np.ndarray:
+    return T**2 * stats.entropy(softmax(teacher), softmax(student), axis=1)
 
 
-def standardised_kd_by_scipy(student: np.ndarray, teacher: np.ndarray) -> float:
+def standardised_kd_by_scipy(student: np.ndarray, teacher: np.ndarray) -> np.ndarray:
     return kd_by_scipy(stats.zscore(student, axis=1), stats.zscore(teacher, axis=1))
 
 
-def dkd_by_scipy(student: np.ndarray, teacher: np.ndarray) -> float:
+def dkd_by_scipy(student: np.ndarray, teacher: np.ndarray) -> np.ndarray:
     """Compute DKD sample by sample, from probabilities renormalised without the true class."""
-    total = 0.0
+    each = []
     for p, q, label in zip(softmax(teacher), softmax(student), LABELS, strict=True):
         target = stats.entropy([p[label], 1 - p[label]], [q[label], 1 - q[label]])
         others = stats.entropy(np.delete(p, label) / (1 - p[label]), np.delete(q, label) / (1 - q[label]))
-        total += T**2 * (1.0 * target + 8.0 * others)
-    return total / len(LABELS)
+        each.append(T**2 * (1.0 * target + 8.0 * others))
+    return np.array(each)
 
 
-def dist_by_scipy(student: np.ndarray, teacher: np.ndarray) -> float:
+def dist_by_scipy(student: np.ndarray, teacher: np.ndarray) -> np.ndarray:
+    """Compute DIST of each sample: its own correlation over classes, and the batch's over samples, shared by all."""
     p, q = softmax(teacher), softmax(student)
-    inter = np.mean([1 - stats.pearsonr(a, b).statistic for a, b in zip(p, q, strict=True)])
+    inter = np.array([1 - stats.pearsonr(a, b).statistic for a, b in zip(p, q, strict=True)])
     intra = np.mean([1 - stats.pearsonr(a, b).statistic for a, b in zip(p.T, q.T, strict=True)])
     return T**2 * (1.5 * inter + 0.5 * intra)
 
 
-INDEPENDENT: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+INDEPENDENT: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "kd": kd_by_scipy,
     "kd standardised": standardised_kd_by_scipy,
     "dkd": dkd_by_scipy,
@@ -92,8 +94,8 @@ def test_a_gradient_is_the_slope_between_neighbouring_points(name: str) -> None:
 def test_what_the_teacher_says_costs_nothing_and_is_a_minimum(name: str) -> None:
     student = torch.from_numpy(logits(1)[1]).requires_grad_()
     loss = LOSSES[name](student, student.detach().clone(), torch.from_numpy(LABELS))
-    (slope,) = torch.autograd.grad(loss, student)
-    assert float(loss.detach()) == pytest.approx(0, abs=1e-5)
+    (slope,) = torch.autograd.grad(loss.mean(), student)
+    assert loss.detach().numpy() == pytest.approx(0, abs=1e-5)
     assert float(slope.abs().max()) == pytest.approx(0, abs=1e-6)
 
 
@@ -121,8 +123,9 @@ def test_losses_and_gradients_are_finite_for_the_certain(
 ) -> None:
     student = student.clone().requires_grad_()
     loss = LOSSES[name](student, teacher, torch.full((4,), label))
-    (slope,) = torch.autograd.grad(loss, student)
-    assert loss.isfinite()
+    (slope,) = torch.autograd.grad(loss.sum(), student)
+    assert loss.shape == (4,)
+    assert loss.isfinite().all()
     assert slope.isfinite().all()
 
 
@@ -149,7 +152,7 @@ def test_standardised_by_hand() -> None:
 def test_standardised_kd_asks_for_relations_and_not_for_size() -> None:
     _, teacher = logits(0)
     assert of(LOSSES["kd standardised"], 0.01 * teacher + 7, teacher) == pytest.approx(0, abs=1e-7)
-    assert of(LOSSES["kd"], 0.01 * teacher + 7, teacher) > 0.1
+    assert of(LOSSES["kd"], 0.01 * teacher + 7, teacher).mean() > 0.1
 
 
 def test_dkd_by_hand() -> None:

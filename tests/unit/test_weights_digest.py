@@ -13,8 +13,8 @@ from torch import nn
 
 from kcd_pipeline.config import load_config
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.models import build_model, load_weights, save_weights, weights_hash
+from kcd_pipeline.teacher_rows import Extractor
 
 FACTS = {"model": "tiny", "test_accuracy": 0.5}
 

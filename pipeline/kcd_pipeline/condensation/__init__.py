@@ -7,13 +7,16 @@ from kcd_pipeline import dask_settings  # noqa: F401  # isort: skip  # before da
 from kcd_pipeline.condensation.condense import condense
 from kcd_pipeline.condensation.ogve import new_values, update_values
 from kcd_pipeline.condensation.perturbation import BatchBlend, Perturbation
+from kcd_pipeline.condensation.policies import Choice, Situation
 from kcd_pipeline.condensation.schedule import stage_of, stage_openings
 from kcd_pipeline.condensation.taught import ResidentRows, TaughtRows, make_resident
 
 __all__ = [
     "BatchBlend",
+    "Choice",
     "Perturbation",
     "ResidentRows",
+    "Situation",
     "TaughtRows",
     "condense",
     "make_resident",

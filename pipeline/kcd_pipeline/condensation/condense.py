@@ -5,11 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kcd_pipeline.condensation.policies import Choice, Situation, make_policy
 from kcd_pipeline.condensation.ranking.budget import DEFAULT_MEMORY
-from kcd_pipeline.condensation.ranking.select import Partition
 from kcd_pipeline.condensation.schedule import kept_count, stage_openings
-from kcd_pipeline.condensation.scoring import original_score, ranking_scores
-from kcd_pipeline.condensation.vaks import partition, plan_arrays
 from kcd_pipeline.config import CondenseConfig
 from kcd_stores import NO_PARTNER, Plan, ValueStore
 
@@ -22,12 +20,13 @@ def condense(
     epochs: int,
     config: CondenseConfig,
     seed: int = 0,
+    labels: NDArray[np.int64] | None = None,
     memory: int = DEFAULT_MEMORY,
 ) -> Plan:
     """Return the plan of `stage` (0-based, not the first), from the values after the last epoch of the stage before.
 
-    It is a pure function of what is on disk: called again, it returns the same plan. All samples are ranked, kept or
-    not; those that were never visited rank last.
+    It is a pure function of its arguments and of what is on disk: called again, it returns the same plan. Dropped
+    samples take part in it like all others.
 
     Parameters
     ----------
@@ -35,59 +34,65 @@ def condense(
         The plan of the stage before.
     epochs
         Number of epochs of the whole run.
+    config
+        `policy` says who chooses.
     seed
-        Seed of the draws of `keep: random`.
+        Seed of all draws.
+    labels
+        `[N]` int64: the class of each sample, for `balance: class` and for policies that look at it.
     memory
-        Bytes that the ranking may take, besides the plans before and after.
+        Bytes that the choice may take, besides the plans before and after.
 
     Raises
     ------
     ValueError
         If the value of a visited sample is NaN.
     StoreUsageError
-        If ranking takes more than `memory`.
+        If it takes more than `memory`.
     """
-    opens, samples = stage_openings(epochs, config)[stage], values.samples
-    kept_before = np.zeros(samples, dtype=bool)
-    kept_before[before.kept] = True
-    parts = partition(
-        ranking_scores(values, epoch=opens - 1, stage=stage, config=config, seed=seed),
-        keep=kept_count(samples, opens, epochs, config),
-        kept_before=kept_before,
-        dropped=config.dropped,
+    opens = stage_openings(epochs, config)[stage]
+    situation = Situation(
+        values=values,
+        before=before,
+        stage=stage,
+        opens=opens,
+        epochs=epochs,
+        keep=kept_count(values.samples, opens, epochs, config),
+        labels=labels,
+        config=config,
+        seed=seed,
         memory=memory,
     )
-    epsilon_max = None if config.perturb == "off" else config.epsilon_max
-    kept, partner, epsilon = plan_arrays(parts, samples, epsilon_max, config.ramp)
+    return _plan(make_policy(config.policy)(situation), situation)
+
+
+def _plan(choice: Choice, situation: Situation) -> Plan:
+    kept = choice.kept
+    partner, epsilon = choice.partner, choice.epsilon
+    if partner is None or epsilon is None:
+        partner, epsilon = np.full(len(kept), NO_PARTNER, dtype=np.int64), np.zeros(len(kept), dtype=np.float32)
     return Plan(
-        stage=stage,
-        epoch=opens,
-        samples=samples,
+        stage=situation.stage,
+        epoch=situation.opens,
+        samples=situation.samples,
         kept=kept,
         partner=partner,
         epsilon=epsilon,
-        facts=_facts(parts, kept, partner, kept_before, config),
+        facts={**_counts(kept, partner, situation.before), **choice.facts},
     )
 
 
-def _facts(
-    parts: Partition,
-    kept: NDArray[np.int64],
-    partner: NDArray[np.int64],
-    kept_before: NDArray[np.bool_],
-    config: CondenseConfig,
-) -> dict[str, Any]:
+def _counts(kept: NDArray[np.int64], partner: NDArray[np.int64], before: Plan) -> dict[str, Any]:
     """Return the counts that `inspect` and the report show of a plan with `kept[K]` and `partner[K]` of N samples."""
-    samples, was_kept, stayed = len(kept_before), int(kept_before.sum()), int(kept_before[kept].sum())
-    cut = original_score(parts.score_cut, config)
+    kept_before = np.zeros(before.samples, dtype=bool)
+    kept_before[before.kept] = True
+    stayed = int(kept_before[kept].sum())
     return {
         "kept": len(kept),
         "taught_as_stored": int((partner == NO_PARTNER).sum()),
         "perturbed": int((partner != NO_PARTNER).sum()),
-        "dropped": samples - len(kept),
-        "newly_dropped": was_kept - stayed,
+        "dropped": before.samples - len(kept),
+        "newly_dropped": len(before.kept) - stayed,
         "came_back": len(kept) - stayed,
         "overlap": stayed / len(kept),
-        "never_visited": parts.never_visited,
-        "score_cut": cut if np.isfinite(cut) else None,
     }

@@ -26,6 +26,7 @@ from kcd_pipeline.config import Config
 from kcd_pipeline.distillation.objective import DistillationLoss
 from kcd_pipeline.distillation.plans_from import PlansFromRun
 from kcd_pipeline.errors import DamagedError, FailedError
+from kcd_pipeline.losses import LossWeights, loss_weights
 from kcd_pipeline.models import FeatureTap
 from kcd_pipeline.runs import Record, RunFolder
 from kcd_pipeline.training.epoch import EpochResult, Part, label_objective
@@ -63,6 +64,8 @@ class StudentCurriculum:
         N, the number of training samples.
     plans_from
         Plans to follow instead of condensing.
+    labels
+        `[N]` int64: the class of each sample, for policies that look at it.
     device
         Where the student is trained.
     tap
@@ -77,12 +80,14 @@ class StudentCurriculum:
         samples: int,
         plans_from: PlansFromRun | None = None,
         *,
+        labels: NDArray[np.int64] | None = None,
         ranks: Ranks = ALONE,
         device: torch.device = CPU,
         tap: FeatureTap | None = None,
     ) -> None:
         self._config, self._knowledge, self._samples = config, knowledge, samples
         self._plans_from, self._ranks, self._device = plans_from, ranks, device
+        self._labels = labels
         self._condense, self._loss = config.condense, DistillationLoss(config.distill, tap)
         self._scratch = folder.path if folder.path.is_dir() else None  # only rank 0 is sure to see the folder
         self._epochs, self._views = config.distill.epochs, config.store.views
@@ -178,6 +183,7 @@ class StudentCurriculum:
             epochs=self._epochs,
             config=self._condense,
             seed=self._config.seed,
+            labels=self._labels,
         )
 
     def _write_values(self, epoch: int, result: EpochResult) -> dict[str, int]:
@@ -210,9 +216,10 @@ class StudentCurriculum:
         # what the next epoch reads is known ahead, unless a condensation comes first
         same_plan = epoch + 1 < self._epochs and self._stage(epoch + 1) == self._plan.stage
         then = self._reading(epoch + 1) if same_plan else None
+        weights = loss_weights(self._config.distill, epoch, len(self._plan.kept) / self._samples)
         for portion in self._stream.read(self._reading(epoch), then):
             rows = make_resident(portion.rows, self._device, self._config.run.resident)
-            yield portion.order, partial(self._objective, taught, rows, classes)
+            yield portion.order, partial(self._objective, taught, rows, classes, weights)
 
     def _reading(self, epoch: int) -> Reading:
         plan = self._plan
@@ -225,9 +232,10 @@ class StudentCurriculum:
         taught: TaughtRows,
         rows: Rows | ResidentRows,
         classes: int,
+        weights: LossWeights,
         logits: Tensor,
         labels: Tensor,
         index: NDArray[np.int64],
     ) -> Tensor:
         """Return the mean loss, a scalar, of `logits[B, C]` of samples `index[B]` with `labels[B]`, taught `rows`."""
-        return self._loss(logits, taught.batch(rows, index), labels, classes=classes)
+        return self._loss(logits, taught.batch(rows, index), labels, classes=classes, weights=weights)

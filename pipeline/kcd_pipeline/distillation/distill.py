@@ -88,6 +88,7 @@ def _train(prepared: Preparation, folder: RunFolder) -> float:
         prepared.knowledge,
         len(prepared.dataset.train),
         prepared.plans_from,
+        labels=prepared.dataset.train.labels.numpy(),
         ranks=prepared.ranks,
         device=trainer.device,
         tap=prepared.tap,

@@ -4,12 +4,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kcd_pipeline.config import DistillConfig
-from kcd_pipeline.losses import make_feature_loss, make_loss
+from kcd_pipeline.losses import LossWeights, make_feature_loss, make_loss
 from kcd_pipeline.models import FeatureTap
 
 
 class DistillationLoss:
-    """`ce_weight * CE + kd_weight * (the chosen loss on logits)`, plus the weighted loss on features if there is one.
+    """`ce * CE + kd * (the chosen loss on logits)`, plus the weighted loss on features if there is one.
 
     Parameters
     ----------
@@ -18,12 +18,23 @@ class DistillationLoss:
     """
 
     def __init__(self, config: DistillConfig, tap: FeatureTap | None) -> None:
-        self._ce_weight, self._kd_weight = config.ce_weight, config.kd_weight
         self._on_logits, self._on_features = make_loss(config), make_feature_loss(config)
         self._tap = tap
 
-    def __call__(self, logits: Tensor, targets: Tensor, labels: Tensor, *, classes: int) -> Tensor:
-        """Return the mean loss of `logits[B, C]`, a scalar.
+    def __call__(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        labels: Tensor,
+        *,
+        classes: int,
+        weights: LossWeights,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
+        """Return the mean over the batch, a scalar, of the loss of each sample times its weight, for `logits[B, C]`.
+
+        The sum is divided by B and not by the sum of the weights: weights that make up for samples left out keep the
+        expected gradient only so.
 
         Parameters
         ----------
@@ -33,9 +44,15 @@ class DistillationLoss:
             `[B]` int64.
         classes
             C.
+        weights
+            Factors of the cross-entropy and of the loss on logits in this epoch.
+        sample_weight
+            `[B]` float32, the factor of each sample's loss; None: 1. The loss on features is one number for the batch,
+            and has no such factor.
         """
         knowledge = self._on_logits(logits, targets[:, :classes], labels)
-        loss = self._ce_weight * F.cross_entropy(logits, labels) + self._kd_weight * knowledge
+        each = weights.ce * F.cross_entropy(logits, labels, reduction="none") + weights.kd * knowledge
+        loss = (each if sample_weight is None else sample_weight * each).mean()
         if self._on_features is None or self._tap is None:
             return loss
         weight, feature_loss = self._on_features

@@ -20,8 +20,6 @@ from safetensors.torch import save
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.extraction.cluster import Cluster
-from kcd_pipeline.extraction.extractor import Extractor
-from kcd_pipeline.extraction.progress import extraction_progress
 from kcd_pipeline.extraction.worker import (
     FinishedBlock,
     Job,
@@ -34,6 +32,7 @@ from kcd_pipeline.extraction.worker import (
 from kcd_pipeline.models import load_weights
 from kcd_pipeline.models.weights import independent_tensors
 from kcd_pipeline.progress import say
+from kcd_pipeline.teacher_rows import Extractor, extraction_progress
 from kcd_stores import KnowledgeStore, KnowledgeWriter, StoreError, open_storage
 
 LIBRARIES = ("kcd-pipeline", "torch", "torchvision", "numpy", "pillow", "zarr", "numcodecs")

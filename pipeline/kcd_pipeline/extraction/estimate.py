@@ -4,9 +4,9 @@ import time
 from dataclasses import dataclass
 
 from kcd_pipeline.config import Config
-from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.extraction.teacher_source import TeacherSource
 from kcd_pipeline.recipe_store import new_encoding, new_layout
+from kcd_pipeline.teacher_rows import Extractor
 from kcd_stores import measure_fidelity
 
 TRIAL_SECONDS = 3.0

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 from kcd_pipeline.config import Config
-from kcd_pipeline.extraction.blocks import BlockMaker, LocalMaker
 from kcd_pipeline.extraction.cluster import Cluster
-from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.extraction.teacher_source import TeacherSource
 from kcd_pipeline.progress import say
 from kcd_pipeline.recipe_store import open_or_create
+from kcd_pipeline.teacher_rows import BlockMaker, Extractor, LocalMaker
 from kcd_stores import KnowledgeStore, Storage, one_writer, open_storage
 
 

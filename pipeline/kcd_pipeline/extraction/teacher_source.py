@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 
 from kcd_pipeline.config import StoreConfig
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.extraction.blocks import RANGE_ADVICE
-from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.recipe_store import Wording, required_encoding
+from kcd_pipeline.teacher_rows import RANGE_ADVICE, Extractor
 from kcd_stores import KnowledgeStore, is_condensed
 
 TRIAL_SPANS = 16  # at least, for neighbouring samples often belong to one class

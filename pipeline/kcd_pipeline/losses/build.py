@@ -20,6 +20,14 @@ def make_loss(config: DistillConfig) -> KnowledgeLoss:
     return Kd(temperature=temperature, standardise=chosen.standardise)
 
 
+def compares_batch(config: DistillConfig) -> bool:
+    """Return whether a term of `distill.loss` compares the samples of a batch, and is no mean over samples."""
+    chosen = config.loss
+    if isinstance(chosen, DistLossConfig):
+        return chosen.gamma > 0
+    return isinstance(chosen, PktLossConfig) and chosen.beta > 0
+
+
 def make_feature_loss(config: DistillConfig) -> tuple[float, Pkt] | None:
     """Return the weight and the loss over features, if `distill.loss` has such a term beside the one over logits."""
     return (config.loss.beta, Pkt()) if isinstance(config.loss, PktLossConfig) else None

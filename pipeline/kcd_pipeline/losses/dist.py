@@ -16,8 +16,8 @@ SMALLEST = 1e-8  # added to the product of two norms, so that a constant row has
 class Dist:
     """`T^2 * (beta * inter + gamma * intra)`, for probabilities at temperature T.
 
-    inter is 1 minus Pearson's correlation of student and teacher over the classes of a sample, mean over samples; intra
-    is 1 minus their correlation over the samples of the batch for a class, mean over classes.
+    inter is 1 minus Pearson's correlation of student and teacher over the classes of a sample; intra is 1 minus their
+    correlation over the samples of the batch for a class, mean over classes: one number that all samples share.
     """
 
     temperature: float
@@ -26,7 +26,7 @@ class Dist:
 
     def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
         p, q = ((logits / self.temperature).softmax(dim=1) for logits in (student, teacher))
-        inter = 1 - pearson_correlation(p, q).mean()
+        inter = 1 - pearson_correlation(p, q)
         intra = 1 - pearson_correlation(p.T, q.T).mean()
         return self.temperature**2 * (self.beta * inter + self.gamma * intra)
 

@@ -16,7 +16,7 @@ from kcd_pipeline.losses.kd import kl_divergence
 
 @dataclass(frozen=True, kw_only=True)
 class Dkd:
-    """`alpha * TCKD + beta * NCKD`, each times T^2 and mean over the batch."""
+    """`alpha * TCKD + beta * NCKD`, each times T^2, of each sample."""
 
     temperature: float
     alpha: float
@@ -29,12 +29,12 @@ class Dkd:
 
 
 def target_class_loss(student: Tensor, teacher: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """Return TCKD, `T^2 * KL((p_t, 1 - p_t) || (q_t, 1 - q_t))`, mean over the batch: `[B, C], [B, C], [B] -> []`.
+    """Return TCKD, `T^2 * KL((p_t, 1 - p_t) || (q_t, 1 - q_t))`, of each sample: `[B, C], [B, C], [B] -> [B]`.
 
     p_t and q_t are the teacher's and the student's probability of the true class, at temperature T.
     """
     log_student, log_teacher = (_log_target_and_others(logits / temperature, labels) for logits in (student, teacher))
-    return F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True) * temperature**2
+    return F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(dim=1) * temperature**2
 
 
 def without_target(logits: Tensor, labels: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ SMALLEST_VARIANCE = 1e-12  # added to a row's variance, so that equal logits bec
 
 @dataclass(frozen=True, kw_only=True)
 class Kd:
-    """`T^2 * KL(softmax(teacher / T) || softmax(student / T))`, mean over the batch.
+    """`T^2 * KL(softmax(teacher / T) || softmax(student / T))` of each sample.
 
     Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network" (2015); eq. 1 of KCD. The factor T^2 keeps
     the gradient at the same size for every temperature.
@@ -33,11 +33,10 @@ class Kd:
 
 
 def kl_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Return `T^2 * KL(softmax(teacher / T) || softmax(student / T))`, mean over the batch: `[B, C], [B, C] -> []`."""
+    """Return `T^2 * KL(softmax(teacher / T) || softmax(student / T))` of each sample: `[B, C], [B, C] -> [B]`."""
     log_student = F.log_softmax(student / temperature, dim=1)
     log_teacher = F.log_softmax(teacher / temperature, dim=1)
-    divergence = F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
-    return divergence * temperature**2
+    return F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(dim=1) * temperature**2
 
 
 def standardise(logits: Tensor) -> Tensor:

@@ -12,7 +12,10 @@ class KnowledgeLoss(Protocol):
     """
 
     def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss, a scalar, mean over the batch.
+        """Return the loss of each sample, `[B]`, so that its mean over the batch is the loss of the batch.
+
+        A term that compares the samples of a batch with each other has one value for the batch. It is added to each of
+        them.
 
         Parameters
         ----------

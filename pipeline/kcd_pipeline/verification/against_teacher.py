@@ -16,8 +16,8 @@ from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import FailedError
-from kcd_pipeline.extraction.extractor import Extractor
 from kcd_pipeline.recipe_store import expected_origin
+from kcd_pipeline.teacher_rows import Extractor
 from kcd_stores import CondensedRows, Encoding, KnowledgeStore, make_encoding, read_condensed
 from kcd_stores.knowledge import CONDENSED_KEY, log_softmax
 

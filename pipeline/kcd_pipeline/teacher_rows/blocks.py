@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_pipeline.extraction.extractor import Extractor
-from kcd_pipeline.extraction.progress import extraction_progress
 from kcd_pipeline.recipe_store import refusals_as_failures
+from kcd_pipeline.teacher_rows.extractor import Extractor
+from kcd_pipeline.teacher_rows.progress import extraction_progress
 from kcd_stores import KnowledgeWriter
 
 RANGE_ADVICE = "Set another store.encoding (for features store.features_encoding), or a wider store.int8_range."

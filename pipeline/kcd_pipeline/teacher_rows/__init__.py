@@ -1,0 +1,14 @@
+"""The rows that a teacher gives: computed over the views of a data set, and written to a store block by block."""
+
+from kcd_pipeline.teacher_rows.blocks import RANGE_ADVICE, BlockMaker, LocalMaker, block_refusals_as_failures
+from kcd_pipeline.teacher_rows.extractor import Extractor
+from kcd_pipeline.teacher_rows.progress import extraction_progress
+
+__all__ = [
+    "RANGE_ADVICE",
+    "BlockMaker",
+    "Extractor",
+    "LocalMaker",
+    "block_refusals_as_failures",
+    "extraction_progress",
+]
