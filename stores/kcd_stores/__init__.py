@@ -27,7 +27,8 @@ from kcd_stores.knowledge import (
     verify_store,
     write_condensed,
 )
-from kcd_stores.runs.plans import NO_PARTNER, Plan, PlanStore, keep_all
+from kcd_stores.runs.plan import NO_PARTNER, Plan, keep_all
+from kcd_stores.runs.plans import PlanStore
 from kcd_stores.runs.values import ValueStore
 from kcd_stores.sizes import human_bytes, parse_bytes
 from kcd_stores.storage import (

@@ -44,7 +44,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def plans(run: Path) -> list[Plan]:
-    return PlanStore(run / "plans.zarr").read_all()
+    return list(PlanStore(run / "plans.zarr").read_all())
 
 
 def arrays(plan: Plan) -> tuple[list[int], list[int], list[float]]:

@@ -63,7 +63,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def facts(folder: Path) -> dict[str, Any]:
     """Return the results of a run's training."""
     run = RunFolder(folder)
-    plans = PlanStore(run.plans).read_all()
+    plans = list(PlanStore(run.plans).read_all())
     return {
         "weights": run.weights.read_bytes(),
         "values": [[array.tobytes() for array in ValueStore.open(run.values).read(e)] for e in range(EPOCHS)],

@@ -30,7 +30,7 @@ def write_values(path: Path) -> list[str]:
 
 
 def write_plans(path: Path) -> list[str]:
-    """Write two plans, the second of which perturbs ten samples; return their checksums."""
+    """Write two plans, the second of which perturbs ten samples and weighs all; return their checksums."""
     store, partner, epsilon = PlanStore(path), np.full(30, -1), np.zeros(30, np.float32)
     partner[:10], epsilon[:10] = np.arange(30, 40), np.linspace(0, 0.3, 10)
     store.write(keep_all(SAMPLES))
@@ -42,6 +42,7 @@ def write_plans(path: Path) -> list[str]:
             kept=np.arange(30),
             partner=partner,
             epsilon=epsilon,
+            weight=np.linspace(1, 2, 30, dtype=np.float32),
             facts={"kept": 30, "score_cut": 0.25},
         )
     )

@@ -129,6 +129,10 @@ def test_a_plan_whose_attributes_were_never_written_is_not_there(tmp_path: Path)
         ({"partner": np.array([-1, -1, 5])}, "indices below 5"),
         ({"epsilon": np.array([0.1, 0, 0.2], np.float32)}, "0 where nothing is blended"),
         ({"epsilon": np.array([0, 0, -0.2], np.float32)}, "never negative"),
+        ({"weight": np.ones(2, np.float32)}, "arrays differ"),
+        ({"weight": np.array([1, 0, 1], np.float32)}, "finite and above 0"),
+        ({"weight": np.array([1, np.nan, 1], np.float32)}, "finite and above 0"),
+        ({"weight": np.array([1, np.inf, 1], np.float32)}, "finite and above 0"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(change: dict[str, Any], reason: str) -> None:

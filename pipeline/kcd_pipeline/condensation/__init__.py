@@ -10,12 +10,14 @@ from kcd_pipeline.condensation.perturbation import BatchBlend, Perturbation
 from kcd_pipeline.condensation.policies import Choice, Situation
 from kcd_pipeline.condensation.schedule import stage_of, stage_openings
 from kcd_pipeline.condensation.taught import ResidentRows, TaughtRows, make_resident
+from kcd_pipeline.condensation.weights import SampleWeights
 
 __all__ = [
     "BatchBlend",
     "Choice",
     "Perturbation",
     "ResidentRows",
+    "SampleWeights",
     "Situation",
     "TaughtRows",
     "condense",

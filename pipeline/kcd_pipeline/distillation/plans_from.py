@@ -1,6 +1,7 @@
 """Plans of another run, followed instead of being computed: a condensed set found by one student teaches another."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -98,14 +99,6 @@ def _listed(opens: dict[int, int]) -> str:
 
 
 def _unperturbed(plan: Plan) -> Plan:
-    """Return a plan that keeps the same samples and perturbs none of them."""
+    """Return a plan that keeps the same samples, with the same weights, and perturbs none of them."""
     size = len(plan.kept)
-    return Plan(
-        stage=plan.stage,
-        epoch=plan.epoch,
-        samples=plan.samples,
-        kept=plan.kept,
-        partner=np.full(size, NO_PARTNER),
-        epsilon=np.zeros(size, np.float32),
-        facts=plan.facts,
-    )
+    return replace(plan, partner=np.full(size, NO_PARTNER), epsilon=np.zeros(size, np.float32))

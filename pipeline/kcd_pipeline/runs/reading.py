@@ -103,7 +103,8 @@ def require_as_recorded(folder: RunFolder, record: Record) -> None:
     if record.values:
         ValueStore.open(folder.values, recorded=record.values).require_as_recorded()
     if record.plans:
-        PlanStore(folder.plans, recorded=record.plans).read_all()
+        for plan in PlanStore(folder.plans, recorded=record.plans).read_all():
+            del plan  # read to be checked, one at a time: a run may have hundreds
 
 
 def _require_recorded(folder: RunFolder) -> None:

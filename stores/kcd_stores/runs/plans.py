@@ -1,8 +1,9 @@
-"""Plans of a run: the samples that each stage is taught, and how they are blended, in a zarr group of the run's own.
+"""Plans of a run, in a zarr group of the run's own: the samples of each stage, their blends and their weights.
 
     stage-000/  kept    [K]  int64: the samples that are taught in this stage, ascending
                 partner [K]  int64: the dropped sample that is blended into each of them, -1 if it is taught as stored
                 epsilon [K]  float32: the strength of the blend, 0 if it is taught as stored
+                weight  [K]  float32: the factor of the loss of each of them; only there if some differ from 1
                 attributes: stage, epoch (the first of the stage), samples (N), facts (counts; the score at the cut;
                 came_back, how many kept samples the stage before did not keep; overlap, the share that it did keep),
                 checksum (SHA-256 of all of these and of the arrays; the first format had none)
@@ -10,12 +11,10 @@
 The attributes are written last, so a stage without them does not count. Letters: N samples, K kept samples.
 """
 
-import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,107 +31,20 @@ from kcd_stores.runs.arrays import (
     shortened,
     write_durably,
 )
+from kcd_stores.runs.plan import NO_PARTNER, Plan
 from kcd_stores.sizes import machine_memory
 from kcd_stores.storage.durable import flush_to_disk
 
-NO_PARTNER = -1
 LARGEST_FACT = 1e18  # of the counts and scores of a plan
 MOST_CHUNKS = 100_000  # of an array of the first format; zarr makes far fewer, of a million elements each
 # dtype and value that is read where nothing was written; zarr left out chunks of it in the first format
-ARRAYS: dict[str, tuple[str, float]] = {"kept": ("int64", 0), "partner": ("int64", 0), "epsilon": ("float32", 0)}
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Plan:
-    """The samples that one stage is taught, and their blends; validated when made.
-
-    A kept sample i with a partner j is taught the blend of their knowledge (equations 14 and 15 of "Knowledge
-    Condensation Distillation", ECCV 2022): the stored row of i, perturbed by that of j with strength epsilon.
-
-    Attributes
-    ----------
-    stage, epoch
-        The stage, from 0, and its first epoch.
-    samples
-        N, the size of the data set.
-    kept
-        `[K]` int64, ascending: the samples of K1, which are taught.
-    partner
-        `[K]` int64: for members of K1L the sample of K0 that is blended into them, else `NO_PARTNER`.
-    epsilon
-        `[K]` float32, at least 0: the strength of the blend, 0 without a partner.
-    facts
-        Numbers about the making of the plan, for people. Training never reads them.
-
-    Raises
-    ------
-    ValueError
-        If the arrays do not fit each other, or a sample is both kept and a partner, or a partner of two samples.
-    """
-
-    stage: int
-    epoch: int
-    samples: int
-    kept: NDArray[np.int64]
-    partner: NDArray[np.int64]
-    epsilon: NDArray[np.float32]
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        kept, partner, epsilon = self.kept, self.partner, self.epsilon
-        if not (kept.shape == partner.shape == epsilon.shape and kept.ndim == 1 and len(kept)):
-            raise ValueError(f"a plan's arrays differ: {kept.shape}, {partner.shape}, {epsilon.shape}")
-        if kept[0] < 0 or kept[-1] >= self.samples or (kept[1:] <= kept[:-1]).any():
-            raise ValueError(f"kept must be ascending indices below {self.samples}")
-        blended = partner != NO_PARTNER
-        partners = partner[blended]
-        if len(partners) and (partners.min() < 0 or partners.max() >= self.samples):
-            raise ValueError(f"partners must be indices below {self.samples}")
-        taken = np.zeros(self.samples, dtype=bool)
-        taken[kept] = True
-        if taken[partners].any():
-            raise ValueError("a partner must be a dropped sample, not a kept one")
-        taken[partners] = True
-        if np.count_nonzero(taken) != len(kept) + len(partners):
-            raise ValueError("a dropped sample is the partner of at most one kept sample")
-        if ((epsilon != 0) & ~blended).any() or not ((epsilon >= 0) & np.isfinite(epsilon)).all():
-            raise ValueError("epsilon must be 0 where nothing is blended, and finite and never negative")
-
-    @property
-    def low(self) -> NDArray[np.bool_]:
-        """`[K]` bool: True for members of K1L (blended with a partner), False for those of K1H (taught as stored)."""
-        return self.partner != NO_PARTNER
-
-    @property
-    def digest(self) -> str:
-        """SHA-256, in hex, of all that decides what a student is taught: stage, epoch, samples, partners, strengths."""
-        digest = hashlib.sha256(repr((self.stage, self.epoch, self.samples, len(self.kept))).encode())
-        for array, dtype in ((self.kept, "<i8"), (self.partner, "<i8"), (self.epsilon, "<f4")):
-            digest.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
-        return digest.hexdigest()
-
-    @property
-    def checksum(self) -> str:
-        """SHA-256, in hex, of the plan and its facts."""
-        facts = json.dumps(dict(self.facts), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(f"{self.digest} {facts}".encode()).hexdigest()
-
-    @property
-    def kept_fraction(self) -> float:
-        """The share of samples that are taught, |K1| / N."""
-        return len(self.kept) / self.samples
-
-
-def keep_all(samples: int) -> Plan:
-    """Return the plan that teaches all samples as stored: that of the first stage, and of runs that do not condense."""
-    return Plan(
-        stage=0,
-        epoch=0,
-        samples=samples,
-        kept=np.arange(samples, dtype=np.int64),
-        partner=np.full(samples, NO_PARTNER, dtype=np.int64),
-        epsilon=np.zeros(samples, dtype=np.float32),
-    )
+ARRAYS: dict[str, tuple[str, float]] = {
+    "kept": ("int64", 0),
+    "partner": ("int64", 0),
+    "epsilon": ("float32", 0),
+    "weight": ("float32", 1),
+}
+ALWAYS = ("kept", "partner", "epsilon")  # a plan without weights has only these
 
 
 class PlanStore:
@@ -157,7 +69,7 @@ class PlanStore:
         if folder.is_dir():
             shutil.rmtree(folder)
         write_durably(self.path / "zarr.json", _group({}))
-        for name in ARRAYS:
+        for name in ARRAYS if plan.weighted else ALWAYS:
             array = _array(folder / name, name, len(plan.kept), "lz4")
             array.create(("kept",))
             array.write((), getattr(plan, name))
@@ -208,9 +120,9 @@ class PlanStore:
             raise damaged(f"{folder}: it is not the plan that was written there")
         return plan
 
-    def read_all(self) -> list[Plan]:
-        """Read the plans of all `stages`."""
-        return [self.read(stage) for stage in self.stages()]
+    def read_all(self) -> Iterator[Plan]:
+        """Read the plans of all `stages`, one after the other: a run may have hundreds, too many for memory."""
+        return (self.read(stage) for stage in self.stages())
 
     def checksums(self, stages: int) -> list[str]:
         """Return the checksum of the plan of each of the first `stages` stages."""
@@ -254,7 +166,7 @@ def _require_attributes(file: Path, attributes: Mapping[str, Any], stage: int) -
         raise damaged(f"{file}: its attributes {shortened(sorted(attributes))} are not those of the plan of its stage")
     if not all(fact is None or (type(fact) in (int, float) and abs(fact) <= LARGEST_FACT) for fact in facts.values()):
         raise damaged(f"{file}: facts are {shortened(facts)}, expected numbers")
-    needed = 21 * attributes["samples"]  # bytes of the arrays, and of what they are checked with
+    needed = 25 * attributes["samples"]  # bytes of the arrays, and of what they are checked with
     if needed > machine_memory():
         raise StoreUsageError(
             f"{file} is a plan of {attributes['samples']:,} samples, which takes {needed:,} bytes; this machine has "
@@ -267,7 +179,9 @@ def _read_arrays(folder: Path, samples: int, *, checked: bool) -> dict[str, NDAr
     try:
         kept = _length(folder / "kept", samples)
         if checked:
-            return {name: _read_array(_array(folder / name, name, kept, "lz4")) for name in ARRAYS}
+            # a lost folder of weights is noticed by the plan's checksum
+            names = ARRAYS if (folder / "weight").exists() else ALWAYS
+            return {name: _read_array(_array(folder / name, name, kept, "lz4")) for name in names}
         return _read_first_format(folder, kept)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise damaged(f"{error.filename or folder}: it is missing") from error
@@ -302,7 +216,7 @@ def _present(array: RunArray, number: int) -> NDArray[Any]:
 def _read_first_format(folder: Path, kept: int) -> dict[str, NDArray[Any]]:
     """Read arrays of the first format, in chunks as zarr chose them, and without those that hold only zeros."""
     arrays = {}
-    for name in ARRAYS:
+    for name in ALWAYS:
         size = _length(folder / name, kept, of="chunk_shape")
         if kept // size > MOST_CHUNKS:
             raise damaged(f"{folder / name / 'zarr.json'}: {kept:,} elements are in chunks of {size}")

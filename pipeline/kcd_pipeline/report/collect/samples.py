@@ -94,7 +94,8 @@ def collect_samples(run: RunRecord, value: NDArray[np.float64], datasets: Datase
             raise UserError(f"the run has values of {len(value):,} samples, but {len(dataset.train):,} are found now")
     except UserError as error:
         return ShownSamples(problem=str(error))
-    kept = set(open_plans(run.folder).read_all()[-1].kept.tolist())
+    plans = open_plans(run.folder)
+    kept = set(plans.read(plans.stages()[-1]).kept.tolist())
     most, least = (
         tuple(_shown(dataset, int(sample), float(value[sample]), int(sample) not in kept) for sample in samples)
         for samples in most_and_least_valued(value, SAMPLES_SHOWN)

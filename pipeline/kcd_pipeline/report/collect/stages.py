@@ -24,17 +24,23 @@ def read_stage_facts(folder: RunFolder, metrics: Sequence[Mapping[str, Any]]) ->
     StoreError
         If the plans cannot be read.
     """
-    plans = open_plans(folder).read_all()
-    epochs = max(len(metrics), plans[-1].epoch + 1) if plans else 0
+    facts = [plan_facts(plan) for plan in open_plans(folder).read_all()]
+    opens = [stage["first_epoch"] - 1 for stage in facts]
+    epochs = max(len(metrics), opens[-1] + 1) if opens else 0
     return [
-        plan_facts(plan) | asdict(training_cost(metrics[first : last + 1]))
-        for plan, (first, last) in zip(plans, stage_epochs(plans, epochs), strict=True)
+        stage | asdict(training_cost(metrics[first : last + 1]))
+        for stage, (first, last) in zip(facts, stage_epochs(opens, epochs), strict=True)
     ]
 
 
-def stage_epochs(plans: Sequence[Plan], epochs: int) -> list[tuple[int, int]]:
-    """Return the first and the last epoch of each stage, counted from 0, in a run that has reached `epochs` epochs."""
-    opens = [plan.epoch for plan in plans]
+def stage_epochs(opens: Sequence[int], epochs: int) -> list[tuple[int, int]]:
+    """Return the first and the last epoch of each stage, counted from 0, of a run that has reached `epochs` epochs.
+
+    Parameters
+    ----------
+    opens
+        The first epoch of each stage.
+    """
     return [(first, after - 1) for first, after in zip(opens, [*opens[1:], epochs], strict=True)]
 
 

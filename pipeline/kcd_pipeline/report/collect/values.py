@@ -59,11 +59,11 @@ def read_stage_values(folder: RunFolder, epochs: int) -> list[StageValues]:
     StoreError
         If the values or plans cannot be read.
     """
-    plans = [plan for plan in open_plans(folder).read_all() if plan.epoch < epochs]
+    opens = {plan.stage: plan.epoch for plan in open_plans(folder).read_all() if plan.epoch < epochs}
     values = open_values(folder)
     return [
-        summarise_values(values.read(last)[0], stage=plan.stage, epochs=(first + 1, last + 1))
-        for plan, (first, last) in zip(plans, stage_epochs(plans, epochs), strict=True)
+        summarise_values(values.read(last)[0], stage=stage, epochs=(first + 1, last + 1))
+        for stage, (first, last) in zip(opens, stage_epochs(list(opens.values()), epochs), strict=True)
     ]
 
 
