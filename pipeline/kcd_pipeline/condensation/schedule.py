@@ -47,8 +47,8 @@ def kept_count(samples: int, epoch: int, epochs: int, config: CondenseConfig) ->
     With r for `keep_ratio`, and counted exactly, not in binary fractions:
 
     `linear`: `N * (1 - (1 - r) * s / (S - 1))`, rounded half up, so that the last step keeps r of them.
-    `released`: `N - s * floor(N * (1 - r) / S)`, which the authors' code does for S = 6, its only setting, and which the
-    published table was made with.
+    `released`: `N - s * floor(N * (1 - r) / S)`, which the authors' code does with 6 for S, and which the published
+    table was made with.
     `constant`: `N * r`, rounded half up.
 
     The first step keeps everything, and so does a finish. Only the steps before a finish count as S.
