@@ -21,6 +21,7 @@ from kcd_pipeline.condensation import (
     make_worth,
     new_values,
     stage_of,
+    stage_openings,
 )
 from kcd_pipeline.config import Config
 from kcd_pipeline.distillation.objective import DistillationLoss
@@ -92,6 +93,7 @@ class StudentCurriculum:
         self._worth = make_worth(config)
         self._scratch = folder.path if folder.path.is_dir() else None  # only rank 0 is sure to see the folder
         self._epochs, self._views = config.distill.epochs, config.store.views
+        self._openings = stage_openings(self._epochs, self._condense) if config.distill.method == "kcd" else (0,)
         self._values_path = folder.values
         self._plans = PlanStore(folder.plans)
         self._stream: EpochStream | None = None
@@ -141,7 +143,7 @@ class StudentCurriculum:
             self._stream.close()
 
     def _stage(self, epoch: int) -> int:
-        return stage_of(epoch, self._condense.interval) if self._config.distill.method == "kcd" else 0
+        return stage_of(epoch, self._openings)
 
     # --- on rank 0 alone ---
 
