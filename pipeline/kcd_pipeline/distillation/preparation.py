@@ -8,6 +8,7 @@ from torch import nn
 from kcd_pipeline.augmentation import Augmentation, SubsetAugmentation, build_augmentation
 from kcd_pipeline.config import Config, DistLossConfig, PktLossConfig
 from kcd_pipeline.data import Dataset
+from kcd_pipeline.distillation.judge import Judge, judges_blends, load_judge
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import FeatureTap, model_for
@@ -35,6 +36,8 @@ class Preparation:
         Takes the student's penultimate features, if the loss is on them.
     plans_from
         Plans of another run to follow, if the recipe names one.
+    judge
+        The teacher that blended pictures are shown to, on rank 0 if they are.
     """
 
     config: Config
@@ -45,6 +48,7 @@ class Preparation:
     trainer: Trainer
     tap: FeatureTap | None
     plans_from: PlansFromRun | None
+    judge: Judge | None
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -71,6 +75,9 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
     store = _open_matching_store(config, whole, augmentation)
     dataset, augmentation = _samples_of_store(whole, augmentation, store)
     taught_by = None if config.distill.method == "none" else store
+    judge = None
+    if judges_blends(config) and store is not None and ranks.is_first:
+        judge = load_judge(config, dataset, store)  # before the student: a model may draw from the global generators
     student = _new_student(config, dataset, ranks)
     tap = None
     if taught_by is not None and taught_by.encoding.feature_columns:
@@ -84,6 +91,7 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
         knowledge=None if taught_by is None else (taught_by, _plan_streaming(config, taught_by)),
         tap=tap,
         plans_from=open_plans_from(config, dataset),
+        judge=judge,
     )
 
 
