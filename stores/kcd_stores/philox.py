@@ -74,9 +74,7 @@ def uniform(words: NDArray[np.uint32]) -> NDArray[np.float64]:
     return words.astype(np.float64) * 2.0**-32
 
 
-def random_scores(
-    seed: int, stage: int, index: NDArray[np.int64], *, stream: int = RANK_STREAM
-) -> NDArray[np.float64]:
+def random_scores(seed: int, stage: int, index: NDArray[np.int64], *, stream: int = RANK_STREAM) -> NDArray[np.float64]:
     """Return a random score for each of the samples `index[n]`, `[n]` float64 in [0, 1): a 53-bit integer / 2**53.
 
     Parameters

@@ -82,9 +82,7 @@ def _pruned_by_class(
     return out, weight
 
 
-def _first_of_classes(
-    order: NDArray[np.int64], counts: NDArray[np.int64], classes: Classes
-) -> NDArray[np.bool_]:
+def _first_of_classes(order: NDArray[np.int64], counts: NDArray[np.int64], classes: Classes) -> NDArray[np.bool_]:
     """Return which samples of `order[n]` are among the first `counts[C]` of their class, `[n]` bool."""
     of = classes.of[order]
     first: NDArray[np.bool_] = places_within(of) < counts[of]

@@ -3,6 +3,7 @@
 Letters: N samples, K kept.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,12 +93,12 @@ class Choice:
     epsilon
         `[K]` float32, at least 0: the strength of each blend; given if `partner` is.
     facts
-        Numbers about the choice, for people.
+        Numbers about the choice, for people: int, float or None.
 
     Raises
     ------
     ValueError
-        If `kept` is empty or not ascending, or another array does not fit it.
+        If `kept` is empty or not ascending, another array does not fit it, or a fact is no number.
     """
 
     kept: NDArray[np.int64]
@@ -122,6 +123,9 @@ class Choice:
         if self.partner is not None:
             _require_array("partner", self.partner, np.int64, size)
             _require_array("epsilon", self.epsilon, np.float32, size)
+        for name, fact in self.facts.items():
+            if not (fact is None or (type(fact) in (int, float) and math.isfinite(fact))):
+                raise ValueError(f"the fact {name} is {fact!r}, expected a number or None")
 
 
 def _require_array(name: str, array: object, dtype: type[np.generic], size: int | None) -> None:

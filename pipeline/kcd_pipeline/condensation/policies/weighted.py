@@ -53,9 +53,7 @@ def probabilities(value: NDArray[np.float64], uniform: float, classes: Classes) 
     return probability
 
 
-def _draw_times(
-    probability: NDArray[np.float64], classes: Classes, situation: Situation
-) -> NDArray[np.int64]:
+def _draw_times(probability: NDArray[np.float64], classes: Classes, situation: Situation) -> NDArray[np.int64]:
     """Return how often each sample is drawn, `[N]` int64, K times in all; each class as often as it has a right to."""
     drawn = draw(situation, situation.keep, stream=DRAW_STREAM)
     times = np.zeros(len(probability), dtype=np.int64)
