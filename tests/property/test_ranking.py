@@ -53,39 +53,40 @@ def test_a_full_ranking_is_numpys(scores: np.ndarray, limits: Limits, data: st.D
     assert rank_all_within(chunked(scores, data), limits).tolist() == by_numpy(scores).tolist()
 
 
-@given(score_arrays, all_limits, st.sampled_from(["new", "all"]), st.data())
+def split_by_numpy(scores: np.ndarray, keep: int, before: np.ndarray, dropped: str) -> tuple[list[int], ...]:
+    """Return K1H, K1L and the partners: the definition of each reading of the dropped, spelled out with a full sort."""
+    order = by_numpy(scores)
+    kept, rest = order[:keep], order[keep:]
+    out = {"all": rest, "new": rest[before[rest]], "released": rest[: max(int(before.sum()) - keep, 0)]}[dropped]
+    low = min(len(out), keep)
+    return sorted(kept[: keep - low].tolist()), kept[keep - low :].tolist(), out[:low].tolist()
+
+
+readings = st.sampled_from(["released", "new", "all"])
+
+
+@given(score_arrays, all_limits, readings, st.data())
 def test_a_partition_is_numpys(scores: np.ndarray, limits: Limits, dropped: str, data: st.DataObject) -> None:
-    """Compare the whole VAKS split with its definition, spelled out with a full sort."""
+    """Compare the whole VAKS split with its definition, in any number of passes."""
     n = len(scores)
     keep = data.draw(st.sampled_from([1, n]) | st.integers(1, n))
     before = data.draw(hnp.arrays(bool, n))
     candidate = before if dropped == "new" else None
-    got = select_within(chunked(scores, data), keep=keep, candidate=candidate, limits=limits)
-
-    order = by_numpy(scores)
-    kept, rest = order[:keep], order[keep:]
-    out = [i for i in rest if dropped == "all" or before[i]]
-    low = min(len(out), keep)
-    assert got.high.tolist() == sorted(kept[: keep - low])
-    assert got.low.tolist() == kept[keep - low :].tolist()
-    assert got.partners.tolist() == out[:low]
-    assert got.score_cut == scores[kept[-1]]
+    most = max(int(before.sum()) - keep, 0) if dropped == "released" else n
+    got = select_within(chunked(scores, data), keep=keep, candidate=candidate, most=most, limits=limits)
+    assert (got.high.tolist(), got.low.tolist(), got.partners.tolist()) == split_by_numpy(scores, keep, before, dropped)
+    assert got.score_cut == scores[by_numpy(scores)[keep - 1]]
     assert got.never_visited == np.isneginf(scores).sum()
 
 
-@given(score_arrays, st.sampled_from([1, 7, 60]), st.sampled_from(["new", "all"]), st.data())
+@given(score_arrays, st.sampled_from([1, 7, 60]), readings, st.data())
 def test_a_partition_within_the_default_memory(
     scores: np.ndarray, chunk: int, dropped: str, data: st.DataObject
 ) -> None:
     keep = data.draw(st.integers(1, len(scores)))
     before = data.draw(hnp.arrays(bool, len(scores)))
     got = partition(da.from_array(scores, chunks=chunk), keep=keep, kept_before=before, dropped=dropped)
-    order = by_numpy(scores)
-    out = order[keep:][before[order[keep:]]] if dropped == "new" else order[keep:]
-    low = min(len(out), keep)
-    assert got.high.tolist() == sorted(order[: keep - low])
-    assert got.low.tolist() == order[keep - low : keep].tolist()
-    assert got.partners.tolist() == out[:low].tolist()
+    assert (got.high.tolist(), got.low.tolist(), got.partners.tolist()) == split_by_numpy(scores, keep, before, dropped)
 
 
 @given(hnp.arrays(np.uint64, st.integers(0, 60), elements=st.integers(0, 7) | st.integers(0, 2**64 - 1)))
@@ -145,9 +146,10 @@ def test_when_all_are_equal_the_index_decides(keep: int) -> None:
     assert got.partners.tolist() == list(range(keep, keep + low))
 
 
-def test_nothing_dropped_perturbs_nothing() -> None:
+@pytest.mark.parametrize("dropped", ["released", "new", "all"])
+def test_nothing_dropped_perturbs_nothing(dropped: str) -> None:
     """`remain[-0:]` is everything, so a slice by a count of 0 would perturb all samples."""
-    got = partition(da.from_array(np.arange(5.0)), keep=5, kept_before=np.ones(5, bool), dropped="all")
+    got = partition(da.from_array(np.arange(5.0)), keep=5, kept_before=np.ones(5, bool), dropped=dropped)
     assert got.high.tolist() == [0, 1, 2, 3, 4]
     assert got.low.tolist() == got.partners.tolist() == []
 

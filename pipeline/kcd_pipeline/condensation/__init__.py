@@ -8,8 +8,9 @@ from kcd_pipeline.condensation.condense import condense
 from kcd_pipeline.condensation.ogve import new_values, update_values
 from kcd_pipeline.condensation.perturbation import BatchBlend, Perturbation
 from kcd_pipeline.condensation.policies import Choice, Situation
-from kcd_pipeline.condensation.schedule import stage_count, stage_of
+from kcd_pipeline.condensation.schedule import stage_of, stage_openings
 from kcd_pipeline.condensation.taught import ResidentRows, TaughtRows, make_resident
+from kcd_pipeline.condensation.values import Worth, make_worth
 from kcd_pipeline.condensation.weights import SampleWeights
 
 __all__ = [
@@ -20,10 +21,12 @@ __all__ = [
     "SampleWeights",
     "Situation",
     "TaughtRows",
+    "Worth",
     "condense",
     "make_resident",
+    "make_worth",
     "new_values",
-    "stage_count",
     "stage_of",
+    "stage_openings",
     "update_values",
 ]

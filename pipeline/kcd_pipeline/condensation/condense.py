@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from kcd_pipeline.condensation.policies import Choice, Situation, make_policy
 from kcd_pipeline.condensation.ranking.budget import DEFAULT_MEMORY
-from kcd_pipeline.condensation.schedule import kept_count, stage_count
+from kcd_pipeline.condensation.schedule import kept_count, stage_openings
 from kcd_pipeline.config import CondenseConfig
 from kcd_stores import NO_PARTNER, Plan, ValueStore
 
@@ -50,16 +50,14 @@ def condense(
     StoreUsageError
         If it takes more than `memory`.
     """
-    opens = stage * config.interval
+    opens = stage_openings(epochs, config)[stage]
     situation = Situation(
         values=values,
         before=before,
         stage=stage,
         opens=opens,
         epochs=epochs,
-        keep=kept_count(
-            values.samples, stage, stage_count(epochs, config.interval), config.keep_ratio, config.schedule
-        ),
+        keep=kept_count(values.samples, opens, epochs, config),
         labels=labels,
         config=config,
         seed=seed,

@@ -30,13 +30,17 @@ def partition(
     kept_before
         `[N]` bool: the samples that the stage before kept.
     dropped
-        Which of K0 may be blended into K1L. `new`: only samples that the stage before kept. `all`: all of K0.
+        Which of K0 are blended into K1L. `released`: the ranks directly below the cut, as many as K is less than the
+        stage before kept, as the authors' code has it. `new`: those that the stage before kept. `all`: all of K0, as
+        the paper's text has it.
     memory
         Bytes that the split may take, including `kept_before` and the indices that are returned.
 
     Notes
     -----
     L = min(number of samples that may be blended, K). If there are more than K of them, the most valuable are used.
+    `released` and `new` are equal until a sample that the stage before dropped comes back. Each that does adds one to
+    what `new` blends; `released` blends as many as before, some of which may have been dropped before.
 
     Raises
     ------
@@ -45,23 +49,32 @@ def partition(
     StoreUsageError
         If it does not fit in `memory`.
     """
+    if dropped == "released":
+        fewer = max(int(np.count_nonzero(kept_before)) - keep, 0)
+        return select(scores, keep=keep, candidate=None, most=fewer, memory=memory)
     return select(scores, keep=keep, candidate=kept_before if dropped == "new" else None, memory=memory)
 
 
-def strengths(count: int, epsilon_max: float) -> NDArray[np.float32]:
-    """Return eps of each of the L = `count` members of K1L from the top: `[L]` from 0 to `epsilon_max` (eq. 15)."""
-    return np.linspace(0, epsilon_max, count, dtype=np.float32)
+def strengths(count: int, epsilon_max: float, ramp: str) -> NDArray[np.float32]:
+    """Return eps of each of the L = `count` members of K1L from the top: `[L]`, linear from 0 (eq. 15).
+
+    `ramp: linear` is `epsilon_max * j / (L - 1)`, which ends at `epsilon_max`. `released` is `epsilon_max * j / L`, as
+    the authors' code has it, which ends one step below.
+    """
+    return np.linspace(0, epsilon_max, count, endpoint=ramp == "linear", dtype=np.float32)
 
 
 def plan_arrays(
-    parts: Partition, samples: int, epsilon_max: float | None
+    parts: Partition, samples: int, epsilon_max: float | None, ramp: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Return the arrays of a plan of N `samples`: K1 with the partner and strength of each member (eq. 11, 14).
 
     Parameters
     ----------
     epsilon_max
-        Strength at the bottom of K1L; None to blend nothing.
+        Strength at the end of the ramp; None to blend nothing.
+    ramp
+        As in `strengths`.
 
     Returns
     -------
@@ -82,7 +95,7 @@ def plan_arrays(
         return kept, partner, epsilon
     place = np.cumsum(is_kept, dtype=parts.low.dtype)[parts.low] - 1  # of each member of K1L in `kept`
     partner[place] = parts.partners
-    epsilon[place] = strengths(len(place), epsilon_max)
+    epsilon[place] = strengths(len(place), epsilon_max, ramp)
     return kept, partner, epsilon
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kcd_pipeline.condensation import stage_count
+from kcd_pipeline.condensation import stage_openings
 from kcd_pipeline.config import CondenseConfig, Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import UserError
@@ -74,15 +74,15 @@ def _plans_of_stages(folder: RunFolder, condense: CondenseConfig, epochs: int, s
     UserError
         If the stages open at other epochs, or a plan is of another number of samples.
     """
-    store, interval = open_plans(folder), condense.interval
+    store = open_plans(folder)
     found = {stage: store.read(stage) for stage in store.stages()}
-    wanted = {stage: stage * interval for stage in range(stage_count(epochs, interval))}
+    wanted = dict(enumerate(stage_openings(epochs, condense)))
     opens = {stage: plan.epoch for stage, plan in found.items() if stage in wanted}
     if opens != wanted:
         raise UserError(
             f"condense.plans_from: the stages of {folder.path} open at epochs {_listed(opens)}, those of this run at "
-            f"{_listed(wanted)}. Name a run with the same stages, or set distill.epochs and condense.interval to "
-            f"match it."
+            f"{_listed(wanted)}. Name a run with the same stages, or set distill.epochs, condense.policy and "
+            f"condense.interval to match it."
         )
     for stage, plan in found.items():
         if plan.samples != samples:

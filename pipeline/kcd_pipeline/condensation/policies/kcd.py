@@ -23,7 +23,7 @@ def kcd(situation: Situation) -> Choice:
         memory=situation.memory,
     )
     epsilon_max = None if config.perturb == "off" else config.epsilon_max
-    kept, partner, epsilon = plan_arrays(parts, situation.samples, epsilon_max)
+    kept, partner, epsilon = plan_arrays(parts, situation.samples, epsilon_max, config.ramp)
     cut = original_score(parts.score_cut, config)
     facts = {"score_cut": cut if np.isfinite(cut) else None, "never_visited": parts.never_visited}
     return Choice(kept=kept, partner=partner, epsilon=epsilon, facts=facts)

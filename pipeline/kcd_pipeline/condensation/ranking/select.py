@@ -85,7 +85,12 @@ def _all_zones(buckets: Buckets, *, limit: int) -> list[Zone]:
 
 
 def select(
-    scores: da.Array, *, keep: int, candidate: NDArray[np.bool_] | None, memory: int = DEFAULT_MEMORY
+    scores: da.Array,
+    *,
+    keep: int,
+    candidate: NDArray[np.bool_] | None,
+    most: int | None = None,
+    memory: int = DEFAULT_MEMORY,
 ) -> Partition:
     """Split samples by rank: the first K are kept, and the lowest L of them are paired with dropped candidates.
 
@@ -97,12 +102,14 @@ def select(
         K, 1 to N.
     candidate
         `[N]`: which samples may be blended into others if they are dropped; None if all may.
+    most
+        Number of them to blend at most; None for as many as there are.
     memory
         Bytes that this may take, including `candidate`, copies of scores and the indices that are returned.
 
     Notes
     -----
-    L = min(number of dropped candidates, K).
+    L = min(number of dropped candidates, K, `most`).
 
     Raises
     ------
@@ -115,18 +122,20 @@ def select(
     if not 0 < keep <= samples:
         raise ValueError(f"keep must be 1 to {samples}, got {keep}")
     dropped = samples - keep if candidate is None else min(samples - keep, int(np.count_nonzero(candidate)))
-    most = min(dropped, keep)
+    most = min(dropped, keep) if most is None else min(dropped, keep, most)
     chunk = max(scores.chunks[0])
     limits = plan_ranking(samples=samples, chunk=chunk, ordered=2 * most, plain=keep, memory=memory)
-    return select_within(scores, keep=keep, candidate=candidate, limits=limits)
+    return select_within(scores, keep=keep, candidate=candidate, most=most, limits=limits)
 
 
-def select_within(scores: da.Array, *, keep: int, candidate: NDArray[np.bool_] | None, limits: Limits) -> Partition:
+def select_within(
+    scores: da.Array, *, keep: int, candidate: NDArray[np.bool_] | None, most: int, limits: Limits
+) -> Partition:
     """Return the partition of `select`, computed within `limits`."""
     keys = KeyChunks(scores, workers=limits.workers, held=limits.held)
-    zones_of = partial(_zones_around_cut, keep=keep, limit=limits.usual_zone)
+    zones_of = partial(_zones_around_cut, keep=keep, most=most, limit=limits.usual_zone)
     buckets, zones = _find_zones(keys, candidate, zones_of, limits)
-    first, cut, _ = _buckets_around_cut(buckets, keep)
+    first, cut, _ = _buckets_around_cut(buckets, keep, most)
     high = np.empty(keys.samples, dtype=bool)
     order = ordered_members(keys, zones, candidate=candidate, limits=limits, before=high)
     above = int(buckets.total[:first].sum())
@@ -135,7 +144,7 @@ def select_within(scores: da.Array, *, keep: int, candidate: NDArray[np.bool_] |
     dropped = dropped if candidate is None else dropped[candidate[dropped]]
     begin = near - len(dropped)
     order[begin:near] = dropped  # so that all dropped candidates lie side by side
-    lowest = min(len(order) - begin, keep)
+    lowest = min(len(order) - begin, keep, most)
     high[kept[: len(kept) - lowest]] = True
     return Partition(
         high=_marked_indices(high, keep - lowest, limits.workers),
@@ -146,15 +155,15 @@ def select_within(scores: da.Array, *, keep: int, candidate: NDArray[np.bool_] |
     )
 
 
-def _zones_around_cut(buckets: Buckets, *, keep: int, limit: int) -> list[Zone]:
+def _zones_around_cut(buckets: Buckets, *, keep: int, most: int, limit: int) -> list[Zone]:
     """Return zones with all samples from the top of K1L to the cut, then with the candidates that may be partners."""
-    first, cut, end = _buckets_around_cut(buckets, keep)
+    first, cut, end = _buckets_around_cut(buckets, keep, most)
     to_cut = cut_zones(buckets, first, cut + 1, candidates=False, limit=limit)
     return to_cut + cut_zones(buckets, cut + 1, end, candidates=True, limit=limit)
 
 
-def _buckets_around_cut(buckets: Buckets, keep: int) -> tuple[int, int, int]:
-    """Find the buckets that matter when the first K = `keep` samples are kept.
+def _buckets_around_cut(buckets: Buckets, keep: int, most: int) -> tuple[int, int, int]:
+    """Find the buckets that matter when the first K = `keep` samples are kept and at most `most` are blended.
 
     Returns
     -------
@@ -164,8 +173,8 @@ def _buckets_around_cut(buckets: Buckets, keep: int) -> tuple[int, int, int]:
     """
     cut = buckets.of_rank(keep - 1)
     beyond = np.cumsum(buckets.candidates[cut + 1 :])
-    most = int(beyond[-1] if len(beyond) else 0) + int(buckets.candidates[cut])
-    most = min(most, keep, int(buckets.total.sum()) - keep)
+    found = int(beyond[-1] if len(beyond) else 0) + int(buckets.candidates[cut])
+    most = min(most, found, keep, int(buckets.total.sum()) - keep)
     first = min(buckets.of_rank(keep - most), cut)
     return first, cut, min(cut + 2 + int(np.searchsorted(beyond, most)), len(buckets.lower))
 
