@@ -23,6 +23,10 @@ class Classes:
     of: NDArray[np.int64]
     sizes: NDArray[np.int64]
 
+    def members(self) -> list[NDArray[np.int64]]:
+        """Return the samples of each class, ascending."""
+        return np.split(np.argsort(self.of, kind="stable"), np.cumsum(self.sizes)[:-1])
+
     def floors(self, count: int) -> NDArray[np.int64]:
         """Return the share of each class in `count` samples, rounded down: floor(count * N_c / N), `[C]` int64."""
         samples = len(self.of)

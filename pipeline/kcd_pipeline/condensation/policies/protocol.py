@@ -3,7 +3,6 @@
 Letters: N samples, K kept.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,8 @@ from numpy.typing import NDArray
 from kcd_pipeline.condensation.scoring import ranking_scores
 from kcd_pipeline.config import CondenseConfig
 from kcd_stores import Plan, ValueStore
+
+LARGEST_FACT = 1e18  # as in a run's plans
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,8 +125,8 @@ class Choice:
             _require_array("partner", self.partner, np.int64, size)
             _require_array("epsilon", self.epsilon, np.float32, size)
         for name, fact in self.facts.items():
-            if not (fact is None or (type(fact) in (int, float) and math.isfinite(fact))):
-                raise ValueError(f"the fact {name} is {fact!r}, expected a number or None")
+            if not (fact is None or (type(fact) in (int, float) and abs(fact) <= LARGEST_FACT)):
+                raise ValueError(f"the fact {name} is {fact!r}, expected a number of moderate size or None")
 
 
 def _require_array(name: str, array: object, dtype: type[np.generic], size: int | None) -> None:

@@ -1,7 +1,7 @@
 """RS2: a random subset of its own for every epoch.
 
-Okanovic et al., "Repeated Random Sampling for Minimizing the Time-to-Accuracy of Learning" (ICLR 2024). Each epoch draws
-from all samples, whatever the epochs before were taught: the paper's RS2 with replacement. Letters: K kept.
+Okanovic et al., "Repeated Random Sampling for Minimizing the Time-to-Accuracy of Learning" (ICLR 2024). Each epoch
+draws from all samples, whatever the epochs before were taught: the paper's RS2 with replacement. Letters: K kept.
 """
 
 import numpy as np

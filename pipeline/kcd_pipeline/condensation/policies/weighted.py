@@ -1,8 +1,8 @@
 """Importance sampling: samples are drawn by value, with replacement, and weighed by what they were likely to be drawn.
 
-The weights are those of importance sampling for SGD (Needell, Srebro and Ward, "Stochastic Gradient Descent, Weighted
-Sampling, and the Randomized Kaczmarz Algorithm", NeurIPS 2014): the expected gradient is that of all samples. Letters: N
-samples, K draws, u share of draws that do not look at values, C classes.
+Importance sampling for SGD, after Needell, Srebro and Ward, "Stochastic Gradient Descent, Weighted Sampling, and the
+Randomized Kaczmarz Algorithm" (NeurIPS 2014): the expected gradient is that of all samples. Letters: N samples, K
+draws, u share of the draws that do not look at values, C classes.
 """
 
 import math
@@ -21,7 +21,7 @@ from kcd_stores.philox import DRAW_STREAM, SHARE_STREAM, philox
 def weighted(situation: Situation) -> Choice:
     """Draw K times, sample i with probability p_i; one that is drawn m times is taught once, with weight m / (K * p_i).
 
-    While the schedule keeps all samples, nothing is drawn: all are taught, which is exact where draws are so on average.
+    While the schedule keeps all samples, nothing is drawn: all of them are taught, with weight 1.
     """
     if situation.keep == situation.samples:
         return everything(situation)
@@ -38,16 +38,15 @@ def weighted(situation: Situation) -> Choice:
 def probabilities(value: NDArray[np.float64], uniform: float, classes: Classes) -> NDArray[np.float64]:
     """Return p of each sample, `[N]` float64, above 0: (1-u) * s_i / sum(s) + u / N in one class of all samples.
 
-    s is the value, less the lowest if that is below 0; 0 for a sample that was never visited. With several classes, each
-    has N_c / N of the probability, and shares it among its samples by the same formula. A class in which all s are 0
-    shares it evenly.
+    s is the value, less the lowest of all if that is below 0; 0 for a sample that was never visited. With several
+    classes, each has N_c / N of the probability, and shares it among its samples by the same formula. A class in which
+    all s are 0 shares it evenly.
     """
-    lowest = min(np.nanmin(value, initial=0), 0.0)
+    lowest = np.fmin.reduce(value, initial=0.0)  # passes over NaN
     score = np.where(np.isnan(value), 0.0, value - lowest)
     probability = np.empty(len(value))
-    for label, size in enumerate(classes.sizes.tolist()):
-        members = classes.of == label
-        total = math.fsum(score[members])
+    for members in classes.members():
+        size, total = len(members), math.fsum(score[members])
         by_value = score[members] / total if total > 0 else 1 / size
         probability[members] = size / len(value) * ((1 - uniform) * by_value + uniform / size)
     return probability
@@ -58,8 +57,7 @@ def _draw_times(probability: NDArray[np.float64], classes: Classes, situation: S
     drawn = draw(situation, situation.keep, stream=DRAW_STREAM)
     times = np.zeros(len(probability), dtype=np.int64)
     first = 0
-    for label, count in enumerate(draws_of_classes(situation, classes)):
-        members = np.flatnonzero(classes.of == label)
+    for members, count in zip(classes.members(), draws_of_classes(situation, classes), strict=True):
         limits = np.cumsum(probability[members])
         place = np.searchsorted(limits, drawn[first : first + count] * limits[-1], side="right")
         # a number just below 1 may be rounded to the last limit
@@ -71,8 +69,8 @@ def _draw_times(probability: NDArray[np.float64], classes: Classes, situation: S
 def draws_of_classes(situation: Situation, classes: Classes) -> list[int]:
     """Return the number of draws of each class: K * N_c / N, rounded down or up at random such that all add up to K.
 
-    It is systematic sampling: with one random r, 0 <= r < N, class c gets the multiples of N in the c-th piece of a line
-    that begins at r, where a piece is K * N_c long. Each is expected to be K * N_c / N exactly.
+    It is systematic sampling: pieces of length K * N_c are laid side by side, from a random r, 0 <= r < N, on, and a
+    class gets as many draws as there are multiples of N in its piece. That is K * N_c / N on average, exactly.
     """
     samples = len(classes.of)
     high, low = philox(situation.seed, (0, situation.stage, 0, SHARE_STREAM))[:2].tolist()
