@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from kcd_pipeline.augmentation import build_augmentation
+from kcd_pipeline.condensation.values import prediction_entropy
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.data import load_dataset
 from kcd_pipeline.distillation import distill
@@ -27,6 +28,7 @@ from kcd_pipeline.losses import make_loss
 from kcd_pipeline.models import build_model, save_weights
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.teacher_rows import Extractor
+from kcd_pipeline.training.epoch import StepOutcome
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import KnowledgeWriter, choose_layout, make_encoding, row_bytes
 from kcd_stores.philox import permutation
@@ -111,12 +113,13 @@ def live_teacher(config: Config, stored_seconds: float) -> None:
     trainer = Trainer(student, dataset, augmentation, optimisation=config.distill, run=config.run)
     views = dataset.train_views(augmentation, trainer.accelerator.device)
 
-    def objective(logits: torch.Tensor, labels: torch.Tensor, index: np.ndarray) -> torch.Tensor:
+    def objective(logits: torch.Tensor, labels: torch.Tensor, index: np.ndarray) -> StepOutcome:
         with torch.inference_mode():
             targets = teacher(views.batch(index, 0))
         loss = torch.nn.functional.cross_entropy(logits, labels)
         knowledge = make_loss(config.distill)(logits, targets.clone(), labels).mean()
-        return config.distill.ce_weight * loss + config.distill.kd_weight * knowledge
+        loss = config.distill.ce_weight * loss + config.distill.kd_weight * knowledge
+        return StepOutcome(loss, prediction_entropy(logits))
 
     order = permutation(0, 0, np.arange(len(dataset.train)))
     live = seconds(lambda: trainer.train_epoch(0, view=0, samples=len(order), parts=[(order, objective)]))

@@ -24,7 +24,7 @@ import torch
 from torch.nn import functional as F
 
 from kcd_pipeline.condensation import new_values, update_values
-from kcd_pipeline.losses import prediction_entropy
+from kcd_pipeline.condensation.values import prediction_entropy
 from kcd_pipeline.models import build_model
 from kcd_stores import ValueStore
 

@@ -21,13 +21,14 @@ from torch.nn import functional as F
 
 from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.condensation import update_values
+from kcd_pipeline.condensation.values import prediction_entropy
 from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.data import Dataset, InMemorySplit
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.losses import make_loss
 from kcd_pipeline.models import build_model
 from kcd_pipeline.runs import Record, RunFolder
-from kcd_pipeline.training.epoch import EpochResult
+from kcd_pipeline.training.epoch import EpochResult, StepOutcome
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import KnowledgeStore, KnowledgeWriter, choose_layout, make_encoding, plan_streaming, row_bytes
@@ -134,7 +135,7 @@ def step(options: argparse.Namespace, batch_size: int) -> None:
         entropy = np.random.default_rng(0).random(samples, dtype=np.float32)
         curriculum.lesson(0)
         order = np.arange(samples)
-        curriculum.record(0, EpochResult(loss=1, accuracy=0, order=order, entropy=entropy, steps=1, seconds=1))
+        curriculum.record(0, EpochResult(loss=1, accuracy=0, order=order, worth=entropy, steps=1, seconds=1))
         images = torch.randn(batch_size, 3, 32, 32, device=trainer.device).to(memory_format=torch.channels_last)
         trainer._train = ResidentBatch(images)  # type: ignore[assignment]  # all that an epoch asks of it
         # the samples kept at the end of the schedule, and as many whole batches of them
@@ -145,7 +146,7 @@ def step(options: argparse.Namespace, batch_size: int) -> None:
 
         def student() -> None:
             result = trainer.train_epoch(1, view=1, samples=len(kept), parts=[(kept, objective)])
-            update_values(value, frequency, result.order, result.entropy)
+            update_values(value, frequency, result.order, result.worth)
 
         model, optimizer = trainer._model, trainer._optimizer
         labels = trainer._labels[:batch_size]
@@ -193,12 +194,13 @@ class LiveTeacher:
     def _look(self, model: torch.nn.Module, arguments: tuple[torch.Tensor]) -> None:
         (self._seen,) = arguments
 
-    def _objective(self, logits: torch.Tensor, labels: torch.Tensor, index: NDArray[np.int64]) -> torch.Tensor:
+    def _objective(self, logits: torch.Tensor, labels: torch.Tensor, index: NDArray[np.int64]) -> StepOutcome:
         with torch.no_grad(), self._autocast():
             targets = self._teacher(self._seen)
         distill = self._config.distill
         knowledge = self._loss(logits, targets.float(), labels).mean()
-        return distill.ce_weight * F.cross_entropy(logits, labels) + distill.kd_weight * knowledge
+        loss = distill.ce_weight * F.cross_entropy(logits, labels) + distill.kd_weight * knowledge
+        return StepOutcome(loss, prediction_entropy(logits))
 
     def start(self, epoch: int, recorded: Record | None = None) -> None:
         pass

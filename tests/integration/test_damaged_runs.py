@@ -114,7 +114,7 @@ def test_a_stopped_run_goes_on_and_is_the_run_never_stopped(stopped: Path, whole
         (lambda run: flip(run / NEWEST / "random_states_0.pkl"), "random_states_0.pkl is damaged: its SHA-256"),
         (lambda run: (run / NEWEST / "manifest.json").unlink(), "epoch-00003 is damaged: it has no manifest.json"),
         (lambda run: shutil.copyfile(run / BEFORE / "manifest.json", run / NEWEST / "manifest.json"), "not that of"),
-        (lambda run: (run / "values.zarr/entropy/c/3/0").unlink(), "entropy/c/3/0: it is missing"),
+        (lambda run: (run / "values.zarr/latest/c/3/0").unlink(), "latest/c/3/0: it is missing"),
         (
             lambda run: shutil.copyfile(run / "values.zarr/value/c/1/0", run / "values.zarr/value/c/3/0"),
             "value/c/3/0: it is not the chunk that was written there",

@@ -19,7 +19,7 @@ def run_facts(folder: Path) -> dict[str, Any]:
         "weights": run.weights.read_bytes(),
         "best": run.best_weights.read_bytes(),
         "values": [
-            [array.tobytes() for array in (*values.read(epoch), values.read_entropy(epoch))]
+            [array.tobytes() for array in (*values.read(epoch), values.read_latest(epoch))]
             for epoch in range(values.epochs)
         ],
         "plans": [

@@ -309,6 +309,6 @@ def test_eps_zero_leaves_the_distribution_as_stored_in_every_space() -> None:
 
 def test_a_diverged_student_is_refused_with_the_sample_named() -> None:
     value, frequency = new_values(3)
-    with pytest.raises(ValueError, match="sample 2 is not finite"):
+    with pytest.raises(ValueError, match="worth of sample 2 is nan"):
         update_values(value, frequency, np.array([0, 2]), np.array([0.1, np.nan], np.float32))
     assert frequency.tolist() == [0, 0, 0], "nothing is recorded of a batch that is refused"

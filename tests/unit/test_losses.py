@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import special, stats
 
-from kcd_pipeline.losses import prediction_entropy
+from kcd_pipeline.condensation.values import prediction_entropy
 from kcd_pipeline.losses.kd import kl_divergence
 
 

@@ -52,7 +52,7 @@ def write_plans(path: Path) -> list[str]:
 def read_values(path: Path, recorded: list[str]) -> list[bytes]:
     store = ValueStore.open(path, recorded=recorded)
     store.require_as_recorded()
-    return [part.tobytes() for epoch in range(EPOCHS) for part in (*store.read(epoch), store.read_entropy(epoch))]
+    return [part.tobytes() for epoch in range(EPOCHS) for part in (*store.read(epoch), store.read_latest(epoch))]
 
 
 def read_plans(path: Path, recorded: list[str]) -> list[object]:
@@ -95,7 +95,7 @@ def test_every_file_flipped_cut_emptied_or_deleted_is_found_or_changes_nothing(m
     assert read(path, recorded) == expected
 
 
-@pytest.mark.parametrize("name", ["value", "frequency", "entropy"])
+@pytest.mark.parametrize("name", ["value", "frequency", "latest"])
 def test_a_sound_chunk_in_anothers_place_is_found(tmp_path: Path, name: str) -> None:
     recorded = write_values(tmp_path)
     chunks = tmp_path / name / "c"
@@ -139,13 +139,13 @@ def test_values_of_another_run_are_found(tmp_path: Path) -> None:
 # --- the first format, without checksums of rows and plans -----------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["value", "entropy"])
+@pytest.mark.parametrize("name", ["value", "latest"])
 def test_a_lost_chunk_is_found_without_a_record_where_its_samples_were_visited(tmp_path: Path, name: str) -> None:
     write_values(tmp_path)
     (tmp_path / name / "c" / "1" / "0").unlink()
     store = ValueStore.open(tmp_path)
     with pytest.raises(CorruptStoreError, match=f"{name}/c/1/0: it is missing"):
-        store.read_entropy(1) if name == "entropy" else store.read(1)
+        store.read_latest(1) if name == "latest" else store.read(1)
 
 
 def first_format(path: Path, epsilon: np.ndarray) -> PlanStore:
@@ -188,7 +188,7 @@ def test_numbers_that_no_machine_could_hold_end_at_once_and_in_little_memory(tmp
     write_values(tmp_path / "v")
     write_plans(tmp_path / "p")
     tracemalloc.start()
-    for name in ("value", "frequency", "entropy"):
+    for name in ("value", "frequency", "latest"):
         change(tmp_path / "v" / name / "zarr.json", lambda json: json.update(shape=[EPOCHS, samples]))
     change(tmp_path / "p" / "stage-001" / "zarr.json", lambda json: json["attributes"].update(samples=samples))
     change(tmp_path / "p" / "stage-001" / "kept" / "zarr.json", lambda json: json.update(shape=[samples]))

@@ -135,7 +135,7 @@ def taught(lesson: Lesson) -> dict[int, np.ndarray]:
     for order, objective in lesson.parts:
         for sample in order:
             z = torch.zeros(1, CLASSES, requires_grad=True)
-            objective(z, torch.tensor([0]), np.array([sample])).backward()
+            objective(z, torch.tensor([0]), np.array([sample])).loss.backward()
             assert z.grad is not None
             assert int(sample) not in found, "a sample is trained on once an epoch"
             found[int(sample)] = 1 / CLASSES - z.grad[0].numpy()
@@ -149,7 +149,7 @@ def go_through(curriculum: StudentCurriculum, epoch: int) -> dict[int, np.ndarra
     found = taught(lesson)
     assert lesson.samples == lesson.knowledge_rows == len(found)
     order = np.array(list(found))
-    curriculum.record(epoch, EpochResult(loss=1, accuracy=0, order=order, entropy=H[epoch, order], steps=1, seconds=1))
+    curriculum.record(epoch, EpochResult(loss=1, accuracy=0, order=order, worth=H[epoch, order], steps=1, seconds=1))
     return found
 
 
@@ -196,7 +196,7 @@ def test_what_is_recorded_is_what_was_trained_on_and_nothing_else(tmp_path: Path
     assert frequency.tolist() == [6, 6, 6, 4, 6, 4, 2, 2]
     np.testing.assert_allclose(value * 8, [14 / 6, 3, 5, 2.5, 4, 1.5, 2, 2])
     # at the latest visit: epoch 5 for 0, 1, 2, 4; epoch 3 for 3 and 5; epoch 1 for 6 and 7
-    np.testing.assert_array_equal(values.read_entropy(5) * 8, [0, 2, 1, 0, 0, 0, 2, 2])
+    np.testing.assert_array_equal(values.read_latest(5) * 8, [0, 2, 1, 0, 0, 0, 2, 2])
 
 
 @pytest.mark.parametrize("method", ["none", "kd"])
@@ -214,6 +214,6 @@ def test_a_method_that_does_not_condense_trains_on_all_of_it_always(
         assert sorted(order) == list(range(N))
         assert lesson.knowledge_rows == (N if method == "kd" else 0)
         entropy = np.ones(N, np.float32)
-        curriculum.record(epoch, EpochResult(loss=1, accuracy=0, order=order, entropy=entropy, steps=1, seconds=1))
+        curriculum.record(epoch, EpochResult(loss=1, accuracy=0, order=order, worth=entropy, steps=1, seconds=1))
     curriculum.close()
     assert PlanStore(folder.plans).stages() == [0]

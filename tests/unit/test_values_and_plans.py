@@ -20,7 +20,7 @@ def test_values_read_back_by_epoch(tmp_path: Path) -> None:
     again, visits = ValueStore.open(tmp_path / "values.zarr").read(0)
     np.testing.assert_array_equal(again, value)
     np.testing.assert_array_equal(visits, frequency)
-    np.testing.assert_array_equal(ValueStore.open(tmp_path / "values.zarr").read_entropy(0), entropy)
+    np.testing.assert_array_equal(ValueStore.open(tmp_path / "values.zarr").read_latest(0), entropy)
     with pytest.raises(IncompleteStoreError, match="epoch 1"):
         store.read(1)
 
@@ -30,15 +30,15 @@ def test_values_are_plain_zarr(tmp_path: Path) -> None:
     store.write(1, np.arange(3.0), np.ones(3, np.int32), np.array([0.5, 1, 2], np.float32))
     path = tmp_path / "values.zarr"
     assert read_array(path, "value")[1].tolist() == [0.0, 1.0, 2.0]
-    assert read_array(path, "entropy")[1].tolist() == [0.5, 1.0, 2.0]
+    assert read_array(path, "latest")[1].tolist() == [0.5, 1.0, 2.0]
     assert np.isnan(read_array(path, "value")[0]).all()
-    assert np.isnan(read_array(path, "entropy")[0]).all()
+    assert np.isnan(read_array(path, "latest")[0]).all()
 
 
 def test_values_that_lack_an_array_are_refused_by_its_name(tmp_path: Path) -> None:
     ValueStore.create(tmp_path / "values.zarr", epochs=1, samples=3)
-    shutil.rmtree(tmp_path / "values.zarr" / "entropy")
-    with pytest.raises(CorruptStoreError, match=r"values\.zarr lack the array 'entropy'.* from its beginning"):
+    shutil.rmtree(tmp_path / "values.zarr" / "latest")
+    with pytest.raises(CorruptStoreError, match=r"values\.zarr lack the array 'latest'.* from its beginning"):
         ValueStore.open(tmp_path / "values.zarr")
 
 
@@ -50,7 +50,7 @@ def test_a_row_is_cut_into_equal_chunks(tmp_path: Path) -> None:
     assert small.chunk_sizes() == [50_000]
     plain: Any = zarr.open_group(tmp_path / str(sizes[0]), mode="r")
     assert {name: array.chunks for name, array in plain.arrays()} == dict.fromkeys(
-        ("value", "frequency", "entropy"), (1, (1 << 19) + 1)
+        ("value", "frequency", "latest"), (1, (1 << 19) + 1)
     )
 
 
@@ -148,7 +148,7 @@ def test_chunks_of_a_row_are_those_that_zarr_reads_also_where_nothing_was_writte
     store.write(0, random.random(10), np.arange(10, dtype=np.int32), random.random(10, dtype=np.float32))
     group = zarr.open_group(tmp_path / "v", mode="r")
     assert sum(store.chunk_sizes()) == 10
-    for name in ("value", "frequency", "entropy"):
+    for name in ("value", "frequency", "latest"):
         for epoch in (0, 1):
             parts = [store.read_chunk(name, epoch, number) for number in range(len(store.chunk_sizes()))]
             np.testing.assert_array_equal(np.concatenate(parts), group[name][epoch])  # type: ignore[index]  # an array

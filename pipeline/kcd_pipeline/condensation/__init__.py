@@ -10,6 +10,7 @@ from kcd_pipeline.condensation.perturbation import BatchBlend, Perturbation
 from kcd_pipeline.condensation.policies import Choice, Situation
 from kcd_pipeline.condensation.schedule import stage_of, stage_openings
 from kcd_pipeline.condensation.taught import ResidentRows, TaughtRows, make_resident
+from kcd_pipeline.condensation.values import Worth, make_worth
 from kcd_pipeline.condensation.weights import SampleWeights
 
 __all__ = [
@@ -20,8 +21,10 @@ __all__ = [
     "SampleWeights",
     "Situation",
     "TaughtRows",
+    "Worth",
     "condense",
     "make_resident",
+    "make_worth",
     "new_values",
     "stage_of",
     "stage_openings",

@@ -1,7 +1,7 @@
-"""OGVE: the value of a sample to the student, from the entropy of the student's own predictions.
+"""OGVE: the value of a sample to the student, the running mean of its worth over the visits, and the score by it.
 
 Online Global Value Estimation, Knowledge Condensation Distillation (ECCV 2022), section 3.2. Letters: N samples, n
-samples visited; V value in nats, F frequency, H entropy in nats.
+samples visited; V value, F frequency, H worth at one visit: in the paper, the entropy of the student's prediction.
 """
 
 from typing import Any
@@ -20,9 +20,9 @@ def update_values(
     value: NDArray[np.float64],
     frequency: NDArray[np.int32],
     index: NDArray[np.int64],
-    entropy: NDArray[np.float32],
+    worth: NDArray[np.float32],
 ) -> None:
-    """Record one visit of each sample of `index[n]` with its `entropy[n]` H (eq. 7), in place in `V[N]` and `F[N]`.
+    """Record one visit of each sample of `index[n]` with its `worth[n]` H (eq. 7), in place in `V[N]` and `F[N]`.
 
     `F += 1`, then `V <- (F - 1) / F * V + H / F` (eq. 12), the running mean of H in float64. It is computed as
     `V + (H - V) / F`, which is equal and stays exact while H does not change. A sample may occur once in `index`.
@@ -30,15 +30,15 @@ def update_values(
     Raises
     ------
     ValueError
-        If an entropy is not finite: the student has diverged, and no ranking can be trusted.
+        If a worth is not finite: no ranking could be trusted.
     """
-    if not np.isfinite(entropy).all():
-        bad = int(index[int(np.argmin(np.isfinite(entropy)))])
-        raise ValueError(f"the student's prediction on sample {bad} is not finite")
+    if not np.isfinite(worth).all():
+        bad = int(np.argmin(np.isfinite(worth)))
+        raise ValueError(f"the worth of sample {index[bad]} is {worth[bad]}")
     frequency[index] += 1
     visits = frequency[index].astype(np.float64)
     before = np.where(visits == 1, 0.0, value[index])
-    value[index] = before + (entropy - before) / visits
+    value[index] = before + (worth - before) / visits
 
 
 def scores(value: da.Array, frequency: da.Array, alpha: float) -> da.Array:

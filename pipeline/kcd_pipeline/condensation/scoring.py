@@ -16,21 +16,21 @@ def ranking_scores(values: ValueStore, *, epoch: int, stage: int, config: Conden
     """Return the scores `[N]` float64 after `epoch`, lazily: the highest are kept, samples never visited are -inf.
 
     `keep: most` ranks by `V * F^alpha` (eq. 13), where V is the running mean of eq. 12 or, with `track: latest`, the
-    entropy at the latest visit. `keep: least` ranks in the opposite direction. `keep: random` draws a score for each
+    worth at the latest visit. `keep: least` ranks in the opposite direction. `keep: random` draws a score for each
     (seed, stage, sample).
     """
     value, frequency = lazy_values(values, "value", epoch), lazy_values(values, "frequency", epoch)
     if config.keep == "random":
         return _random_scores(frequency, seed, stage)
     if config.track == "latest":
-        value = lazy_values(values, "entropy", epoch).astype(np.float64)
+        value = lazy_values(values, "latest", epoch).astype(np.float64)
     by_value = scores(value, frequency, config.alpha)
     return _negated(by_value) if config.keep == "least" else by_value
 
 
 def lazy_values(values: ValueStore, name: str, epoch: int) -> da.Array:
-    """Return `value`, `frequency` or `entropy` after `epoch`, `[N]`, lazily in the chunks of `values`."""
-    dtype = {"value": np.float64, "frequency": np.int32, "entropy": np.float32}[name]
+    """Return `value`, `frequency` or `latest` after `epoch`, `[N]`, lazily in the chunks of `values`."""
+    dtype = {"value": np.float64, "frequency": np.int32, "latest": np.float32}[name]
 
     def read(block_id: tuple[int]) -> NDArray[Any]:
         return values.read_chunk(name, epoch, block_id[0])

@@ -1,6 +1,7 @@
 """Recipes: their keys, and how they are found, extended, overridden and validated."""
 
 from kcd_pipeline.config.condense import POLICY_NAMES, VALUE_NAMES, CondenseConfig
+from kcd_pipeline.config.earlier import in_todays_words
 from kcd_pipeline.config.load import load_config, parse_config
 from kcd_pipeline.config.losses import DistLossConfig, DkdLossConfig, KdLossConfig, PktLossConfig
 from kcd_pipeline.config.merge import as_override
@@ -45,6 +46,7 @@ __all__ = [
     "as_override",
     "did_you_mean",
     "find_recipe",
+    "in_todays_words",
     "load_config",
     "parse_config",
     "read_yaml",

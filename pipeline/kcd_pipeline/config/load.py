@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from kcd_pipeline.config.earlier import in_todays_words
 from kcd_pipeline.config.explain import explain, require_known_keys
 from kcd_pipeline.config.merge import merge, merge_override
 from kcd_pipeline.config.places import expand_places
@@ -82,7 +83,7 @@ def parse_config(tree: Mapping[str, Any], *, source: str) -> Config:
     """
     require_known_keys(tree, source)
     try:
-        return Config.model_validate(tree)
+        return Config.model_validate(in_todays_words(tree))
     except ValidationError as error:
         raise UserError(explain(error, source)) from error
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from kcd_pipeline.condensation import (
     Perturbation,
@@ -17,10 +18,10 @@ from kcd_pipeline.condensation import (
     TaughtRows,
     condense,
     make_resident,
+    make_worth,
     new_values,
     stage_of,
     stage_openings,
-    update_values,
 )
 from kcd_pipeline.config import Config
 from kcd_pipeline.distillation.objective import DistillationLoss
@@ -29,7 +30,7 @@ from kcd_pipeline.errors import DamagedError, FailedError
 from kcd_pipeline.losses import LossWeights, loss_weights
 from kcd_pipeline.models import FeatureTap
 from kcd_pipeline.runs import Record, RunFolder
-from kcd_pipeline.training.epoch import EpochResult, Part, label_objective
+from kcd_pipeline.training.epoch import EpochResult, Part, StepOutcome
 from kcd_pipeline.training.ranks import ALONE, Ranks
 from kcd_pipeline.training.session import Lesson
 from kcd_stores import (
@@ -89,6 +90,7 @@ class StudentCurriculum:
         self._plans_from, self._ranks, self._device = plans_from, ranks, device
         self._labels = labels
         self._condense, self._loss = config.condense, DistillationLoss(config.distill, tap)
+        self._worth = make_worth(config)
         self._scratch = folder.path if folder.path.is_dir() else None  # only rank 0 is sure to see the folder
         self._epochs, self._views = config.distill.epochs, config.store.views
         self._openings = stage_openings(self._epochs, self._condense) if config.distill.method == "kcd" else (0,)
@@ -153,19 +155,23 @@ class StudentCurriculum:
             self._values = ValueStore.open(self._values_path, recorded=values)
             self._require_own_values()
             self._value, self._frequency = self._values.read(epoch - 1)
-            self._entropy = self._values.read_entropy(epoch - 1)
+            self._latest = self._values.read_latest(epoch - 1)
             return self._plans.read(self._stage(epoch - 1))
-        self._values = ValueStore.create(self._values_path, epochs=self._epochs, samples=self._samples)
+        self._values = ValueStore.create(
+            self._values_path, epochs=self._epochs, samples=self._samples, measure=self._worth.name
+        )
         self._value, self._frequency = new_values(self._samples)
-        self._entropy = np.full(self._samples, np.nan, dtype=np.float32)
+        self._latest = np.full(self._samples, np.nan, dtype=np.float32)
         self._plans.write(self._plan)
         return self._plan
 
     def _require_own_values(self) -> None:
-        if (self._values.epochs, self._values.samples) != (self._epochs, self._samples):
+        found = (self._values.epochs, self._values.samples, self._values.measure)
+        if found != (self._epochs, self._samples, self._worth.name):
             raise DamagedError(
-                f"{self._values_path} holds values of {self._values.samples:,} samples in {self._values.epochs} "
-                f"epochs; this run has {self._samples:,} samples and {self._epochs} epochs."
+                f"{self._values_path} holds values ({self._values.measure}) of {self._values.samples:,} samples in "
+                f"{self._values.epochs} epochs; this run measures {self._worth.name} of {self._samples:,} "
+                f"samples in {self._epochs} epochs."
             )
 
     def _open_stage(self, epoch: int) -> Plan:
@@ -188,13 +194,13 @@ class StudentCurriculum:
 
     def _write_values(self, epoch: int, result: EpochResult) -> dict[str, int]:
         try:
-            update_values(self._value, self._frequency, result.order, result.entropy)
+            self._worth.accumulate(self._value, self._frequency, self._latest, result.order, result.worth)
         except ValueError as error:
             raise FailedError(
-                f"epoch {epoch + 1}: {error}. Training has diverged: lower distill.lr and start anew."
+                f"condense.value: {self._worth.name}: epoch {epoch + 1}: {error}, expected a finite number. "
+                f"If training has diverged, lower distill.lr and start anew."
             ) from error
-        self._entropy[result.order] = result.entropy
-        self._values.write(epoch, self._value, self._frequency, self._entropy)
+        self._values.write(epoch, self._value, self._frequency, self._latest)
         before, self._bytes_read = self._bytes_read, 0 if self._knowledge is None else self._knowledge[0].bytes_read
         return {"bytes_read": self._bytes_read - before}
 
@@ -203,7 +209,7 @@ class StudentCurriculum:
     def _parts(self, epoch: int) -> Iterator[Part]:
         """Yield the samples of `epoch` in the order of training, in portions, each with its objective."""
         if self._knowledge is None or self._stream is None:
-            yield permutation(self._config.seed, epoch, self._plan.kept), label_objective
+            yield permutation(self._config.seed, epoch, self._plan.kept), self._label_objective
             return
         classes = self._knowledge[0].layout.classes
         taught = TaughtRows(
@@ -227,6 +233,10 @@ class StudentCurriculum:
         partner = np.where(plan.epsilon > 0, plan.partner, NO_PARTNER) if plan.epsilon.any() else None
         return Reading(seed=self._config.seed, epoch=epoch, view=epoch % self._views, kept=plan.kept, partner=partner)
 
+    def _label_objective(self, logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> StepOutcome:
+        """Return the mean cross-entropy of `logits[B, C]` with `labels[B]`, and the worths: there is no teacher."""
+        return StepOutcome(F.cross_entropy(logits, labels), self._worth(logits, labels, None))
+
     def _objective(
         self,
         taught: TaughtRows,
@@ -236,6 +246,8 @@ class StudentCurriculum:
         logits: Tensor,
         labels: Tensor,
         index: NDArray[np.int64],
-    ) -> Tensor:
-        """Return the mean loss, a scalar, of `logits[B, C]` of samples `index[B]` with `labels[B]`, taught `rows`."""
-        return self._loss(logits, taught.batch(rows, index), labels, classes=classes, weights=weights)
+    ) -> StepOutcome:
+        """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with `labels[B]`, taught `rows`."""
+        targets = taught.batch(rows, index)
+        loss = self._loss(logits, targets, labels, classes=classes, weights=weights)
+        return StepOutcome(loss, self._worth(logits, labels, targets[:, :classes]))

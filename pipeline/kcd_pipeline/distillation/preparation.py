@@ -1,5 +1,6 @@
 """Everything that a run needs, opened, made and compared with its recipe before its folder is touched."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from kcd_pipeline.data import Dataset
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import FeatureTap, model_for
+from kcd_pipeline.own_parts import is_own_part, part_digest
 from kcd_pipeline.recipe_store import expected_origin
 from kcd_pipeline.store_opening import open_store
 from kcd_pipeline.training.device import seed_generators
@@ -35,6 +37,8 @@ class Preparation:
         Takes the student's penultimate features, if the loss is on them.
     plans_from
         Plans of another run to follow, if the recipe names one.
+    own_parts
+        SHA-256 of the source of each value function or policy of the user's own, by the key that names it.
     """
 
     config: Config
@@ -45,16 +49,18 @@ class Preparation:
     trainer: Trainer
     tap: FeatureTap | None
     plans_from: PlansFromRun | None
+    own_parts: Mapping[str, str]
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Content hashes of the data, store and plans, and the mode of streaming: a resumed run must have the same."""
+        """Content hashes of data, store, plans and own parts, and the mode of streaming: they stay on a resume."""
         store, streaming = self.knowledge or (None, None)
         return {
             "dataset": self.dataset.description["fingerprint"],
             "store": None if store is None else store.identity,
             "streaming": None if streaming is None else streaming.describe("store.memory"),
             **({} if self.plans_from is None else {"plans": self.plans_from.digest}),
+            **({"parts": self.own_parts} if self.own_parts else {}),
         }
 
 
@@ -84,7 +90,16 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
         knowledge=None if taught_by is None else (taught_by, _plan_streaming(config, taught_by)),
         tap=tap,
         plans_from=open_plans_from(config, dataset),
+        own_parts=_own_parts(config),
     )
+
+
+def _own_parts(config: Config) -> dict[str, str]:
+    """Return the digest of the source of each value function or policy of the user's own that the run calls."""
+    called = {"condense.value": config.condense.value}
+    if config.distill.method == "kcd" and config.condense.plans_from is None:
+        called["condense.policy"] = config.condense.policy
+    return {key: part_digest(name, key) for key, name in called.items() if is_own_part(name)}
 
 
 def _require_whole_batches(config: Config, ranks: Ranks) -> None:

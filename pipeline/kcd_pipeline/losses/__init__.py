@@ -3,7 +3,6 @@
 from kcd_pipeline.losses.build import compares_batch, make_feature_loss, make_loss
 from kcd_pipeline.losses.dist import Dist
 from kcd_pipeline.losses.dkd import Dkd
-from kcd_pipeline.losses.entropy import prediction_entropy
 from kcd_pipeline.losses.kd import Kd
 from kcd_pipeline.losses.pkt import Pkt
 from kcd_pipeline.losses.protocol import KnowledgeLoss
@@ -20,5 +19,4 @@ __all__ = [
     "loss_weights",
     "make_feature_loss",
     "make_loss",
-    "prediction_entropy",
 ]

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kcd_pipeline.config import read_yaml, write_yaml
+from kcd_pipeline.config import in_todays_words, read_yaml, write_yaml
 from kcd_pipeline.errors import DamagedError, UserError
 from kcd_pipeline.files import read_json, write_json, write_whole
 from kcd_pipeline.runs.manifest import find_checkpoints, read_manifest
@@ -64,13 +64,18 @@ class RunFolder:
         write_whole(self.config, write_yaml(config))
 
     def read_config(self) -> dict[str, Any]:
-        """Return the resolved config, as plain data.
+        """Return the resolved config, as plain data in the words of today.
 
         Raises
         ------
         UserError
             If the folder is not a run.
         """
+        config: Any = self._read_written_config()  # anyone may have written the file, so it can hold anything
+        return in_todays_words(config) if isinstance(config, dict) else config
+
+    def _read_written_config(self) -> dict[str, Any]:
+        """Return the resolved config in the words of the version that wrote it, of which a record has the digest."""
         try:
             return read_yaml(self.config)
         except UserError as error:
@@ -194,7 +199,7 @@ class RunFolder:
     def record(self, epochs: int, *, plans: Sequence[str] = (), values: Sequence[str] = ()) -> Record:
         """Return the record of the first `epochs` epochs of a run, given the digests of its plans and values."""
         try:
-            config, origin = json_digest(fixed_settings(self.read_config())), json_digest(self.read_origin())
+            config, origin = json_digest(fixed_settings(self._read_written_config())), json_digest(self.read_origin())
         except (UserError, TypeError) as error:  # keys of several types cannot be put in order
             raise DamagedError(f"{self.path} is damaged: {error}") from error
         return Record(

@@ -5,6 +5,7 @@ Letters: n samples trained in an epoch, B batch, C classes.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,10 +13,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from kcd_pipeline.losses import prediction_entropy
+from kcd_pipeline.condensation.values import prediction_entropy
 
-# (logits[B, C], labels[B], samples index[B]) -> the mean loss, a scalar
-Objective = Callable[[Tensor, Tensor, NDArray[np.int64]], Tensor]
+
+class StepOutcome(NamedTuple):
+    """What an objective makes of a batch.
+
+    Attributes
+    ----------
+    loss
+        Scalar: the mean loss, from which gradients come.
+    worth
+        `[B]` float32, detached: what the knowledge of each sample is worth to the model at this visit.
+    """
+
+    loss: Tensor
+    worth: Tensor
+
+
+# (logits[B, C], labels[B], samples index[B]) -> loss and worth
+Objective = Callable[[Tensor, Tensor, NDArray[np.int64]], StepOutcome]
 
 # some samples in the order of training, and the objective they are trained with
 Part = tuple[NDArray[np.int64], Objective]
@@ -31,8 +48,8 @@ class EpochResult:
         Means over the samples trained, each predicted just before its own optimizer step.
     order
         `[n]` int64: samples in the order of training.
-    entropy
-        `[n]` float32: entropy of the prediction on each, in nats, in the same order.
+    worth
+        `[n]` float32: worth of each, by the objective, in the same order.
     steps
         Number of optimizer steps.
     seconds
@@ -42,7 +59,7 @@ class EpochResult:
     loss: float
     accuracy: float
     order: NDArray[np.int64]
-    entropy: NDArray[np.float32]
+    worth: NDArray[np.float32]
     steps: int
     seconds: float
 
@@ -54,8 +71,8 @@ class EpochSums:
 
     Attributes
     ----------
-    entropy
-        `[n]` float32, nats, in the order of training.
+    worth
+        `[n]` float32, in the order of training.
     loss, correct
         Scalars float32: summed loss, number of right predictions.
     steps
@@ -63,21 +80,21 @@ class EpochSums:
     """
 
     def __init__(self, samples: int, device: torch.device) -> None:
-        self.entropy = torch.zeros(samples, device=device)
+        self.worth = torch.zeros(samples, device=device)
         self.loss, self.correct = torch.zeros((), device=device), torch.zeros((), device=device)
         self.steps = 0
         self._done = 0
 
     @torch.no_grad()
-    def add(self, logits: Tensor, labels: Tensor, loss: Tensor, *, share: slice, batch_size: int) -> None:
-        """Add a rank's `share` of a batch of `batch_size` samples: `logits[b, C]`, `labels[b]` and their mean loss."""
-        self.entropy[self._done + share.start : self._done + share.stop] = prediction_entropy(logits)
-        self.loss += loss * len(labels)
+    def add(self, logits: Tensor, labels: Tensor, outcome: StepOutcome, *, share: slice, batch_size: int) -> None:
+        """Add a rank's `share` of a batch of `batch_size` samples: `logits[b, C]`, `labels[b]` and their outcome."""
+        self.worth[self._done + share.start : self._done + share.stop] = outcome.worth
+        self.loss += outcome.loss * len(labels)
         self.correct += (logits.argmax(dim=1) == labels).sum()
         self._done += batch_size
         self.steps += 1
 
 
-def label_objective(logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> Tensor:
-    """Return the mean cross-entropy of `logits[B, C]` with `labels[B]`: the objective that needs no knowledge."""
-    return F.cross_entropy(logits, labels)
+def label_objective(logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> StepOutcome:
+    """Return the mean cross-entropy of `logits[B, C]` with `labels[B]`, and the entropies: it needs no knowledge."""
+    return StepOutcome(F.cross_entropy(logits, labels), prediction_entropy(logits))

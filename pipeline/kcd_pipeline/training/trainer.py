@@ -24,7 +24,7 @@ from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.models import fill_model
 from kcd_pipeline.training.batch_norm import synchronise_batch_norm
 from kcd_pipeline.training.device import make_accelerator
-from kcd_pipeline.training.epoch import EpochResult, EpochSums, Objective, Part
+from kcd_pipeline.training.epoch import EpochResult, EpochSums, Objective, Part, StepOutcome
 from kcd_pipeline.training.evaluation import evaluate
 from kcd_pipeline.training.optimisation import learning_rate, make_optimizer
 from kcd_pipeline.training.ranks import Ranks
@@ -131,7 +131,7 @@ class Trainer:
         for order, objective in parts:
             self._train_part(order, objective, sums, view=view, perturbation=perturbation, on_batch=on_batch)
             orders.append(order)
-        self.ranks.add_up(sums.entropy, sums.loss, sums.correct)
+        self.ranks.add_up(sums.worth, sums.loss, sums.correct)
         self.ranks.share_buffers(self._model)
         loss = float(sums.loss) / samples
         self._require_finite(loss, epoch)
@@ -139,7 +139,7 @@ class Trainer:
             loss=loss,
             accuracy=float(sums.correct) / samples,
             order=np.concatenate(orders),
-            entropy=sums.entropy.cpu().numpy(),
+            worth=sums.worth.cpu().numpy(),
             steps=sums.steps,
             seconds=time.perf_counter() - started,
         )
@@ -161,8 +161,8 @@ class Trainer:
         labels = self._labels_of(own)
         images = self._batches(own, view, perturbation)
         for batch, share, (index, pictures), truth in zip(batches, shares, images, labels, strict=True):
-            logits, loss = self._step(pictures, truth, index, objective, len(batch))
-            sums.add(logits, truth, loss, share=share, batch_size=len(batch))
+            logits, outcome = self._step(pictures, truth, index, objective, len(batch))
+            sums.add(logits, truth, outcome, share=share, batch_size=len(batch))
             on_batch(len(batch))
 
     def _labels_of(self, batches: list[NDArray[np.int64]]) -> tuple[Tensor, ...]:
@@ -172,22 +172,22 @@ class Trainer:
 
     def _step(
         self, images: Tensor, labels: Tensor, index: NDArray[np.int64], objective: Objective, batch_size: int
-    ) -> tuple[Tensor, Tensor]:
-        """Take one step on this rank's share of a batch of `batch_size`; return logits `[b, C]` and its mean loss."""
+    ) -> tuple[Tensor, StepOutcome]:
+        """Take one step on this rank's share of a batch of `batch_size`; return logits `[b, C]` and the outcome."""
         with self.accelerator.autocast():
             logits = self._trained(images)
         logits = logits.float()
         if self.ranks.several:
             # a rank whose share is empty must still take part in every exchange
-            loss = objective(logits, labels, index) if len(index) else logits.sum() * 0
+            outcome = objective(logits, labels, index) if len(index) else _no_outcome(logits)
             # ranks average gradients as if their shares were equal: undo that
-            self.accelerator.backward(loss * (len(index) * self.ranks.share.ranks / batch_size))
+            self.accelerator.backward(outcome.loss * (len(index) * self.ranks.share.ranks / batch_size))
         else:
-            loss = objective(logits, labels, index)
-            self.accelerator.backward(loss)
+            outcome = objective(logits, labels, index)
+            self.accelerator.backward(outcome.loss)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        return logits, loss.detach()
+        return logits, outcome._replace(loss=outcome.loss.detach())
 
     def _batches(
         self, batches: list[NDArray[np.int64]], view: int, perturbation: Perturbation | None
@@ -230,6 +230,11 @@ class Trainer:
     def test_accuracy(self) -> float:
         """Return the top-1 accuracy on the test split, 0..1; each rank evaluates its share of the batches."""
         return evaluate(self._model, self._test, self._test_labels, self.ranks)
+
+
+def _no_outcome(logits: Tensor) -> StepOutcome:
+    """Return the outcome of a share without samples, `logits[0, C]`: its gradients are 0."""
+    return StepOutcome(logits.sum() * 0, logits.new_empty(0))
 
 
 def _part_neighbours(models: list[nn.Module], states: list[dict[str, Tensor]], folder: str) -> None:

@@ -1,21 +1,24 @@
-"""Values of a run: how uncertain the student was about each sample, epoch by epoch, in a zarr group of the run's own.
+"""Values of a run: what each sample's knowledge is worth to the student, epoch by epoch, in a group of the run's own.
 
-    value     [E, N]  float64: V(i), the running mean of the entropy of the student's prediction for sample i, in nats;
-                      NaN if sample i was never visited
+    value     [E, N]  float64: V(i), the value of sample i, such as the running mean of its worths; NaN if sample i was
+                      never visited
     frequency [E, N]  int32: F(i), how many times sample i was trained on; -1 if the epoch was not run
-    entropy   [E, N]  float32: the entropy at the latest visit of sample i, in this epoch or an earlier one, in nats;
-                      NaN if sample i was never visited
+    latest    [E, N]  float32: the worth at the latest visit of sample i, in this epoch or an earlier one; NaN if sample
+                      i was never visited
+
+The attribute `measure` of the group names how a visit is measured. Values without it are entropies of the student's
+predictions, in nats, and have the array `entropy` in place of `latest`: so earlier versions wrote them.
 
 Row e is the state after epoch e. It is written once, so a run that is resumed finds the state of the epoch that it goes
 on from. Letters: E epochs, N samples, n samples of one chunk.
 
 The arrays are plain zarr, with a checksum in each chunk. They are compressed so that a condensation reads them fast:
-values and entropies not at all, since the low bits of a mean are noise (zstd would save a tenth of the bytes, and
+values and worths not at all, since the low bits of a mean are noise (zstd would save a tenth of the bytes, and
 reading would take four times as long); frequencies by lz4, which packs them to a sixth in no time that can be measured.
 A row is cut into equal chunks, since zarr would pad a shorter one.
 
 The checksums of a row are recorded elsewhere, with a checkpoint of the run or its summary: 8 hex digits for each chunk
-of `value`, then of `frequency`, then of `entropy`. With them, a chunk that is lost, or in another's place, is found.
+of `value`, then of `frequency`, then of `latest`. With them, a chunk that is lost, or in another's place, is found.
 """
 
 import shutil
@@ -34,19 +37,21 @@ from kcd_stores.sizes import machine_memory
 from kcd_stores.storage.durable import flush_to_disk
 
 LARGEST_CHUNK = 1 << 20  # samples
+LONGEST_MEASURE = 200  # characters
+ENTROPY = "entropy"  # what values measure that do not say it, and their array of the latest worths
 
 NAN = float("nan")
 # dtype, value that is read where nothing was written, packing
 ARRAYS: dict[str, tuple[str, float, Packing]] = {
     "value": ("float64", NAN, "plain"),
     "frequency": ("int32", -1, "lz4"),
-    "entropy": ("float32", NAN, "plain"),
+    "latest": ("float32", NAN, "plain"),
 }
 CRC_DIGITS = 8
 
 
 class ValueStore:
-    """Values, frequencies and latest entropies of one run; made by `create` or `open`.
+    """Values, frequencies and latest worths of one run; made by `create` or `open`.
 
     Attributes
     ----------
@@ -54,26 +59,42 @@ class ValueStore:
         Folder of the zarr group.
     epochs, samples
         E and N.
+    measure
+        Name of the value function that measured the visits.
     """
 
-    def __init__(self, path: Path, *, epochs: int, samples: int, recorded: Sequence[str] = ()) -> None:
-        self.path, self.epochs, self.samples = path, epochs, samples
+    def __init__(
+        self, path: Path, *, epochs: int, samples: int, measure: str | None = ENTROPY, recorded: Sequence[str] = ()
+    ) -> None:
+        self.path, self.epochs, self.samples, self.measure = path, epochs, samples, measure or ENTROPY
+        folders = {"latest": ENTROPY} if measure is None else {}
         chunk = -(-samples // -(-samples // LARGEST_CHUNK))
         self._arrays = {
             name: RunArray(
-                folder=path / name, shape=(epochs, samples), dtype=dtype, fill=fill, chunk=chunk, packing=packing
+                folder=path / folders.get(name, name),
+                shape=(epochs, samples),
+                dtype=dtype,
+                fill=fill,
+                chunk=chunk,
+                packing=packing,
             )
             for name, (dtype, fill, packing) in ARRAYS.items()
         }
         self._recorded = dict(enumerate(recorded))  # checksums by epoch
 
     @classmethod
-    def create(cls, path: Path, *, epochs: int, samples: int) -> "ValueStore":
-        """Make empty values at `path`, in place of those of a run that never finished an epoch."""
+    def create(cls, path: Path, *, epochs: int, samples: int, measure: str = ENTROPY) -> "ValueStore":
+        """Make empty values at `path`, in place of those of a run that never finished an epoch.
+
+        Parameters
+        ----------
+        measure
+            Name of the value function.
+        """
         if path.is_dir():
             shutil.rmtree(path)
-        zarr.create_group(LocalStore(path), zarr_format=3, attributes={"kind": "values"})
-        values = cls(path, epochs=epochs, samples=samples)
+        zarr.create_group(LocalStore(path), zarr_format=3, attributes={"kind": "values", "measure": measure})
+        values = cls(path, epochs=epochs, samples=samples, measure=measure)
         for array in values._arrays.values():
             array.create(("epoch", "sample"))
         flush_to_disk(path / "zarr.json")
@@ -103,14 +124,14 @@ class ValueStore:
         if not path.is_dir():
             raise StoreUsageError(f"there are no values of a run at {path}.")
         epochs, samples = _read_shape(path)
-        values = cls(path, epochs=epochs, samples=samples, recorded=recorded)
-        for name, array in values._arrays.items():
+        values = cls(path, epochs=epochs, samples=samples, measure=_read_measure(path), recorded=recorded)
+        for array in values._arrays.values():
             try:
                 array.require_metadata()
             except FileNotFoundError as error:
                 raise CorruptStoreError(
-                    f"the values of a run at {path} lack the array '{name}': part of them was deleted, or they are of "
-                    f"an older version.",
+                    f"the values of a run at {path} lack the array '{array.folder.name}': part of them was "
+                    f"deleted, or they are of an older version.",
                     damage=f"{array.folder}: it is missing",
                     remedy=Remedy.REPEAT_RUN,
                 ) from error
@@ -120,16 +141,16 @@ class ValueStore:
         return values
 
     def write(
-        self, epoch: int, value: NDArray[np.float64], frequency: NDArray[np.int32], entropy: NDArray[np.float32]
+        self, epoch: int, value: NDArray[np.float64], frequency: NDArray[np.int32], latest: NDArray[np.float32]
     ) -> None:
-        """Write `value[N]`, `frequency[N]` and the latest `entropy[N]`, as they are after `epoch`, durably."""
+        """Write `value[N]`, `frequency[N]` and the `latest[N]` worths, as they are after `epoch`, durably."""
         # the last one tells that the epoch was written
-        rows: dict[str, NDArray[Any]] = {"value": value, "entropy": entropy, "frequency": frequency}
+        rows: dict[str, NDArray[Any]] = {"value": value, "latest": latest, "frequency": frequency}
         checksums = {name: self._arrays[name].write((epoch,), row) for name, row in rows.items()}
         self._recorded[epoch] = _in_hex(checksums)
 
     def read(self, epoch: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-        """Read `value[N]` float64, in nats, and `frequency[N]` int32, as they were after `epoch`.
+        """Read `value[N]` float64 and `frequency[N]` int32, as they were after `epoch`.
 
         Raises
         ------
@@ -145,11 +166,11 @@ class ValueStore:
         self._require_visited("value", epoch, value, frequency)
         return value, frequency
 
-    def read_entropy(self, epoch: int) -> NDArray[np.float32]:
-        """Read the entropy of each sample at its latest visit up to `epoch`, `[N]` float32 in nats; NaN: no visit."""
-        entropy = self._read_row("entropy", epoch)
-        self._require_visited("entropy", epoch, entropy, self._read_row("frequency", epoch))
-        return entropy
+    def read_latest(self, epoch: int) -> NDArray[np.float32]:
+        """Read the worth of each sample at its latest visit up to `epoch`, `[N]` float32; NaN: no visit."""
+        latest = self._read_row("latest", epoch)
+        self._require_visited("latest", epoch, latest, self._read_row("frequency", epoch))
+        return latest
 
     def read_chunk(self, name: str, epoch: int, number: int) -> NDArray[Any]:
         """Read chunk `number` of the row of `epoch`, `[n]`, from the array called `name`.
@@ -223,6 +244,19 @@ class ValueStore:
             sample = int(np.argmax(np.isnan(row) != (frequency == 0)))
             file = self._arrays[name].file((epoch,), sample // self._arrays[name].chunk)
             raise damaged(f"{file}: it is missing, or does not fit the visits of sample {sample}")
+
+
+def _read_measure(path: Path) -> str | None:
+    """Return the name of the value function from the attributes of the group; None if they do not have it."""
+    file = path / "zarr.json"
+    try:
+        attributes = read_metadata(path).get("attributes", {})
+    except FileNotFoundError:
+        raise damaged(f"{file}: it is missing") from None
+    measure = attributes.get("measure") if isinstance(attributes, dict) else ""
+    if measure is None or (isinstance(measure, str) and 0 < len(measure) <= LONGEST_MEASURE):
+        return measure
+    raise damaged(f"{file}: measure is {shortened(measure)}, expected the name of a value")
 
 
 def _read_shape(path: Path) -> tuple[int, int]:

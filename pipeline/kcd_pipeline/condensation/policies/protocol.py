@@ -70,7 +70,7 @@ class Situation:
 
     def latest(self) -> NDArray[np.float32]:
         """Return the worth of each sample at its latest visit, `[N]` float32; NaN: never visited."""
-        return self.values.read_entropy(self.opens - 1)
+        return self.values.read_latest(self.opens - 1)
 
     def scores(self) -> da.Array:
         """Return the scores that `kcd` ranks by, `[N]` float64, lazily; samples never visited have -inf."""

@@ -1,4 +1,4 @@
-"""The entropy of a prediction, from which OGVE computes values. Letters: B batch, C classes."""
+"""The entropy of a prediction, the value of the paper. Letters: B batch, C classes."""
 
 import torch
 from torch import Tensor

@@ -1,0 +1,65 @@
+"""How the worths of a sample's visits make its value. Letters: N samples, n samples visited; V value, F frequency."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcd_pipeline.condensation.ogve import update_values
+
+
+def running_mean(
+    value: NDArray[np.float64],
+    frequency: NDArray[np.int32],
+    latest: NDArray[np.float32],
+    index: NDArray[np.int64],
+    worth: NDArray[np.float32],
+) -> None:
+    """Record one visit of each sample of `index[n]` with its `worth[n]`, in place: V becomes the running mean (eq. 12).
+
+    Parameters
+    ----------
+    value, frequency, latest
+        `[N]`: V, F, and the worth at the latest visit.
+    index
+        A sample may occur once.
+
+    Raises
+    ------
+    ValueError
+        If a worth is not finite.
+    """
+    update_values(value, frequency, index, worth)
+    latest[index] = worth
+
+
+def count_forgetting(
+    value: NDArray[np.float64],
+    frequency: NDArray[np.int32],
+    latest: NDArray[np.float32],
+    index: NDArray[np.int64],
+    worth: NDArray[np.float32],
+) -> None:
+    """Record one visit of each sample of `index[n]`, in place, where `worth[n]` is 1 if it was predicted wrong, else 0.
+
+    V becomes the number of forgetting events: visits with a wrong prediction right after one with a right prediction.
+    Toneva et al., "An empirical study of example forgetting during deep neural network learning" (ICLR 2019). They put
+    samples that were never learned above all others; here V is F until the first right prediction. No count can be as
+    large, since an event takes two visits, so V = F tells that a sample was never learned.
+
+    Parameters
+    ----------
+    value, frequency, latest
+        `[N]`: V, F, and the worth at the latest visit.
+    index
+        A sample may occur once.
+
+    Raises
+    ------
+    ValueError
+        If a worth is not finite.
+    """
+    before, visits = value[index], frequency[index]
+    learned = before < visits  # NaN, never visited, is not
+    forgotten = learned & (latest[index] == 0) & (worth > 0)
+    count = np.where(learned, before + forgotten, np.where(worth > 0, visits + 1.0, 0.0))
+    running_mean(value, frequency, latest, index, worth)
+    value[index] = count

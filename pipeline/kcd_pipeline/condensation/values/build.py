@@ -1,0 +1,60 @@
+"""Value functions by the name that a recipe gives them. Letters: B batch, C classes."""
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor
+
+from kcd_pipeline.condensation.values import of_student, of_teacher
+from kcd_pipeline.condensation.values.accumulation import count_forgetting
+from kcd_pipeline.condensation.values.worth import Worth
+from kcd_pipeline.config import Config
+
+OF_STUDENT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "entropy": of_student.entropy,
+    "loss": of_student.loss,
+    "margin": of_student.margin,
+    "el2n": of_student.el2n,
+    "aum": of_student.aum,
+}
+OF_TEACHER: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "disagreement": of_teacher.disagreement,
+    "teacher_entropy": of_teacher.teacher_entropy,
+    "excess": of_teacher.excess,
+}
+
+
+def make_worth(config: Config) -> Worth:
+    """Return the value function that `condense.value` names.
+
+    A student of method `none` has no teacher: where the value needs one, it records the entropy of its predictions.
+    """
+    name = config.condense.value
+    if name == "forgetting":
+        return Worth(name=name, measure=_without_teacher(of_student.wrong), accumulate=count_forgetting)
+    if name in OF_STUDENT:
+        return Worth(name=name, measure=_without_teacher(OF_STUDENT[name]))
+    if config.distill.method == "none":
+        return Worth(name="entropy", measure=_without_teacher(of_student.entropy))
+    if name == "gap":
+        gap = partial(of_teacher.gap, temperature=config.distill.temperature)
+        return Worth(name=name, measure=_with_teacher(gap), needs_teacher=True)
+    return Worth(name=name, measure=_with_teacher(OF_TEACHER[name]), needs_teacher=True)
+
+
+def _without_teacher(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
+    def measure(logits: Tensor, labels: Tensor, teacher: Tensor | None) -> Tensor:
+        return function(logits, labels)
+
+    return measure
+
+
+def _with_teacher(
+    function: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
+    def measure(logits: Tensor, labels: Tensor, teacher: Tensor | None) -> Tensor:
+        if teacher is None:
+            raise ValueError("this value needs the teacher's rows")
+        return function(logits, labels, teacher)
+
+    return measure
