@@ -17,6 +17,8 @@ from kcd_pipeline.models import build_model, model_for, parameter_count, zoo_nam
 from kcd_pipeline.models.counting import multiply_adds
 from kcd_pipeline.models.external import is_published, published_state
 
+KEYS = "teacher.model or student.model"
+
 
 def refusal(name: str, **more: Any) -> str:
     with pytest.raises(UserError) as caught:
@@ -180,8 +182,8 @@ def test_a_callable_that_knows_no_channels_is_given_its_arguments_alone(own: str
 @pytest.mark.parametrize(
     ("attribute", "said"),
     [
-        ("nothing", "there is no model '{name}': module '{module}' has no attribute 'nothing'"),
-        ("constant", "'{name}' is a int, expected something to call"),
+        ("nothing", "there is no '{name}', which {keys} names: module '{module}' has no attribute 'nothing'"),
+        ("constant", "'{name}', which {keys} names, is a int, expected something to call"),
         ("none", "'{name}' returned a str, expected a torch.nn.Module"),
         ("twice", "{name} gives tuple for two images, expected logits [2, 10]"),
         ("fixed", "{name} cannot be built with no arguments: TypeError: fixed() missing 1 required"),
@@ -189,13 +191,13 @@ def test_a_callable_that_knows_no_channels_is_given_its_arguments_alone(own: str
 )
 def test_what_is_no_model_is_refused_by_name(own: str, attribute: str, said: str) -> None:
     name = f"{own}:{attribute}"
-    with pytest.raises(UserError, match=re.escape(said.format(name=name, module=own))):
+    with pytest.raises(UserError, match=re.escape(said.format(name=name, module=own, keys=KEYS))):
         model_for(name, image_shape=[1, 8, 8], classes=10)
 
 
 def test_a_module_that_is_not_there_says_where_it_was_looked_for(own: str) -> None:
     message = refusal("no_such_module:build")
-    assert "there is no model 'no_such_module:build': No module named 'no_such_module'" in message
+    assert f"there is no 'no_such_module:build', which {KEYS} names: No module named 'no_such_module'" in message
     assert str(Path.cwd()) in message
 
 

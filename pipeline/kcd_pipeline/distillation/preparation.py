@@ -1,17 +1,21 @@
 """Everything that a run needs, opened, made and compared with its recipe before its folder is touched."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
 from kcd_pipeline.augmentation import Augmentation, SubsetAugmentation, build_augmentation
+from kcd_pipeline.condensation import WITH_WEIGHTS, make_policy
 from kcd_pipeline.config import Config, DistLossConfig, PktLossConfig
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.distillation.judge import Judge, judges_blends, load_judge
+from kcd_pipeline.distillation.objective import require_sample_losses
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import FeatureTap, model_for
+from kcd_pipeline.own_parts import is_own_part, part_digest
 from kcd_pipeline.recipe_store import expected_origin
 from kcd_pipeline.store_opening import open_store
 from kcd_pipeline.training.device import seed_generators
@@ -38,6 +42,8 @@ class Preparation:
         Plans of another run to follow, if the recipe names one.
     judge
         The teacher that blended pictures are shown to, on rank 0 if they are.
+    own_parts
+        SHA-256 of the source of each value function or policy of the user's own, by the key that names it.
     """
 
     config: Config
@@ -49,16 +55,18 @@ class Preparation:
     tap: FeatureTap | None
     plans_from: PlansFromRun | None
     judge: Judge | None
+    own_parts: Mapping[str, str]
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Content hashes of the data, store and plans, and the mode of streaming: a resumed run must have the same."""
+        """Content hashes of data, store, plans and own parts, and the mode of streaming: they stay on a resume."""
         store, streaming = self.knowledge or (None, None)
         return {
             "dataset": self.dataset.description["fingerprint"],
             "store": None if store is None else store.identity,
             "streaming": None if streaming is None else streaming.describe("store.memory"),
             **({} if self.plans_from is None else {"plans": self.plans_from.digest}),
+            **({"parts": self.own_parts} if self.own_parts else {}),
         }
 
 
@@ -71,6 +79,10 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
         If model, device, store, loss or plans are missing, or do not match the recipe or each other.
     """
     _require_whole_batches(config, ranks)
+    if config.distill.method == "kcd" and config.condense.plans_from is None:
+        make_policy(config.condense.policy)  # one that is missing is refused now, not at the first condensation
+        if config.condense.policy in WITH_WEIGHTS:
+            require_sample_losses(config.distill, f"condense.policy is {config.condense.policy}")
     augmentation = build_augmentation(config.augmentation)
     store = _open_matching_store(config, whole, augmentation)
     dataset, augmentation = _samples_of_store(whole, augmentation, store)
@@ -92,7 +104,16 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
         tap=tap,
         plans_from=open_plans_from(config, dataset),
         judge=judge,
+        own_parts=_own_parts(config),
     )
+
+
+def _own_parts(config: Config) -> dict[str, str]:
+    """Return the digest of the source of each value function or policy of the user's own that the run calls."""
+    called = {"condense.value": config.condense.value}
+    if config.distill.method == "kcd" and config.condense.plans_from is None:
+        called["condense.policy"] = config.condense.policy
+    return {key: part_digest(name, key) for key, name in called.items() if is_own_part(name)}
 
 
 def _require_whole_batches(config: Config, ranks: Ranks) -> None:

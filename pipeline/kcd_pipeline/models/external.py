@@ -1,10 +1,7 @@
 """Models of other packages: `torchvision/NAME`, `timm/NAME`, and what the user's `package.module:callable` returns."""
 
-import importlib
 import inspect
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ from torch import Tensor, nn
 
 from kcd_pipeline.config import did_you_mean
 from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.own_parts import is_own_part, load_part, working_folder_importable
 
 TORCHVISION, TIMM = "torchvision/", "timm/"
 WEIGHTS_ARGUMENT = {TORCHVISION: "weights", TIMM: "pretrained"}  # the argument that asks for published weights
@@ -24,7 +22,7 @@ INCEPTIONS = {name: {"aux_logits": False, "transform_input": True} for name in (
 
 def is_external(name: str) -> bool:
     """Return True if `name` has one of the three forms."""
-    return name.startswith((TORCHVISION, TIMM)) or ":" in name
+    return name.startswith((TORCHVISION, TIMM)) or is_own_part(name)
 
 
 def build_external(name: str, *, channels: int, classes: int, arguments: Mapping[str, Any]) -> nn.Module:
@@ -167,29 +165,14 @@ def _build_timm(name: str, channels: int, classes: int | None, arguments: dict[s
 
 def _build_by_callable(name: str, channels: int, classes: int, arguments: dict[str, Any]) -> nn.Module:
     """Call `package.module:callable` with `arguments`, and with `channels` and `classes` if it has such parameters."""
-    with _working_folder_importable():
-        build = _import_callable(name)
+    with working_folder_importable():  # also while it is called, for it may import more
+        build = load_part(name, "teacher.model or student.model")
         offered = {"channels": channels, "classes": classes}
         taken = {key: value for key, value in offered.items() if key not in arguments and _accepts(build, key)}
         model = _call_builder(name, build, None, taken | arguments)
     if not isinstance(model, nn.Module):
         raise UserError(f"'{name}' returned a {type(model).__name__}, expected a torch.nn.Module")
     return model
-
-
-def _import_callable(name: str) -> Callable[..., Any]:
-    module_name, _, attribute = name.partition(":")
-    try:
-        build = getattr(importlib.import_module(module_name), attribute)
-    except (Exception, SystemExit) as error:  # importing runs another's code, which may raise anything
-        reason = f"{error}" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
-        raise UserError(
-            f"there is no model '{name}': {reason}. Expected package.module:callable, importable from the environment "
-            f"or from {Path.cwd()}."
-        ) from error
-    if not callable(build):
-        raise UserError(f"'{name}' is a {type(build).__name__}, expected something to call that returns a model")
-    return build
 
 
 def _accepts(build: Callable[..., Any], name: str) -> bool:
@@ -199,17 +182,6 @@ def _accepts(build: Callable[..., Any], name: str) -> bool:
     except (TypeError, ValueError):  # some callables written in C have no signature
         return False
     return any(p.name == name or p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
-
-
-@contextmanager
-def _working_folder_importable() -> Iterator[None]:
-    """Put the working folder on `sys.path`: `python -m` does that, an installed command does not."""
-    folder = str(Path.cwd())
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)
 
 
 def _call_builder(label: str, build: Callable[..., Any], model: str | None, arguments: Mapping[str, Any]) -> Any:
