@@ -93,7 +93,9 @@ class BlendRows:
 
             yield from LocalMaker(make_rows, name="judging blends", view_lines=False).steps(writer, missing)
         writer.settle()
-        say_progress(f"stage {plan.stage + 1}: its blends took the teacher {human_seconds(self._store.seconds())}")
+        say_progress(
+            f"stage {plan.stage + 1}: its blends are judged, {human_seconds(self._store.seconds())} of teacher"
+        )
 
     def read(self, view: int, members: NDArray[np.int64]) -> NDArray[Any]:
         """Return the rows of the blended samples `members[m]` (ascending) as `view`: `[m, C]` or `[m, C + D]`.
