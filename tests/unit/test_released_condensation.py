@@ -13,6 +13,7 @@ Nothing here uses the package's ranking, partition, schedule or ramp. A thousand
 entropies fall with every visit, at another pace for each sample, so that dropped ones come back.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,7 +105,7 @@ def test_the_script_has_samples_that_come_back_and_partners_dropped_before(tmp_p
     assert [plan.facts["perturbed"] for plan in plans[1:]] == [41] * 5
     assert sum(plan.facts["came_back"] > 0 for plan in plans[1:]) >= 3
     partners_dropped_before = [
-        len(np.setdiff1d(plan.partner[plan.low], before.kept)) for before, plan in zip(plans, plans[1:], strict=False)
+        len(np.setdiff1d(plan.partner[plan.low], before.kept)) for before, plan in pairwise(plans)
     ]
     assert sum(count > 0 for count in partners_dropped_before) >= 3
     assert all(plan.facts["newly_dropped"] == 41 + plan.facts["came_back"] for plan in plans[1:])
