@@ -24,9 +24,9 @@ from kcd_pipeline.condensation import (
     stage_openings,
 )
 from kcd_pipeline.config import Config
-from kcd_pipeline.distillation.objective import DistillationLoss
+from kcd_pipeline.distillation.objective import DistillationLoss, require_sample_losses
 from kcd_pipeline.distillation.plans_from import PlansFromRun
-from kcd_pipeline.errors import DamagedError, FailedError
+from kcd_pipeline.errors import DamagedError, FailedError, UserError
 from kcd_pipeline.losses import LossWeights, loss_weights
 from kcd_pipeline.models import FeatureTap
 from kcd_pipeline.runs import Record, RunFolder
@@ -182,7 +182,7 @@ class StudentCurriculum:
         return plan
 
     def _condensed(self, stage: int) -> Plan:
-        return condense(
+        plan = condense(
             self._values,
             before=self._plan,
             stage=stage,
@@ -191,6 +191,16 @@ class StudentCurriculum:
             seed=self._config.seed,
             labels=self._labels,
         )
+        if plan.weighted:
+            self._require_sample_losses(stage)
+        return plan
+
+    def _require_sample_losses(self, stage: int) -> None:
+        """Raise FailedError if a policy of the user's own gives samples weights that the loss cannot apply."""
+        try:
+            require_sample_losses(self._config.distill, f"condense.policy is {self._condense.policy}")
+        except UserError as error:  # too late for a refusal: the run is under way
+            raise FailedError(f"stage {stage}: {error}") from error
 
     def _write_values(self, epoch: int, result: EpochResult) -> dict[str, int]:
         try:

@@ -7,8 +7,10 @@ from typing import Any
 from torch import nn
 
 from kcd_pipeline.augmentation import Augmentation, SubsetAugmentation, build_augmentation
+from kcd_pipeline.condensation import WITH_WEIGHTS, make_policy
 from kcd_pipeline.config import Config, DistLossConfig, PktLossConfig
 from kcd_pipeline.data import Dataset
+from kcd_pipeline.distillation.objective import require_sample_losses
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import FeatureTap, model_for
@@ -73,6 +75,10 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
         If model, device, store, loss or plans are missing, or do not match the recipe or each other.
     """
     _require_whole_batches(config, ranks)
+    if config.distill.method == "kcd" and config.condense.plans_from is None:
+        make_policy(config.condense.policy)  # one that is missing is refused now, not at the first condensation
+        if config.condense.policy in WITH_WEIGHTS:
+            require_sample_losses(config.distill, f"condense.policy is {config.condense.policy}")
     augmentation = build_augmentation(config.augmentation)
     store = _open_matching_store(config, whole, augmentation)
     dataset, augmentation = _samples_of_store(whole, augmentation, store)
