@@ -21,7 +21,7 @@ from kcd_pipeline.data import Dataset, InMemorySplit
 from kcd_pipeline.distillation.judge import Judge
 from kcd_pipeline.distillation.judged_blends import BlendRows, JudgedBlends
 from kcd_pipeline.errors import FailedError
-from kcd_pipeline.models import FeatureTap, build_model
+from kcd_pipeline.models import FeatureTap
 from kcd_pipeline.training.ranks import ALONE
 from kcd_stores import (
     NO_PARTNER,
@@ -36,6 +36,7 @@ from kcd_stores import (
 )
 
 SAMPLES, VIEWS, CLASSES = 9, 4, 2
+WIDTH = 3 * 6 * 6  # features of the teacher below, of pictures of 8 x 8 pixels
 MEAN, STD = (0.4, 0.5), (0.2, 0.3)
 AUGMENTATION = build_augmentation(AugmentationConfig(name="crop-flip", padding=2, seed=3))
 USED = (1, 3)  # the views of the stage's epochs
@@ -61,7 +62,7 @@ def split() -> InMemorySplit:
 
 def teacher() -> nn.Module:
     torch.manual_seed(5)
-    return build_model("resnet8", channels=2, classes=CLASSES).eval()
+    return nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(WIDTH, CLASSES)).eval()
 
 
 def source(path: Path, encoding: Any = None) -> KnowledgeStore:
@@ -162,11 +163,10 @@ def test_a_plan_that_blends_nothing_asks_the_teacher_nothing(tmp_path: Path) -> 
 
 def test_features_are_those_of_the_blended_picture(tmp_path: Path) -> None:
     """The last layer is linear: its weights times the features, plus its bias, are the logits."""
-    width = 64
     encoding = WithFeatures(
         logit_encoding=make_encoding("int8", low=-2, high=2),
         feature_encoding=make_encoding("float32"),
-        feature_columns=width,
+        feature_columns=WIDTH,
     )
     one = blend_rows(tmp_path, source(tmp_path / "source.zarr", encoding))
     finish(one.make(plan(), USED))
