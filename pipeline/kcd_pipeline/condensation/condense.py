@@ -78,6 +78,7 @@ def _plan(choice: Choice, situation: Situation) -> Plan:
         kept=kept,
         partner=partner,
         epsilon=epsilon,
+        weight=np.ones(len(kept), np.float32) if choice.weight is None else choice.weight,
         facts={**_counts(kept, partner, situation.before), **choice.facts},
     )
 

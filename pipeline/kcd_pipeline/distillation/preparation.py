@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from kcd_pipeline.augmentation import Augmentation, SubsetAugmentation, build_augmentation
@@ -11,6 +13,7 @@ from kcd_pipeline.config import Config, DistLossConfig, PktLossConfig
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.losses import compares_batch
 from kcd_pipeline.models import FeatureTap, model_for
 from kcd_pipeline.own_parts import is_own_part, part_digest
 from kcd_pipeline.recipe_store import expected_origin
@@ -18,7 +21,7 @@ from kcd_pipeline.store_opening import open_store
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.ranks import Ranks
 from kcd_pipeline.training.trainer import Trainer
-from kcd_stores import KnowledgeStore, Streaming, is_vacant, parse_bytes, plan_streaming, read_condensed
+from kcd_stores import CondensedRows, KnowledgeStore, Streaming, is_vacant, parse_bytes, plan_streaming, read_condensed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,6 +40,8 @@ class Preparation:
         Takes the student's penultimate features, if the loss is on them.
     plans_from
         Plans of another run to follow, if the recipe names one.
+    sample_weight
+        `[N]` float32: the weights that a condensed store gives its samples; None if it gives none.
     own_parts
         SHA-256 of the source of each value function or policy of the user's own, by the key that names it.
     """
@@ -49,6 +54,7 @@ class Preparation:
     trainer: Trainer
     tap: FeatureTap | None
     plans_from: PlansFromRun | None
+    sample_weight: NDArray[np.float32] | None
     own_parts: Mapping[str, str]
 
     @property
@@ -75,8 +81,15 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
     _require_whole_batches(config, ranks)
     augmentation = build_augmentation(config.augmentation)
     store = _open_matching_store(config, whole, augmentation)
-    dataset, augmentation = _samples_of_store(whole, augmentation, store)
+    condensed = None if store is None else read_condensed(store)
+    dataset, augmentation = _samples_of_store(whole, augmentation, condensed)
     taught_by = None if config.distill.method == "none" else store
+    plans_from = open_plans_from(config, dataset)
+    sample_weight = None if condensed is None else condensed.weight
+    if sample_weight is not None:
+        _require_weighable(config, f"the condensed set at {config.store.path} has")
+    if plans_from is not None and plans_from.weighted:
+        _require_weighable(config, "the plans that condense.plans_from names have")
     student = _new_student(config, dataset, ranks)
     tap = None
     if taught_by is not None and taught_by.encoding.feature_columns:
@@ -89,7 +102,8 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
         trainer=Trainer(student, dataset, augmentation, optimisation=config.distill, run=config.run),
         knowledge=None if taught_by is None else (taught_by, _plan_streaming(config, taught_by)),
         tap=tap,
-        plans_from=open_plans_from(config, dataset),
+        plans_from=plans_from,
+        sample_weight=sample_weight,
         own_parts=_own_parts(config),
     )
 
@@ -142,16 +156,26 @@ def _open_matching_store(config: Config, dataset: Dataset, augmentation: Augment
 
 
 def _samples_of_store(
-    dataset: Dataset, augmentation: Augmentation, store: KnowledgeStore | None
+    dataset: Dataset, augmentation: Augmentation, condensed: CondensedRows | None
 ) -> tuple[Dataset, Augmentation]:
-    """Return the samples that `store` has rows of, and an augmentation that gives them the views of the whole dataset.
+    """Return the samples that a store has rows of, and an augmentation that gives them the views of the whole dataset.
 
     Only the store of a condensed set has less than all samples.
     """
-    rows = None if store is None else read_condensed(store)
-    if rows is None:
+    if condensed is None:
         return dataset, augmentation
-    return dataset.with_train_subset(rows.samples), SubsetAugmentation(augmentation, rows.samples)
+    return dataset.with_train_subset(condensed.samples), SubsetAugmentation(augmentation, condensed.samples)
+
+
+def _require_weighable(config: Config, weights_are_of: str) -> None:
+    """Raise UserError if the loss is no mean over samples, which could be weighed; `weights_are_of` begins a clause."""
+    if config.distill.method != "none" and compares_batch(config.distill):
+        name, key = config.distill.loss.name, "gamma" if isinstance(config.distill.loss, DistLossConfig) else "beta"
+        raise UserError(
+            f"distill.loss.name is {name}, which compares the samples of a batch with each other, but {weights_are_of} "
+            f"weights, which are factors of the loss of single samples. Choose another loss, or set "
+            f"distill.loss.{key}=0."
+        )
 
 
 def _new_student(config: Config, dataset: Dataset, ranks: Ranks) -> nn.Module:

@@ -7,7 +7,8 @@
                  the plan weighed its samples
 
 Its `made_from` has an entry `condensed`, which names the run and the plan; in it `rows_sha256` is the digest of these
-arrays, and `weighted` says that there are weights. No other store has these arrays or this entry. Everything else is as in any knowledge store, with N = K.
+arrays, and `weighted` says that there are weights. No other store has these arrays or this entry. Everything else is as
+in any knowledge store, with N = K.
 """
 
 import hashlib
