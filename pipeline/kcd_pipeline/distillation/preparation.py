@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from kcd_pipeline.augmentation import Augmentation, SubsetAugmentation, build_augmentation
+from kcd_pipeline.condensation import WITH_WEIGHTS, make_policy
 from kcd_pipeline.config import Config, DistLossConfig, PktLossConfig
 from kcd_pipeline.data import Dataset
+from kcd_pipeline.distillation.judge import Judge, judges_blends, load_judge
+from kcd_pipeline.distillation.objective import require_sample_losses
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.losses import compares_batch
 from kcd_pipeline.models import FeatureTap, model_for
 from kcd_pipeline.own_parts import is_own_part, part_digest
 from kcd_pipeline.recipe_store import expected_origin
@@ -42,6 +44,8 @@ class Preparation:
         Plans of another run to follow, if the recipe names one.
     sample_weight
         `[N]` float32: the weights that a condensed store gives its samples; None if it gives none.
+    judge
+        The teacher that blended pictures are shown to, on rank 0 if they are.
     own_parts
         SHA-256 of the source of each value function or policy of the user's own, by the key that names it.
     """
@@ -55,6 +59,7 @@ class Preparation:
     tap: FeatureTap | None
     plans_from: PlansFromRun | None
     sample_weight: NDArray[np.float32] | None
+    judge: Judge | None
     own_parts: Mapping[str, str]
 
     @property
@@ -79,6 +84,10 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
         If model, device, store, loss or plans are missing, or do not match the recipe or each other.
     """
     _require_whole_batches(config, ranks)
+    if config.distill.method == "kcd" and config.condense.plans_from is None:
+        make_policy(config.condense.policy)  # one that is missing is refused now, not at the first condensation
+        if config.condense.policy in WITH_WEIGHTS:
+            require_sample_losses(config.distill, f"condense.policy is {config.condense.policy}")
     augmentation = build_augmentation(config.augmentation)
     store = _open_matching_store(config, whole, augmentation)
     condensed = None if store is None else read_condensed(store)
@@ -86,10 +95,10 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
     taught_by = None if config.distill.method == "none" else store
     plans_from = open_plans_from(config, dataset)
     sample_weight = None if condensed is None else condensed.weight
-    if sample_weight is not None:
-        _require_weighable(config, f"the condensed set at {config.store.path} has")
-    if plans_from is not None and plans_from.weighted:
-        _require_weighable(config, "the plans that condense.plans_from names have")
+    _require_loss_that_weighs(config, sample_weight, plans_from)
+    judge = None
+    if judges_blends(config) and store is not None and ranks.is_first:
+        judge = load_judge(config, dataset, store)  # before the student: a model may draw from the global generators
     student = _new_student(config, dataset, ranks)
     tap = None
     if taught_by is not None and taught_by.encoding.feature_columns:
@@ -103,6 +112,7 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
         knowledge=None if taught_by is None else (taught_by, _plan_streaming(config, taught_by)),
         tap=tap,
         plans_from=plans_from,
+        judge=judge,
         sample_weight=sample_weight,
         own_parts=_own_parts(config),
     )
@@ -167,15 +177,16 @@ def _samples_of_store(
     return dataset.with_train_subset(condensed.samples), SubsetAugmentation(augmentation, condensed.samples)
 
 
-def _require_weighable(config: Config, weights_are_of: str) -> None:
-    """Raise UserError if the loss is no mean over samples, which could be weighed; `weights_are_of` begins a clause."""
-    if config.distill.method != "none" and compares_batch(config.distill):
-        name, key = config.distill.loss.name, "gamma" if isinstance(config.distill.loss, DistLossConfig) else "beta"
-        raise UserError(
-            f"distill.loss.name is {name}, which compares the samples of a batch with each other, but {weights_are_of} "
-            f"weights, which are factors of the loss of single samples. Choose another loss, or set "
-            f"distill.loss.{key}=0."
-        )
+def _require_loss_that_weighs(
+    config: Config, sample_weight: NDArray[np.float32] | None, plans_from: PlansFromRun | None
+) -> None:
+    """Raise UserError if a condensed store or the plans of another run weigh samples, and the loss cannot."""
+    if config.distill.method == "none":
+        return
+    if sample_weight is not None:
+        require_sample_losses(config.distill, f"store.path is {config.store.path}, a condensed set")
+    if plans_from is not None and plans_from.weighted:
+        require_sample_losses(config.distill, f"condense.plans_from is {config.condense.plans_from}")
 
 
 def _new_student(config: Config, dataset: Dataset, ranks: Ranks) -> nn.Module:

@@ -48,13 +48,14 @@ class CondensedSet:
         self.config = parse_config(read_condensing_config(folder, asked_by="RUN"), source=str(folder.config))
         self.plan = _read_plan(folder, stage)
         self.store = _open_source(folder, self.config, source)
-        self._space = "pair" if self.config.condense.perturb == "pair" else self.config.condense.space
-        if self._space == "pair" and self.plan.epsilon.any():
+        condense = self.config.condense
+        if condense.perturb in ("pair", "teacher") and self.plan.epsilon.any():
             raise UserError(
-                f"{run} blended images together with their knowledge (condense.perturb: pair), and a knowledge store "
-                f"holds no images: its perturbed rows would belong to pictures that nobody has. Export a run with "
-                f"condense.perturb knowledge or off."
+                f"{run} blended images together with their knowledge (condense.perturb: {condense.perturb}), and a "
+                f"knowledge store holds no images: its perturbed rows would belong to pictures that nobody has. Export "
+                f"a run with condense.perturb knowledge or off."
             )
+        self._space = "pair" if condense.perturb == "pair" else condense.space
         self._taught = TaughtRows(
             self.plan,
             space=self._space,
