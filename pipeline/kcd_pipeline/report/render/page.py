@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import matplotlib
@@ -18,9 +17,9 @@ from kcd_pipeline.plain_text import escaped
 from kcd_pipeline.report import wording
 from kcd_pipeline.report.collect.details import RunDetails
 from kcd_pipeline.report.collect.samples import ShownSamples
-from kcd_pipeline.report.collect.values import StageValues
 from kcd_pipeline.report.compute import Comparison
 from kcd_pipeline.report.compute.groups import Group, seeds_sentence
+from kcd_pipeline.report.compute.stage_tables import StageTable, finished_stages
 from kcd_pipeline.report.compute.stores import saving_words
 from kcd_pipeline.report.render import figures
 from kcd_pipeline.report.render.pictures import png_uri
@@ -41,14 +40,14 @@ class Experiment:
     colour
         The colour of its lines.
     stages
-        The facts and the values of each stage of its first run.
+        The facts of each stage of its first run.
     samples
         The most and the least valued samples of its first run.
     """
 
     group: Group
     colour: str
-    stages: tuple[tuple[dict[str, Any], StageValues], ...]
+    stages: StageTable
     samples: ShownSamples
 
     @property
@@ -132,7 +131,7 @@ def _experiments(groups: Sequence[Group], details: Sequence[RunDetails]) -> list
         Experiment(
             group=group,
             colour=style.colour,
-            stages=tuple(zip(found.stage_facts, found.stage_values, strict=True)),
+            stages=finished_stages(found.stage_facts),
             samples=found.samples,
         )
         for group, style, found in zip(groups, styles, details, strict=True)
