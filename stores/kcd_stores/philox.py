@@ -20,6 +20,10 @@ VIEW_STREAM = 0  # to 99: parameters of a view, which takes several draws
 ORDER_STREAM = 100  # order of the samples in an epoch
 STRIP_STREAM = 101  # order of the strips in an epoch of the block shuffle
 RANK_STREAM = 102  # scores of a condensation that drops samples at random
+SUBSET_STREAM = 103  # scores of a random subset
+PRUNE_STREAM = 104  # which of the samples of low value are left out
+DRAW_STREAM = 105  # draws with replacement; they are counted, instead of samples
+SHARE_STREAM = 106  # which class gets the draws that cannot be shared evenly
 SAMPLE_STREAM = 200  # and above: classes that the encoding `sample` draws, which takes several draws
 
 
@@ -70,9 +74,15 @@ def uniform(words: NDArray[np.uint32]) -> NDArray[np.float64]:
     return words.astype(np.float64) * 2.0**-32
 
 
-def random_scores(seed: int, stage: int, index: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return a random score for each of the samples `index[n]`, `[n]` float64 in [0, 1): a 53-bit integer / 2**53."""
-    high, low = philox(seed, (index & 0xFFFFFFFF, stage, index >> 32, RANK_STREAM))[:2].astype(np.uint64)
+def random_scores(seed: int, stage: int, index: NDArray[np.int64], *, stream: int = RANK_STREAM) -> NDArray[np.float64]:
+    """Return a random score for each of the samples `index[n]`, `[n]` float64 in [0, 1): a 53-bit integer / 2**53.
+
+    Parameters
+    ----------
+    stream
+        The purpose of the scores, one of the constants above.
+    """
+    high, low = philox(seed, (index & 0xFFFFFFFF, stage, index >> 32, stream))[:2].astype(np.uint64)
     return ((high << WORD | low) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

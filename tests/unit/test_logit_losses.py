@@ -48,7 +48,8 @@ def kd_by_scipy(student: np.ndarray, teacher: np.ndarray) -> np.ndarray:
 
 
 def standardised_kd_by_scipy(student: np.ndarray, teacher: np.ndarray) -> np.ndarray:
-    return kd_by_scipy(stats.zscore(student, axis=1), stats.zscore(teacher, axis=1))
+    """Compute Hinton's loss of logits standardised by the deviation with C - 1, as Sun et al.'s code does."""
+    return kd_by_scipy(stats.zscore(student, axis=1, ddof=1), stats.zscore(teacher, axis=1, ddof=1))
 
 
 def dkd_by_scipy(student: np.ndarray, teacher: np.ndarray) -> np.ndarray:
@@ -144,9 +145,20 @@ def test_the_decoded_rows_of_a_topk_store_will_do(name: str) -> None:
 
 
 def test_standardised_by_hand() -> None:
-    # (1, 3, 8): mean 4, deviations (-3, -1, 4), variance (9 + 1 + 16) / 3 = 26/3, std 2.943920
-    expected = [[-1.0190493, -0.3396831, 1.3587324]]
+    # (1, 3, 8): mean 4, deviations (-3, -1, 4), variance (9 + 1 + 16) / 2 = 13, std 3.6055513
+    expected = [[-0.8320503, -0.2773501, 1.1094004]]
     np.testing.assert_allclose(standardise(torch.tensor([[1.0, 3.0, 8.0]])), expected, rtol=1e-6)
+
+
+def test_standardised_kd_by_hand() -> None:
+    """T = 1: the student's (2, 4) becomes (-1, 1) / sqrt 2, the teacher's (0, -6) the opposite.
+
+    With a = sqrt 2, the probabilities are 1 / (1 + e^a) = 0.19557032 and 0.80442968: KL = 0.60885936 * a = 0.86105717.
+    """
+    loss = Kd(temperature=1, standardise=True)(
+        torch.tensor([[2.0, 4.0]]), torch.tensor([[0.0, -6.0]]), torch.tensor([0])
+    )
+    assert loss.tolist() == pytest.approx([0.86105717], abs=1e-6)
 
 
 def test_standardised_kd_asks_for_relations_and_not_for_size() -> None:

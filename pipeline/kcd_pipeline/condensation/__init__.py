@@ -7,13 +7,14 @@ from kcd_pipeline import dask_settings  # noqa: F401  # isort: skip  # before da
 from kcd_pipeline.condensation.condense import condense
 from kcd_pipeline.condensation.ogve import new_values, update_values
 from kcd_pipeline.condensation.perturbation import BatchBlend, Perturbation
-from kcd_pipeline.condensation.policies import Choice, Situation
+from kcd_pipeline.condensation.policies import WITH_WEIGHTS, Choice, Situation, make_policy
 from kcd_pipeline.condensation.schedule import stage_of, stage_openings
 from kcd_pipeline.condensation.taught import ResidentRows, TaughtRows, make_resident
 from kcd_pipeline.condensation.values import Worth, make_worth
 from kcd_pipeline.condensation.weights import SampleWeights
 
 __all__ = [
+    "WITH_WEIGHTS",
     "BatchBlend",
     "Choice",
     "Perturbation",
@@ -23,6 +24,7 @@ __all__ = [
     "TaughtRows",
     "Worth",
     "condense",
+    "make_policy",
     "make_resident",
     "make_worth",
     "new_values",

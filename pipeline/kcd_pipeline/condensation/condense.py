@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_pipeline.condensation.policies import Choice, Situation, make_policy
+from kcd_pipeline.condensation.policies import Choice, Situation, make_policy, wrong_choice
 from kcd_pipeline.condensation.ranking.budget import DEFAULT_MEMORY
 from kcd_pipeline.condensation.schedule import kept_count, stage_openings
 from kcd_pipeline.config import CondenseConfig
+from kcd_pipeline.own_parts import is_own_part
 from kcd_stores import NO_PARTNER, Plan, ValueStore
 
 
@@ -63,13 +64,19 @@ def condense(
         seed=seed,
         memory=memory,
     )
-    return _plan(make_policy(config.policy)(situation), situation)
+    choice = make_policy(config.policy)(situation)
+    try:
+        return _plan(choice, situation)
+    except ValueError as error:
+        if not is_own_part(config.policy):
+            raise
+        raise wrong_choice(situation, str(error)) from error
 
 
 def _plan(choice: Choice, situation: Situation) -> Plan:
-    kept = choice.kept
-    partner, epsilon = choice.partner, choice.epsilon
-    if partner is None or epsilon is None:
+    """Return the plan that a choice is in its situation."""
+    kept, partner, epsilon = choice.kept, choice.partner, choice.epsilon
+    if partner is None or epsilon is None or situation.config.perturb == "off":
         partner, epsilon = np.full(len(kept), NO_PARTNER, dtype=np.int64), np.zeros(len(kept), dtype=np.float32)
     return Plan(
         stage=situation.stage,
@@ -78,7 +85,8 @@ def _plan(choice: Choice, situation: Situation) -> Plan:
         kept=kept,
         partner=partner,
         epsilon=epsilon,
-        facts={**_counts(kept, partner, situation.before), **choice.facts},
+        **({} if choice.weight is None else {"weight": choice.weight}),
+        facts={**choice.facts, **_counts(kept, partner, situation.before)},
     )
 
 

@@ -14,8 +14,8 @@ class KdLossConfig(Section):
     name: Literal["kd"] = "kd"
     standardise: bool = Field(
         default=False,
-        description="kd: bring the logits of each row to mean 0 and variance 1 first (CVPR 2024; published with "
-        "temperature 2, kd_weight 9)",
+        description="kd: bring the logits of each row to mean 0 and deviation 1 first (CVPR 2024; published with "
+        "ce_weight 0.1, kd_weight 9 and temperature 2 or 3)",
     )
 
 
@@ -25,11 +25,13 @@ class DkdLossConfig(Section):
     name: Literal["dkd"]
     alpha: Weight = Field(
         default=1.0,
-        description="dkd: weight of the true class against all others (published with ce_weight 1, kd_weight 1)",
+        description="dkd: weight of the true class against all others (published with temperature 4, ce_weight 1, "
+        "kd_weight 1, kd_warmup 20)",
     )
     beta: Weight = Field(
         default=8.0,
-        description="dkd: weight of the other classes among each other (published with 8 for CIFAR-100)",
+        description="dkd: weight of the other classes among each other (published with 2, 6 or 8 for CIFAR-100, by "
+        "the pair of teacher and student; see docs/how-to/methods-and-losses.md)",
     )
 
 
@@ -39,7 +41,8 @@ class DistLossConfig(Section):
     name: Literal["dist"]
     beta: Weight = Field(
         default=1.0,
-        description="dist: weight of the correlation over the classes of each sample (published with ce_weight 1)",
+        description="dist: weight of the correlation over the classes of each sample (published with temperature 4, "
+        "ce_weight 1, kd_weight 2 for CIFAR-100)",
     )
     gamma: Weight = Field(default=1.0, description="dist: weight of the correlation over the samples of each class")
 

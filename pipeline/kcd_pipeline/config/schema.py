@@ -259,7 +259,7 @@ class DistillConfig(OptimisationConfig):
     kd_follows_kept: bool = Field(
         default=False,
         description="move weight from the labels to the knowledge as fewer samples are kept: with a fraction f of "
-        "them, f of ce_weight stays and the rest of it is added to kd_weight",
+        "them, f of ce_weight stays and the rest of it is added to kd_weight; see docs/how-to/methods-and-losses.md",
     )
     loss: LossConfig = KdLossConfig()
 

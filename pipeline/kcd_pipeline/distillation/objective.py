@@ -1,11 +1,44 @@
-"""The loss of a student that learns from knowledge. Letters: B batch, C classes, D features."""
+"""The losses of a student, from labels alone and from knowledge. Letters: B batch, C classes, D features."""
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from kcd_pipeline.config import DistillConfig
-from kcd_pipeline.losses import LossWeights, make_feature_loss, make_loss
+from kcd_pipeline.config import DistillConfig, DistLossConfig
+from kcd_pipeline.errors import UserError
+from kcd_pipeline.losses import LossWeights, compares_batch, make_feature_loss, make_loss
 from kcd_pipeline.models import FeatureTap
+
+
+def label_loss(logits: Tensor, labels: Tensor, sample_weight: Tensor | None) -> Tensor:
+    """Return the mean over the batch, a scalar, of the cross-entropy of each sample times its weight.
+
+    Parameters
+    ----------
+    logits, labels
+        `[B, C]` float and `[B]` int64.
+    sample_weight
+        `[B]` float32; None: 1.
+    """
+    if sample_weight is None:
+        return F.cross_entropy(logits, labels)
+    return (sample_weight * F.cross_entropy(logits, labels, reduction="none")).mean()
+
+
+def require_sample_losses(config: DistillConfig, weighed_by: str) -> None:
+    """Raise UserError if samples have weights, but the loss of `config` is no mean of losses that samples have.
+
+    Parameters
+    ----------
+    weighed_by
+        The key that gives samples weights, and its value, to begin the message with.
+    """
+    if compares_batch(config):
+        term = "gamma" if isinstance(config.loss, DistLossConfig) else "beta"
+        raise UserError(
+            f"{weighed_by}, which gives samples weights, but distill.loss.name is {config.loss.name}, which compares "
+            f"all samples of a batch with each other: such a loss is no mean over samples that weights could apply to. "
+            f"Set distill.loss.{term}=0, or choose another loss or another policy."
+        )
 
 
 class DistillationLoss:

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-SMALLEST_VARIANCE = 1e-12  # added to a row's variance, so that equal logits become zeros with a finite gradient
+SMALLEST_DEVIATION = 1e-7  # added to a row's deviation, as in the code that published results come from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +18,7 @@ class Kd:
     Attributes
     ----------
     standardise
-        Bring the logits of both to mean 0 and variance 1 in each row first, so that the student need not match their
+        Bring the logits of both to mean 0 and deviation 1 in each row first, so that the student need not match their
         size: Sun et al., "Logit standardization in knowledge distillation" (CVPR 2024).
     """
 
@@ -40,10 +39,10 @@ def kl_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tenso
 
 
 def standardise(logits: Tensor) -> Tensor:
-    """Return `(z - mean(z)) / std(z)` of each row z of `logits[B, C]`.
+    """Return `(z - mean(z)) / (std(z) + 1e-7)` of each row z of `logits[B, C]`; a row of equal logits becomes zeros.
 
-    The standard deviation is that of the C logits themselves (divided by C, not C - 1). A row of equal logits becomes
-    zeros.
+    The deviation is the unbiased one, whose squares are divided by C - 1, as in the code of Sun et al. Divided by C,
+    logits would be `sqrt(C / (C - 1))` times as large, and the loss between close ones `C / (C - 1)` times.
     """
     centred = logits - logits.mean(dim=1, keepdim=True)
-    return centred * torch.rsqrt(centred.square().mean(dim=1, keepdim=True) + SMALLEST_VARIANCE)
+    return centred / (logits.std(dim=1, keepdim=True) + SMALLEST_DEVIATION)

@@ -26,9 +26,13 @@ def loss_weights(config: DistillConfig, epoch: int, kept_fraction: float) -> Los
 
     They are `ce_weight` and `kd_weight` unless one of two keys is set.
 
-    - `kd_follows_kept`: with the fraction f, `ce_weight * f` and `kd_weight + ce_weight * (1 - f)`. Their sum stays.
+    - `kd_follows_kept`: with the fraction f, `ce_weight * f` and `kd_weight + ce_weight * (1 - f)`, whose sum stays.
+      Ben-Baruch et al., "Distilling the knowledge in data pruning" (ICML 2025), show by experiment that the best weight
+      of the knowledge rises as fewer samples are kept; this rule is not theirs.
     - `kd_warmup` = w: the weight of the knowledge times `min((epoch + 1) / w, 1)`, as in the code of Zhao et al.,
       "Decoupled knowledge distillation" (CVPR 2022).
+
+    The loss over features has neither.
     """
     ce, kd = config.ce_weight, config.kd_weight
     if config.kd_follows_kept:

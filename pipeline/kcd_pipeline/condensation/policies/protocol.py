@@ -15,6 +15,8 @@ from kcd_pipeline.condensation.scoring import ranking_scores
 from kcd_pipeline.config import CondenseConfig
 from kcd_stores import Plan, ValueStore
 
+LARGEST_FACT = 1e18  # as in a run's plans
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Situation:
@@ -92,12 +94,12 @@ class Choice:
     epsilon
         `[K]` float32, at least 0: the strength of each blend; given if `partner` is.
     facts
-        Numbers about the choice, for people.
+        Numbers about the choice, for people: int, float or None.
 
     Raises
     ------
     ValueError
-        If `kept` is empty or not ascending, or another array does not fit it.
+        If `kept` is empty or not ascending, another array does not fit it, or a fact is no number.
     """
 
     kept: NDArray[np.int64]
@@ -122,6 +124,9 @@ class Choice:
         if self.partner is not None:
             _require_array("partner", self.partner, np.int64, size)
             _require_array("epsilon", self.epsilon, np.float32, size)
+        for name, fact in self.facts.items():
+            if not (fact is None or (type(fact) in (int, float) and abs(fact) <= LARGEST_FACT)):
+                raise ValueError(f"the fact {name} is {fact!r}, expected a number of moderate size or None")
 
 
 def _require_array(name: str, array: object, dtype: type[np.generic], size: int | None) -> None:

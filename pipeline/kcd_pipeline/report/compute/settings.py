@@ -11,8 +11,8 @@ from kcd_stores.knowledge import flatten
 
 # Beginnings of the keys that have no effect on a method
 IGNORED_KEYS = {
-    "none": ("condense.", "distill.loss.", "distill.temperature", "distill.ce_weight", "distill.kd_weight"),
-    "kd": ("condense.",),
+    "none": ("condense.", "distill.loss.", "distill.temperature", "distill.ce_weight", "distill.kd_"),
+    "kd": ("condense.", "distill.kd_follows_kept"),
 }
 
 
