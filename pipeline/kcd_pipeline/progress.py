@@ -33,19 +33,36 @@ class RateColumn(ProgressColumn):
         return Text("" if speed is None else f"{speed:,.0f} {unit}/s", style="progress.data.speed")
 
 
+_shown: list[Progress] = []  # the display that is on the terminal, if any: there can be only one
+
+
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """Show a bar with counts, rate, time spent and time left; draw nothing where stderr is not a terminal.
 
-    On a narrow terminal, where they would be cut to nothing, only the counts and the time left are shown.
+    On a narrow terminal, where they would be cut to nothing, only the counts and the time left are shown. Within
+    another bar its display is used, and the tasks that are added to it go when this one ends.
     """
+    if _shown:
+        outer = _shown[0]
+        before = set(outer.task_ids)
+        try:
+            yield outer
+        finally:
+            for task in set(outer.task_ids) - before:
+                outer.remove_task(task)
+        return
     name, counts, left = TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn()
     columns: tuple[ProgressColumn, ...] = (name, counts, left)
     if console.width >= WIDE:
         note = TextColumn("{task.fields[note]}")
         columns = (name, BarColumn(), counts, RateColumn(), TimeElapsedColumn(), left, note)
     with Progress(*columns, console=console, disable=console.quiet or not console.is_terminal) as progress:
-        yield progress
+        _shown.append(progress)
+        try:
+            yield progress
+        finally:
+            _shown.remove(progress)
 
 
 def keep_quiet() -> None:

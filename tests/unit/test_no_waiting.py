@@ -7,6 +7,7 @@ one.
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from kcd_stores import (
     KnowledgeStore,
     KnowledgeWriter,
     Plan,
+    PlanStore,
     ViewRows,
     choose_layout,
     keep_all,
@@ -103,7 +105,9 @@ def store(tmp_path: Path) -> KnowledgeStore:
     return made.store
 
 
-def perturbed_epoch(config: Config, store: KnowledgeStore, folder: Path, watched: Callable[[], Any]) -> EpochResult:
+def perturbed_epoch(
+    config: Config, store: KnowledgeStore, folder: Path, watched: Callable[[], Any], plan: Plan = PLAN
+) -> EpochResult:
     """Run an epoch of a perturbed stage, every step but the first within `watched`."""
     torch.manual_seed(0)
     model = build_model("resnet8", channels=3, classes=CLASSES)
@@ -111,7 +115,10 @@ def perturbed_epoch(config: Config, store: KnowledgeStore, folder: Path, watched
         model, dataset(), build_augmentation(config.augmentation), optimisation=config.distill, run=config.run
     )
     knowledge = (store, plan_streaming(store, memory=10**6, batch_size=BATCH, partners=True))
-    plans_from = PlansFromRun([keep_all(N), PLAN], perturbed=True)
+    plans = PlanStore(folder / "given.zarr")
+    plans.write(keep_all(N))
+    plans.write(plan)
+    plans_from = PlansFromRun(plans, 2, perturbed=True)
     curriculum = StudentCurriculum(config, RunFolder(folder), knowledge, N, plans_from, device=trainer.device)
     curriculum.start(0)
     lesson = curriculum.lesson(1)
@@ -146,6 +153,11 @@ def perturbed_epoch(config: Config, store: KnowledgeStore, folder: Path, watched
 def test_no_step_waits(tmp_path: Path, store: KnowledgeStore, perturb: str, augmentation: str, loss: str) -> None:
     config = recipe(condense__perturb=perturb, augmentation__name=augmentation, distill__loss={"name": loss})
     perturbed_epoch(config, store, tmp_path / "run", RefuseToWait)
+
+
+def test_no_step_waits_for_the_weights_of_its_samples(tmp_path: Path, store: KnowledgeStore) -> None:
+    weighted = replace(PLAN, weight=np.linspace(0.5, 2, len(KEPT), dtype=np.float32))
+    perturbed_epoch(recipe(), store, tmp_path / "run", RefuseToWait, weighted)
 
 
 @pytest.mark.parametrize("wait", [lambda x: x.item(), lambda x: float(x), lambda x: x[x > 0], lambda x: x.nonzero()])

@@ -17,22 +17,28 @@ linear, keep_ratio 0.25: stage s keeps 1 - 0.75 * s/3 -> 8, 6, 4, 2 samples.
         stage 1: K1L = (4, 5), all of K0 = (6, 7) is new: 4 <- 6 eps 0, 5 <- 7 eps 0.3
     V after stage 1   14/4 16/4 28/4 10/4 24/4 6/4, and 6, 7 still 2
                     = 3.5 4 7 2.5 6 1.5 2 2       rank 2 4 1 0 | 3 6 7 5
-        stage 2: new in K0 = (3, 5): 1 <- 3 eps 0, 0 <- 5 eps 0.3
+        stage 2: two fewer, below the cut (3, 6), of which 6 was dropped before: 1 <- 3 eps 0, 0 <- 6 eps 0.3
+                 new in K0 = (3, 5): 1 <- 3 eps 0, 0 <- 5 eps 0.3
                  all of it = (3, 6, 7, 5): 2 <- 3 eps 0, 4 <- 6 eps 0.1, 1 <- 7 eps 0.2, 0 <- 5 eps 0.3
     V after stage 2   14/6 18/6 30/6 - 24/6 - - - and what was dropped as before
                     = 2.33 3 5 2.5 4 1.5 2 2      rank 2 4 | 1 3 0 6 7 5
-        stage 3: new in K0 = (1, 0): 2 <- 1 eps 0, 4 <- 0 eps 0.3
+        stage 3: two fewer, below the cut (1, 3): 2 <- 1 eps 0, 4 <- 3 eps 0.3
+                 new in K0 = (1, 0): 2 <- 1 eps 0, 4 <- 0 eps 0.3
                  all of it = (1, 3, 0, 6, 7, 5), but there are two to perturb: 2 <- 1 eps 0, 4 <- 3 eps 0.3
 
 released, keep_ratio 0.5: stage s keeps 1 - 0.5 * s/4 -> 8, 7, 6, 5 samples.
 
     stage 1: rank 0 1 2 3 4 5 6 | 7; one to perturb, and it is the top of K1L: 6 <- 7 eps 0
     V after stage 1   3.5 4 7 2.5 6 1.5 1, and 7 still 2      rank 2 4 1 0 3 7 | 5 6
-        stage 2: 7 comes back; new in K0 = all of it = (5, 6): 3 <- 5 eps 0, 7 <- 6 eps 0.3
+        stage 2: 7 comes back; one fewer, below the cut (5): 7 <- 5 eps 0
+                 new in K0 = all of it = (5, 6): 3 <- 5 eps 0, 7 <- 6 eps 0.3
     V after stage 2   14/6 18/6 30/6 10/6 24/6 - - 4/4, 5 still 1.5, 6 still 1
                     = 2.33 3 5 1.67 4 1.5 1 1                 rank 2 4 1 0 3 | 5 6 7
-        stage 3: new in K0 = (7): 3 <- 7 eps 0
+        stage 3: one fewer, below the cut (5), which was dropped before: 3 <- 5 eps 0
+                 new in K0 = (7): 3 <- 7 eps 0
                  all of it = (5, 6, 7): 1 <- 5 eps 0, 0 <- 6 eps 0.15, 3 <- 7 eps 0.3
+
+These strengths are those of the ramp `linear`. With the ramp `released` the second of two has 0.3 * 1/2 = 0.15.
 """
 
 from pathlib import Path
@@ -78,21 +84,39 @@ FIRST = stored(*range(N))
 LINEAR_1 = stored(0, 1, 2, 3) | {4: (6, 0.0), 5: (7, 0.3)}
 RELEASED_1 = stored(0, 1, 2, 3, 4, 5) | {6: (7, 0.0)}
 RELEASED_2 = stored(2, 4, 1, 0) | {3: (5, 0.0), 7: (6, 0.3)}
-ON_PAPER: dict[tuple[str, float, str], Plans] = {
-    ("linear", 0.25, "new"): [
+ON_PAPER: dict[tuple[str, float, str, str], Plans] = {
+    ("linear", 0.25, "released", "linear"): [
+        FIRST,
+        LINEAR_1,
+        stored(2, 4) | {1: (3, 0.0), 0: (6, 0.3)},
+        {2: (1, 0.0), 4: (3, 0.3)},
+    ],
+    ("linear", 0.25, "released", "released"): [
+        FIRST,
+        stored(0, 1, 2, 3) | {4: (6, 0.0), 5: (7, 0.15)},
+        stored(2, 4) | {1: (3, 0.0), 0: (6, 0.15)},
+        {2: (1, 0.0), 4: (3, 0.15)},
+    ],
+    ("linear", 0.25, "new", "linear"): [
         FIRST,
         LINEAR_1,
         stored(2, 4) | {1: (3, 0.0), 0: (5, 0.3)},
         {2: (1, 0.0), 4: (0, 0.3)},
     ],
-    ("linear", 0.25, "all"): [
+    ("linear", 0.25, "all", "linear"): [
         FIRST,
         LINEAR_1,
         {2: (3, 0.0), 4: (6, 0.1), 1: (7, 0.2), 0: (5, 0.3)},
         {2: (1, 0.0), 4: (3, 0.3)},
     ],
-    ("released", 0.5, "new"): [FIRST, RELEASED_1, RELEASED_2, stored(2, 4, 1, 0) | {3: (7, 0.0)}],
-    ("released", 0.5, "all"): [
+    ("released", 0.5, "released", "released"): [
+        FIRST,
+        RELEASED_1,
+        stored(2, 4, 1, 0, 3) | {7: (5, 0.0)},
+        stored(2, 4, 1, 0) | {3: (5, 0.0)},
+    ],
+    ("released", 0.5, "new", "linear"): [FIRST, RELEASED_1, RELEASED_2, stored(2, 4, 1, 0) | {3: (7, 0.0)}],
+    ("released", 0.5, "all", "linear"): [
         FIRST,
         RELEASED_1,
         RELEASED_2,
@@ -153,12 +177,12 @@ def go_through(curriculum: StudentCurriculum, epoch: int) -> dict[int, np.ndarra
     return found
 
 
-@pytest.mark.parametrize(("schedule", "keep_ratio", "dropped"), ON_PAPER)
+@pytest.mark.parametrize(("schedule", "keep_ratio", "dropped", "ramp"), ON_PAPER)
 def test_every_stage_is_taught_the_distributions_worked_out_on_paper(
-    tmp_path: Path, store: KnowledgeStore, schedule: str, keep_ratio: float, dropped: str
+    tmp_path: Path, store: KnowledgeStore, schedule: str, keep_ratio: float, dropped: str, ramp: str
 ) -> None:
-    config, folder = recipe(schedule, keep_ratio, dropped), RunFolder(tmp_path)
-    plans = ON_PAPER[schedule, keep_ratio, dropped]
+    config, folder = recipe(schedule, keep_ratio, dropped, ramp=ramp), RunFolder(tmp_path)
+    plans = ON_PAPER[schedule, keep_ratio, dropped, ramp]
     streaming = plan_streaming(store, memory=10**6, batch_size=3, partners=True)
     curriculum = StudentCurriculum(config, folder, (store, streaming), N)
     curriculum.start(0)

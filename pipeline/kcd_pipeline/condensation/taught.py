@@ -42,7 +42,7 @@ class TaughtRows:
     Parameters
     ----------
     space, temperature
-        As in `blend`.
+        As in `blend`; or `teacher` for a space, if the rows of blended samples are those that a teacher gave.
     classes
         C: the first columns of a row are its logits, the others features.
     device
@@ -57,11 +57,30 @@ class TaughtRows:
         self._space, self._temperature = space, temperature
         self._device = device or torch.device("cpu")
 
-    def batch(self, rows: Rows | ResidentRows, index: NDArray[np.int64]) -> Tensor:
-        """Return what samples `index[B]` of one view are taught: float32 `[B, C]` or `[B, C + D]`, on the device."""
+    def batch(
+        self, rows: Rows | ResidentRows, index: NDArray[np.int64], judged: Rows | ResidentRows | None = None
+    ) -> Tensor:
+        """Return what samples `index[B]` of one view are taught: float32 `[B, C]` or `[B, C + D]`, on the device.
+
+        Parameters
+        ----------
+        judged
+            In the space `teacher`, the rows of those of the samples that are blended; None if none is.
+
+        Raises
+        ------
+        ValueError
+            If rows of blended samples are missing.
+        """
         taught, classes = self._stored(rows, index), self._classes
         found = self._perturbation.lookup(index)
-        if len(found.places):
+        if not len(found.places):
+            return taught
+        if self._space == "teacher":
+            if judged is None:
+                raise ValueError(f"{len(found.places)} samples are blended, but there are no rows of their blends")
+            taught[to_device(found.places, self._device)] = self._stored(judged, index[found.places])
+        else:
             places, epsilon = to_device(found.places, self._device), to_device(found.epsilon, self._device)
             own, others = taught[places], self._stored(rows, found.partners)
             logits = blend(

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from kcd_pipeline.condensation import (
     Perturbation,
     ResidentRows,
+    SampleWeights,
     TaughtRows,
     condense,
     make_resident,
@@ -24,7 +24,8 @@ from kcd_pipeline.condensation import (
     stage_openings,
 )
 from kcd_pipeline.config import Config
-from kcd_pipeline.distillation.objective import DistillationLoss, require_sample_losses
+from kcd_pipeline.distillation.judged_blends import NO_COST, JudgedBlends
+from kcd_pipeline.distillation.objective import DistillationLoss, label_loss, require_sample_losses
 from kcd_pipeline.distillation.plans_from import PlansFromRun
 from kcd_pipeline.errors import DamagedError, FailedError, UserError
 from kcd_pipeline.losses import LossWeights, loss_weights
@@ -49,6 +50,7 @@ from kcd_stores import (
 from kcd_stores.philox import permutation
 
 CPU = torch.device("cpu")
+BLEND_IMAGES = ("pair", "teacher")  # values of condense.perturb
 
 
 class StudentCurriculum:
@@ -67,10 +69,14 @@ class StudentCurriculum:
         Plans to follow instead of condensing.
     labels
         `[N]` int64: the class of each sample, for policies that look at it.
+    sample_weight
+        `[N]` float32: the weights that a condensed store gives its samples, if it does.
     device
         Where the student is trained.
     tap
         Takes the student's features, if the loss is on them.
+    blends
+        Has blended pictures judged by the teacher, if they are.
     """
 
     def __init__(
@@ -82,13 +88,15 @@ class StudentCurriculum:
         plans_from: PlansFromRun | None = None,
         *,
         labels: NDArray[np.int64] | None = None,
+        sample_weight: NDArray[np.float32] | None = None,
         ranks: Ranks = ALONE,
         device: torch.device = CPU,
         tap: FeatureTap | None = None,
+        blends: JudgedBlends | None = None,
     ) -> None:
         self._config, self._knowledge, self._samples = config, knowledge, samples
         self._plans_from, self._ranks, self._device = plans_from, ranks, device
-        self._labels = labels
+        self._labels, self._given_weight, self._blends = labels, sample_weight, blends
         self._condense, self._loss = config.condense, DistillationLoss(config.distill, tap)
         self._worth = make_worth(config)
         self._scratch = folder.path if folder.path.is_dir() else None  # only rank 0 is sure to see the folder
@@ -97,12 +105,12 @@ class StudentCurriculum:
         self._values_path = folder.values
         self._plans = PlanStore(folder.plans)
         self._stream: EpochStream | None = None
-        self._plan = keep_all(samples)
+        self._follow(keep_all(samples))
         self._bytes_read = 0
 
     def start(self, epoch: int, recorded: Record | None = None) -> None:
         """Restore values and plan to their state before `epoch`, as `recorded`, and begin to read ahead."""
-        self._plan = self._ranks.run_on_first(partial(self._restore, epoch, recorded))
+        self._follow(self._ranks.run_on_first(partial(self._restore, epoch, recorded)))
         if self._knowledge is not None:
             store, streaming = self._knowledge
             self._stream = open_stream(
@@ -117,17 +125,22 @@ class StudentCurriculum:
     def lesson(self, epoch: int) -> Lesson:
         """Return the lesson of `epoch`, after a condensation if the epoch opens a stage."""
         if self._stage(epoch) != self._plan.stage:
-            self._plan = self._ranks.run_on_first(partial(self._open_stage, epoch))
+            self._follow(self._ranks.run_on_first(partial(self._open_stage, epoch)))
+        if self._blends is not None:
+            self._blends.open(self._plan, self._views_of_stage())
         return Lesson(
             view=epoch % self._views,
             samples=len(self._plan.kept),
             parts=self._parts(epoch),
             knowledge_rows=0 if self._stream is None else len(self._plan.kept),
-            perturbation=Perturbation(self._plan) if self._condense.perturb == "pair" else None,
+            perturbation=Perturbation(self._plan) if self._condense.perturb in BLEND_IMAGES else None,
         )
 
-    def record(self, epoch: int, result: EpochResult) -> dict[str, int]:
-        """Write values and frequencies after `epoch`; return the bytes that rank 0 read from the store for it."""
+    def record(self, epoch: int, result: EpochResult) -> dict[str, float]:
+        """Write values and frequencies after `epoch`; return the bytes that rank 0 read from the store for it.
+
+        With blends that the teacher judges, their rows and seconds are returned as well, in the first epoch of a stage.
+        """
         return self._ranks.run_on_first(partial(self._write_values, epoch, result))
 
     def digests(self, epochs: int) -> dict[str, list[str]]:
@@ -144,6 +157,11 @@ class StudentCurriculum:
 
     def _stage(self, epoch: int) -> int:
         return stage_of(epoch, self._openings)
+
+    def _views_of_stage(self) -> list[int]:
+        """Return the views that the epochs of the current stage use, ascending."""
+        first, stop = (*self._openings, self._epochs)[self._plan.stage :][:2]
+        return sorted({epoch % self._views for epoch in range(first, stop)})
 
     # --- on rank 0 alone ---
 
@@ -202,7 +220,7 @@ class StudentCurriculum:
         except UserError as error:  # too late for a refusal: the run is under way
             raise FailedError(f"stage {stage}: {error}") from error
 
-    def _write_values(self, epoch: int, result: EpochResult) -> dict[str, int]:
+    def _write_values(self, epoch: int, result: EpochResult) -> dict[str, float]:
         try:
             self._worth.accumulate(self._value, self._frequency, self._latest, result.order, result.worth)
         except ValueError as error:
@@ -212,9 +230,16 @@ class StudentCurriculum:
             ) from error
         self._values.write(epoch, self._value, self._frequency, self._latest)
         before, self._bytes_read = self._bytes_read, 0 if self._knowledge is None else self._knowledge[0].bytes_read
-        return {"bytes_read": self._bytes_read - before}
+        counted: dict[str, float] = {"bytes_read": self._bytes_read - before}
+        if self._blends is not None:
+            counted |= self._blends.cost() if epoch == self._plan.epoch else NO_COST
+        return counted
 
     # --- on every rank ---
+
+    def _follow(self, plan: Plan) -> None:
+        """Teach the samples of `plan` from now on."""
+        self._plan, self._sample_weights = plan, SampleWeights(plan, self._given_weight, self._device)
 
     def _parts(self, epoch: int) -> Iterator[Part]:
         """Yield the samples of `epoch` in the order of training, in portions, each with its objective."""
@@ -224,7 +249,7 @@ class StudentCurriculum:
         classes = self._knowledge[0].layout.classes
         taught = TaughtRows(
             self._plan,
-            space="pair" if self._condense.perturb == "pair" else self._condense.space,
+            space=self._condense.perturb if self._condense.perturb in BLEND_IMAGES else self._condense.space,
             temperature=self._config.distill.temperature,
             classes=classes,
             device=self._device,
@@ -235,22 +260,31 @@ class StudentCurriculum:
         weights = loss_weights(self._config.distill, epoch, len(self._plan.kept) / self._samples)
         for portion in self._stream.read(self._reading(epoch), then):
             rows = make_resident(portion.rows, self._device, self._config.run.resident)
-            yield portion.order, partial(self._objective, taught, rows, classes, weights)
+            judged = self._judged(epoch, portion.order)
+            yield portion.order, partial(self._objective, taught, rows, judged, classes, weights)
+
+    def _judged(self, epoch: int, order: NDArray[np.int64]) -> Rows | ResidentRows | None:
+        """Return the rows that the teacher gave for those of the samples `order` that are blended, if it judges any."""
+        judged = None if self._blends is None else self._blends.portion(epoch % self._views, order)
+        return None if judged is None else make_resident(judged, self._device, self._config.run.resident)
 
     def _reading(self, epoch: int) -> Reading:
         plan = self._plan
-        # where eps is 0 the partner's row is not needed
-        partner = np.where(plan.epsilon > 0, plan.partner, NO_PARTNER) if plan.epsilon.any() else None
+        # where eps is 0 the partner's row is not needed, nor where the teacher gave the row of the blend
+        blends = plan.epsilon.any() and self._blends is None
+        partner = np.where(plan.epsilon > 0, plan.partner, NO_PARTNER) if blends else None
         return Reading(seed=self._config.seed, epoch=epoch, view=epoch % self._views, kept=plan.kept, partner=partner)
 
     def _label_objective(self, logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> StepOutcome:
-        """Return the mean cross-entropy of `logits[B, C]` with `labels[B]`, and the worths: there is no teacher."""
-        return StepOutcome(F.cross_entropy(logits, labels), self._worth(logits, labels, None))
+        """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with `labels[B]`, without a teacher."""
+        loss = label_loss(logits, labels, self._sample_weights.batch(index))
+        return StepOutcome(loss, self._worth(logits, labels, None))
 
     def _objective(
         self,
         taught: TaughtRows,
         rows: Rows | ResidentRows,
+        judged: Rows | ResidentRows | None,
         classes: int,
         weights: LossWeights,
         logits: Tensor,
@@ -258,6 +292,7 @@ class StudentCurriculum:
         index: NDArray[np.int64],
     ) -> StepOutcome:
         """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with `labels[B]`, taught `rows`."""
-        targets = taught.batch(rows, index)
-        loss = self._loss(logits, targets, labels, classes=classes, weights=weights)
+        targets = taught.batch(rows, index, judged)
+        sample_weight = self._sample_weights.batch(index)
+        loss = self._loss(logits, targets, labels, classes=classes, weights=weights, sample_weight=sample_weight)
         return StepOutcome(loss, self._worth(logits, labels, targets[:, :classes]))

@@ -8,6 +8,8 @@ from typing import Any
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
+from kcd_pipeline.distillation.judge import judges_blends
+from kcd_pipeline.distillation.judged_blends import BlendRows, JudgedBlends
 from kcd_pipeline.distillation.preparation import Preparation, prepare_run
 from kcd_pipeline.distillation.summary import summarise
 from kcd_pipeline.runs import RunFolder, claim_folder
@@ -89,9 +91,11 @@ def _train(prepared: Preparation, folder: RunFolder) -> float:
         len(prepared.dataset.train),
         prepared.plans_from,
         labels=prepared.dataset.train.labels.numpy(),
+        sample_weight=prepared.sample_weight,
         ranks=prepared.ranks,
         device=trainer.device,
         tap=prepared.tap,
+        blends=_judged_blends(prepared, folder),
     )
     try:
         return run_epochs(
@@ -104,6 +108,24 @@ def _train(prepared: Preparation, folder: RunFolder) -> float:
         )
     finally:
         curriculum.close()
+
+
+def _judged_blends(prepared: Preparation, folder: RunFolder) -> JudgedBlends | None:
+    """Return the blends that the teacher judges; None if the recipe wants none."""
+    if prepared.knowledge is None or not judges_blends(prepared.config):
+        return None
+    rows = None
+    if prepared.judge is not None:
+        rows = BlendRows(
+            prepared.config,
+            folder.blends,
+            prepared.judge,
+            source=prepared.knowledge[0],
+            images=prepared.trainer.train_views,
+            dataset=prepared.dataset,
+            device=prepared.trainer.device,
+        )
+    return JudgedBlends(prepared.ranks, rows)
 
 
 def _finish(prepared: Preparation, folder: RunFolder, best: float) -> dict[str, Any]:

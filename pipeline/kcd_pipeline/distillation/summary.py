@@ -23,6 +23,8 @@ def summarise(prepared: Preparation, folder: RunFolder, best: float) -> dict[str
         "samples_trained": sum(line["samples"] for line in metrics),
         "kept_fraction": [plan.kept_fraction for plan in open_plans(folder).read_all()],
         "seconds": sum(line["seconds"] for line in metrics),
+        "teacher_rows": sum(line.get("teacher_rows", 0) for line in metrics),
+        "teacher_seconds": sum(line.get("teacher_seconds", 0.0) for line in metrics),
         "dataset": {"name": dataset.name, "test_fingerprint": dataset.test.fingerprint(dataset.classes)},
         "store": None if prepared.store is None else _store_facts(prepared.store),
         "software": software_versions(),

@@ -12,7 +12,7 @@ from kcd_pipeline.errors import UserError
 from kcd_pipeline.runs import RunFolder, open_plans, read_condensing_config
 from kcd_pipeline.store_opening import open_store
 from kcd_stores import NO_PARTNER, CondensedRows, HeldRows, KnowledgeStore, Plan, is_condensed
-from kcd_stores.knowledge import DIGEST_KEY
+from kcd_stores.knowledge import DIGEST_KEY, WEIGHTED_KEY
 from kcd_stores.streaming.rows import read_pieces
 
 
@@ -48,13 +48,14 @@ class CondensedSet:
         self.config = parse_config(read_condensing_config(folder, asked_by="RUN"), source=str(folder.config))
         self.plan = _read_plan(folder, stage)
         self.store = _open_source(folder, self.config, source)
-        self._space = "pair" if self.config.condense.perturb == "pair" else self.config.condense.space
-        if self._space == "pair" and self.plan.epsilon.any():
+        condense = self.config.condense
+        if condense.perturb in ("pair", "teacher") and self.plan.epsilon.any():
             raise UserError(
-                f"{run} blended images together with their knowledge (condense.perturb: pair), and a knowledge store "
-                f"holds no images: its perturbed rows would belong to pictures that nobody has. Export a run with "
-                f"condense.perturb knowledge or off."
+                f"{run} blended images together with their knowledge (condense.perturb: {condense.perturb}), and a "
+                f"knowledge store holds no images: its perturbed rows would belong to pictures that nobody has. Export "
+                f"a run with condense.perturb knowledge or off."
             )
+        self._space = "pair" if condense.perturb == "pair" else condense.space
         self._taught = TaughtRows(
             self.plan,
             space=self._space,
@@ -71,9 +72,14 @@ class CondensedSet:
         return self._taught.batch(HeldRows(needed, np.concatenate(pieces)), kept).numpy()
 
     def condensed_rows(self) -> CondensedRows:
-        """Return which samples the rows belong to, and what is blended into them."""
-        partner = np.where(self.plan.epsilon > 0, self.plan.partner, NO_PARTNER)
-        return CondensedRows(samples=self.plan.kept, partner=partner, epsilon=self.plan.epsilon)
+        """Return which samples the rows belong to, what is blended into them, and their weights if the plan has any."""
+        plan = self.plan
+        return CondensedRows(
+            samples=plan.kept,
+            partner=np.where(plan.epsilon > 0, plan.partner, NO_PARTNER),
+            epsilon=plan.epsilon,
+            weight=plan.weight if plan.weighted else None,
+        )
 
     def made_from(self) -> dict[str, Any]:
         """Return the origin of a store of this set: all facts of the run's store, and those of run and plan."""
@@ -88,6 +94,7 @@ class CondensedSet:
             "space": self._space,
             "temperature": self.config.distill.temperature,
             DIGEST_KEY: self.condensed_rows().digest,
+            **({WEIGHTED_KEY: True} if self.plan.weighted else {}),
         }
         return {**self.store.made_from, "condensed": condensed}
 

@@ -44,7 +44,7 @@ def extract_teacher(config: Config, *, overwrite: bool = False, cluster: Cluster
     if cluster is None:
         extractor = Extractor(config)
         with one_writer(storage):
-            return _extract(storage, extractor, LocalMaker(extractor), overwrite=overwrite)
+            return _extract(storage, extractor, LocalMaker(extractor.rows), overwrite=overwrite)
     from kcd_pipeline.extraction.cluster_maker import open_cluster_maker  # dask.distributed takes a second to load
 
     with cluster.connect() as client:  # first, for it may not be there

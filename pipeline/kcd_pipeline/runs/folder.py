@@ -6,6 +6,7 @@ metrics.jsonl         one line for each epoch
 tensorboard/          the same numbers for TensorBoard
 values.zarr           values and frequencies after each epoch
 plans.zarr            the plan of each stage
+blends/               the teacher's rows of blended pictures, a store for each stage that has any
 checkpoint/           the newest two complete training states, until the run is finished
 weights.safetensors   weights after the last epoch
 best.safetensors      weights after the epoch with the best test accuracy
@@ -27,7 +28,7 @@ from kcd_pipeline.runs.record import RECORD, Record, json_digest, lines_digest, 
 from kcd_pipeline.runs.settings import fixed_settings
 
 LARGEST_METRIC = 1e18  # of anything that is counted or measured of an epoch
-WHOLE_METRICS = {"epoch", "samples", "rows", "steps", "bytes_read", "ranks"}
+WHOLE_METRICS = {"epoch", "samples", "rows", "steps", "bytes_read", "teacher_rows", "ranks"}
 REQUIRED_METRICS = {"epoch", "test_accuracy", "samples", "rows", "seconds"}
 
 
@@ -43,6 +44,7 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
         self.values = path / "values.zarr"
         self.plans = path / "plans.zarr"
+        self.blends = path / "blends"
         self.checkpoint = path / "checkpoint"
         self.weights = path / "weights.safetensors"
         self.best_weights = path / "best.safetensors"

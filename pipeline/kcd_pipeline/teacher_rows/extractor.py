@@ -1,6 +1,6 @@
 """The teacher of a recipe over the views of its training set, which computes the rows of any block."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,10 @@ from torch import nn
 from kcd_pipeline.augmentation import Augmentation, Identity, build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
-from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.models import FeatureTap, parameter_count, weights_hash
 from kcd_pipeline.recipe_store import expected_origin, software_versions
 from kcd_pipeline.teacher import build_teacher, load_teacher
+from kcd_pipeline.teacher_rows.forward import TeacherRows
 from kcd_pipeline.training.device import prepare_for_inference
 from kcd_pipeline.training.evaluation import evaluate
 
@@ -53,6 +53,14 @@ class Extractor:
             self._tap = FeatureTap(self.model, image_shape=shape, classes=classes)
         self.feature_columns = 0 if self._tap is None else self._tap.width
         self._views = self.dataset.train_views(self.augmentation, self._device)
+        self._rows = TeacherRows(
+            self.model,
+            self._views,
+            self.dataset,
+            batch_size=config.store.batch_size,
+            tap=self._tap,
+            weights=config.teacher.weights,
+        )
         self._test = self.dataset.test_views(Identity(), self._device)
 
     def origin(self) -> dict[str, Any]:
@@ -70,60 +78,11 @@ class Extractor:
         """Return the teacher's top-1 accuracy on the test split, 0..1."""
         return evaluate(self.model, self._test, self.dataset.test.labels.to(self._device))
 
-    @torch.inference_mode()
     def rows(
         self,
         view: int,
         samples: range | NDArray[np.int64],
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> NDArray[np.float32]:
-        """Return the rows of `samples` as their `view`, float32: logits `[n, C]`; with features `[n, C + D]`.
-
-        Batches start at the first of `samples` and have the recipe's size. So the same block is always computed by the
-        same arithmetic, whatever was computed before it.
-
-        Parameters
-        ----------
-        on_batch
-            Called with the size of each batch after it was computed.
-
-        Raises
-        ------
-        FailedError
-            If a logit or a feature is not finite, naming the sample.
-        UserError
-            If the augmentation does not fit the data.
-        """
-        batch_size = self.config.store.batch_size
-        index = np.asarray(samples, dtype=np.int64)
-        cut = [index[start : start + batch_size] for start in range(0, len(index), batch_size)]
-        parts = []
-        for batch, images in self._batches(cut, view):
-            outputs = self.model(images).float()
-            if self._tap is not None:
-                outputs = torch.cat([outputs, self._tap.take()], dim=1)
-            parts.append(outputs.cpu().numpy())
-            on_batch(len(batch))
-        rows = np.concatenate(parts)
-        self._require_finite(rows, view, index)
-        return rows
-
-    def _batches(self, cut: list[NDArray[np.int64]], view: int) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
-        try:
-            yield from self._views.batches(cut, view)
-        except ValueError as error:
-            raise UserError(f"the augmentation does not fit the data: {error}") from error
-
-    def _require_finite(self, rows: NDArray[np.float32], view: int, samples: NDArray[np.int64]) -> None:
-        """Raise FailedError, naming the first number of `rows` that is not finite."""
-        if np.isfinite(rows).all():
-            return
-        row, column = np.argwhere(~np.isfinite(rows))[0]
-        sample, feature = int(samples[row]), int(column) - len(self.dataset.classes)
-        number = f"feature {feature}" if feature >= 0 else f"logit for class '{self.dataset.label_name(column)}'"
-        raise FailedError(
-            f"the teacher's {number} of sample {sample} "
-            f"('{self.dataset.label_name(int(self.dataset.train.labels[sample]))}'), view {view}, is "
-            f"{rows[row, column]}. The block was not written; blocks before it are safe. Check "
-            f"{self.config.teacher.weights}: its training may have diverged."
-        )
+        """Return the rows of `samples` as their `view`, by batches of the recipe's size; see `TeacherRows.rows`."""
+        return self._rows.rows(view, samples, on_batch)

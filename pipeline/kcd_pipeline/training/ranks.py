@@ -22,6 +22,8 @@ from kcd_stores import ONLY_RANK, Share
 
 T = TypeVar("T")
 
+NO_STEP = object()  # what follows the last step
+
 RANK_WAIT_SECONDS = 600  # long enough for rank 0 to condense, or for a slow disk
 JOIN_SECONDS = 120  # in which launchers have started all ranks; variables left over from another launch lead nowhere
 PATIENCE_VARIABLE = "KCD_RANKS_PATIENCE"
@@ -96,6 +98,20 @@ class Ranks:
             raise EndedElsewhereError(f"rank 0 has ended: {message[0]}")
         result: T = message[1]
         return result
+
+    def go_through_on_first(self, make_steps: Callable[[], Iterator[object]]) -> None:
+        """Go through the steps that `make_steps` returns on rank 0. All ranks must call this, and all wait.
+
+        No rank waits longer at a time than one step takes, so that the whole may take longer than ranks wait.
+
+        Raises
+        ------
+        EndedElsewhereError
+            On the other ranks, if a step failed on rank 0, which raises the error itself.
+        """
+        steps = make_steps() if self.is_first else iter(())
+        while not self.run_on_first(lambda: next(steps, NO_STEP) is NO_STEP):
+            pass
 
     def add_up(self, *tensors: Tensor) -> None:
         """Replace each tensor, in place, by its sum over all ranks; exact where at most one rank has not zero."""

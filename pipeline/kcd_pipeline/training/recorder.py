@@ -64,7 +64,7 @@ class RunRecorder:
         accuracy: float,
         *,
         rows: int,
-        counted: Mapping[str, int],
+        counted: Mapping[str, float],
         seconds: float,
     ) -> None:
         """Write the metrics of `epoch` and its weights if they are the best, then the checkpoint that completes it.

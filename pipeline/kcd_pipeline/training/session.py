@@ -56,7 +56,7 @@ class Curriculum(Protocol):
         """Return the lesson of `epoch`; called once an epoch, in order."""
         ...
 
-    def record(self, epoch: int, result: EpochResult) -> Mapping[str, int]:
+    def record(self, epoch: int, result: EpochResult) -> Mapping[str, float]:
         """Record `epoch` durably, before it is checkpointed; return more numbers for its line of metrics."""
         ...
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from kcd_pipeline.augmentation import Augmentation, Identity
+from kcd_pipeline.augmentation import Augmentation, Identity, ViewSource
 from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.config import OptimisationConfig, RunConfig
 from kcd_pipeline.data import Dataset
@@ -23,6 +23,7 @@ from kcd_pipeline.device_moves import to_device
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.models import fill_model
 from kcd_pipeline.training.batch_norm import synchronise_batch_norm
+from kcd_pipeline.training.blended_views import BlendedViews
 from kcd_pipeline.training.device import make_accelerator
 from kcd_pipeline.training.epoch import EpochResult, EpochSums, Objective, Part, StepOutcome
 from kcd_pipeline.training.evaluation import evaluate
@@ -83,6 +84,11 @@ class Trainer:
         """The model itself, without what accelerate wraps around it."""
         model: nn.Module = self.accelerator.unwrap_model(self._model)
         return model
+
+    @property
+    def train_views(self) -> ViewSource:
+        """The training images as the model takes them, on its device."""
+        return self._train
 
     @property
     def samples(self) -> int:
@@ -193,29 +199,13 @@ class Trainer:
         self, batches: list[NDArray[np.int64]], view: int, perturbation: Perturbation | None
     ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
         """Yield each batch of samples `index[b]` with its images as their `view`, blended as `perturbation` says."""
-        views = self._train.batches([index for index in batches if len(index)], view)
+        source = self._train if perturbation is None else BlendedViews(self._train, perturbation, self.device)
+        views = source.batches([index for index in batches if len(index)], view)
         try:
             for index in batches:
-                if not len(index):
-                    yield index, self._no_images()
-                    continue
-                _, images = next(views)
-                if perturbation is not None:
-                    self._blend_images(images, index, view, perturbation)
-                yield index, images
+                yield next(views) if len(index) else (index, self._no_images())
         except ValueError as error:
             raise UserError(f"the augmentation does not fit the data: {error}") from error
-
-    def _blend_images(self, images: Tensor, index: NDArray[np.int64], view: int, perturbation: Perturbation) -> None:
-        """Replace, in place, `images[b]` by `(1 - eps) * x1 + eps * x0` where samples `index[b]` have partners.
-
-        The images are normalised already: normalisation is affine, so blending pixels first would give the same.
-        """
-        blend = perturbation.lookup(index)
-        if len(blend.places):
-            places = to_device(blend.places, self.device)
-            epsilon = to_device(blend.epsilon, self.device)[:, None, None, None]
-            images[places] = torch.lerp(images[places], self._train.batch(blend.partners, view), epsilon)
 
     def _no_images(self) -> Tensor:
         return torch.empty(0, *self._image_shape, device=self.device).to(memory_format=torch.channels_last)

@@ -1,0 +1,108 @@
+"""The forward pass of a teacher over images: the rows of any samples, whatever was computed before them.
+
+Letters: n rows, C classes, D features.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from kcd_pipeline.augmentation import ViewSource
+from kcd_pipeline.data import Dataset
+from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.models import FeatureTap
+
+
+class TeacherRows:
+    """The rows that a teacher gives for the images of a data set.
+
+    Parameters
+    ----------
+    model
+        The teacher, in evaluation mode, on the device that `views` puts images on.
+    views
+        The images.
+    dataset
+        The data set that they are of, for the names of classes in messages.
+    batch_size
+        Images of a forward pass.
+    tap
+        Takes the teacher's features, if rows shall have them.
+    weights
+        The file that the teacher's weights come from, for messages.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        views: ViewSource,
+        dataset: Dataset,
+        *,
+        batch_size: int,
+        tap: FeatureTap | None,
+        weights: Path,
+    ) -> None:
+        self._model, self._views, self._dataset = model, views, dataset
+        self._batch_size, self._tap, self._weights = batch_size, tap, weights
+
+    @torch.inference_mode()
+    def rows(
+        self,
+        view: int,
+        samples: range | NDArray[np.int64],
+        on_batch: Callable[[int], None] = lambda size: None,
+    ) -> NDArray[np.float32]:
+        """Return the rows of `samples` as their `view`, float32: logits `[n, C]`; with features `[n, C + D]`.
+
+        Batches start at the first of `samples` and have a fixed size. So the same samples are always computed by the
+        same arithmetic, whatever was computed before them.
+
+        Parameters
+        ----------
+        on_batch
+            Called with the size of each batch after it was computed.
+
+        Raises
+        ------
+        FailedError
+            If a logit or a feature is not finite, naming the sample.
+        UserError
+            If the augmentation does not fit the data.
+        """
+        index = np.asarray(samples, dtype=np.int64)
+        cut = [index[start : start + self._batch_size] for start in range(0, len(index), self._batch_size)]
+        parts = []
+        for batch, images in self._batches(cut, view):
+            outputs = self._model(images).float()
+            if self._tap is not None:
+                outputs = torch.cat([outputs, self._tap.take()], dim=1)
+            parts.append(outputs.cpu().numpy())
+            on_batch(len(batch))
+        rows = np.concatenate(parts)
+        self._require_finite(rows, view, index)
+        return rows
+
+    def _batches(self, cut: list[NDArray[np.int64]], view: int) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
+        try:
+            yield from self._views.batches(cut, view)
+        except ValueError as error:
+            raise UserError(f"the augmentation does not fit the data: {error}") from error
+
+    def _require_finite(self, rows: NDArray[np.float32], view: int, samples: NDArray[np.int64]) -> None:
+        """Raise FailedError, naming the first number of `rows` that is not finite."""
+        if np.isfinite(rows).all():
+            return
+        dataset = self._dataset
+        row, column = np.argwhere(~np.isfinite(rows))[0]
+        sample, feature = int(samples[row]), int(column) - len(dataset.classes)
+        number = f"feature {feature}" if feature >= 0 else f"logit for class '{dataset.label_name(column)}'"
+        raise FailedError(
+            f"the teacher's {number} of sample {sample} "
+            f"('{dataset.label_name(int(dataset.train.labels[sample]))}'), view {view}, is "
+            f"{rows[row, column]}. The block was not written; blocks before it are safe. Check "
+            f"{self._weights}: its training may have diverged."
+        )
