@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from kcd_pipeline.augmentation import Augmentation, SubsetAugmentation, build_augmentation
-from kcd_pipeline.condensation import WITH_WEIGHTS, make_policy
+from kcd_pipeline.condensation import WITH_WEIGHTS, make_policy, make_worth
 from kcd_pipeline.config import Config, DistLossConfig, PktLossConfig
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.distillation.judge import Judge, judges_blends, load_judge
@@ -81,9 +82,12 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
     Raises
     ------
     UserError, StoreUsageError
-        If model, device, store, loss or plans are missing, or do not match the recipe or each other.
+        If model, device, store, loss, value or plans are missing, or do not match the recipe or each other.
+    FailedError
+        If a value function of the user's own fails.
     """
     _require_whole_batches(config, ranks)
+    _try_value(config, len(whole.classes))
     if config.distill.method == "kcd" and config.condense.plans_from is None:
         make_policy(config.condense.policy)  # one that is missing is refused now, not at the first condensation
         if config.condense.policy in WITH_WEIGHTS:
@@ -124,6 +128,18 @@ def _own_parts(config: Config) -> dict[str, str]:
     if config.distill.method == "kcd" and config.condense.plans_from is None:
         called["condense.policy"] = config.condense.policy
     return {key: part_digest(name, key) for key, name in called.items() if is_own_part(name)}
+
+
+def _try_value(config: Config, classes: int) -> None:
+    """Raise unless `condense.value` can be computed of a batch of two samples; all else may take long to be made."""
+    if classes < 2 and config.condense.value in ("margin", "aum"):
+        raise UserError(
+            f"condense.value: {config.condense.value} compares the logits of two classes, but the data set has "
+            f"{classes}. Take another value."
+        )
+    logits = torch.linspace(0, 1, 2 * classes).reshape(2, classes)
+    with torch.random.fork_rng(devices=[]):  # one of the user's own may draw random numbers
+        make_worth(config)(logits, torch.tensor([0, classes - 1]), None if config.distill.method == "none" else logits)
 
 
 def _require_whole_batches(config: Config, ranks: Ranks) -> None:
