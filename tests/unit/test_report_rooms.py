@@ -43,6 +43,7 @@ def details() -> RunDetails:
     most = ShownSample(sample=0, label="seven & eight", value=0.5, dropped=True, image=image)
     least = ShownSample(sample=1, label="one", value=0.1, dropped=False, image=image)
     return RunDetails(
+        measure="entropy",
         values=VALUES,
         stage_values=(summarise_values(VALUES, stage=0, epochs=(1, 1)),),
         stage_facts=(STAGE,),
@@ -69,4 +70,6 @@ def test_json_and_table_are_made_of_records_alone(comparison: Comparison, capsys
 def test_each_stage_has_values_and_facts() -> None:
     found = details()
     with pytest.raises(ValueError, match="1 stages with values and 0 with facts"):
-        RunDetails(values=VALUES, stage_values=found.stage_values, stage_facts=(), samples=found.samples)
+        RunDetails(
+            measure="entropy", values=VALUES, stage_values=found.stage_values, stage_facts=(), samples=found.samples
+        )
