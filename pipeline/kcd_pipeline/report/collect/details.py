@@ -25,7 +25,7 @@ class RunDetails:
     values
         V after the last epoch, float64 `[N]`; NaN for samples that were never visited.
     stage_values
-        The distribution of V after each stage.
+        The distribution of V after each stage, or after some of them if there are many.
     stage_facts
         The plan and the cost of each stage, as plain data.
     samples
@@ -37,13 +37,6 @@ class RunDetails:
     stage_values: tuple[StageValues, ...]
     stage_facts: tuple[dict[str, Any], ...]
     samples: ShownSamples
-
-    def __post_init__(self) -> None:
-        if len(self.stage_values) != len(self.stage_facts):
-            raise ValueError(
-                f"each stage has values and facts, got {len(self.stage_values)} stages with values and "
-                f"{len(self.stage_facts)} with facts"
-            )
 
 
 def collect_details(runs: Sequence[RunRecord]) -> list[RunDetails]:

@@ -23,6 +23,7 @@ TEACHER_COLOUR = "#667085"
 CLOSE_UP_FROM = 6  # epochs; a shorter training gets no second panel with its later part
 MOST_PANELS = 3  # side by side
 VALUE_BINS = 60
+MOST_DOTS = 30  # on one line; more would hide it
 
 Axis = Literal["epoch", "rows"]
 Places = Sequence[Sequence[NDArray[np.float64]]]  # [group][run][epoch]: a horizontal position
@@ -118,7 +119,7 @@ def _zoom_in(panel: Any, groups: Sequence[Group], places: Places, teacher: float
 
 
 def kept_by_stage(groups: Sequence[Group]) -> str:
-    """Plot the share of all samples that are taught in each epoch; a dot marks the beginning of a stage."""
+    """Plot the share of all samples that are taught in each epoch; dots mark where stages begin, unless too many."""
     labels = [group.label for group in groups]
     with svg_style("kept"):
         figure, (panel,) = make_panels(1, 1, height=2.9, legend=labels)
@@ -128,6 +129,7 @@ def kept_by_stage(groups: Sequence[Group]) -> str:
             edges = np.arange(1, len(share) + 2) - 0.5
             panel.stairs(share, edges, baseline=None, color=style.colour, linestyle=style.dash, linewidth=width)
             opens = np.flatnonzero(np.diff(share, prepend=np.inf))
+            opens = opens if len(opens) <= MOST_DOTS else opens[:0]
             panel.plot(edges[opens], share[opens], "o", color=style.colour, markersize=width + 3)
             panel.plot([], [], color=style.colour, linestyle=style.dash, marker="o", markersize=5, label=group.label)
         panel.set_xlabel("epoch")

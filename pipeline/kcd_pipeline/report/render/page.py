@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import matplotlib
@@ -19,9 +18,9 @@ from kcd_pipeline.plain_text import escaped
 from kcd_pipeline.report import wording
 from kcd_pipeline.report.collect.details import RunDetails
 from kcd_pipeline.report.collect.samples import ShownSamples
-from kcd_pipeline.report.collect.values import StageValues
 from kcd_pipeline.report.compute import Comparison
 from kcd_pipeline.report.compute.groups import Group, seeds_sentence
+from kcd_pipeline.report.compute.stage_tables import StageTable, finished_stages
 from kcd_pipeline.report.compute.stores import saving_words
 from kcd_pipeline.report.render import figures
 from kcd_pipeline.report.render.pictures import png_uri
@@ -42,7 +41,7 @@ class Experiment:
     colour
         The colour of its lines.
     stages
-        The facts and the values of each stage of its first run.
+        The facts of each stage of its first run.
     samples
         The most and the least valued samples of its first run.
     measure
@@ -51,7 +50,7 @@ class Experiment:
 
     group: Group
     colour: str
-    stages: tuple[tuple[dict[str, Any], StageValues], ...]
+    stages: StageTable
     samples: ShownSamples
     measure: ValueWords
 
@@ -137,7 +136,7 @@ def _experiments(groups: Sequence[Group], details: Sequence[RunDetails]) -> list
         Experiment(
             group=group,
             colour=style.colour,
-            stages=tuple(zip(found.stage_facts, found.stage_values, strict=True)),
+            stages=finished_stages(found.stage_facts),
             samples=found.samples,
             measure=value_words(found.measure),
         )
