@@ -44,6 +44,7 @@ def details() -> RunDetails:
     most = ShownSample(sample=0, label="seven & eight", value=0.5, dropped=True, image=image)
     least = ShownSample(sample=1, label="one", value=0.1, dropped=False, image=image)
     return RunDetails(
+        measure="entropy",
         values=VALUES,
         stage_values=(summarise_values(VALUES, stage=0, epochs=(1, 1)),),
         stage_facts=(STAGE,),

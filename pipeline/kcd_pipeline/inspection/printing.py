@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kcd_pipeline.config import value_words
 from kcd_pipeline.plain_text import shown_in_line
 from kcd_pipeline.report.compute.stage_tables import (
     Cells,
@@ -149,10 +150,12 @@ def _accuracy(facts: Mapping[str, Any]) -> str | None:
 def _values(values: Mapping[str, Any] | None) -> str | None:
     if values is None or values["mean"] is None:
         return None
+    words = value_words(values["measure"])
+    unit = f" {words.unit}" if words.unit else ""
     return (
-        f"V after epoch {values['after_epoch']}: mean {values['mean']:.4f}, median {values['median']:.4f}, largest "
-        f"{values['largest']:.4f} nats; {values['never_visited']:,} of {values['samples']:,} samples never visited, "
-        f"the others up to {values['visits']['most']:,} times"
+        f"V ({words.name}) after epoch {values['after_epoch']}: mean {values['mean']:.4f}, median "
+        f"{values['median']:.4f}, largest {values['largest']:.4f}{unit}; {values['never_visited']:,} of "
+        f"{values['samples']:,} samples never visited, the others up to {values['visits']['most']:,} times"
     )
 
 

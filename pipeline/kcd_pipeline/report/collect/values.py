@@ -14,7 +14,7 @@ MOST_STAGES = 12  # boxes that are readable side by side
 
 @dataclass(frozen=True, kw_only=True)
 class StageValues:
-    """The distribution of V(i) after the last epoch of a stage, in nats, over the samples visited so far.
+    """The distribution of V(i) after the last epoch of a stage, over the samples visited so far.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class StageValues:
 
 
 def summarise_values(value: NDArray[np.float64], *, stage: int, epochs: tuple[int, int]) -> StageValues:
-    """Return the distribution of `value[N]` in nats, which is NaN for samples that were never visited."""
+    """Return the distribution of `value[N]`, which is NaN for samples that were never visited."""
     visited = value[~np.isnan(value)]
     some = len(visited) > 0
     return StageValues(
