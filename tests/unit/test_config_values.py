@@ -37,7 +37,7 @@ def refused_override(override: str) -> str:
         ("augmentation.padding_mode", "zero", "zeros, reflect", "zeros"),
         ("augmentation.name", "cropflip", "none, crop-flip, resized-crop-flip", "crop-flip"),
         ("distill.schedule", "cosin", "milestones, cosine", "cosine"),
-        ("condense.schedule", "release", "linear, released", "released"),
+        ("condense.schedule", "release", "linear, released, constant", "released"),
         ("run.device", "cuda0", "auto, cpu, cuda, mps", "cuda"),
     ],
 )

@@ -7,6 +7,7 @@ one.
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.condensation import ResidentRows, TaughtRows, make_resident
-from kcd_pipeline.config import AugmentationConfig, Config, parse_config
+from kcd_pipeline.condensation.values import make_worth
+from kcd_pipeline.config import VALUE_NAMES, AugmentationConfig, Config, parse_config
 from kcd_pipeline.data import Dataset, InMemorySplit
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
+from kcd_pipeline.distillation.objective import DistillationLoss
 from kcd_pipeline.distillation.plans_from import PlansFromRun
+from kcd_pipeline.losses import LossWeights
 from kcd_pipeline.models import build_model
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.epoch import EpochResult
@@ -30,6 +34,7 @@ from kcd_stores import (
     KnowledgeStore,
     KnowledgeWriter,
     Plan,
+    PlanStore,
     ViewRows,
     choose_layout,
     keep_all,
@@ -103,7 +108,9 @@ def store(tmp_path: Path) -> KnowledgeStore:
     return made.store
 
 
-def perturbed_epoch(config: Config, store: KnowledgeStore, folder: Path, watched: Callable[[], Any]) -> EpochResult:
+def perturbed_epoch(
+    config: Config, store: KnowledgeStore, folder: Path, watched: Callable[[], Any], plan: Plan = PLAN
+) -> EpochResult:
     """Run an epoch of a perturbed stage, every step but the first within `watched`."""
     torch.manual_seed(0)
     model = build_model("resnet8", channels=3, classes=CLASSES)
@@ -111,7 +118,10 @@ def perturbed_epoch(config: Config, store: KnowledgeStore, folder: Path, watched
         model, dataset(), build_augmentation(config.augmentation), optimisation=config.distill, run=config.run
     )
     knowledge = (store, plan_streaming(store, memory=10**6, batch_size=BATCH, partners=True))
-    plans_from = PlansFromRun([keep_all(N), PLAN], perturbed=True)
+    plans = PlanStore(folder / "given.zarr")
+    plans.write(keep_all(N))
+    plans.write(plan)
+    plans_from = PlansFromRun(plans, 2, perturbed=True)
     curriculum = StudentCurriculum(config, RunFolder(folder), knowledge, N, plans_from, device=trainer.device)
     curriculum.start(0)
     lesson = curriculum.lesson(1)
@@ -146,6 +156,11 @@ def perturbed_epoch(config: Config, store: KnowledgeStore, folder: Path, watched
 def test_no_step_waits(tmp_path: Path, store: KnowledgeStore, perturb: str, augmentation: str, loss: str) -> None:
     config = recipe(condense__perturb=perturb, augmentation__name=augmentation, distill__loss={"name": loss})
     perturbed_epoch(config, store, tmp_path / "run", RefuseToWait)
+
+
+def test_no_step_waits_for_the_weights_of_its_samples(tmp_path: Path, store: KnowledgeStore) -> None:
+    weighted = replace(PLAN, weight=np.linspace(0.5, 2, len(KEPT), dtype=np.float32))
+    perturbed_epoch(recipe(), store, tmp_path / "run", RefuseToWait, weighted)
 
 
 @pytest.mark.parametrize("wait", [lambda x: x.item(), lambda x: float(x), lambda x: x[x > 0], lambda x: x.nonzero()])
@@ -196,6 +211,44 @@ def test_rows_in_device_memory_teach_the_same_as_rows_on_the_host(space: str, he
 def test_rows_stay_where_they_are_without_a_gpu() -> None:
     rows = ViewRows(np.zeros((4, 2), np.float16))
     assert make_resident(rows, torch.device("cpu"), "device") is rows
+
+
+LOSSES: list[dict[str, Any]] = [
+    {"name": "kd"},
+    {"name": "kd", "standardise": True},
+    {"name": "dkd"},
+    {"name": "dist"},
+]
+
+
+@pytest.mark.parametrize("value", VALUE_NAMES)
+def test_no_value_asks_for_a_number_of_the_device(value: str) -> None:
+    worth = make_worth(recipe(condense__value=value))
+    logits, labels, teacher = torch.randn(BATCH, CLASSES), torch.arange(BATCH) % CLASSES, torch.randn(BATCH, CLASSES)
+    with RefuseToWait():
+        found = worth(logits, labels, teacher)
+    without_values = worth(logits.to("meta"), labels.to("meta"), teacher.to("meta"))
+    assert (without_values.shape, without_values.dtype) == (found.shape, found.dtype) == ((BATCH,), torch.float32)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_no_loss_asks_for_a_number_of_the_device(loss: dict[str, Any], weighted: bool) -> None:
+    chosen = DistillationLoss(recipe(distill__loss=loss).distill, None)
+    weights = LossWeights(ce=0.3, kd=0.7)
+
+    def gradient(device: str) -> torch.Tensor:
+        logits = torch.ones(BATCH, CLASSES, device=device).requires_grad_()
+        labels = torch.zeros(BATCH, dtype=torch.int64, device=device)
+        sample_weight = torch.ones(BATCH, device=device) if weighted else None
+        taught = torch.zeros(BATCH, CLASSES, device=device)
+        chosen(logits, taught, labels, classes=CLASSES, weights=weights, sample_weight=sample_weight).backward()
+        assert logits.grad is not None
+        return logits.grad
+
+    with RefuseToWait():
+        gradient("cpu")
+    assert gradient("meta").shape == (BATCH, CLASSES)
 
 
 @pytest.mark.parametrize("name", ["none", "crop-flip", "resized-crop-flip"])

@@ -78,3 +78,14 @@ def test_frequencies_of_an_epoch_never_written_are_refused() -> None:
     lazy = scores(da.from_array(np.array([np.nan])), da.from_array(np.array([-1], np.int32)), 0.03)
     with pytest.raises(ValueError, match="never written"):
         lazy.compute()
+
+
+@pytest.mark.parametrize("alpha", [0.03, 1.0, 0.0])
+def test_another_visit_never_lowers_a_score_whatever_the_sign_of_the_value(alpha: float) -> None:
+    """The score of V = 2 is 2 * F^alpha and that of V = -2 is -2 / F^alpha, for F = 1, 2, 4."""
+    frequency = np.array([1, 2, 4], np.int32)
+    for value in (2.0, -2.0, 0.0):
+        lazy = scores(da.from_array(np.full(3, value)), da.from_array(frequency), alpha)
+        formula = [value * f ** (alpha if value >= 0 else -alpha) for f in (1.0, 2.0, 4.0)]
+        np.testing.assert_allclose(lazy.compute(), formula, rtol=1e-14)
+        assert (np.diff(lazy.compute()) >= 0).all()

@@ -11,7 +11,8 @@ import torch
 from tests.support.plain_zarr import read_array
 
 from kcd_pipeline.condensation import SampleWeights
-from kcd_stores import CorruptStoreError, Plan, PlanStore, keep_all
+from kcd_pipeline.distillation.objective import label_loss
+from kcd_stores import CondensedRows, CorruptStoreError, Plan, PlanStore, keep_all
 
 CPU = torch.device("cpu")
 
@@ -94,3 +95,32 @@ def test_weights_of_a_condensed_store_are_multiplied_by_those_of_the_plan() -> N
     alone = SampleWeights(keep_all(5), given, CPU).batch(np.array([4]))
     assert alone is not None
     assert alone.tolist() == [6]
+
+
+def test_the_loss_from_labels_is_the_mean_of_weight_times_cross_entropy() -> None:
+    """Logits (0, ln 3): p = 1/4 and 3/4. CE of labels 0, 1: ln 4, ln 4/3; (3 ln 4 + ln 4/3) / 2 = ln 16/sqrt 3."""
+    logits = torch.tensor([[0, np.log(3)], [0, np.log(3)]])
+    labels = torch.tensor([0, 1])
+    found = label_loss(logits, labels, torch.tensor([3.0, 1.0]))
+    assert float(found) == pytest.approx(np.log(16 / np.sqrt(3)), rel=1e-6)
+    assert float(label_loss(logits, labels, None)) == pytest.approx(np.log(4 / np.sqrt(3)), rel=1e-6)
+
+
+def test_a_condensed_set_says_that_it_has_weights_only_if_they_differ_from_one() -> None:
+    ones = CondensedRows(samples=np.arange(2), partner=np.full(2, -1), epsilon=np.zeros(2, np.float32))
+    weighted = replace(ones, weight=np.array([1, 2], np.float32))
+    assert [name for name, *_ in ones.arrays] == ["epsilon", "partner", "samples"]
+    assert [name for name, *_ in weighted.arrays] == ["epsilon", "partner", "samples", "weight"]
+    by_hand = b"".join(getattr(weighted, name).tobytes() for name, *_ in weighted.arrays)
+    assert weighted.digest == hashlib.sha256(by_hand).hexdigest() != ones.digest
+
+
+@pytest.mark.parametrize("weight", [[1, 0], [1, float("nan")], [1, 2, 3]])
+def test_a_condensed_set_with_impossible_weights_is_refused(weight: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"weights are not all finite|arrays differ"):
+        CondensedRows(
+            samples=np.arange(2),
+            partner=np.full(2, -1),
+            epsilon=np.zeros(2, np.float32),
+            weight=np.array(weight, np.float32),
+        )

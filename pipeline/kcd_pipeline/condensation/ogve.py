@@ -44,7 +44,9 @@ def update_values(
 def scores(value: da.Array, frequency: da.Array, alpha: float) -> da.Array:
     """Return the scores `V * F^alpha` (eq. 13) of `V[N]` float64 and `F[N]` int32, lazily: `[N]` float64.
 
-    A sample that was never visited scores -inf, and so ranks last.
+    The paper's V is an entropy, never below 0. Where V is negative, as some values are, the score is `V * F^-alpha`, so
+    that a visit more raises or lowers the score as it does for the others. A sample that was never visited scores
+    -inf, and so ranks last.
 
     Raises
     ------
@@ -56,6 +58,9 @@ def scores(value: da.Array, frequency: da.Array, alpha: float) -> da.Array:
         if f.min(initial=0) < 0:
             raise ValueError("the frequencies are those of an epoch that was never written")
         score = _frequency_power(f, alpha)
+        negative = v < 0
+        if negative.any():
+            np.reciprocal(score, out=score, where=negative)
         score *= v
         np.putmask(score, f == 0, -np.inf)
         return score

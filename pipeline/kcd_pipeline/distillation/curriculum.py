@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from kcd_pipeline.condensation import (
     Perturbation,
     ResidentRows,
+    SampleWeights,
     TaughtRows,
     condense,
     make_resident,
@@ -25,7 +25,7 @@ from kcd_pipeline.condensation import (
 )
 from kcd_pipeline.config import Config
 from kcd_pipeline.distillation.judged_blends import NO_COST, JudgedBlends
-from kcd_pipeline.distillation.objective import DistillationLoss, require_sample_losses
+from kcd_pipeline.distillation.objective import DistillationLoss, label_loss, require_sample_losses
 from kcd_pipeline.distillation.plans_from import PlansFromRun
 from kcd_pipeline.errors import DamagedError, FailedError, UserError
 from kcd_pipeline.losses import LossWeights, loss_weights
@@ -69,6 +69,8 @@ class StudentCurriculum:
         Plans to follow instead of condensing.
     labels
         `[N]` int64: the class of each sample, for policies that look at it.
+    sample_weight
+        `[N]` float32: the weights that a condensed store gives its samples, if it does.
     device
         Where the student is trained.
     tap
@@ -86,6 +88,7 @@ class StudentCurriculum:
         plans_from: PlansFromRun | None = None,
         *,
         labels: NDArray[np.int64] | None = None,
+        sample_weight: NDArray[np.float32] | None = None,
         ranks: Ranks = ALONE,
         device: torch.device = CPU,
         tap: FeatureTap | None = None,
@@ -93,7 +96,7 @@ class StudentCurriculum:
     ) -> None:
         self._config, self._knowledge, self._samples = config, knowledge, samples
         self._plans_from, self._ranks, self._device = plans_from, ranks, device
-        self._labels, self._blends = labels, blends
+        self._labels, self._given_weight, self._blends = labels, sample_weight, blends
         self._condense, self._loss = config.condense, DistillationLoss(config.distill, tap)
         self._worth = make_worth(config)
         self._scratch = folder.path if folder.path.is_dir() else None  # only rank 0 is sure to see the folder
@@ -102,12 +105,12 @@ class StudentCurriculum:
         self._values_path = folder.values
         self._plans = PlanStore(folder.plans)
         self._stream: EpochStream | None = None
-        self._plan = keep_all(samples)
+        self._follow(keep_all(samples))
         self._bytes_read = 0
 
     def start(self, epoch: int, recorded: Record | None = None) -> None:
         """Restore values and plan to their state before `epoch`, as `recorded`, and begin to read ahead."""
-        self._plan = self._ranks.run_on_first(partial(self._restore, epoch, recorded))
+        self._follow(self._ranks.run_on_first(partial(self._restore, epoch, recorded)))
         if self._knowledge is not None:
             store, streaming = self._knowledge
             self._stream = open_stream(
@@ -122,7 +125,7 @@ class StudentCurriculum:
     def lesson(self, epoch: int) -> Lesson:
         """Return the lesson of `epoch`, after a condensation if the epoch opens a stage."""
         if self._stage(epoch) != self._plan.stage:
-            self._plan = self._ranks.run_on_first(partial(self._open_stage, epoch))
+            self._follow(self._ranks.run_on_first(partial(self._open_stage, epoch)))
         if self._blends is not None:
             self._blends.open(self._plan, self._views_of_stage())
         return Lesson(
@@ -234,6 +237,10 @@ class StudentCurriculum:
 
     # --- on every rank ---
 
+    def _follow(self, plan: Plan) -> None:
+        """Teach the samples of `plan` from now on."""
+        self._plan, self._sample_weights = plan, SampleWeights(plan, self._given_weight, self._device)
+
     def _parts(self, epoch: int) -> Iterator[Part]:
         """Yield the samples of `epoch` in the order of training, in portions, each with its objective."""
         if self._knowledge is None or self._stream is None:
@@ -269,8 +276,9 @@ class StudentCurriculum:
         return Reading(seed=self._config.seed, epoch=epoch, view=epoch % self._views, kept=plan.kept, partner=partner)
 
     def _label_objective(self, logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> StepOutcome:
-        """Return the mean cross-entropy of `logits[B, C]` with `labels[B]`, and the worths: there is no teacher."""
-        return StepOutcome(F.cross_entropy(logits, labels), self._worth(logits, labels, None))
+        """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with `labels[B]`, without a teacher."""
+        loss = label_loss(logits, labels, self._sample_weights.batch(index))
+        return StepOutcome(loss, self._worth(logits, labels, None))
 
     def _objective(
         self,
@@ -285,5 +293,6 @@ class StudentCurriculum:
     ) -> StepOutcome:
         """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with `labels[B]`, taught `rows`."""
         targets = taught.batch(rows, index, judged)
-        loss = self._loss(logits, targets, labels, classes=classes, weights=weights)
+        sample_weight = self._sample_weights.batch(index)
+        loss = self._loss(logits, targets, labels, classes=classes, weights=weights, sample_weight=sample_weight)
         return StepOutcome(loss, self._worth(logits, labels, targets[:, :classes]))

@@ -91,6 +91,7 @@ def _train(prepared: Preparation, folder: RunFolder) -> float:
         len(prepared.dataset.train),
         prepared.plans_from,
         labels=prepared.dataset.train.labels.numpy(),
+        sample_weight=prepared.sample_weight,
         ranks=prepared.ranks,
         device=trainer.device,
         tap=prepared.tap,

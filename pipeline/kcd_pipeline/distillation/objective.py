@@ -1,4 +1,4 @@
-"""The loss of a student that learns from knowledge. Letters: B batch, C classes, D features."""
+"""The losses of a student, from labels alone and from knowledge. Letters: B batch, C classes, D features."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -7,6 +7,21 @@ from kcd_pipeline.config import DistillConfig, DistLossConfig
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.losses import LossWeights, compares_batch, make_feature_loss, make_loss
 from kcd_pipeline.models import FeatureTap
+
+
+def label_loss(logits: Tensor, labels: Tensor, sample_weight: Tensor | None) -> Tensor:
+    """Return the mean over the batch, a scalar, of the cross-entropy of each sample times its weight.
+
+    Parameters
+    ----------
+    logits, labels
+        `[B, C]` float and `[B]` int64.
+    sample_weight
+        `[B]` float32; None: 1.
+    """
+    if sample_weight is None:
+        return F.cross_entropy(logits, labels)
+    return (sample_weight * F.cross_entropy(logits, labels, reduction="none")).mean()
 
 
 def require_sample_losses(config: DistillConfig, weighed_by: str) -> None:

@@ -1,39 +1,67 @@
 """Plans of another run, followed instead of being computed: a condensed set found by one student teaches another."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from kcd_pipeline.condensation import stage_openings
-from kcd_pipeline.config import CondenseConfig, Config
+from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset
-from kcd_pipeline.errors import UserError
+from kcd_pipeline.errors import DamagedError, UserError
 from kcd_pipeline.runs import RunFolder, open_plans, read_condensing_config
-from kcd_stores import NO_PARTNER, Plan
+from kcd_stores import NO_PARTNER, Plan, PlanStore
 
 
 class PlansFromRun:
-    """Plans of another run, one for each stage of this one.
+    """Plans of another run, one for each stage of this one. They are read when they are needed: there may be hundreds.
 
     Parameters
     ----------
+    plans
+        All plans of that run.
+    stages
+        The number of stages of this run.
     perturbed
-        True to keep their perturbations; False to teach the same samples as they are stored.
+        True to keep their perturbations; False to teach the same samples, with the same weights, as they are stored.
 
     Attributes
     ----------
     digest
         Changes with the content of the plans.
+    weighted
+        True if a plan weighs its samples.
     """
 
-    def __init__(self, plans: list[Plan], *, perturbed: bool) -> None:
-        self._plans = plans if perturbed else [_unperturbed(plan) for plan in plans]
-        self.digest = hashlib.sha256("".join(plan.digest for plan in self._plans).encode()).hexdigest()
+    def __init__(self, plans: PlanStore, stages: int, *, perturbed: bool) -> None:
+        self._plans, self._perturbed = plans, perturbed
+        self._digests, self.weighted = [], False
+        for stage in range(stages):
+            plan = self._read(stage)
+            self._digests.append(plan.digest)
+            self.weighted |= plan.weighted
+        self.digest = hashlib.sha256("".join(self._digests).encode()).hexdigest()
 
     def plan(self, stage: int) -> Plan:
-        """Return the plan of `stage` (0-based)."""
-        return self._plans[stage]
+        """Return the plan of `stage` (0-based).
+
+        Raises
+        ------
+        DamagedError
+            If it is not the plan that was there when this run began.
+        """
+        plan = self._read(stage)
+        if plan.digest != self._digests[stage]:
+            raise DamagedError(
+                f"condense.plans_from: the plan of stage {stage} at {self._plans.path} was replaced while it was "
+                f"followed. Restore it from a copy, or start this run anew with --overwrite."
+            )
+        return plan
+
+    def _read(self, stage: int) -> Plan:
+        plan = self._plans.read(stage)
+        return plan if self._perturbed else _unperturbed(plan)
 
 
 def open_plans_from(config: Config, dataset: Dataset) -> PlansFromRun | None:
@@ -52,8 +80,10 @@ def open_plans_from(config: Config, dataset: Dataset) -> PlansFromRun | None:
     folder = RunFolder(source)
     read_condensing_config(folder, asked_by="condense.plans_from")
     _require_same_data(folder, dataset)
-    plans = _plans_of_stages(folder, config.condense, config.distill.epochs, len(dataset.train))
-    return PlansFromRun(plans, perturbed=config.condense.perturb != "off")
+    plans = open_plans(folder)
+    wanted = stage_openings(config.distill.epochs, config.condense)
+    _require_stages(folder, plans, wanted, len(dataset.train))
+    return PlansFromRun(plans, len(wanted), perturbed=config.condense.perturb != "off")
 
 
 def _require_same_data(folder: RunFolder, dataset: Dataset) -> None:
@@ -66,36 +96,28 @@ def _require_same_data(folder: RunFolder, dataset: Dataset) -> None:
         )
 
 
-def _plans_of_stages(folder: RunFolder, condense: CondenseConfig, epochs: int, samples: int) -> list[Plan]:
-    """Read a plan for every stage of a run of `epochs` epochs on `samples` samples.
-
-    Raises
-    ------
-    UserError
-        If the stages open at other epochs, or a plan is of another number of samples.
-    """
-    store = open_plans(folder)
-    found = {stage: store.read(stage) for stage in store.stages()}
-    wanted = dict(enumerate(stage_openings(epochs, condense)))
-    opens = {stage: plan.epoch for stage, plan in found.items() if stage in wanted}
-    if opens != wanted:
-        raise UserError(
-            f"condense.plans_from: the stages of {folder.path} open at epochs {_listed(opens)}, those of this run at "
-            f"{_listed(wanted)}. Name a run with the same stages, or set distill.epochs, condense.policy and "
-            f"condense.interval to match it."
-        )
-    for stage, plan in found.items():
+def _require_stages(folder: RunFolder, plans: PlanStore, wanted: Sequence[int], samples: int) -> None:
+    """Raise UserError unless the first stages in `folder` open at the epochs `wanted` and are of so many `samples`."""
+    opens = []
+    for plan in plans.read_all():
         if plan.samples != samples:
             raise UserError(
-                f"condense.plans_from: the plan of stage {stage} at {store.path} is of {plan.samples:,} samples, but "
-                f"the training set has {samples:,}: the folder was changed after the run. Restore it from a copy."
+                f"condense.plans_from: the plan of stage {plan.stage} at {plans.path} is of {plan.samples:,} samples, "
+                f"but the training set has {samples:,}: the folder was changed after the run. Restore it from a copy."
             )
-    return [found[stage] for stage in wanted]
+        opens.append(plan.epoch)
+    if opens[: len(wanted)] != list(wanted):
+        raise UserError(
+            f"condense.plans_from: the stages of {folder.path} open at epochs {_listed(opens)}, those of this run at "
+            f"{_listed(wanted)}. Name a run with the same stages, or set distill.epochs, condense.policy, "
+            f"condense.interval and condense.finish to match it."
+        )
 
 
-def _listed(opens: dict[int, int]) -> str:
-    """Return the epochs at which stages open, 1-based as users count them."""
-    return ", ".join(str(epoch + 1) for epoch in opens.values())
+def _listed(opens: Sequence[int]) -> str:
+    """Return the epochs at which stages open, 1-based as users count them; of many, the first and the last ones."""
+    epochs = [f"{epoch + 1:,}" for epoch in opens]
+    return ", ".join(epochs if len(epochs) <= 8 else [*epochs[:4], "...", *epochs[-2:]])
 
 
 def _unperturbed(plan: Plan) -> Plan:

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from kcd_pipeline.augmentation import Augmentation, SubsetAugmentation, build_augmentation
-from kcd_pipeline.condensation import WITH_WEIGHTS, make_policy
+from kcd_pipeline.condensation import WITH_WEIGHTS, make_policy, make_worth
 from kcd_pipeline.config import Config, DistLossConfig, PktLossConfig
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.distillation.judge import Judge, judges_blends, load_judge
@@ -21,7 +24,7 @@ from kcd_pipeline.store_opening import open_store
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.ranks import Ranks
 from kcd_pipeline.training.trainer import Trainer
-from kcd_stores import KnowledgeStore, Streaming, is_vacant, parse_bytes, plan_streaming, read_condensed
+from kcd_stores import CondensedRows, KnowledgeStore, Streaming, is_vacant, parse_bytes, plan_streaming, read_condensed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,6 +43,8 @@ class Preparation:
         Takes the student's penultimate features, if the loss is on them.
     plans_from
         Plans of another run to follow, if the recipe names one.
+    sample_weight
+        `[N]` float32: the weights that a condensed store gives its samples; None if it gives none.
     judge
         The teacher that blended pictures are shown to, on rank 0 if they are.
     own_parts
@@ -54,6 +59,7 @@ class Preparation:
     trainer: Trainer
     tap: FeatureTap | None
     plans_from: PlansFromRun | None
+    sample_weight: NDArray[np.float32] | None
     judge: Judge | None
     own_parts: Mapping[str, str]
 
@@ -76,17 +82,24 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
     Raises
     ------
     UserError, StoreUsageError
-        If model, device, store, loss or plans are missing, or do not match the recipe or each other.
+        If model, device, store, loss, value or plans are missing, or do not match the recipe or each other.
+    FailedError
+        If a value function of the user's own fails.
     """
     _require_whole_batches(config, ranks)
+    _try_value(config, len(whole.classes))
     if config.distill.method == "kcd" and config.condense.plans_from is None:
         make_policy(config.condense.policy)  # one that is missing is refused now, not at the first condensation
         if config.condense.policy in WITH_WEIGHTS:
             require_sample_losses(config.distill, f"condense.policy is {config.condense.policy}")
     augmentation = build_augmentation(config.augmentation)
     store = _open_matching_store(config, whole, augmentation)
-    dataset, augmentation = _samples_of_store(whole, augmentation, store)
+    condensed = None if store is None else read_condensed(store)
+    dataset, augmentation = _samples_of_store(whole, augmentation, condensed)
     taught_by = None if config.distill.method == "none" else store
+    plans_from = open_plans_from(config, dataset)
+    sample_weight = None if condensed is None else condensed.weight
+    _require_loss_that_weighs(config, sample_weight, plans_from)
     judge = None
     if judges_blends(config) and store is not None and ranks.is_first:
         judge = load_judge(config, dataset, store)  # before the student: a model may draw from the global generators
@@ -102,8 +115,9 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
         trainer=Trainer(student, dataset, augmentation, optimisation=config.distill, run=config.run),
         knowledge=None if taught_by is None else (taught_by, _plan_streaming(config, taught_by)),
         tap=tap,
-        plans_from=open_plans_from(config, dataset),
+        plans_from=plans_from,
         judge=judge,
+        sample_weight=sample_weight,
         own_parts=_own_parts(config),
     )
 
@@ -114,6 +128,18 @@ def _own_parts(config: Config) -> dict[str, str]:
     if config.distill.method == "kcd" and config.condense.plans_from is None:
         called["condense.policy"] = config.condense.policy
     return {key: part_digest(name, key) for key, name in called.items() if is_own_part(name)}
+
+
+def _try_value(config: Config, classes: int) -> None:
+    """Raise unless `condense.value` can be computed of a batch of two samples; all else may take long to be made."""
+    if classes < 2 and config.condense.value in ("margin", "aum"):
+        raise UserError(
+            f"condense.value: {config.condense.value} compares the logits of two classes, but the data set has "
+            f"{classes}. Take another value."
+        )
+    logits = torch.linspace(0, 1, 2 * classes).reshape(2, classes)
+    with torch.random.fork_rng(devices=[]):  # one of the user's own may draw random numbers
+        make_worth(config)(logits, torch.tensor([0, classes - 1]), None if config.distill.method == "none" else logits)
 
 
 def _require_whole_batches(config: Config, ranks: Ranks) -> None:
@@ -156,16 +182,27 @@ def _open_matching_store(config: Config, dataset: Dataset, augmentation: Augment
 
 
 def _samples_of_store(
-    dataset: Dataset, augmentation: Augmentation, store: KnowledgeStore | None
+    dataset: Dataset, augmentation: Augmentation, condensed: CondensedRows | None
 ) -> tuple[Dataset, Augmentation]:
-    """Return the samples that `store` has rows of, and an augmentation that gives them the views of the whole dataset.
+    """Return the samples that a store has rows of, and an augmentation that gives them the views of the whole dataset.
 
     Only the store of a condensed set has less than all samples.
     """
-    rows = None if store is None else read_condensed(store)
-    if rows is None:
+    if condensed is None:
         return dataset, augmentation
-    return dataset.with_train_subset(rows.samples), SubsetAugmentation(augmentation, rows.samples)
+    return dataset.with_train_subset(condensed.samples), SubsetAugmentation(augmentation, condensed.samples)
+
+
+def _require_loss_that_weighs(
+    config: Config, sample_weight: NDArray[np.float32] | None, plans_from: PlansFromRun | None
+) -> None:
+    """Raise UserError if a condensed store or the plans of another run weigh samples, and the loss cannot."""
+    if config.distill.method == "none":
+        return
+    if sample_weight is not None:
+        require_sample_losses(config.distill, f"store.path is {config.store.path}, a condensed set")
+    if plans_from is not None and plans_from.weighted:
+        require_sample_losses(config.distill, f"condense.plans_from is {config.condense.plans_from}")
 
 
 def _new_student(config: Config, dataset: Dataset, ranks: Ranks) -> nn.Module:

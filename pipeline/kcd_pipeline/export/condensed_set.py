@@ -12,7 +12,7 @@ from kcd_pipeline.errors import UserError
 from kcd_pipeline.runs import RunFolder, open_plans, read_condensing_config
 from kcd_pipeline.store_opening import open_store
 from kcd_stores import NO_PARTNER, CondensedRows, HeldRows, KnowledgeStore, Plan, is_condensed
-from kcd_stores.knowledge import DIGEST_KEY
+from kcd_stores.knowledge import DIGEST_KEY, WEIGHTED_KEY
 from kcd_stores.streaming.rows import read_pieces
 
 
@@ -72,9 +72,14 @@ class CondensedSet:
         return self._taught.batch(HeldRows(needed, np.concatenate(pieces)), kept).numpy()
 
     def condensed_rows(self) -> CondensedRows:
-        """Return which samples the rows belong to, and what is blended into them."""
-        partner = np.where(self.plan.epsilon > 0, self.plan.partner, NO_PARTNER)
-        return CondensedRows(samples=self.plan.kept, partner=partner, epsilon=self.plan.epsilon)
+        """Return which samples the rows belong to, what is blended into them, and their weights if the plan has any."""
+        plan = self.plan
+        return CondensedRows(
+            samples=plan.kept,
+            partner=np.where(plan.epsilon > 0, plan.partner, NO_PARTNER),
+            epsilon=plan.epsilon,
+            weight=plan.weight if plan.weighted else None,
+        )
 
     def made_from(self) -> dict[str, Any]:
         """Return the origin of a store of this set: all facts of the run's store, and those of run and plan."""
@@ -89,6 +94,7 @@ class CondensedSet:
             "space": self._space,
             "temperature": self.config.distill.temperature,
             DIGEST_KEY: self.condensed_rows().digest,
+            **({WEIGHTED_KEY: True} if self.plan.weighted else {}),
         }
         return {**self.store.made_from, "condensed": condensed}
 

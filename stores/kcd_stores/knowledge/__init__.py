@@ -12,6 +12,7 @@ description, fidelity   differences of two descriptions; an encoding measured
 from kcd_stores.knowledge.condensed import (
     CONDENSED_KEY,
     DIGEST_KEY,
+    WEIGHTED_KEY,
     CondensedRows,
     condensed_from,
     is_condensed,
@@ -29,6 +30,7 @@ from kcd_stores.knowledge.writer import KnowledgeWriter
 __all__ = [
     "CONDENSED_KEY",
     "DIGEST_KEY",
+    "WEIGHTED_KEY",
     "CondensedRows",
     "Difference",
     "Fidelity",

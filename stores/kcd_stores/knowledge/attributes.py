@@ -93,6 +93,7 @@ class _Condensed(_Strict):
 
     plan: str
     encoding: _Encoding
+    weighted: bool = False
 
     @field_validator("encoding", mode="before")
     @classmethod

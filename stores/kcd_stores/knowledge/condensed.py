@@ -3,12 +3,16 @@
     samples [K]  int64: the sample of the data set that row k of every view belongs to, ascending
     partner [K]  int64: the sample whose row was blended into row k, -1 if none was
     epsilon [K]  float32: the strength of that blend, 0 if there was none
+    weight  [K]  float32: the factor of the sample's loss, which whoever learns from the store applies; only there if
+                 the plan weighed its samples
 
-Its `made_from` has an entry `condensed`, which names the run and the plan, and `rows_sha256` in it is the digest of the
-three arrays. No other store has these arrays or this entry. Everything else is as in any knowledge store, with N = K.
+Its `made_from` has an entry `condensed`, which names the run and the plan; in it `rows_sha256` is the digest of these
+arrays, and `weighted` says that there are weights. No other store has these arrays or this entry. Everything else is as
+in any knowledge store, with N = K.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,32 +30,45 @@ from kcd_stores.knowledge.store import KnowledgeStore
 from kcd_stores.knowledge.writer import KnowledgeWriter
 
 CONDENSED_KEY = "condensed"  # in `made_from`
-DIGEST_KEY = "rows_sha256"  # in that
+DIGEST_KEY, WEIGHTED_KEY = "rows_sha256", "weighted"  # in that
 # name, dtype, and fill value, which cannot be data
-ARRAYS = (("epsilon", "<f4", float("nan")), ("partner", "<i8", -2), ("samples", "<i8", -1))
+ALWAYS = (("epsilon", "<f4", float("nan")), ("partner", "<i8", -2), ("samples", "<i8", -1))
+ARRAYS = (*ALWAYS, ("weight", "<f4", float("nan")))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CondensedRows:
-    """The three arrays `[K]` of a condensed set, as described above; ValueError is raised if they cannot be that."""
+    """The arrays `[K]` of a condensed set, as described above; ValueError is raised if they cannot be that.
+
+    `weight` is None if all weights are 1.
+    """
 
     samples: NDArray[np.int64]
     partner: NDArray[np.int64]
     epsilon: NDArray[np.float32]
+    weight: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        if not (self.samples.shape == self.partner.shape == self.epsilon.shape and self.samples.ndim == 1):
-            raise ValueError(f"arrays differ: {self.samples.shape}, {self.partner.shape}, {self.epsilon.shape}")
+        shapes = [getattr(self, name).shape for name, _, _ in self.arrays]
+        if len(set(shapes)) > 1 or self.samples.ndim != 1:
+            raise ValueError(f"arrays differ: {', '.join(map(str, shapes))}")
         if (np.diff(self.samples) <= 0).any() or (self.samples < 0).any():
             raise ValueError("samples are not ascending indices")
         if not (self.epsilon >= 0).all() or (self.partner < -1).any():
             raise ValueError("strengths are not all numbers, or partners not all samples or -1")
+        if self.weight is not None and not ((self.weight > 0) & np.isfinite(self.weight)).all():
+            raise ValueError("weights are not all finite and above 0")
+
+    @property
+    def arrays(self) -> tuple[tuple[str, str, float], ...]:
+        """Name, dtype and fill value of each array that there is."""
+        return ALWAYS if self.weight is None else ARRAYS
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hex, of the three arrays."""
+        """SHA-256, in hex, of all arrays."""
         digest = hashlib.sha256()
-        for name, dtype, _ in ARRAYS:
+        for name, dtype, _ in self.arrays:
             digest.update(np.ascontiguousarray(getattr(self, name), dtype=dtype).tobytes())
         return digest.hexdigest()
 
@@ -86,7 +103,7 @@ def condensed_from(store: KnowledgeStore) -> int | None:
 def write_condensed(writer: KnowledgeWriter, rows: CondensedRows) -> None:
     """Write the arrays of a store just made, or made and interrupted; they are durable when this returns."""
     storage = writer.store.storage
-    for name, dtype, fill in ARRAYS:
+    for name, dtype, fill in rows.arrays:
         data = np.asarray(getattr(rows, name), dtype=dtype)
         storage.put(f"{name}/c/0", with_checksum(data))
         storage.put(f"{name}/{METADATA}", document(_metadata(name, len(data), dtype, fill)))
@@ -119,7 +136,8 @@ def read_condensed(store: KnowledgeStore) -> CondensedRows | None:
     size = condensed_from(store)
     if size is None:
         return None
-    names = [f"{name}/{file}" for name, _, _ in ARRAYS for file in (METADATA, "c/0")]
+    arrays = [name for name, _, _ in (ARRAYS if _described(store).get(WEIGHTED_KEY) else ALWAYS)]
+    names = [f"{name}/{file}" for name in arrays for file in (METADATA, "c/0")]
     files = dict(zip(names, store.storage.fetch(names), strict=True))
     missing = next((name for name in names if files[name] is None), None)
     if missing is not None:
@@ -129,7 +147,7 @@ def read_condensed(store: KnowledgeStore) -> CondensedRows | None:
             remedy=Remedy.FINISH_CONDENSED,
         )
     try:
-        rows = CondensedRows(**{name: _array(name, store.layout.samples, files) for name, _, _ in ARRAYS})
+        rows = CondensedRows(**{name: _array(name, store.layout.samples, files) for name in arrays})
         _require_fit(store, rows, size)
     except ValueError as error:
         store.require_unreplaced()
@@ -139,6 +157,12 @@ def read_condensed(store: KnowledgeStore) -> CondensedRows | None:
             remedy=Remedy.REPLACE_CONDENSED,
         ) from error
     return rows
+
+
+def _described(store: KnowledgeStore) -> Mapping[str, Any]:
+    """Return what a condensed store says of its set; nothing if that is not a mapping."""
+    described = store.made_from[CONDENSED_KEY]
+    return described if isinstance(described, dict) else {}
 
 
 def _array(name: str, size: int, files: dict[str, bytes | None]) -> NDArray[Any]:
@@ -156,9 +180,8 @@ def _array(name: str, size: int, files: dict[str, bytes | None]) -> NDArray[Any]
 
 def _require_fit(store: KnowledgeStore, rows: CondensedRows, size: int) -> None:
     """Raise ValueError if the arrays are not those that the attributes name, or not of a data set of that `size`."""
-    described = store.made_from[CONDENSED_KEY]
-    expected = described.get(DIGEST_KEY) if isinstance(described, dict) else None
+    expected = _described(store).get(DIGEST_KEY)
     if expected is not None and rows.digest != expected:
-        raise ValueError(f"samples, partner and epsilon are not those that {DIGEST_KEY} in {METADATA} is the digest of")
+        raise ValueError(f"samples and their blends are not those that {DIGEST_KEY} in {METADATA} is the digest of")
     if rows.samples[-1] >= size or rows.partner.max() >= size:
         raise ValueError(f"there are samples up to {max(rows.samples[-1], rows.partner.max())} of a data set of {size}")

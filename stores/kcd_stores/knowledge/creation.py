@@ -20,7 +20,7 @@ from kcd_stores.storage import Storage
 ALL_ARRAYS = (
     *("logits", "values", "classes", "rest", "features"),
     *(*LEDGER, "checksums"),
-    *("samples", "partner", "epsilon"),
+    *("samples", "partner", "epsilon", "weight"),
 )
 
 

@@ -18,7 +18,7 @@ from kcd_pipeline.condensation.policies.protocol import Choice, Situation
 from kcd_stores.philox import PRUNE_STREAM
 
 
-def infobatch(situation: Situation) -> Choice:
+def leave_out_at_random(situation: Situation) -> Choice:
     """Leave out samples valued below the mean, each with probability r = `condense.prune`; weigh the rest of them.
 
     Those that stay have the weight 1/(1-r) and all others 1, so that the expected gradient is that of all samples. The

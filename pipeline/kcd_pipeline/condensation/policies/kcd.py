@@ -16,7 +16,7 @@ from kcd_pipeline.condensation.scoring import original_score
 from kcd_pipeline.condensation.vaks import partition, plan_arrays
 
 
-def kcd(situation: Situation) -> Choice:
+def keep_by_rank(situation: Situation) -> Choice:
     """Keep the first K by rank and blend dropped samples into the lowest of them, as `condense.dropped` has it."""
     config = situation.config
     parts = _partition(situation)
@@ -27,9 +27,9 @@ def kcd(situation: Situation) -> Choice:
     return Choice(kept=kept, partner=partner, epsilon=epsilon, facts=facts)
 
 
-def annealed(situation: Situation) -> Choice:
-    """Choose as `kcd` does, up to the finish, which is taught all samples."""
-    return everything(situation) if is_finish(situation) else kcd(situation)
+def keep_by_rank_then_all(situation: Situation) -> Choice:
+    """Keep by rank up to the finish, which is taught all samples."""
+    return everything(situation) if is_finish(situation) else keep_by_rank(situation)
 
 
 def _partition(situation: Situation) -> Partition:

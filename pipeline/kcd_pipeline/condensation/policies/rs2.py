@@ -14,7 +14,7 @@ from kcd_pipeline.condensation.policies.protocol import Choice, Situation
 from kcd_stores.philox import SUBSET_STREAM
 
 
-def rs2(situation: Situation) -> Choice:
+def keep_at_random(situation: Situation) -> Choice:
     """Keep K random samples, exactly; values play no part."""
     if situation.keep == situation.samples:
         return everything(situation)

@@ -18,7 +18,7 @@ from kcd_pipeline.condensation.policies.protocol import Choice, Situation
 from kcd_stores.philox import DRAW_STREAM, SHARE_STREAM, philox
 
 
-def weighted(situation: Situation) -> Choice:
+def draw_by_value(situation: Situation) -> Choice:
     """Draw K times, sample i with probability p_i; one that is drawn m times is taught once, with weight m / (K * p_i).
 
     While the schedule keeps all samples, nothing is drawn: all of them are taught, with weight 1.
@@ -53,11 +53,13 @@ def probabilities(value: NDArray[np.float64], uniform: float, classes: Classes) 
 
 
 def _draw_times(probability: NDArray[np.float64], classes: Classes, situation: Situation) -> NDArray[np.int64]:
-    """Return how often each sample is drawn, `[N]` int64, K times in all; each class as often as it has a right to."""
+    """Return how often each sample is drawn, `[N]` int64, K times in all."""
     drawn = draw(situation, situation.keep, stream=DRAW_STREAM)
-    times = np.zeros(len(probability), dtype=np.int64)
+    high, low = philox(situation.seed, (0, situation.stage, 0, SHARE_STREAM))[:2].tolist()
+    start = (high << 32 | low) * situation.samples >> 64
+    times = np.zeros(situation.samples, dtype=np.int64)
     first = 0
-    for members, count in zip(classes.members(), draws_of_classes(situation, classes), strict=True):
+    for members, count in zip(classes.members(), shared_draws(situation.keep, classes, start), strict=True):
         limits = np.cumsum(probability[members])
         place = np.searchsorted(limits, drawn[first : first + count] * limits[-1], side="right")
         # a number just below 1 may be rounded to the last limit
@@ -66,14 +68,13 @@ def _draw_times(probability: NDArray[np.float64], classes: Classes, situation: S
     return times
 
 
-def draws_of_classes(situation: Situation, classes: Classes) -> list[int]:
-    """Return the number of draws of each class: K * N_c / N, rounded down or up at random such that all add up to K.
+def shared_draws(draws: int, classes: Classes, start: int) -> list[int]:
+    """Return the number of `draws` of each class: draws * N_c / N, rounded down or up such that all add up.
 
-    It is systematic sampling: pieces of length K * N_c are laid side by side, from a random r, 0 <= r < N, on, and a
-    class gets as many draws as there are multiples of N in its piece. That is K * N_c / N on average, exactly.
+    It is systematic sampling: pieces of length draws * N_c are laid side by side, from `start` on, and a class gets as
+    many draws as there are multiples of N in its piece. For a random `start`, 0 to N - 1, that is draws * N_c / N on
+    average, exactly.
     """
     samples = len(classes.of)
-    high, low = philox(situation.seed, (0, situation.stage, 0, SHARE_STREAM))[:2].tolist()
-    start = (high << 32 | low) * samples >> 64
-    ends = [(start + situation.keep * int(end)) // samples for end in np.cumsum(classes.sizes)]
+    ends = [(start + draws * int(end)) // samples for end in np.cumsum(classes.sizes)]
     return [end - before for before, end in zip([0, *ends], ends, strict=False)]

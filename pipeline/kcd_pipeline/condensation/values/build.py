@@ -7,8 +7,10 @@ from torch import Tensor
 
 from kcd_pipeline.condensation.values import of_student, of_teacher
 from kcd_pipeline.condensation.values.accumulation import count_forgetting
-from kcd_pipeline.condensation.values.worth import Worth
+from kcd_pipeline.condensation.values.own import own_measure
+from kcd_pipeline.condensation.values.worth import Measure, Worth
 from kcd_pipeline.config import Config
+from kcd_pipeline.own_parts import is_own_part, load_part
 
 OF_STUDENT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "entropy": of_student.entropy,
@@ -28,8 +30,15 @@ def make_worth(config: Config) -> Worth:
     """Return the value function that `condense.value` names.
 
     A student of method `none` has no teacher: where the value needs one, it records the entropy of its predictions.
+
+    Raises
+    ------
+    UserError
+        If it is one of the user's own, and cannot be loaded.
     """
     name = config.condense.value
+    if is_own_part(name):
+        return Worth(name=name, measure=own_measure(name, load_part(name, "condense.value")))
     if name == "forgetting":
         return Worth(name=name, measure=_without_teacher(of_student.wrong), accumulate=count_forgetting)
     if name in OF_STUDENT:
@@ -42,16 +51,14 @@ def make_worth(config: Config) -> Worth:
     return Worth(name=name, measure=_with_teacher(OF_TEACHER[name]), needs_teacher=True)
 
 
-def _without_teacher(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
+def _without_teacher(function: Callable[[Tensor, Tensor], Tensor]) -> Measure:
     def measure(logits: Tensor, labels: Tensor, teacher: Tensor | None) -> Tensor:
         return function(logits, labels)
 
     return measure
 
 
-def _with_teacher(
-    function: Callable[[Tensor, Tensor, Tensor], Tensor],
-) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
+def _with_teacher(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Measure:
     def measure(logits: Tensor, labels: Tensor, teacher: Tensor | None) -> Tensor:
         if teacher is None:
             raise ValueError("this value needs the teacher's rows")
