@@ -212,6 +212,20 @@ def test_ranks_that_stream_in_windows_are_the_run_of_one_process(home: Path, lau
     assert_same_run(home / "windows-2", home / "windows-1")
 
 
+@pytest.mark.loops
+def test_ranks_whose_blends_rank_0_has_judged_are_the_run_of_one_process(home: Path, launch: Launch) -> None:
+    """In windows, so that each portion asks rank 0 for the rows of its own blends."""
+    memory = 2 * 300 * KnowledgeStore.open(home / "store.zarr").row_bytes - 1
+    judged = {"store__memory": memory, "distill__batch_size": 32, "condense__perturb": "teacher"}
+    for ranks in (1, 2):
+        run = launch(ranks, settings(home, f"judged-{ranks}", **judged))
+        assert run.ended() == [0] * ranks, run.words(0)
+    assert_same_run(home / "judged-2", home / "judged-1")
+    lines = [RunFolder(home / f"judged-{ranks}").read_metrics() for ranks in (1, 2)]
+    one, two = ([line["teacher_rows"] for line in of] for of in lines)
+    assert one == two == [0, 0, 2 * 44, 0, 2 * 44, 0]
+
+
 def test_local_batch_norm_trains_on_the_same_samples(home: Path, alone: Path, launch: Launch) -> None:
     run = launch(2, settings(home, "local", run__batch_norm="local"))
     assert run.ended() == [0, 0], run.words(0)
