@@ -5,6 +5,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def load_part(name: str, key: str) -> Callable[..., Any]:
     module_name, _, attribute = name.partition(":")
     try:
         with working_folder_importable():
-            part = getattr(importlib.import_module(module_name), attribute)
+            part = attrgetter(attribute)(importlib.import_module(module_name))
     except (Exception, SystemExit) as error:  # importing runs another's code, which may raise anything
         reason = f"{error}" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
         raise UserError(

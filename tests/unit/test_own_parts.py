@@ -11,7 +11,7 @@ from kcd_pipeline.errors import UserError
 from kcd_pipeline.own_parts import load_part, part_digest
 
 KEY = "condense.value"
-SOURCE = "def one():\n    return 1\n\n\nnumber = 3\n"
+SOURCE = "def one():\n    return 1\n\n\nclass Group:\n    two = staticmethod(lambda: 2)\n\n\nnumber = 3\n"
 
 
 @pytest.fixture
@@ -37,6 +37,7 @@ def test_a_module_of_the_working_folder_is_found_and_the_path_is_left_as_it_was(
     path = list(sys.path)
     assert load_part("kcd_own_module:one", KEY)() == 1
     assert sys.path == path
+    assert load_part("kcd_own_module:Group.two", KEY)() == 2
 
 
 def test_what_is_missing_is_named_with_the_key_and_the_folder(here: Path) -> None:

@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
+from kcd_pipeline.config import value_words
 from kcd_pipeline.report.collect import RunRecord
 from kcd_pipeline.report.collect.values import StageValues
 from kcd_pipeline.report.compute.groups import Group
@@ -44,6 +46,8 @@ STAGES = [
         for stage in range(2)
     ]
 ] * 2
+VALUES = [np.array([0.5, 0.1, np.nan, 2.0]), np.array([-3.0, -0.5, 0.25, np.nan])]
+MEASURES = [value_words("entropy"), value_words("aum")]
 
 
 def all_figures() -> list[str]:
@@ -51,7 +55,8 @@ def all_figures() -> list[str]:
         figures.accuracy_by_epoch(GROUPS, 0.99),
         figures.accuracy_by_rows(GROUPS, None),
         figures.kept_by_stage(GROUPS),
-        figures.values_by_stage(GROUPS, STAGES),
+        figures.values_by_stage(GROUPS, STAGES, MEASURES),
+        figures.values_at_the_end(GROUPS, VALUES, MEASURES),
     ]
 
 
@@ -91,3 +96,28 @@ def test_one_run_or_many(number: int) -> None:
 def test_more_kinds_than_colours_still_look_different() -> None:
     many = [group(f"{method} resnet8", method=method) for method in map(str, range(len(figures.COLOURS) + 1))]
     assert len({(style.colour, style.dash) for style in figures.line_styles(many)}) == len(many)
+
+
+def test_values_of_one_measure_share_an_axis_and_values_of_two_do_not() -> None:
+    """An axis is named once for all panels that share it, and on each panel where the measures differ."""
+    same = figures.values_by_stage(GROUPS, STAGES, [MEASURES[0]] * 2)
+    different = figures.values_by_stage(GROUPS, STAGES, MEASURES)
+    assert same.count("value V (entropy, nats)") == 1
+    assert (different.count("value V (entropy, nats)"), different.count("value V (aum)")) == (1, 1)
+    ends = figures.values_at_the_end(GROUPS, VALUES, MEASURES)
+    assert (ends.count("value V (entropy, nats)"), ends.count("value V (aum)")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "edges"),
+    [
+        ([[0.0, 2.0]], (0, 0.99 * 2)),
+        ([[-1.0, 0.0]], (-0.99, 0)),  # the first percentile of -1 and 0
+        ([[-1.0, 1.0]], (-0.98, 0.98)),
+        ([[0.0, 0.0]], (0, 1)),
+        ([[float("nan")]], (0, 1)),
+    ],
+)
+def test_bins_begin_and_end_where_the_values_do(values: list[list[float]], edges: tuple[float, float]) -> None:
+    found = figures._bins([np.array(value) for value in values])
+    assert (found[0], found[-1]) == pytest.approx(edges)

@@ -21,6 +21,7 @@ VALUES = np.array([0.5, 0.1, np.nan, 0.4])
 STAGE: dict[str, Any] = {
     "stage": 1, "first_epoch": 1, "kept": 4, "kept_fraction": 1.0, "taught_as_stored": 4, "perturbed": 0,
     "newly_dropped": None, "came_back": None, "overlap": None, "score_cut": None, "epsilon_max": 0.0,
+    "smallest_weight": None, "largest_weight": None,
     "epochs": 1, "samples": 4, "steps": None, "seconds": 1.0, "bytes_read": None,
 }  # fmt: skip
 
@@ -43,6 +44,7 @@ def details() -> RunDetails:
     most = ShownSample(sample=0, label="seven & eight", value=0.5, dropped=True, image=image)
     least = ShownSample(sample=1, label="one", value=0.1, dropped=False, image=image)
     return RunDetails(
+        measure="entropy",
         values=VALUES,
         stage_values=(summarise_values(VALUES, stage=0, epochs=(1, 1)),),
         stage_facts=(STAGE,),
@@ -64,9 +66,3 @@ def test_json_and_table_are_made_of_records_alone(comparison: Comparison, capsys
     assert (run["label"], run["seed"], run["stages"], run["group"]) == ("alone", 3, [STAGE], "none resnet8")
     print_comparison(comparison)
     assert "75.00%" in capsys.readouterr().out
-
-
-def test_each_stage_has_values_and_facts() -> None:
-    found = details()
-    with pytest.raises(ValueError, match="1 stages with values and 0 with facts"):
-        RunDetails(values=VALUES, stage_values=found.stage_values, stage_facts=(), samples=found.samples)

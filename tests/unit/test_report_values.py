@@ -63,6 +63,7 @@ def test_numbers_as_people_read_them() -> None:
     assert wording.mean_and_spread(0.5, None) == "50.00%"
     assert wording.kept_range([1.0]) == "100%"
     assert wording.kept_range([1.0, 0.85, 0.7]) == "100 → 70%"
+    assert wording.kept_range([1.0, 0.62, 0.7, 1.0]) == "100 → 62 → 100%"
     assert [wording.duration(seconds) for seconds in (0.312, 4.81, 39.4, 7500)] == [
         "0.31 s",
         "4.8 s",

@@ -20,6 +20,7 @@ from kcd_pipeline.config.schema import (
     TeacherConfig,
 )
 from kcd_pipeline.config.suggestions import did_you_mean
+from kcd_pipeline.config.value_words import ValueWords, value_words
 from kcd_pipeline.config.variants import MOVABLE_KEYS, variant_words
 from kcd_pipeline.config.yaml_files import read_yaml, write_yaml
 
@@ -43,6 +44,7 @@ __all__ = [
     "StoreConfig",
     "StudentConfig",
     "TeacherConfig",
+    "ValueWords",
     "as_override",
     "did_you_mean",
     "find_recipe",
@@ -52,6 +54,7 @@ __all__ = [
     "read_yaml",
     "recipe_names",
     "recipes_folder",
+    "value_words",
     "variant_words",
     "write_yaml",
 ]

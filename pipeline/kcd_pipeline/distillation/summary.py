@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from kcd_pipeline.condensation import stage_openings
+from kcd_pipeline.config import Config
 from kcd_pipeline.distillation.preparation import Preparation
 from kcd_pipeline.models import parameter_count
 from kcd_pipeline.recipe_store import software_versions
-from kcd_pipeline.runs import RunFolder, open_plans
+from kcd_pipeline.runs import RunFolder
 from kcd_stores import KnowledgeStore
 
 
@@ -21,7 +23,7 @@ def summarise(prepared: Preparation, folder: RunFolder, best: float) -> dict[str
         "best_test_accuracy": best,
         "rows_trained": sum(line["rows"] for line in metrics),
         "samples_trained": sum(line["samples"] for line in metrics),
-        "kept_fraction": [plan.kept_fraction for plan in open_plans(folder).read_all()],
+        "kept_fraction": [metrics[epoch]["kept_fraction"] for epoch in _openings(config)],
         "seconds": sum(line["seconds"] for line in metrics),
         "teacher_rows": sum(line.get("teacher_rows", 0) for line in metrics),
         "teacher_seconds": sum(line.get("teacher_seconds", 0.0) for line in metrics),
@@ -31,6 +33,11 @@ def summarise(prepared: Preparation, folder: RunFolder, best: float) -> dict[str
         "parameters": parameter_count(prepared.trainer.model),
         "streaming": prepared.origin["streaming"],
     }
+
+
+def _openings(config: Config) -> tuple[int, ...]:
+    """Return the first epoch of each stage."""
+    return stage_openings(config.distill.epochs, config.condense) if config.distill.method == "kcd" else (0,)
 
 
 def _store_facts(store: KnowledgeStore) -> dict[str, Any]:

@@ -144,13 +144,15 @@ def _student_facts(folder: RunFolder, config: Mapping[str, Any], metrics: list[d
 
 
 def _value_facts(folder: RunFolder, epochs: int) -> dict[str, Any] | None:
-    """Return a summary of the values after the newest epoch, in nats; None before the first epoch is done."""
+    """Return a summary of the values after the newest epoch; None before the first epoch is done."""
     if epochs == 0 or not folder.values.is_dir():
         return None
-    value, frequency = open_values(folder).read(epochs - 1)
+    values = open_values(folder)
+    value, frequency = values.read(epochs - 1)
     visited = value[~np.isnan(value)]
     some = len(visited) > 0
     return {
+        "measure": values.measure,
         "after_epoch": epochs,
         "samples": len(value),
         "never_visited": len(value) - len(visited),

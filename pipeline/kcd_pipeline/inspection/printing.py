@@ -1,9 +1,19 @@
 """Printing facts for people: one fact on a line, then a table of what comes in stages or blocks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kcd_pipeline.config import value_words
 from kcd_pipeline.plain_text import shown_in_line
+from kcd_pipeline.report.compute.stage_tables import (
+    Cells,
+    cost_cells,
+    epochs_done_cell,
+    first_epoch_cell,
+    plan_cells,
+    stage_cell,
+    stage_rows,
+)
 from kcd_pipeline.report.wording import MISSING, counted, duration, percent
 from kcd_pipeline.terminal import new_table, print_line, print_table
 from kcd_stores import human_bytes
@@ -99,9 +109,10 @@ def print_run(facts: Mapping[str, Any]) -> None:
     _print_lines({key: text for key, text in _run_lines(facts, of_student).items() if text is not None})
     if facts.get("plans"):
         print_line("Plans, by stage", style="bold")
-        _print_plans(facts["plans"])
+        stages = facts["plans"]
+        _print_stages(stages, {"stage": stage_cell, "from epoch": first_epoch_cell, **plan_cells(stages)})
         print_line("What each stage cost", style="bold")
-        _print_costs(facts["plans"])
+        _print_stages(stages, {"stage": stage_cell, "epochs done": epochs_done_cell, **cost_cells()})
     if not facts["finished"] and of_student:
         config = f"{facts['path']}/config.yaml"
         print_line(f"To continue: `kcd-pipeline distill {config} --set run.dir={facts['path']}`")
@@ -139,58 +150,26 @@ def _accuracy(facts: Mapping[str, Any]) -> str | None:
 def _values(values: Mapping[str, Any] | None) -> str | None:
     if values is None or values["mean"] is None:
         return None
+    words = value_words(values["measure"])
+    unit = f" {words.unit}" if words.unit else ""
     return (
-        f"V after epoch {values['after_epoch']}: mean {values['mean']:.4f}, median {values['median']:.4f}, largest "
-        f"{values['largest']:.4f} nats; {values['never_visited']:,} of {values['samples']:,} samples never visited, "
-        f"the others up to {values['visits']['most']:,} times"
+        f"V ({words.name}) after epoch {values['after_epoch']}: mean {values['mean']:.4f}, median "
+        f"{values['median']:.4f}, largest {values['largest']:.4f}{unit}; {values['never_visited']:,} of "
+        f"{values['samples']:,} samples never visited, the others up to {values['visits']['most']:,} times"
     )
 
 
-def _print_plans(stages: list[dict[str, Any]]) -> None:
+def _print_stages(stages: Sequence[Mapping[str, Any]], cells: Cells) -> None:
     table = new_table()
-    for heading in (
-        "stage", "from epoch", "kept", "as stored", "perturbed", "came back", "newly dropped", "overlap",
-        "score at the cut", "largest ε",
-    ):  # fmt: skip
+    for heading in cells:
         table.add_column(heading, justify="right")
-    for stage in stages:
-        table.add_text_row(
-            str(stage["stage"]),
-            str(stage["first_epoch"]),
-            f"{stage['kept']:,} ({percent(stage['kept_fraction'])})",
-            f"{stage['taught_as_stored']:,}",
-            f"{stage['perturbed']:,}",
-            _number(stage["came_back"], ",d"),
-            _number(stage["newly_dropped"], ",d"),
-            MISSING if stage["overlap"] is None else percent(stage["overlap"]),
-            _number(stage["score_cut"], ".4f"),
-            _number(stage["epsilon_max"] if stage["perturbed"] else None, ".2f"),
-        )
-    print_table(table)
-
-
-def _print_costs(stages: list[dict[str, Any]]) -> None:
-    table = new_table()
-    for heading in ("stage", "epochs done", "samples", "steps", "store read", "time"):
-        table.add_column(heading, justify="right")
-    for stage in stages:
-        table.add_text_row(
-            str(stage["stage"]),
-            f"{stage['epochs']:,}",
-            f"{stage['samples']:,}",
-            _number(stage["steps"], ",d"),
-            _size(stage["bytes_read"]),
-            duration(stage["seconds"]),
-        )
+    for row in stage_rows(stages, cells):
+        table.add_text_row(*row)
     print_table(table)
 
 
 def _size(size: int | None) -> str:
     return MISSING if size is None else human_bytes(size)
-
-
-def _number(value: float | None, form: str) -> str:
-    return MISSING if value is None else format(value, form)
 
 
 def _plain(key: str, value: Any) -> str:

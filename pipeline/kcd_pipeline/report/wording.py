@@ -21,9 +21,14 @@ def mean_and_spread(mean: float, deviation: float | None) -> str:
 
 
 def kept_range(fractions: list[float]) -> str:
-    """Return the shares of the first and the last stage as `100 → 70%`, or as `100%` where there is one stage."""
-    first, last = f"{100 * fractions[0]:.0f}", f"{100 * fractions[-1]:.0f}"
-    return f"{first}%" if len(fractions) == 1 else f"{first} → {last}%"
+    """Return the shares of the first and the last stage as `100 → 70%`, or as `100%` where there is one stage.
+
+    The smallest share stands between them if it is less than both, as `100 → 62 → 100%`.
+    """
+    shares = [fractions[0], fractions[-1]] if len(fractions) > 1 else fractions
+    if min(fractions) < min(shares):
+        shares = [shares[0], min(fractions), shares[1]]
+    return f"{' → '.join(f'{100 * share:.0f}' for share in shares)}%"
 
 
 def duration(seconds: float) -> str:

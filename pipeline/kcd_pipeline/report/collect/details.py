@@ -20,27 +20,23 @@ class RunDetails:
 
     Attributes
     ----------
+    measure
+        Name of the value function that measured V.
     values
-        V after the last epoch, in nats, float64 `[N]`; NaN for samples that were never visited.
+        V after the last epoch, float64 `[N]`; NaN for samples that were never visited.
     stage_values
-        The distribution of V after each stage.
+        The distribution of V after each stage, or after some of them if there are many.
     stage_facts
         The plan and the cost of each stage, as plain data.
     samples
         The most and the least valued samples.
     """
 
+    measure: str
     values: NDArray[np.float64]
     stage_values: tuple[StageValues, ...]
     stage_facts: tuple[dict[str, Any], ...]
     samples: ShownSamples
-
-    def __post_init__(self) -> None:
-        if len(self.stage_values) != len(self.stage_facts):
-            raise ValueError(
-                f"each stage has values and facts, got {len(self.stage_values)} stages with values and "
-                f"{len(self.stage_facts)} with facts"
-            )
 
 
 def collect_details(runs: Sequence[RunRecord]) -> list[RunDetails]:
@@ -56,8 +52,10 @@ def collect_details(runs: Sequence[RunRecord]) -> list[RunDetails]:
 
 
 def _read_details(run: RunRecord, datasets: DatasetCache) -> RunDetails:
-    values = open_values(run.folder).read(run.epochs - 1)[0]
+    stored = open_values(run.folder)
+    values = stored.read(run.epochs - 1)[0]
     return RunDetails(
+        measure=stored.measure,
         values=values,
         stage_values=tuple(read_stage_values(run.folder, run.epochs)),
         stage_facts=tuple(read_stage_facts(run.folder, run.metrics)),

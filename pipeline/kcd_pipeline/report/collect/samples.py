@@ -28,7 +28,7 @@ class ShownSample:
     label
         The name of its class.
     value
-        V after the last epoch, in nats.
+        V after the last epoch.
     dropped
         True if the last stage dropped its knowledge.
     image

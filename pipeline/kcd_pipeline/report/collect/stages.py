@@ -45,7 +45,10 @@ def stage_epochs(opens: Sequence[int], epochs: int) -> list[tuple[int, int]]:
 
 
 def plan_facts(plan: Plan) -> dict[str, Any]:
-    """Return the counts of one stage; those that compare it with the stage before are None for the first stage."""
+    """Return the counts of one stage, as plain data.
+
+    Those that compare it with the stage before are None for the first stage; weights are None if all of them are 1.
+    """
     return {
         "stage": plan.stage + 1,
         "first_epoch": plan.epoch + 1,
@@ -58,4 +61,6 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "overlap": plan.facts.get("overlap"),
         "score_cut": plan.facts.get("score_cut"),
         "epsilon_max": float(plan.epsilon.max()),
+        "smallest_weight": float(plan.weight.min()) if plan.weighted else None,
+        "largest_weight": float(plan.weight.max()) if plan.weighted else None,
     }

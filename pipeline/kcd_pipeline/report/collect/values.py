@@ -9,11 +9,12 @@ from kcd_pipeline.report.collect.stages import stage_epochs
 from kcd_pipeline.runs import RunFolder, open_plans, open_values
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+MOST_STAGES = 12  # boxes that are readable side by side
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageValues:
-    """The distribution of V(i) after the last epoch of a stage, in nats, over the samples visited so far.
+    """The distribution of V(i) after the last epoch of a stage, over the samples visited so far.
 
     Attributes
     ----------
@@ -38,7 +39,7 @@ class StageValues:
 
 
 def summarise_values(value: NDArray[np.float64], *, stage: int, epochs: tuple[int, int]) -> StageValues:
-    """Return the distribution of `value[N]` in nats, which is NaN for samples that were never visited."""
+    """Return the distribution of `value[N]`, which is NaN for samples that were never visited."""
     visited = value[~np.isnan(value)]
     some = len(visited) > 0
     return StageValues(
@@ -54,16 +55,20 @@ def summarise_values(value: NDArray[np.float64], *, stage: int, epochs: tuple[in
 def read_stage_values(folder: RunFolder, epochs: int) -> list[StageValues]:
     """Return the distribution after each stage of a run that has reached `epochs` epochs.
 
+    Of more than `MOST_STAGES` stages, so many are taken at even distances, the first and the last among them.
+
     Raises
     ------
     StoreError
         If the values or plans cannot be read.
     """
     opens = {plan.stage: plan.epoch for plan in open_plans(folder).read_all() if plan.epoch < epochs}
+    stages = list(zip(opens, stage_epochs(list(opens.values()), epochs), strict=True))
+    taken = np.linspace(0, len(stages) - 1, min(len(stages), MOST_STAGES)).round().astype(int).tolist()
     values = open_values(folder)
     return [
         summarise_values(values.read(last)[0], stage=stage, epochs=(first + 1, last + 1))
-        for stage, (first, last) in zip(opens, stage_epochs(list(opens.values()), epochs), strict=True)
+        for stage, (first, last) in (stages[place] for place in taken)
     ]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.ticker import EngFormatter, MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
+from kcd_pipeline.config import ValueWords
 from kcd_pipeline.report.collect import RunRecord
 from kcd_pipeline.report.collect.values import StageValues
 from kcd_pipeline.report.compute.groups import Group
@@ -22,6 +23,7 @@ TEACHER_COLOUR = "#667085"
 CLOSE_UP_FROM = 6  # epochs; a shorter training gets no second panel with its later part
 MOST_PANELS = 3  # side by side
 VALUE_BINS = 60
+MOST_DOTS = 30  # on one line; more would hide it
 
 Axis = Literal["epoch", "rows"]
 Places = Sequence[Sequence[NDArray[np.float64]]]  # [group][run][epoch]: a horizontal position
@@ -117,7 +119,7 @@ def _zoom_in(panel: Any, groups: Sequence[Group], places: Places, teacher: float
 
 
 def kept_by_stage(groups: Sequence[Group]) -> str:
-    """Plot the share of all samples that are taught in each epoch; a dot marks the beginning of a stage."""
+    """Plot the share of all samples that are taught in each epoch; dots mark where stages begin, unless too many."""
     labels = [group.label for group in groups]
     with svg_style("kept"):
         figure, (panel,) = make_panels(1, 1, height=2.9, legend=labels)
@@ -127,6 +129,7 @@ def kept_by_stage(groups: Sequence[Group]) -> str:
             edges = np.arange(1, len(share) + 2) - 0.5
             panel.stairs(share, edges, baseline=None, color=style.colour, linestyle=style.dash, linewidth=width)
             opens = np.flatnonzero(np.diff(share, prepend=np.inf))
+            opens = opens if len(opens) <= MOST_DOTS else opens[:0]
             panel.plot(edges[opens], share[opens], "o", color=style.colour, markersize=width + 3)
             panel.plot([], [], color=style.colour, linestyle=style.dash, marker="o", markersize=5, label=group.label)
         panel.set_xlabel("epoch")
@@ -137,24 +140,37 @@ def kept_by_stage(groups: Sequence[Group]) -> str:
         return to_svg(figure, "kept", "Share of the samples taught, by stage")
 
 
-def values_by_stage(groups: Sequence[Group], stages: Sequence[Sequence[StageValues]]) -> str:
-    """Plot boxes of V(i) after each stage, one panel for each group: 5, 25, 50, 75 and 95 percent of the samples."""
+def values_by_stage(
+    groups: Sequence[Group], stages: Sequence[Sequence[StageValues]], measures: Sequence[ValueWords]
+) -> str:
+    """Plot boxes of V(i) after each stage, one panel for each group: 5, 25, 50, 75 and 95 percent of the samples.
+
+    Groups whose values have the same measure have the same axis.
+    """
     columns = min(len(groups), MOST_PANELS)
     rows = ceil(len(groups) / columns)
-    tops = [stage.quantiles[-1] for found in stages for stage in found if stage.quantiles]
+    alike = len(set(measures)) == 1
     with svg_style("values-stage"):
-        figure, panels = make_panels(columns, rows, height=2.7 * rows, sharey=True)
-        for panel, group, style, found in zip(panels, groups, line_styles(groups), stages, strict=False):
+        figure, panels = make_panels(columns, rows, height=2.7 * rows, sharey=alike)
+        drawn = zip(panels, groups, line_styles(groups), stages, measures, strict=False)
+        for number, (panel, group, style, found, measure) in enumerate(drawn):
             _draw_boxes(panel, style, [stage for stage in found if stage.quantiles])
+            panel.set_ylim(*_range_of([s for s, other in zip(stages, measures, strict=True) if other == measure]))
+            if not (alike and number % columns):
+                panel.set_ylabel(measure.axis)
             panel.set_title(textwrap.fill(group.label, 100 // columns))
             panel.set_xlabel("after epoch")
             panel.grid(axis="x", visible=False)
-        for panel in panels[::columns]:
-            panel.set_ylabel("value V (nats)")
         for panel in panels[len(groups) :]:
             panel.set_visible(False)
-        panels[0].set_ylim(0, 1.05 * max(tops, default=1.0) or 1.0)
         return to_svg(figure, "values-stage", "Distribution of the samples' values after each stage")
+
+
+def _range_of(stages: Sequence[Sequence[StageValues]]) -> tuple[float, float]:
+    """Return the limits of an axis that has 0 and all boxes of these stages in it."""
+    ends = [stage.quantiles[end] for found in stages for stage in found if stage.quantiles for end in (0, -1)]
+    lowest, highest = min([0.0, *ends]), max([0.0, *ends])
+    return 1.05 * lowest, 1.05 * highest if highest > lowest else 1.0
 
 
 def _draw_boxes(panel: Any, style: LineStyle, stages: Sequence[StageValues]) -> None:
@@ -175,19 +191,39 @@ def _draw_boxes(panel: Any, style: LineStyle, stages: Sequence[StageValues]) -> 
     panel.set_xlim(middle - half, middle + half)
 
 
-def values_at_the_end(groups: Sequence[Group], values: Sequence[NDArray[np.float64]]) -> str:
-    """Plot the distribution of V(i) after the last epoch: the share of samples in each bin, one line for each group."""
-    visited = [value[~np.isnan(value)] for value in values]
-    top = max((float(np.quantile(value, 0.99)) for value in visited if len(value)), default=1.0) or 1.0
-    edges = np.linspace(0, top, VALUE_BINS + 1)
+def values_at_the_end(
+    groups: Sequence[Group], values: Sequence[NDArray[np.float64]], measures: Sequence[ValueWords]
+) -> str:
+    """Plot the distribution of V(i) after the last epoch: the share of samples in each bin, one line for each group.
+
+    Each measure has a panel.
+    """
+    different = list(dict.fromkeys(measures))
+    columns = min(len(different), MOST_PANELS)
+    rows = ceil(len(different) / columns)
     with svg_style("values-end"):
-        figure, (panel,) = make_panels(1, 1, height=2.9, legend=[group.label for group in groups])
-        for group, style, value in zip(groups, line_styles(groups), visited, strict=True):
-            share = 100 * np.histogram(value, edges)[0] / max(len(value), 1)
-            panel.stairs(share, edges, color=style.colour, linestyle=style.dash, linewidth=1.6, label=group.label)
-        panel.set_xlim(0, top)
-        panel.set_ylim(bottom=0)
-        panel.set_xlabel("value V (nats)")
-        panel.set_ylabel("samples (%)")
-        add_legend(figure, panel)
+        figure, panels = make_panels(columns, rows, height=2.9 * rows, legend=[group.label for group in groups])
+        for panel, measure in zip(panels, different, strict=False):
+            edges = _bins([value for value, other in zip(values, measures, strict=True) if other == measure])
+            for style, value, other in zip(line_styles(groups), values, measures, strict=True):
+                if other == measure:
+                    share = 100 * np.histogram(value, edges)[0] / max(np.count_nonzero(~np.isnan(value)), 1)
+                    panel.stairs(share, edges, color=style.colour, linestyle=style.dash, linewidth=1.6)
+            panel.set_xlim(edges[0], edges[-1])
+            panel.set_ylim(bottom=0)
+            panel.set_xlabel(measure.axis)
+        for panel in panels[::columns]:
+            panel.set_ylabel("samples (%)")
+        for panel in panels[len(different) :]:
+            panel.set_visible(False)
+        for group, style in zip(groups, line_styles(groups), strict=True):
+            panels[0].plot([], [], color=style.colour, linestyle=style.dash, linewidth=1.6, label=group.label)
+        add_legend(figure, panels[0])
         return to_svg(figure, "values-end", "Distribution of the samples' values after the last epoch")
+
+
+def _bins(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the edges of bins from 0, or the smallest 1st percentile of `values` below it, to their largest 99th."""
+    ends = [float(end) for v in values if not np.isnan(v).all() for end in np.nanquantile(v, (0.01, 0.99))]
+    lowest, highest = min([0.0, *ends]), max([0.0, *ends])
+    return np.linspace(lowest, highest if highest > lowest else 1.0, VALUE_BINS + 1)

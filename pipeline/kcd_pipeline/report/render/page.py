@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import matplotlib
@@ -13,14 +12,15 @@ import numpy as np
 from markupsafe import Markup
 
 from kcd_pipeline import __version__
+from kcd_pipeline.config import ValueWords, value_words
 from kcd_pipeline.files import write_whole
 from kcd_pipeline.plain_text import escaped
 from kcd_pipeline.report import wording
 from kcd_pipeline.report.collect.details import RunDetails
 from kcd_pipeline.report.collect.samples import ShownSamples
-from kcd_pipeline.report.collect.values import StageValues
 from kcd_pipeline.report.compute import Comparison
 from kcd_pipeline.report.compute.groups import Group, seeds_sentence
+from kcd_pipeline.report.compute.stage_tables import StageTable, finished_stages
 from kcd_pipeline.report.compute.stores import saving_words
 from kcd_pipeline.report.render import figures
 from kcd_pipeline.report.render.pictures import png_uri
@@ -41,15 +41,18 @@ class Experiment:
     colour
         The colour of its lines.
     stages
-        The facts and the values of each stage of its first run.
+        The facts of each stage of its first run.
     samples
         The most and the least valued samples of its first run.
+    measure
+        Words about the values of its first run.
     """
 
     group: Group
     colour: str
-    stages: tuple[tuple[dict[str, Any], StageValues], ...]
+    stages: StageTable
     samples: ShownSamples
+    measure: ValueWords
 
     @property
     def accuracy(self) -> str:
@@ -89,6 +92,7 @@ def render_page(comparison: Comparison, details: Sequence[RunDetails], *, comman
             experiments=experiments,
             run_colours={run.label: item.colour for item in experiments for run in item.group.runs},
             seeds_sentence=seeds_sentence(comparison.groups),
+            measures={item.measure.name: item.measure for item in experiments}.values(),
             labels_only=[group.label for group in comparison.groups if not group.first.taught],
             plots=_plots(comparison, details),
             all_open=len(experiments) <= MOST_OPEN,
@@ -132,8 +136,9 @@ def _experiments(groups: Sequence[Group], details: Sequence[RunDetails]) -> list
         Experiment(
             group=group,
             colour=style.colour,
-            stages=tuple(zip(found.stage_facts, found.stage_values, strict=True)),
+            stages=finished_stages(found.stage_facts),
             samples=found.samples,
+            measure=value_words(found.measure),
         )
         for group, style, found in zip(groups, styles, details, strict=True)
     ]
@@ -142,12 +147,13 @@ def _experiments(groups: Sequence[Group], details: Sequence[RunDetails]) -> list
 def _plots(comparison: Comparison, details: Sequence[RunDetails]) -> dict[str, Markup]:
     """Return the figures by name, marked as markup that must not be escaped: this program made it."""
     groups, teacher = comparison.groups, comparison.teacher_accuracy
+    measures = [value_words(found.measure) for found in details]
     plots = {
         "epochs": figures.accuracy_by_epoch(groups, teacher),
         "rows": figures.accuracy_by_rows(groups, teacher),
         "kept": figures.kept_by_stage(groups),
-        "stages": figures.values_by_stage(groups, [found.stage_values for found in details]),
-        "end": figures.values_at_the_end(groups, [found.values for found in details]),
+        "stages": figures.values_by_stage(groups, [found.stage_values for found in details], measures),
+        "end": figures.values_at_the_end(groups, [found.values for found in details], measures),
     }
     return {name: Markup(svg) for name, svg in plots.items()}
 
