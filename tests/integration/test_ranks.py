@@ -180,6 +180,7 @@ def assert_same_run(found: Path, expected: Path, *, tolerance: float = 1e-5) -> 
     for plan, same in zip(*(PlanStore(path / "plans.zarr").read_all() for path in (found, expected)), strict=True):
         for name in ("kept", "partner", "epsilon"):
             np.testing.assert_array_equal(getattr(plan, name), getattr(same, name))
+        np.testing.assert_allclose(plan.weight, same.weight, rtol=tolerance)
     for name in ("weights.safetensors", "best.safetensors"):
         weights, same_weights = (load_weights(path / name).state for path in (found, expected))
         assert weights.keys() == same_weights.keys()
@@ -200,6 +201,18 @@ def test_several_ranks_are_the_run_of_one_process(home: Path, alone: Path, launc
     assert f"after {EPOCHS} epochs" in run.words(0)
     assert [run.words(rank) for rank in range(1, ranks)] == [""] * (ranks - 1), "rank 0 speaks for all"
     assert {line["ranks"] for line in RunFolder(home / f"ranks-{ranks}").read_metrics()} == {ranks}
+
+
+@pytest.mark.loops
+@pytest.mark.parametrize("policy", ["annealed", "infobatch", "rs2", "weighted"])
+def test_a_policy_of_two_ranks_is_that_of_one_process(home: Path, launch: Launch, policy: str) -> None:
+    more = {"condense__policy": policy, "condense__balance": "class", "condense__schedule": "constant"}
+    for ranks in (1, 2):
+        run = launch(ranks, settings(home, f"{policy}-{ranks}", **more))
+        assert run.ended() == [0] * ranks, run.words(0)
+    assert_same_run(home / f"{policy}-2", home / f"{policy}-1")
+    last = list(PlanStore(home / f"{policy}-1" / "plans.zarr").read_all())[-2]
+    assert last.weighted == (policy in ("weighted", "infobatch"))
 
 
 def test_ranks_that_stream_in_windows_are_the_run_of_one_process(home: Path, launch: Launch) -> None:
