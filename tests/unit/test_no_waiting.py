@@ -18,10 +18,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.condensation import ResidentRows, TaughtRows, make_resident
-from kcd_pipeline.config import AugmentationConfig, Config, parse_config
+from kcd_pipeline.condensation.values import make_worth
+from kcd_pipeline.config import VALUE_NAMES, AugmentationConfig, Config, parse_config
 from kcd_pipeline.data import Dataset, InMemorySplit
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
+from kcd_pipeline.distillation.objective import DistillationLoss
 from kcd_pipeline.distillation.plans_from import PlansFromRun
+from kcd_pipeline.losses import LossWeights
 from kcd_pipeline.models import build_model
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.epoch import EpochResult
@@ -208,6 +211,44 @@ def test_rows_in_device_memory_teach_the_same_as_rows_on_the_host(space: str, he
 def test_rows_stay_where_they_are_without_a_gpu() -> None:
     rows = ViewRows(np.zeros((4, 2), np.float16))
     assert make_resident(rows, torch.device("cpu"), "device") is rows
+
+
+LOSSES: list[dict[str, Any]] = [
+    {"name": "kd"},
+    {"name": "kd", "standardise": True},
+    {"name": "dkd"},
+    {"name": "dist"},
+]
+
+
+@pytest.mark.parametrize("value", VALUE_NAMES)
+def test_no_value_asks_for_a_number_of_the_device(value: str) -> None:
+    worth = make_worth(recipe(condense__value=value))
+    logits, labels, teacher = torch.randn(BATCH, CLASSES), torch.arange(BATCH) % CLASSES, torch.randn(BATCH, CLASSES)
+    with RefuseToWait():
+        found = worth(logits, labels, teacher)
+    without_values = worth(logits.to("meta"), labels.to("meta"), teacher.to("meta"))
+    assert (without_values.shape, without_values.dtype) == (found.shape, found.dtype) == ((BATCH,), torch.float32)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_no_loss_asks_for_a_number_of_the_device(loss: dict[str, Any], weighted: bool) -> None:
+    chosen = DistillationLoss(recipe(distill__loss=loss).distill, None)
+    weights = LossWeights(ce=0.3, kd=0.7)
+
+    def gradient(device: str) -> torch.Tensor:
+        logits = torch.ones(BATCH, CLASSES, device=device).requires_grad_()
+        labels = torch.zeros(BATCH, dtype=torch.int64, device=device)
+        sample_weight = torch.ones(BATCH, device=device) if weighted else None
+        taught = torch.zeros(BATCH, CLASSES, device=device)
+        chosen(logits, taught, labels, classes=CLASSES, weights=weights, sample_weight=sample_weight).backward()
+        assert logits.grad is not None
+        return logits.grad
+
+    with RefuseToWait():
+        gradient("cpu")
+    assert gradient("meta").shape == (BATCH, CLASSES)
 
 
 @pytest.mark.parametrize("name", ["none", "crop-flip", "resized-crop-flip"])

@@ -1,7 +1,9 @@
 """`kd`: Hinton's loss, and its form with standardised logits. Letters: B batch, C classes, T temperature."""
 
+import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -45,4 +47,5 @@ def standardise(logits: Tensor) -> Tensor:
     logits would be `sqrt(C / (C - 1))` times as large, and the loss between close ones `C / (C - 1)` times.
     """
     centred = logits - logits.mean(dim=1, keepdim=True)
-    return centred / (logits.std(dim=1, keepdim=True) + SMALLEST_DEVIATION)
+    deviation = torch.linalg.vector_norm(centred, dim=1, keepdim=True) / math.sqrt(logits.shape[1] - 1)
+    return centred / (deviation + SMALLEST_DEVIATION)
