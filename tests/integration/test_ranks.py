@@ -180,6 +180,7 @@ def assert_same_run(found: Path, expected: Path, *, tolerance: float = 1e-5) -> 
     for plan, same in zip(*(PlanStore(path / "plans.zarr").read_all() for path in (found, expected)), strict=True):
         for name in ("kept", "partner", "epsilon"):
             np.testing.assert_array_equal(getattr(plan, name), getattr(same, name))
+        np.testing.assert_allclose(plan.weight, same.weight, rtol=tolerance)
     for name in ("weights.safetensors", "best.safetensors"):
         weights, same_weights = (load_weights(path / name).state for path in (found, expected))
         assert weights.keys() == same_weights.keys()
@@ -202,6 +203,18 @@ def test_several_ranks_are_the_run_of_one_process(home: Path, alone: Path, launc
     assert {line["ranks"] for line in RunFolder(home / f"ranks-{ranks}").read_metrics()} == {ranks}
 
 
+@pytest.mark.loops
+@pytest.mark.parametrize("policy", ["annealed", "infobatch", "rs2", "weighted"])
+def test_a_policy_of_two_ranks_is_that_of_one_process(home: Path, launch: Launch, policy: str) -> None:
+    more = {"condense__policy": policy, "condense__balance": "class", "condense__schedule": "constant"}
+    for ranks in (1, 2):
+        run = launch(ranks, settings(home, f"{policy}-{ranks}", **more))
+        assert run.ended() == [0] * ranks, run.words(0)
+    assert_same_run(home / f"{policy}-2", home / f"{policy}-1")
+    last = list(PlanStore(home / f"{policy}-1" / "plans.zarr").read_all())[-2]
+    assert last.weighted == (policy in ("weighted", "infobatch"))
+
+
 def test_ranks_that_stream_in_windows_are_the_run_of_one_process(home: Path, launch: Launch) -> None:
     whole = 2 * 300 * KnowledgeStore.open(home / "store.zarr").row_bytes
     small = {"store__memory": whole - 1, "distill__batch_size": 32}
@@ -210,6 +223,20 @@ def test_ranks_that_stream_in_windows_are_the_run_of_one_process(home: Path, lau
         assert run.ended() == [0] * ranks, run.words(0)
     assert "block shuffle" in RunFolder(home / "windows-2").read_summary()["streaming"]
     assert_same_run(home / "windows-2", home / "windows-1")
+
+
+@pytest.mark.loops
+def test_ranks_whose_blends_rank_0_has_judged_are_the_run_of_one_process(home: Path, launch: Launch) -> None:
+    """In windows, so that each portion asks rank 0 for the rows of its own blends."""
+    memory = 2 * 300 * KnowledgeStore.open(home / "store.zarr").row_bytes - 1
+    judged = {"store__memory": memory, "distill__batch_size": 32, "condense__perturb": "teacher"}
+    for ranks in (1, 2):
+        run = launch(ranks, settings(home, f"judged-{ranks}", **judged))
+        assert run.ended() == [0] * ranks, run.words(0)
+    assert_same_run(home / "judged-2", home / "judged-1")
+    lines = [RunFolder(home / f"judged-{ranks}").read_metrics() for ranks in (1, 2)]
+    one, two = ([line["teacher_rows"] for line in of] for of in lines)
+    assert one == two == [0, 0, 2 * 44, 0, 2 * 44, 0]
 
 
 def test_local_batch_norm_trains_on_the_same_samples(home: Path, alone: Path, launch: Launch) -> None:
@@ -249,6 +276,21 @@ def test_a_killed_process_is_gone_on_with_by_two_ranks(home: Path, alone: Path, 
     assert again.ended() == [0, 0], again.words(0)
     assert_same_run(home / "one-then-two", alone)
     assert {line["ranks"] for line in RunFolder(home / "one-then-two").read_metrics()} == {1, 2}
+
+
+@pytest.mark.loops
+@pytest.mark.parametrize("value", ["forgetting", "gap"])
+def test_any_value_is_the_same_for_several_ranks_and_after_a_kill(home: Path, launch: Launch, value: str) -> None:
+    whole = launch(1, settings(home, f"{value}-alone", condense__value=value))
+    assert whole.ended() == [0], whole.words(0)
+    run = launch(2, settings(home, value, condense__value=value))
+    run.wait_for(RunFolder(home / value), 3)  # in the middle of a stage
+    run.ranks[0].kill()
+    run.ended(30)
+    again = launch(3, [*settings(home, value, condense__value=value), "--resume"])
+    assert again.ended() == [0] * 3, again.words(0)
+    assert ValueStore.open(home / value / "values.zarr").measure == value
+    assert_same_run(home / value, home / f"{value}-alone")
 
 
 def test_a_rank_that_does_not_answer_is_waited_for_so_long_and_no_longer(home: Path, launch: Launch) -> None:

@@ -28,7 +28,7 @@ def run_facts(folder: Path) -> dict[str, Any]:
             for epoch in range(values.epochs)
         ],
         "plans": [
-            (plan.kept.tolist(), plan.partner.tolist(), plan.epsilon.tolist(), plan.facts)
+            (plan.kept.tolist(), plan.partner.tolist(), plan.epsilon.tolist(), plan.weight.tolist(), plan.facts)
             for plan in open_plans(run).read_all()
         ],
         "metrics": [{k: v for k, v in line.items() if k not in TIMINGS} for line in run.read_metrics()],
