@@ -278,6 +278,21 @@ def test_a_killed_process_is_gone_on_with_by_two_ranks(home: Path, alone: Path, 
     assert {line["ranks"] for line in RunFolder(home / "one-then-two").read_metrics()} == {1, 2}
 
 
+@pytest.mark.loops
+@pytest.mark.parametrize("value", ["forgetting", "gap"])
+def test_any_value_is_the_same_for_several_ranks_and_after_a_kill(home: Path, launch: Launch, value: str) -> None:
+    whole = launch(1, settings(home, f"{value}-alone", condense__value=value))
+    assert whole.ended() == [0], whole.words(0)
+    run = launch(2, settings(home, value, condense__value=value))
+    run.wait_for(RunFolder(home / value), 3)  # in the middle of a stage
+    run.ranks[0].kill()
+    run.ended(30)
+    again = launch(3, [*settings(home, value, condense__value=value), "--resume"])
+    assert again.ended() == [0] * 3, again.words(0)
+    assert ValueStore.open(home / value / "values.zarr").measure == value
+    assert_same_run(home / value, home / f"{value}-alone")
+
+
 def test_a_rank_that_does_not_answer_is_waited_for_so_long_and_no_longer(home: Path, launch: Launch) -> None:
     run = launch(2, settings(home, "stopped"), KCD_RANKS_PATIENCE="3")
     run.wait_for(RunFolder(home / "stopped"), 1)

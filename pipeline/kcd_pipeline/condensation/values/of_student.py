@@ -43,7 +43,7 @@ def el2n(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the distance `||p - onehot(y)||_2`, 0 to the square root of 2.
 
     Paul, Ganguli & Dziugaite, "Deep learning on a data diet: finding important examples early in training" (NeurIPS
-    2021), eq. 3: the EL2N score.
+    2021): the EL2N score, of one model instead of the mean over several.
     """
     error = logits.softmax(dim=1)
     error.scatter_add_(1, labels[:, None], error.new_full((len(labels), 1), -1.0))
@@ -53,7 +53,7 @@ def el2n(logits: Tensor, labels: Tensor) -> Tensor:
 def aum(logits: Tensor, labels: Tensor) -> Tensor:
     """Return `max_{c != y} z_c - z_y`, any number: positive where the prediction is wrong.
 
-    Pleiss et al., "Identifying mislabeled data using the area under the margin ranking" (NeurIPS 2020), section 3: its
+    Pleiss et al., "Identifying mislabeled data using the area under the margin ranking" (NeurIPS 2020): its
     negative is the margin of one visit, and the mean over the visits is the area under it.
     """
     label = labels[:, None]
