@@ -1,4 +1,4 @@
-"""Counts of keys by their leading bits, made finer where a ranking needs it.
+"""Counts of keys by their leading bits, made finer where a ranking needs it, and of ties by their indices.
 
 Letters: B buckets, N samples, n samples of a chunk.
 """
@@ -25,12 +25,17 @@ Counts = tuple[NDArray[np.int64], NDArray[np.int64]]  # of samples and of candid
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Buckets:
-    """Ranges of keys, ascending and not empty, with the number of samples in each; together they hold all samples.
+    """Ranges of ranks, ascending and not empty, with the number of samples in each; together they hold all samples.
+
+    A bucket has all samples with some keys, or some of the samples with one key.
 
     Attributes
     ----------
     lower, last
         `[B]` uint64: the first and the last key of each.
+    begin, end
+        `[B]` int64: the first index, and the one after the last, that its samples may have; 0 and N if it has all
+        samples with its keys.
     total
         `[B]` int64: number of samples, at least one.
     candidates
@@ -39,12 +44,18 @@ class Buckets:
 
     lower: NDArray[np.uint64]
     last: NDArray[np.uint64]
+    begin: NDArray[np.int64]
+    end: NDArray[np.int64]
     total: NDArray[np.int64]
     candidates: NDArray[np.int64]
 
     def of_rank(self, rank: int) -> int:
         """Return the bucket that the sample of `rank` (0-based) is in."""
         return int(np.searchsorted(np.cumsum(self.total), rank, side="right"))
+
+    def one_key(self, bucket: int) -> bool:
+        """Return True if all samples of `bucket` tie."""
+        return bool(self.lower[bucket] == self.last[bucket])
 
     @property
     def never_visited(self) -> int:
@@ -85,15 +96,15 @@ def count_keys(keys: KeyChunks, candidate: NDArray[np.bool_] | None) -> Buckets:
     for _ in keys.map_chunks(count):
         pass
     counts = np.sum(of_threads, axis=0)
-    return _without_empty(0, KEY_BITS - bits, counts[0::2] + counts[1::2], counts[1::2])
+    return _by_key(0, KEY_BITS - bits, keys.samples, (counts[0::2] + counts[1::2], counts[1::2]))
 
 
 def refine(keys: KeyChunks, buckets: Buckets, which: Sequence[int], candidate: NDArray[np.bool_] | None) -> Buckets:
     """Return `buckets` with those of `which` (ascending, at most `REFINED_AT_ONCE`) cut finer, in one pass.
 
-    Each becomes up to 2^16 buckets.
+    Each becomes up to 2^16 buckets: of fewer keys or, if it is of one key, of fewer indices.
     """
-    widths = [int(buckets.last[bucket] - buckets.lower[bucket]).bit_length() for bucket in which]
+    widths = [_width(buckets, bucket) for bucket in which]
     shifts = [max(width - FINER_BITS, 0) for width in widths]
     sizes = [1 << min(width, FINER_BITS) for width in widths]
     count = partial(_count_parts, buckets, which, shifts, sizes, candidate)
@@ -103,12 +114,23 @@ def refine(keys: KeyChunks, buckets: Buckets, which: Sequence[int], candidate: N
             total += more_total
             candidates += more_candidates
     parts, after = [], 0
-    for bucket, shift, (total, candidates) in zip(which, shifts, counts, strict=True):
-        finer = _without_empty(int(buckets.lower[bucket]), shift, total, candidates)
+    for bucket, shift, of_parts in zip(which, shifts, counts, strict=True):
+        lower = int(buckets.lower[bucket])
+        if buckets.one_key(bucket):
+            finer = _by_index(lower, int(buckets.begin[bucket]), shift, of_parts)
+        else:
+            finer = _by_key(lower, shift, keys.samples, of_parts)
         parts += [_taken(buckets, slice(after, bucket)), finer]
         after = bucket + 1
     parts.append(_taken(buckets, slice(after, None)))
     return Buckets(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS})
+
+
+def _width(buckets: Buckets, bucket: int) -> int:
+    """Return the number of bits that tell the keys of a bucket apart, or its indices if it is of one key."""
+    if buckets.one_key(bucket):
+        return int(buckets.end[bucket] - buckets.begin[bucket] - 1).bit_length()
+    return int(buckets.last[bucket] - buckets.lower[bucket]).bit_length()
 
 
 def _count_parts(
@@ -125,22 +147,44 @@ def _count_parts(
     for bucket, shift, size in zip(which, shifts, sizes, strict=True):
         lower = buckets.lower[bucket]
         at = np.flatnonzero((chunk >= lower) & (chunk <= buckets.last[bucket]))
-        numbers = ((chunk[at] - lower) >> np.uint64(shift)).view(np.int64)
+        if buckets.one_key(bucket):
+            index = at + (samples.start - buckets.begin[bucket])
+            mine = (index >= 0) & (index < buckets.end[bucket] - buckets.begin[bucket])
+            at, numbers = at[mine], index[mine] >> shift
+        else:
+            numbers = ((chunk[at] - lower) >> np.uint64(shift)).view(np.int64)
         of_candidates = numbers if candidate is None else numbers[candidate[samples][at]]
         found.append((np.bincount(numbers, minlength=size), np.bincount(of_candidates, minlength=size)))
     return found
 
 
-FIELDS = ("lower", "last", "total", "candidates")
+FIELDS = ("lower", "last", "begin", "end", "total", "candidates")
 
 
 def _taken(buckets: Buckets, which: slice) -> Buckets:
     return Buckets(**{name: getattr(buckets, name)[which] for name in FIELDS})
 
 
-def _without_empty(lower: int, shift: int, total: NDArray[np.int64], candidates: NDArray[np.int64]) -> Buckets:
+def _by_key(lower: int, shift: int, samples: int, counts: Counts) -> Buckets:
     """Return buckets of 2^`shift` keys each, from key `lower` on, without the empty ones."""
+    total, candidates = counts
     filled = np.flatnonzero(total)
-    begin = np.uint64(lower) + (filled.astype(np.uint64) << np.uint64(shift))
-    last = begin + np.uint64((1 << shift) - 1)
-    return Buckets(lower=begin, last=last, total=total[filled], candidates=candidates[filled])
+    first = np.uint64(lower) + (filled.astype(np.uint64) << np.uint64(shift))
+    return Buckets(
+        lower=first,
+        last=first + np.uint64((1 << shift) - 1),
+        begin=np.zeros(len(filled), dtype=np.int64),
+        end=np.full(len(filled), samples, dtype=np.int64),
+        total=total[filled],
+        candidates=candidates[filled],
+    )
+
+
+def _by_index(key: int, begin: int, shift: int, counts: Counts) -> Buckets:
+    """Return buckets of the samples with one `key`, 2^`shift` indices each, from `begin` on, without the empty ones."""
+    total, candidates = counts
+    filled = np.flatnonzero(total)
+    keys, first = np.full(len(filled), key, dtype=np.uint64), begin + (filled << shift)
+    return Buckets(
+        lower=keys, last=keys, begin=first, end=first + (1 << shift), total=total[filled], candidates=candidates[filled]
+    )

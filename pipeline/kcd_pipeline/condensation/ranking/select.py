@@ -2,8 +2,8 @@
 
 The order is descending score, ties by ascending index (eq. 13). Scores become unsigned integer keys that sort in this
 order. One pass over the chunks counts keys by their leading bits, which tells the keys between which the ranks of
-interest are. The next pass gathers the samples with such keys, and only these are put in order. Letters: N samples, K
-kept, L perturbed.
+interest are; where very many samples tie, another pass counts them by index. The next pass gathers the samples between
+these places, and only these are put in order. Letters: N samples, K kept, L perturbed.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_pipeline.condensation.ranking.buckets import REFINED_AT_ONCE, Buckets, count_keys, refine
-from kcd_pipeline.condensation.ranking.budget import DEFAULT_MEMORY, Limits, plan_ranking
+from kcd_pipeline.condensation.ranking.budget import DEFAULT_MEMORY, SMALLEST_ZONE, Limits, plan_ranking
 from kcd_pipeline.condensation.ranking.chunks import KeyChunks
 from kcd_pipeline.condensation.ranking.keys import score_of
 from kcd_pipeline.condensation.ranking.zones import Zone, cut_zones, index_type, ordered_members
@@ -134,7 +134,8 @@ def select_within(
     """Return the partition of `select`, computed within `limits`."""
     keys = KeyChunks(scores, workers=limits.workers, held=limits.held)
     zones_of = partial(_zones_around_cut, keep=keep, most=most, limit=limits.usual_zone)
-    buckets, zones = _find_zones(keys, candidate, zones_of, limits)
+    ties_of = partial(_ties_around_cut, keep=keep, most=most, limit=min(limits.usual_zone, SMALLEST_ZONE))
+    buckets, zones = _find_zones(keys, candidate, zones_of, limits, ties_of=ties_of)
     first, cut, _ = _buckets_around_cut(buckets, keep, most)
     high = np.empty(keys.samples, dtype=bool)
     order = ordered_members(keys, zones, candidate=candidate, limits=limits, before=high)
@@ -162,6 +163,14 @@ def _zones_around_cut(buckets: Buckets, *, keep: int, most: int, limit: int) -> 
     return to_cut + cut_zones(buckets, cut + 1, end, candidates=True, limit=limit)
 
 
+def _ties_around_cut(buckets: Buckets, *, keep: int, most: int, limit: int) -> list[int]:
+    """Return the buckets of one key and more than `limit` samples of which only some are needed."""
+    first, cut, end = _buckets_around_cut(buckets, keep, most)
+    return [
+        bucket for bucket in sorted({first, cut, end - 1}) if buckets.one_key(bucket) and buckets.total[bucket] > limit
+    ]
+
+
 def _buckets_around_cut(buckets: Buckets, keep: int, most: int) -> tuple[int, int, int]:
     """Find the buckets that matter when the first K = `keep` samples are kept and at most `most` are blended.
 
@@ -184,8 +193,15 @@ def _find_zones(
     candidate: NDArray[np.bool_] | None,
     zones_of: Callable[[Buckets], list[Zone]],
     limits: Limits,
+    *,
+    ties_of: Callable[[Buckets], list[int]] | None = None,
 ) -> tuple[Buckets, list[Zone]]:
     """Count keys finely enough that each zone of `zones_of(buckets)` is within `limits` or of one key.
+
+    Parameters
+    ----------
+    ties_of
+        Returns the buckets of one key that are to be cut finer, too.
 
     Returns
     -------
@@ -196,10 +212,11 @@ def _find_zones(
     while True:
         zones = zones_of(buckets)
         large = [zone.lower for zone in zones if zone.count > limits.largest_zone and not zone.one_key]
-        if not large:
+        which = np.searchsorted(buckets.lower, np.array(large, dtype=np.uint64)).tolist()
+        which = sorted({*which, *(ties_of(buckets) if ties_of is not None else ())})
+        if not which:
             return buckets, zones
-        which = np.searchsorted(buckets.lower, np.array(large[:REFINED_AT_ONCE], dtype=np.uint64))
-        buckets = refine(keys, buckets, which.tolist(), candidate)
+        buckets = refine(keys, buckets, which[:REFINED_AT_ONCE], candidate)
 
 
 def _marked_indices(mark: NDArray[np.bool_], count: int, workers: int) -> NDArray[np.integer]:

@@ -1,7 +1,7 @@
 """Contiguous stretches of a ranking, each gathered and put in order on its own.
 
-Equal keys are never in two zones. So zones in order, each of them in order, are the ranking. Letters: N samples, Z
-zones, m members of zones, n samples of a chunk.
+Samples with equal keys are in one zone, or in several by ascending index. So zones in order, each of them in order, are
+the ranking. Letters: N samples, Z zones, m members of zones, n samples of a chunk.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,10 +21,16 @@ from kcd_pipeline.condensation.ranking.keys import order_of
 
 @dataclass(frozen=True, kw_only=True)
 class Zone:
-    """All samples, or only all `candidates`, with keys from `lower` to `last`; exactly `count` of them."""
+    """All samples, or only all `candidates`, of a range of ranks; exactly `count` of them.
+
+    It begins with key `lower`, of whose samples it has those from index `begin` on, and ends with key `last`, of whose
+    samples it has those below index `end`.
+    """
 
     lower: int
     last: int
+    begin: int
+    end: int
     count: int
     candidates: bool
 
@@ -55,7 +61,14 @@ def cut_zones(buckets: Buckets, begin: int, end: int, *, candidates: bool, limit
 
 
 def _zone(buckets: Buckets, first: int, last: int, count: int, candidates: bool) -> Zone:
-    return Zone(lower=int(buckets.lower[first]), last=int(buckets.last[last]), count=count, candidates=candidates)
+    return Zone(
+        lower=int(buckets.lower[first]),
+        last=int(buckets.last[last]),
+        begin=int(buckets.begin[first]),
+        end=int(buckets.end[last]),
+        count=count,
+        candidates=candidates,
+    )
 
 
 def ordered_members(
@@ -137,31 +150,43 @@ class ZonePicker:
         dtype: np.dtype[Any],
     ) -> None:
         self._candidate, self._before, self._dtype, self._zones = candidate, before, dtype, len(zones)
-        self._begin, self._end = np.uint64(zones[0].lower), np.uint64(zones[-1].last)
-        self._later = [np.uint64(zone.lower) for zone in zones[1:]]
-        # the last key of zones of all samples: above it, zones are of candidates only
-        self._whole = np.uint64(max((zone.last for zone in zones if not zone.candidates), default=0))
+        self._begin, self._end = (zones[0].lower, zones[0].begin), (zones[-1].last, zones[-1].end)
+        self._later = [(zone.lower, zone.begin) for zone in zones[1:]]
+        # the end of the zones of all samples: after it, zones are of candidates only
+        self._whole = max(((zone.last, zone.end) for zone in zones if not zone.candidates), default=(0, 0))
         self._number_type = np.uint8 if len(zones) <= 256 else np.int64  # numpy sorts bytes by counting them
 
     def __call__(self, chunk: NDArray[np.uint64], samples: slice) -> ChunkMembers:
         """Return the members among `samples`, whose keys are `chunk[n]`; in each zone by ascending index."""
-        if self._before is not None:
-            np.less(chunk, self._begin, out=self._before[samples])
-        inside = chunk >= self._begin
-        inside &= chunk <= self._end
+        marks = None if self._before is None else self._before[samples]
+        before = _before(chunk, self._begin[0], split=self._begin[1] - samples.start, out=marks)
+        inside = _before(chunk, self._end[0], split=self._end[1] - samples.start)
+        inside &= ~before
         if self._candidate is not None and self._whole < self._end:
-            inside &= self._candidate[samples] | (chunk <= self._whole)
+            whole = _before(chunk, self._whole[0], split=self._whole[1] - samples.start)
+            inside &= self._candidate[samples] | whole
         at = np.flatnonzero(inside)
         keys = chunk[at]
         zone: NDArray[Any] = np.zeros(len(at), dtype=self._number_type)
-        for lower in self._later:
-            zone += keys >= lower
+        for lower, begin in self._later:
+            zone += ~_before(keys, lower, split=int(np.searchsorted(at, begin - samples.start)))
         order = np.argsort(zone, kind="stable")
         return ChunkMembers(
             index=(at[order] + samples.start).astype(self._dtype),
             keys=keys[order],
             counts=np.bincount(zone, minlength=self._zones).tolist(),
         )
+
+
+def _before(
+    keys: NDArray[np.uint64], key: int, *, split: int, out: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
+    """Return which of `keys[m]` rank before a place: those below `key` and, of the first `split`, those equal to it."""
+    split = min(max(split, 0), len(keys))
+    before = np.empty(len(keys), dtype=bool) if out is None else out
+    np.less_equal(keys[:split], np.uint64(key), out=before[:split])
+    np.less(keys[split:], np.uint64(key), out=before[split:])
+    return before
 
 
 def _fill_zones(keys: KeyChunks, zones: list[Zone], picker: ZonePicker, out: NDArray[np.integer], workers: int) -> None:
