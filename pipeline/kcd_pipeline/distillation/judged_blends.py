@@ -77,8 +77,10 @@ class BlendRows:
         missing = [(view, block) for view, block in writer.store.layout.all_blocks() if not complete[view, block]]
         if not missing:
             return
-        blends = f"{len(self._samples):,} blends in {len(views)} views"
-        say_progress(f"stage {plan.stage + 1}: the teacher judges {blends}, {len(self._samples) * len(views):,} rows")
+        blends, rows = len(self._samples), sum(len(writer.store.layout.rows(block)) for _, block in missing)
+        say_progress(
+            f"stage {plan.stage + 1}: the teacher judges {blends:,} blends in {len(views)} views, {rows:,} rows to go"
+        )
         with self._judge.on(self._device) as model:
             teacher = TeacherRows(
                 model,
