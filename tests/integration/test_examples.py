@@ -36,12 +36,24 @@ def without_numbers(line: str) -> str:
     return re.sub(r"\d+(\.\d+)?", "#", line)
 
 
+OWN_STORE = [
+    *("teacher.model=resnet8", "teacher.epochs=3", "teacher.weights={home}/teacher.safetensors"),
+    *("store.path={home}/store.zarr", "store.views=2", "distill.epochs=3", "condense.interval=1"),
+]
+
+
 @pytest.mark.parametrize(
-    ("name", "argument"), [("own_loop.py", "plain.zarr"), ("own_models.py", "models"), ("zarr_alone.py", "store.zarr")]
+    ("name", "words"),
+    [
+        ("own_choices.py", ["{home}/choices", *OWN_STORE]),
+        ("own_loop.py", ["{home}/plain.zarr"]),
+        ("own_models.py", ["{home}/models"]),
+        ("zarr_alone.py", ["{home}/store.zarr"]),
+    ],
 )
-def test_an_example_runs_and_prints_what_its_docstring_shows(home: Path, name: str, argument: str) -> None:
+def test_an_example_runs_and_prints_what_its_docstring_shows(home: Path, name: str, words: list[str]) -> None:
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # on a busy machine several threads wait for each other
-    command: list[str | Path] = [sys.executable, EXAMPLES / name, home / argument]
+    command: list[str | Path] = [sys.executable, EXAMPLES / name, *(word.format(home=home) for word in words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=one_thread)
     assert done.returncode == 0, done.stderr
     printed = [without_numbers(line) for line in done.stdout.splitlines()]
@@ -49,4 +61,6 @@ def test_an_example_runs_and_prints_what_its_docstring_shows(home: Path, name: s
 
 
 def test_every_example_is_run() -> None:
-    assert {file.name for file in EXAMPLES.glob("*.py")} == {"own_loop.py", "own_models.py", "zarr_alone.py"}
+    assert {file.name for file in EXAMPLES.glob("*.py")} == {
+        *("own_choices.py", "own_loop.py", "own_models.py", "zarr_alone.py")
+    }

@@ -1,5 +1,6 @@
 """Runs whose blends the teacher judges: killed and gone on with, refused without the right teacher, counted."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -139,6 +140,16 @@ def test_rows_and_seconds_of_the_teacher_are_counted(never_stopped: Path) -> Non
     assert np.count_nonzero(PlanStore(folder.plans).read(1).epsilon) == BLENDS
 
 
+def test_inspect_and_report_say_what_the_teacher_was_asked(never_stopped: Path) -> None:
+    said = " ".join(succeed("inspect", never_stopped).split())
+    assert f"blends judged {2 * BLENDS} rows of blended pictures" in said
+    said = " ".join(succeed("report", never_stopped).split())
+    assert "kcd, judged blends" in said
+    assert f"had the teacher judge {2 * BLENDS} rows of blended pictures" in said
+    (run,) = json.loads(succeed("report", never_stopped, "--json"))["runs"]
+    assert (run["teacher_rows"], run["teacher_seconds"] > 0) == (2 * BLENDS, True)
+
+
 def test_the_store_of_a_stage_can_be_looked_at_but_not_taught_from(home: Path, never_stopped: Path) -> None:
     store = never_stopped / "blends/stage-001.zarr"
     assert "condensed.views [2, 3]" in " ".join(succeed("inspect", store).split())
@@ -158,6 +169,13 @@ def test_another_student_follows_its_plans_with_blends_judged_anew(home: Path, n
     ours, theirs = (KnowledgeStore.open(folder / "blends/stage-001.zarr") for folder in (followed, never_stopped))
     np.testing.assert_array_equal(ours.read_view(1), theirs.read_view(1))
     assert run_facts(followed)["weights"] != run_facts(never_stopped)["weights"]
+
+
+def test_plans_that_blend_more_than_convexly_are_refused(home: Path) -> None:
+    strong = home / "strong"
+    distill(settings(strong, condense__perturb="knowledge", condense__epsilon_max=1.5, distill__epochs=3))
+    said = refused(home / "refused", condense__plans_from=strong, distill__epochs=3)
+    assert "blend with strengths up to 1.5, but perturb: teacher" in said
 
 
 def test_overwrite_removes_the_blends_and_nothing_else(home: Path, never_stopped: Path) -> None:

@@ -1,6 +1,7 @@
 """Policies that weigh samples: their plans are shown, followed by another student, and exported with the weights."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,39 @@ def test_lost_weights_of_a_condensed_set_are_noticed(home: Path, tmp_path: Path)
     assert "has no weight/c/0: it was interrupted while it was being made" in " ".join(result.stderr.split())
     done(cli("condense", home / "weighted", "--export", store))
     assert read_array(store, "weight").tolist() == plan_arrays(home / "weighted", 3)[1].tolist()
+
+
+OWN = """import numpy as np
+from kcd_pipeline.condensation import Choice
+
+def doubt(*, logits, labels, teacher):
+    return 1 - logits.softmax(dim=1).gather(1, labels[:, None]).squeeze(1)
+
+def first(situation):
+    return Choice(kept=np.arange(situation.keep))
+"""
+
+
+def test_a_run_by_parts_of_ones_own_stays_with_their_source(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "kcd_own_choices.py"
+    module.write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    names = ("condense.value=kcd_own_choices:doubt", "condense.policy=kcd_own_choices:first")
+    done(distill(home, "own", *names))
+    assert read_array(home / "own" / "plans.zarr" / "stage-001", "kept").tolist() == list(range(140))
+    assert read_array(home / "own" / "values.zarr", "value")[0].min() > 0
+    module.write_text(f"{OWN}# another\n")
+    monkeypatch.delitem(sys.modules, "kcd_own_choices")
+    result = distill(home, "own", *names)
+    assert result.exit_code == 2
+    assert all(f"parts.{key}: found " in result.stderr for key in ("condense.value", "condense.policy"))
+    module.unlink()
+    monkeypatch.delitem(sys.modules, "kcd_own_choices")
+    result = distill(home, "own", *names)
+    assert result.exit_code == 2
+    assert "there is no 'kcd_own_choices:" in result.stderr
+    assert "kcd, kcd_own_choices.first, by kcd_own_choices.doubt" in done(cli("inspect", home / "own"))
+    assert "kcd_own_choices.first" in done(cli("report", home / "own"))
+    done(cli("condense", home / "own", "--export", home / "own.zarr"))

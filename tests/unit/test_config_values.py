@@ -129,3 +129,18 @@ def test_a_memory_budget_that_is_no_size_is_refused_with_examples(given: str) ->
     message = refused_override(f"store.memory={given}")
     assert "store.memory: " in message
     assert "such as 512MB or 2GiB" in message
+
+
+# --- policies --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", ["infobatch", "rs2", "weighted"])
+def test_what_a_policy_does_not_do_is_refused_where_it_is_asked_for(policy: str) -> None:
+    assert f"policy: {policy} does not rank samples, so keep: least" in refused_override(
+        f"condense={{policy: {policy}, keep: least}}"
+    )
+    for perturb in ("pair", "teacher"):
+        assert f"policy: {policy} blends nothing, so perturb: {perturb}" in refused_override(
+            f"condense={{policy: {policy}, perturb: {perturb}}}"
+        )
+    assert load_config("digits", [f"condense={{policy: {policy}, perturb: off}}"]).condense.policy == policy

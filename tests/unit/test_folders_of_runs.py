@@ -1,6 +1,7 @@
 """The folder of a run: whatever a config changes of its recipe is in its name, so that a sweep never collides."""
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,15 @@ def test_a_recipe_that_set_mends_is_told_by_a_digest(tmp_path: Path) -> None:
 )
 def test_words_of_a_config_that_anybody_wrote_are_none(config: dict[str, Any]) -> None:
     assert variant_words(config) == []
+
+
+def test_parts_of_ones_own_are_named_and_long_names_by_a_digest() -> None:
+    own = {"value": "mine.values:doubt", "policy": "mine:spread"}
+    assert variant_words({"distill": {"method": "kcd"}, "condense": own}) == ["mine.spread", "by mine.values.doubt"]
+    long = {"value": f"{'package' * 10}:doubt"}
+    (word,) = variant_words({"distill": {"method": "kcd"}, "condense": long})
+    assert re.fullmatch(r"by own [0-9a-f]{8}", word)
+    assert variant_words({"distill": {"method": "kd"}, "condense": own}) == []
 
 
 # --- --set over a recipe ---------------------------------------------------------------------------------

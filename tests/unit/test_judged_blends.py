@@ -18,9 +18,9 @@ from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.condensation import TaughtRows
 from kcd_pipeline.config import AugmentationConfig, load_config
 from kcd_pipeline.data import Dataset, InMemorySplit
-from kcd_pipeline.distillation.judge import Judge
+from kcd_pipeline.distillation.judge import Judge, load_judge
 from kcd_pipeline.distillation.judged_blends import BlendRows, JudgedBlends
-from kcd_pipeline.errors import FailedError
+from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.models import FeatureTap
 from kcd_pipeline.training.ranks import ALONE
 from kcd_stores import (
@@ -244,6 +244,14 @@ def test_rows_of_another_plan_or_of_other_views_are_not_taken(
     np.testing.assert_allclose(other.read(3, np.array([5]))[0], judged_by_hand(5, 7, 0.25, 3), atol=1e-5)
     assert finish(other.make(plan(epsilon=0.25), (1, 2, 3))) == 6
     assert "condensed.views: found" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_condensed_set_has_no_blends_to_be_judged(tmp_path: Path) -> None:
+    finish(blend_rows(tmp_path).make(plan(), USED))
+    condensed = KnowledgeStore.open(tmp_path / "blends/stage-001.zarr")
+    dataset = Dataset(name="made", classes=("a", "b"), train=split(), test=split(), mean=MEAN, std=STD)
+    with pytest.raises(UserError, match=r"condense.perturb is teacher.*is a condensed set"):
+        load_judge(load_config("digits", []), dataset, condensed)
 
 
 def test_a_teacher_that_diverged_is_named(tmp_path: Path) -> None:

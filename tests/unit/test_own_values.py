@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.support.commands import run_command
 from tests.support.recipes import small_recipe
 
 from kcd_pipeline.condensation.values import Worth, make_worth
+from kcd_pipeline.distillation.preparation import _try_value
 from kcd_pipeline.errors import FailedError, UserError
 
 LOGITS, LABELS, TEACHER = torch.eye(3), torch.tensor([0, 1, 1]), torch.full((3, 3), 2.0)
@@ -31,8 +33,11 @@ def careless(logits, labels, teacher):
     logits.zero_(), labels.zero_(), teacher.zero_()
     return logits[:, 0]
 
+def random(logits, labels, teacher):
+    return torch.rand(len(logits))
+
 def broken(logits, labels, teacher):
-    return logits[:, 7]
+    return logits[:, 700]
 
 number = 3
 """
@@ -88,3 +93,29 @@ def test_what_it_returns_must_be_a_number_for_each_sample(name: str, says: str) 
 def test_one_that_is_not_there_is_refused_when_the_run_is_prepared(name: str, says: str) -> None:
     with pytest.raises(UserError, match=rf"condense\.value.*{says}"):
         own(name)
+
+
+# --- before a run begins ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["of_the_batch", "broken", "missing"])
+def test_one_that_cannot_be_used_is_refused_before_a_folder_is_made(tmp_path: Path, name: str) -> None:
+    ended = run_command("distill", "digits", f"--set=condense.value=my_values:{name}", "--set=run.dir=run")
+    assert ended.exit_code == (2 if name == "missing" else 1)
+    assert "condense.value" in ended.output
+    assert "Traceback" not in ended.output
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("value", ["margin", "aum"])
+def test_values_that_compare_two_classes_are_refused_where_there_is_one(value: str) -> None:
+    with pytest.raises(UserError, match=rf"condense\.value: {value} compares the logits of two classes, .* has 1"):
+        _try_value(small_recipe(condense={"value": value}), 1)
+
+
+@pytest.mark.parametrize("method", ["kcd", "none"])
+def test_a_trial_draws_nothing_from_the_generator_that_makes_the_student(method: str) -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    _try_value(small_recipe(condense={"value": "my_values:random"}, distill={"epochs": 2, "method": method}), 4)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -34,6 +34,17 @@ def test_a_store_that_is_paid_exactly_is_paid_whatever_its_seconds(seconds: floa
     assert cost.saved_seconds == 0
 
 
+def test_blends_that_the_teacher_judged_are_not_spared() -> None:
+    # 0.1 s a row; of 40 + 20 rows 12 were judged by the teacher, so 48 were spared, 24 by each of the two on average:
+    # the store of 100 rows pays off at ceil(100 / 24) = 5 students, and 52 rows are missing yet
+    cost = store_economics(10.0, 100, [40, 20], 12)
+    assert (cost.pays_off_at, cost.paid_off) == (5, False)
+    assert cost.saved_seconds == pytest.approx(-5.2)
+    assert cost.live_seconds == pytest.approx((4.0, 2.0))
+    never = store_economics(10.0, 100, [40], 40)
+    assert (never.pays_off_at, never.paid_off) == (None, False)
+
+
 def test_students_without_knowledge_share_nothing() -> None:
     assert store_economics(6.0, 10, [0, 30, 0]).seconds_per_student == pytest.approx(6.0)
     nobody = store_economics(6.0, 10, [0])

@@ -22,6 +22,7 @@ VALUE_NAMES = (
     "excess",
 )
 POLICY_NAMES = ("kcd", "annealed", "infobatch", "rs2", "weighted")
+UNRANKED_POLICIES = ("infobatch", "rs2", "weighted")  # they rank no samples and blend nothing
 
 
 def _off(value: Any) -> Any:
@@ -130,6 +131,22 @@ class CondenseConfig(Section):
             raise ValueError(
                 f"perturb: {self.perturb} blends (1 - eps) of an image with eps of another: epsilon_max goes up to 1, "
                 f"got {self.epsilon_max}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _require_read_by_policy(self) -> "CondenseConfig":
+        if self.policy not in UNRANKED_POLICIES:
+            return self
+        if self.keep != "most":
+            raise ValueError(
+                f"policy: {self.policy} does not rank samples, so keep: {self.keep} would change nothing. Leave it at "
+                f"most, or take policy kcd or annealed."
+            )
+        if self.perturb in ("pair", "teacher"):
+            raise ValueError(
+                f"policy: {self.policy} blends nothing, so perturb: {self.perturb} would change nothing. Set perturb "
+                f"to off, or take policy kcd or annealed."
             )
         return self
 

@@ -31,6 +31,7 @@ CONDENSE_WORDS: dict[str, dict[Any, str]] = {
     "perturb": {"off": "drop only", "pair": "pairs", "teacher": "judged blends"},
 }
 LONGEST_VALUE = 16  # characters of a value in the name of a folder; of a longer one there is a digest
+LONGEST_OWN = 40  # characters of the name of a part of the user's own
 LONGEST_NAME = 100  # characters of all changes; of more there is one digest
 
 
@@ -61,10 +62,19 @@ def _words_by_key(config: Mapping[str, Any]) -> dict[str, str]:
     if distill["method"] == "kcd":
         condense = _section(config, "condense")
         for key, of_value in CONDENSE_WORDS.items():
-            words[f"condense.{key}"] = next(
-                (word for value, word in of_value.items() if condense.get(key) == value), None
-            )
+            chosen = condense.get(key)
+            word = next((word for value, word in of_value.items() if chosen == value), None)
+            words[f"condense.{key}"] = word or _own_word(key, chosen)
     return {key: str(word) for key, word in words.items() if word}
+
+
+def _own_word(key: str, chosen: Any) -> str | None:
+    """Return the word for a value function or a policy of the user's own; None for anything else."""
+    if key not in ("value", "policy") or not isinstance(chosen, str) or ":" not in chosen:
+        return None
+    name = chosen.replace(":", ".")
+    name = name if re.fullmatch(rf"[\w.]{{1,{LONGEST_OWN}}}", name, re.ASCII) else f"own {_digest(chosen)}"
+    return f"by {name}" if key == "value" else name
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:

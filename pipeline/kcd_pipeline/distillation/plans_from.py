@@ -32,15 +32,18 @@ class PlansFromRun:
         Changes with the content of the plans.
     weighted
         True if a plan weighs its samples.
+    strongest
+        The largest strength of all blends.
     """
 
     def __init__(self, plans: PlanStore, stages: int, *, perturbed: bool) -> None:
         self._plans, self._perturbed = plans, perturbed
-        self._digests, self.weighted = [], False
+        self._digests, self.weighted, self.strongest = [], False, 0.0
         for stage in range(stages):
             plan = self._read(stage)
             self._digests.append(plan.digest)
             self.weighted |= plan.weighted
+            self.strongest = max(self.strongest, float(plan.epsilon.max()))
         self.digest = hashlib.sha256("".join(self._digests).encode()).hexdigest()
 
     def plan(self, stage: int) -> Plan:
@@ -70,7 +73,8 @@ def open_plans_from(config: Config, dataset: Dataset) -> PlansFromRun | None:
     Raises
     ------
     UserError
-        If there is no such run, it did not condense, or its data or its stages are not those of this run.
+        If there is no such run, it did not condense, its data or its stages are not those of this run, or its blends
+        are too strong for images.
     """
     source = config.plans_from
     if source is None or config.distill.method != "kcd":
@@ -83,7 +87,14 @@ def open_plans_from(config: Config, dataset: Dataset) -> PlansFromRun | None:
     plans = open_plans(folder)
     wanted = stage_openings(config.distill.epochs, config.condense)
     _require_stages(folder, plans, wanted, len(dataset.train))
-    return PlansFromRun(plans, len(wanted), perturbed=config.condense.perturb != "off")
+    followed = PlansFromRun(plans, len(wanted), perturbed=config.condense.perturb != "off")
+    if config.condense.perturb in ("pair", "teacher") and followed.strongest > 1:
+        raise UserError(
+            f"condense.plans_from: the plans of {source} blend with strengths up to {followed.strongest:g}, but "
+            f"perturb: {config.condense.perturb} blends (1 - eps) of an image with eps of another, which needs "
+            f"strengths up to 1. Set condense.perturb to knowledge or off, or name another run."
+        )
+    return followed
 
 
 def _require_same_data(folder: RunFolder, dataset: Dataset) -> None:

@@ -121,6 +121,8 @@ def run_facts(folder: RunFolder) -> dict[str, Any]:
         "samples_trained": cost.samples,
         "steps": cost.steps,
         "bytes_read": cost.bytes_read,
+        "teacher_rows": cost.teacher_rows,
+        "teacher_seconds": cost.teacher_seconds,
         "seconds": cost.seconds,
         "files": len(files),
         "bytes": sum(file.stat().st_size for file in files),

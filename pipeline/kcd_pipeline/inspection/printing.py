@@ -55,10 +55,17 @@ def print_store(facts: Mapping[str, Any]) -> None:
     if not facts["complete"]:
         print_line("Blocks complete by view", style="bold")
         _print_lines(_complete_by_view(blocks["complete_by_view"], blocks["total_by_view"]))
-        command = "extract-teacher" if facts["condensed_from"] is None else "condense"
+        command = _command_of(facts)
         print_line(f"Repeat the same `kcd-pipeline {command}` command to make the missing blocks.")
     print_line("Made from", style="bold")
     _print_lines({key.replace("_", " "): _plain(key, value) for key, value in flatten(facts["made_from"]).items()})
+
+
+def _command_of(facts: Mapping[str, Any]) -> str:
+    """Return the command that makes such a store."""
+    if facts["condensed_from"] is None:
+        return "extract-teacher"
+    return "distill" if facts["made_from"]["condensed"].get("space") == "teacher" else "condense"
 
 
 def _share(blocks: Mapping[str, Any]) -> str:
@@ -132,6 +139,7 @@ def _run_lines(facts: Mapping[str, Any], of_student: bool) -> dict[str, str | No
         "time": duration(facts["seconds"]),
         "steps": None if facts["steps"] is None else f"{facts['steps']:,}",
         "store read": _size(facts["bytes_read"]) if of_student else None,
+        "blends judged": _judged(facts),
         "plans taken from": facts.get("plans_from"),
         "store": facts.get("store"),
         "store identity": facts.get("store_identity"),
@@ -139,6 +147,12 @@ def _run_lines(facts: Mapping[str, Any], of_student: bool) -> dict[str, str | No
         "on disk": f"{human_bytes(facts['bytes'])} in {counted(facts['files'], 'file')}",
         "holds": ", ".join(facts["holds"]),
     }
+
+
+def _judged(facts: Mapping[str, Any]) -> str | None:
+    if not facts["teacher_rows"]:
+        return None
+    return f"{facts['teacher_rows']:,} rows of blended pictures, {duration(facts['teacher_seconds'])} of teacher time"
 
 
 def _accuracy(facts: Mapping[str, Any]) -> str | None:

@@ -76,6 +76,8 @@ class _Epoch(_Facts):
     seconds: Seconds
     steps: Number = 0
     bytes_read: Number = 0
+    teacher_rows: Number = 0
+    teacher_seconds: Seconds = 0.0
 
 
 class _Split(_Facts):
@@ -128,6 +130,8 @@ class _Summary(_Facts):
     samples_trained: Number
     kept_fraction: Annotated[list[Fraction], Field(min_length=1)]
     seconds: Seconds
+    teacher_rows: Number = 0
+    teacher_seconds: Seconds = 0.0
     dataset: _Split
     store: _StoreOfRun | None
 

@@ -22,6 +22,8 @@ class TrainingCost:
     bytes_read
         Bytes of the store, as they are on disk, read during these epochs. Rows read ahead for the following epoch are
         among them. None for runs made before bytes were counted.
+    teacher_rows, teacher_seconds
+        Rows of blended pictures that the teacher was asked for, and the time that it took.
     """
 
     epochs: int
@@ -29,6 +31,8 @@ class TrainingCost:
     steps: int | None
     seconds: float
     bytes_read: int | None
+    teacher_rows: int
+    teacher_seconds: float
 
 
 def training_cost(metrics: Sequence[Mapping[str, Any]]) -> TrainingCost:
@@ -39,6 +43,8 @@ def training_cost(metrics: Sequence[Mapping[str, Any]]) -> TrainingCost:
         steps=_total(metrics, "steps"),
         seconds=sum(line["seconds"] for line in metrics),
         bytes_read=_total(metrics, "bytes_read"),
+        teacher_rows=sum(line.get("teacher_rows", 0) for line in metrics),
+        teacher_seconds=sum(line.get("teacher_seconds", 0.0) for line in metrics),
     )
 
 

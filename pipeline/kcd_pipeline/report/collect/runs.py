@@ -119,6 +119,16 @@ class RunRecord:
         return int(self.summary["samples_trained"])
 
     @property
+    def teacher_rows(self) -> int:
+        """Rows of blended pictures that the teacher was asked for."""
+        return int(self.summary.get("teacher_rows", 0))
+
+    @property
+    def teacher_seconds(self) -> float:
+        """Time that the teacher took for them."""
+        return float(self.summary.get("teacher_seconds", 0.0))
+
+    @property
     def kept_fraction(self) -> list[float]:
         """The share of the samples that each stage kept, 0..1."""
         return [float(fraction) for fraction in self.summary["kept_fraction"]]

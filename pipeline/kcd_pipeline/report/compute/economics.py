@@ -16,11 +16,14 @@ class Economics:
         Rows of the whole store, V * N.
     rows_trained
         Knowledge rows that each student was trained on. A live teacher would have run once for each of them.
+    rows_judged
+        Rows of blended pictures that the teacher was asked for by all students together, in spite of the store.
     """
 
     seconds: float
     rows: int
     rows_trained: tuple[int, ...]
+    rows_judged: int = 0
 
     def __post_init__(self) -> None:
         if self.rows < 1 or not self.seconds >= 0:
@@ -55,27 +58,33 @@ class Economics:
 
     @property
     def pays_off_at(self) -> int | None:
-        """The number of such students at which the store has paid for itself; None if there is no student.
+        """The number of such students at which the store has paid for itself; None if it never will, or without any.
 
-        It is ceil(store seconds / mean live seconds of a student). The measured time for a row is in both and cancels,
-        so the result is computed from whole rows: it is exact, where floats would sometimes be one off.
+        It is ceil(store seconds / mean seconds that the store spares a student). The measured time for a row is in both
+        and cancels, so the result is computed from whole rows: it is exact, where floats would sometimes be one off.
         """
-        return _ceil_div(self.rows * self.student_count, sum(self.rows_trained)) if self.student_count else None
+        return _ceil_div(self.rows * self.student_count, self.rows_spared) if self.rows_spared > 0 else None
+
+    @property
+    def rows_spared(self) -> int:
+        """The rows that live teachers would have computed for all students, less those that the teacher computed."""
+        return sum(self.rows_trained) - self.rows_judged
 
     @property
     def paid_off(self) -> bool:
         """True if the students so far have paid for the store."""
-        return sum(self.rows_trained) >= self.rows
+        return self.rows_spared >= self.rows
 
     @property
     def saved_seconds(self) -> float:
         """The time of live teachers for all students less that of the store; negative until the store has paid off."""
-        return (sum(self.rows_trained) - self.rows) * self.seconds_per_row
+        return (self.rows_spared - self.rows) * self.seconds_per_row
 
 
-def store_economics(seconds: float, rows: int, rows_trained: Sequence[int]) -> Economics:
+def store_economics(seconds: float, rows: int, rows_trained: Sequence[int], rows_judged: int = 0) -> Economics:
     """Return the economics of a store, shared by those runs of `rows_trained` that learnt from knowledge at all."""
-    return Economics(seconds=seconds, rows=rows, rows_trained=tuple(trained for trained in rows_trained if trained))
+    taught = tuple(trained for trained in rows_trained if trained)
+    return Economics(seconds=seconds, rows=rows, rows_trained=taught, rows_judged=rows_judged)
 
 
 def _ceil_div(number: int, by: int) -> int:

@@ -62,6 +62,11 @@ class Group:
         return _mean([run.cost.bytes_read for run in self.runs])
 
     @property
+    def mean_teacher_rows(self) -> float:
+        """Mean number of rows of blended pictures that the teacher was asked for."""
+        return statistics.fmean(run.teacher_rows for run in self.runs)
+
+    @property
     def mean_seconds(self) -> float:
         """Mean time of training."""
         return statistics.fmean(run.seconds for run in self.runs)

@@ -30,7 +30,8 @@ class StoreUse:
     @property
     def economics(self) -> Economics:
         """The cost of the store, shared by its students."""
-        return store_economics(self.facts["seconds"], self.facts["rows"], [run.rows_trained for run in self.runs])
+        trained, judged = [run.rows_trained for run in self.runs], sum(run.teacher_rows for run in self.runs)
+        return store_economics(self.facts["seconds"], self.facts["rows"], trained, judged)
 
     @property
     def made_from(self) -> dict[str, Any]:
@@ -131,7 +132,9 @@ def _runs_by_test_set(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
 def saving_words(store: StoreUse) -> str:
     """Return a clause on whether the store has paid for itself."""
     cost = store.economics
-    if cost.pays_off_at is None:
+    if not cost.student_count:
         return "no student learnt from it"
+    if cost.pays_off_at is None:
+        return "its students asked the teacher for as many rows as they took from it"
     at = counted(cost.pays_off_at, "student")
     return f"paid for itself (at {at})" if cost.paid_off else f"not yet paid for itself (would be at {at})"

@@ -98,6 +98,7 @@ def render_page(comparison: Comparison, details: Sequence[RunDetails], *, comman
             all_open=len(experiments) <= MOST_OPEN,
             any_dropped=any(item.any_dropped for item in experiments),
             saving_words=saving_words,
+            blends_judged=any(group.mean_teacher_rows for group in comparison.groups),
             saved_seconds=sum(max(store.economics.saved_seconds, 0) for store in comparison.stores if store.students),
             store_facts=store_facts(comparison.stores),
             missing=wording.MISSING,

@@ -48,6 +48,8 @@ def _run_data(run: RunRecord, stages: Sequence[dict[str, Any]]) -> dict[str, Any
         "seconds": run.seconds,
         "steps": run.cost.steps,
         "bytes_read": run.cost.bytes_read,
+        "teacher_rows": run.teacher_rows,
+        "teacher_seconds": run.teacher_seconds,
         "stages": list(stages),
         "dataset": run.summary["dataset"]["name"],
         "test_fingerprint": run.test_set,
@@ -85,6 +87,7 @@ def _group_data(group: Group) -> dict[str, Any]:
         "mean_samples_trained": group.mean_samples,
         "mean_steps": group.mean_steps,
         "mean_bytes_read": group.mean_bytes_read,
+        "mean_teacher_rows": group.mean_teacher_rows,
         "mean_seconds": group.mean_seconds,
     }
 

@@ -107,7 +107,9 @@ def group_table(comparison: Comparison) -> Table:
     """Return a table with one line of means for each experiment; a star marks the best mean."""
     table = new_table()
     table.add_column("experiment", overflow="fold")
-    for heading in ("n", "last", "", "best epoch", "samples", "steps", "store read", "time"):
+    judged = any(group.mean_teacher_rows for group in comparison.groups)
+    asked = ("blends judged",) if judged else ()
+    for heading in ("n", "last", "", "best epoch", "samples", "steps", "store read", *asked, "time"):
         table.add_column(heading, justify="right", no_wrap=True)
     for group in comparison.groups:
         best = group in comparison.best
@@ -120,6 +122,7 @@ def group_table(comparison: Comparison) -> Table:
             whole_number(group.mean_samples),
             whole_number(group.mean_steps),
             MISSING if group.mean_bytes_read is None else human_bytes(round(group.mean_bytes_read)),
+            *([whole_number(group.mean_teacher_rows)] if judged else []),
             duration(group.mean_seconds),
         )
     return table
@@ -134,4 +137,16 @@ def store_sentence(store: StoreUse) -> str:
     return (
         f"{start} for {counted(cost.student_count, 'student')}, {duration(cost.seconds_per_student)} each; a live "
         f"teacher would have taken {duration(cost.mean_live_seconds)} for each (estimated); {saving_words(store)}."
+        f"{_judged_sentence(store)}"
+    )
+
+
+def _judged_sentence(store: StoreUse) -> str:
+    """Return a sentence on the blends that the store's students had judged, after a space; empty without any."""
+    if not store.economics.rows_judged:
+        return ""
+    seconds = sum(run.teacher_seconds for run in store.runs)
+    return (
+        f" Its students had the teacher judge {store.economics.rows_judged:,} rows of blended pictures, "
+        f"{duration(seconds)} of teacher time."
     )
