@@ -5,7 +5,7 @@ would are refused by name; and what runs on the `meta` device, which has shapes 
 one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +22,14 @@ from kcd_pipeline.condensation.values import make_worth
 from kcd_pipeline.config import VALUE_NAMES, AugmentationConfig, Config, parse_config
 from kcd_pipeline.data import Dataset, InMemorySplit
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
+from kcd_pipeline.distillation.judged_blends import BlendRows, JudgedBlends
 from kcd_pipeline.distillation.objective import DistillationLoss
 from kcd_pipeline.distillation.plans_from import PlansFromRun
 from kcd_pipeline.losses import LossWeights
 from kcd_pipeline.models import build_model
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.epoch import EpochResult
+from kcd_pipeline.training.ranks import ALONE
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import (
     HeldRows,
@@ -108,6 +110,18 @@ def store(tmp_path: Path) -> KnowledgeStore:
     return made.store
 
 
+class Judged(BlendRows):
+    """Rows of zeros for all blends."""
+
+    def __init__(self) -> None: ...
+
+    def make(self, plan: Plan, views: Sequence[int]) -> Iterator[None]:
+        yield
+
+    def read(self, view: int, members: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return np.zeros((len(members), CLASSES), np.float16)
+
+
 def perturbed_epoch(
     config: Config, store: KnowledgeStore, folder: Path, watched: Callable[[], Any], plan: Plan = PLAN
 ) -> EpochResult:
@@ -122,7 +136,10 @@ def perturbed_epoch(
     plans.write(keep_all(N))
     plans.write(plan)
     plans_from = PlansFromRun(plans, 2, perturbed=True)
-    curriculum = StudentCurriculum(config, RunFolder(folder), knowledge, N, plans_from, device=trainer.device)
+    blends = JudgedBlends(ALONE, Judged()) if config.condense.perturb == "teacher" else None
+    curriculum = StudentCurriculum(
+        config, RunFolder(folder), knowledge, N, plans_from, device=trainer.device, blends=blends
+    )
     curriculum.start(0)
     lesson = curriculum.lesson(1)
     left, watching = N - 8, ExitStack()
@@ -163,6 +180,10 @@ def test_no_step_waits_for_the_weights_of_its_samples(tmp_path: Path, store: Kno
     perturbed_epoch(recipe(), store, tmp_path / "run", RefuseToWait, weighted)
 
 
+def test_no_step_waits_for_rows_that_the_teacher_gave(tmp_path: Path, store: KnowledgeStore) -> None:
+    perturbed_epoch(recipe(condense__perturb="teacher"), store, tmp_path / "run", RefuseToWait)
+
+
 @pytest.mark.parametrize("wait", [lambda x: x.item(), lambda x: float(x), lambda x: x[x > 0], lambda x: x.nonzero()])
 def test_a_wait_is_noticed(wait: Callable[[torch.Tensor], Any]) -> None:
     with RefuseToWait(), pytest.raises(AssertionError):
@@ -172,7 +193,10 @@ def test_a_wait_is_noticed(wait: Callable[[torch.Tensor], Any]) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("where", ["device", "host"])
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_no_step_waits_on_a_gpu(tmp_path: Path, store: KnowledgeStore, where: str, precision: str) -> None:
+@pytest.mark.parametrize("perturb", ["knowledge", "teacher"])
+def test_no_step_waits_on_a_gpu(
+    tmp_path: Path, store: KnowledgeStore, where: str, precision: str, perturb: str
+) -> None:
     @contextmanager
     def watched() -> Iterator[None]:
         torch.cuda.set_sync_debug_mode("error")
@@ -181,16 +205,16 @@ def test_no_step_waits_on_a_gpu(tmp_path: Path, store: KnowledgeStore, where: st
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    config = recipe(run__device="cuda", run__resident=where, run__precision=precision)
+    config = recipe(run__device="cuda", run__resident=where, run__precision=precision, condense__perturb=perturb)
     there = perturbed_epoch(config, store, tmp_path / "there", watched)
-    here = perturbed_epoch(recipe(), store, tmp_path / "here", RefuseToWait)
+    here = perturbed_epoch(recipe(condense__perturb=perturb), store, tmp_path / "here", RefuseToWait)
     np.testing.assert_allclose(there.worth, here.worth, atol=0.05)
 
 
 # --- the work of a GPU, tested without one -------------------------------------------------
 
 
-@pytest.mark.parametrize("space", ["logits", "probabilities", "pair"])
+@pytest.mark.parametrize("space", ["logits", "probabilities", "pair", "teacher"])
 @pytest.mark.parametrize("held", [False, True], ids=["whole view", "some rows"])
 def test_rows_in_device_memory_teach_the_same_as_rows_on_the_host(space: str, held: bool) -> None:
     view = np.random.default_rng(0).normal(size=(N, CLASSES)).astype(np.float16)
@@ -198,11 +222,13 @@ def test_rows_in_device_memory_teach_the_same_as_rows_on_the_host(space: str, he
     rows: ViewRows | HeldRows = HeldRows(some, view[some]) if held else ViewRows(view)
     index = np.random.default_rng(1).permutation(np.intersect1d(some, KEPT))
     taught = TaughtRows(PLAN, space=space, temperature=4.0, classes=CLASSES)
-    expected = taught.batch(rows, index)
-    torch.testing.assert_close(taught.batch(ResidentRows(rows, torch.device("cpu")), index), expected, rtol=0, atol=0)
-    meta = torch.device("meta")
+    judged = HeldRows(KEPT[32:], view[:8])  # of the blends, as a teacher gave them
+    expected = taught.batch(rows, index, judged)
+    here, meta = torch.device("cpu"), torch.device("meta")
+    found = taught.batch(ResidentRows(rows, here), index, ResidentRows(judged, here))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
     without_values = TaughtRows(PLAN, space=space, temperature=4.0, classes=CLASSES, device=meta).batch(
-        ResidentRows(rows, meta), index
+        ResidentRows(rows, meta), index, ResidentRows(judged, meta)
     )
     assert without_values.shape == expected.shape
     assert without_values.device == meta

@@ -234,3 +234,12 @@ def test_a_folder_changed_after_its_run_is_refused() -> None:
     cut = {key: value for key, value in whole.summary.items() if key != "store"}
     with pytest.raises(UserError, match="no store"):
         RunRecord(label="a", path=whole.path, config=whole.config, summary=cut, metrics=[{}, {}])
+
+
+def test_a_run_of_an_older_version_did_the_default_of_a_key_that_it_lacks() -> None:
+    older = run("older", method="kcd")
+    newer = run("newer", method="kcd", seed=1, condense={"policy": "kcd", "value": "entropy"})
+    another = run("another", method="kcd", condense={"policy": "rs2"})
+    groups, warnings = group_by_experiment([older, newer, another])
+    assert [[member.label for member in group.runs] for group in groups] == [["older", "newer"], ["another"]]
+    assert not warnings

@@ -75,3 +75,17 @@ def test_a_bar_shows_what_there_is_room_for(width: int, shown: str, monkeypatch:
     assert shown in output.getvalue()
     assert "…" not in output.getvalue()
     assert ("view 1/2" in output.getvalue()) == (width == 100)
+
+
+def test_a_bar_within_a_bar_is_shown_beside_it_and_goes_when_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=output, width=100, force_terminal=True, color_system=None))
+    with progress.progress_bar() as bar:
+        bar.add_task("kcd epoch 3/6", total=10, note="", unit="img")
+        with progress.progress_bar() as inner:
+            inner.add_task("judging blends", total=20, note="view 1/2", unit="rows")
+            inner.refresh()
+        assert [task.description for task in bar.tasks] == ["kcd epoch 3/6"]
+        assert "judging blends" in output.getvalue()
+    with progress.progress_bar() as later:
+        assert later is not bar

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kcd_pipeline.config import Config
-from kcd_pipeline.config.section import Section
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.runs.folder import RunFolder
 from kcd_pipeline.runs.removal import remove_run, require_removable
-from kcd_pipeline.runs.settings import fixed_settings
+from kcd_pipeline.runs.settings import fixed_settings, with_defaults
 from kcd_stores.knowledge import difference_lines, differences, flatten
 
 
@@ -79,7 +77,7 @@ def _require_nothing_else(folder: RunFolder, key: str) -> None:
 
 def _require_same(folder: RunFolder, config: Mapping[str, Any], origin: Mapping[str, Any], key: str) -> None:
     """Raise if the run in the folder differs from `config` in a fixed setting, or from `origin`."""
-    older = _defaults() | flatten(fixed_settings(folder.read_config()))  # a version that lacked a key did its default
+    older = with_defaults(flatten(fixed_settings(folder.read_config())))
     found = differences(older, fixed_settings(config))
     found += differences(folder.read_origin(), origin)
     if found:
@@ -87,13 +85,3 @@ def _require_same(folder: RunFolder, config: Mapping[str, Any], origin: Mapping[
             f"{folder.path} belongs to a run of another config:\n{difference_lines(found)}\n"
             f"Set {key} to another place, undo the difference, or give --overwrite to start anew there."
         )
-
-
-def _defaults() -> dict[str, Any]:
-    """Return the defaults of all keys that have one, with dotted keys, as plain data."""
-    found: dict[str, Any] = {}
-    for name, field in Config.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            section = field.annotation.model_construct()  # without the keys that a recipe must have
-            found |= flatten({name: section.model_dump(mode="json")})
-    return found

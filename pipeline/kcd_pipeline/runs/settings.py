@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kcd_pipeline.config import MOVABLE_KEYS
+from kcd_pipeline.config import MOVABLE_KEYS, Config
+from kcd_pipeline.config.section import Section
+from kcd_stores.knowledge import flatten
 
 
 def fixed_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -14,3 +16,16 @@ def fixed_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         else values
         for section, values in config.items()
     }
+
+
+def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `settings`, with dotted keys, and the default of each key that they lack.
+
+    An older version, which did not have the key, did what its default says.
+    """
+    defaults: dict[str, Any] = {}
+    for name, field in Config.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            section = field.annotation.model_construct()  # without the keys that a recipe must have
+            defaults |= flatten({name: section.model_dump(mode="json")})
+    return defaults | dict(settings)

@@ -7,6 +7,7 @@ from typing import Any
 
 from kcd_pipeline.config import MOVABLE_KEYS
 from kcd_pipeline.report.collect import RunRecord
+from kcd_pipeline.runs.settings import with_defaults
 from kcd_stores.knowledge import flatten
 
 # Beginnings of the keys that have no effect on a method
@@ -27,13 +28,14 @@ class Setting:
 def experiment_settings(run: RunRecord) -> dict[str, Any]:
     """Return the settings that make a run the experiment that it is, with dotted keys.
 
-    Three kinds of settings are left out: the seed; keys that say where things are, because stores and test sets are
-    compared by content; and keys that have no effect on the run's method.
+    A key that a run of an older version lacks has its default. Three kinds of settings are left out: the seed; keys
+    that say where things are, because stores and test sets are compared by content; and keys that have no effect on the
+    run's method.
     """
     ignored = IGNORED_KEYS.get(run.method, ())
     return {
         key: value
-        for key, value in flatten(run.config).items()
+        for key, value in with_defaults(flatten(run.config)).items()
         if key != "seed" and key not in MOVABLE_KEYS and not key.startswith(ignored)
     }
 
