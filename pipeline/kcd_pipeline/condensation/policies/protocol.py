@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from kcd_pipeline.condensation.scoring import ranking_scores
 from kcd_pipeline.config import CondenseConfig
 from kcd_stores import Plan, ValueStore
-
-LARGEST_FACT = 1e18  # as in a run's plans
+from kcd_stores.runs.plan import LARGEST_FACT
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
