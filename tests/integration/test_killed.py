@@ -278,6 +278,21 @@ def test_an_ablation_killed_and_resumed_is_the_ablation_never_stopped(
     assert any(plan[1] != [-1] * len(plan[1]) for plan in facts["plans"]) == ("off" not in ablation.values())
 
 
+@pytest.mark.loops
+@pytest.mark.parametrize("policy", ["infobatch", "weighted"])
+def test_a_policy_killed_and_resumed_is_the_policy_never_stopped(context: Any, home: Path, policy: str) -> None:
+    """Killed when the plan of the fourth epoch, a stage of its own, is about to be made."""
+    keys = {"condense__policy": policy, "condense__balance": "class"}
+    whole, config = (settings(home / f"{policy}-{name}", **keys) for name in ("whole", "killed"))
+    distill(whole)
+    process = start(context, train_and_die, config, "the ranking is made", 3)
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    assert len(RunFolder(config.run_dir).read_metrics()) == 3
+    distill(config, resume=True)
+    assert run_facts(config.run_dir) == run_facts(whole.run_dir)
+
+
 def test_a_teacher_killed_and_trained_on_is_the_teacher_never_stopped(context: Any, home: Path) -> None:
     config = settings(home / "run", teacher__weights=home / "killed-teacher.safetensors")
     folder = RunFolder(home / "killed-teacher.training")

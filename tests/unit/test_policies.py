@@ -1,5 +1,6 @@
 """Each policy on a handful of samples, every number worked out on paper first."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from tests.support.situations import situation
 from kcd_pipeline.condensation import Choice
 from kcd_pipeline.condensation.policies import draws, infobatch, kcd, make_policy, rs2, weighted
 from kcd_pipeline.condensation.policies.balance import balanced_classes, kept_of
+from kcd_pipeline.condensation.policies.memory import SAMPLE_BYTES
 from kcd_pipeline.condensation.policies.weighted import probabilities, shared_draws
 from kcd_stores import NO_PARTNER, Plan, StoreUsageError
 from kcd_stores.philox import PRUNE_STREAM, SUBSET_STREAM, philox
@@ -238,6 +240,19 @@ def test_more_memory_than_allowed_is_refused_before_it_is_taken(policy: str, bal
     here = situation([1.0] * 1000, keep=500, labels=[0] * 1000, policy=policy, balance=balance, memory=95_999)
     with pytest.raises(StoreUsageError, match=r"takes 96.0 kB \(96000 bytes\) for 1,000 samples"):
         make_policy(policy)(here)
+
+
+@pytest.mark.parametrize("balance", ["none", "class"])
+@pytest.mark.parametrize("policy", ["infobatch", "rs2", "weighted"])
+def test_no_more_memory_is_taken_than_is_asked_for(policy: str, balance: str) -> None:
+    samples = 200_000
+    values = np.random.default_rng(0).random(samples)
+    here = situation(values, keep=150_000, labels=np.arange(samples) % 100, policy=policy, balance=balance)
+    tracemalloc.start()
+    make_policy(policy)(here)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < SAMPLE_BYTES * samples
 
 
 @pytest.mark.parametrize(

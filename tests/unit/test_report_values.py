@@ -2,6 +2,7 @@
 
 import base64
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from PIL import Image
 from kcd_pipeline.report import wording
 from kcd_pipeline.report.collect.samples import thumbnail
 from kcd_pipeline.report.collect.stages import stage_epochs
-from kcd_pipeline.report.collect.values import most_and_least_valued, summarise_values
+from kcd_pipeline.report.collect.values import most_and_least_valued, read_stage_values, summarise_values
 from kcd_pipeline.report.render.pictures import png_uri
+from kcd_pipeline.runs import RunFolder
+from kcd_stores import PlanStore, ValueStore, keep_all
 
 NAN = float("nan")
 
@@ -19,6 +22,23 @@ NAN = float("nan")
 def test_stages_end_where_the_next_begins() -> None:
     assert stage_epochs([0, 4, 8], 10) == [(0, 3), (4, 7), (8, 9)]
     assert stage_epochs([0], 24) == [(0, 23)]
+
+
+def test_of_many_stages_the_values_after_a_few_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of stages 0 to 4, an epoch each, three at even distances: 0, 2 and 4. The value in epoch e is e."""
+    monkeypatch.setattr("kcd_pipeline.report.collect.values.MOST_STAGES", 3)
+    folder = RunFolder(tmp_path)
+    values = ValueStore.create(folder.values, epochs=5, samples=4)
+    for epoch in range(5):
+        values.write(epoch, np.full(4, float(epoch)), np.ones(4, np.int32), np.full(4, epoch, np.float32))
+        PlanStore(folder.plans).write(keep_all(4, stage=epoch, epoch=epoch))
+    found = read_stage_values(folder, 5)
+    assert [(stage.stage, stage.epochs, stage.mean) for stage in found] == [
+        (0, (1, 1), 0.0),
+        (2, (3, 3), 2.0),
+        (4, (5, 5), 4.0),
+    ]
+    assert [stage.stage for stage in read_stage_values(folder, 1)] == [0]
 
 
 def test_a_sample_never_visited_is_counted_and_left_out() -> None:

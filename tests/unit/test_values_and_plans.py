@@ -102,6 +102,13 @@ def test_plans_read_back_by_stage(tmp_path: Path) -> None:
     assert again.kept_fraction == 0.6
 
 
+def test_the_score_at_the_cut_may_be_as_large_as_alpha_makes_it(tmp_path: Path) -> None:
+    """V = 3 nats after 200 visits with alpha = 10: 3 * 200^10 is 3.1e23."""
+    store = PlanStore(tmp_path / "plans.zarr")
+    store.write(plan(facts={"score_cut": 3 * 200.0**10}))
+    assert store.read(1).facts["score_cut"] == 3 * 200.0**10
+
+
 def test_a_plan_written_again_replaces_itself(tmp_path: Path) -> None:
     store = PlanStore(tmp_path / "plans.zarr")
     store.write(plan())

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NO_PARTNER = -1
+LARGEST_FACT = 1e100  # of the counts and scores of a plan: V * F^10 of any V in float32, after 100,000 visits, is less
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -31,11 +31,10 @@ from kcd_stores.runs.arrays import (
     shortened,
     write_durably,
 )
-from kcd_stores.runs.plan import NO_PARTNER, Plan
+from kcd_stores.runs.plan import LARGEST_FACT, NO_PARTNER, Plan
 from kcd_stores.sizes import machine_memory
 from kcd_stores.storage.durable import flush_to_disk
 
-LARGEST_FACT = 1e18  # of the counts and scores of a plan
 MOST_CHUNKS = 100_000  # of an array of the first format; zarr makes far fewer, of a million elements each
 # dtype and value that is read where nothing was written; zarr left out chunks of it in the first format
 ARRAYS: dict[str, tuple[str, float]] = {

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from kcd_pipeline.condensation.policies.protocol import Situation
 from kcd_stores.philox import random_scores
 
-BLOCK = 1 << 18  # drawn at a time: a draw takes some 100 bytes while it is computed
+BLOCK = 1 << 15  # drawn at a time: while it is computed, a draw takes more than the arrays of a sample
 
 
 def draw(situation: Situation, count: int, *, stream: int) -> NDArray[np.float64]:

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from kcd_pipeline.condensation.scoring import ranking_scores
 from kcd_pipeline.config import CondenseConfig
 from kcd_stores import Plan, ValueStore
-
-LARGEST_FACT = 1e18  # as in a run's plans
+from kcd_stores.runs.plan import LARGEST_FACT
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,6 +135,11 @@ def _require_array(name: str, array: object, dtype: type[np.generic], size: int 
         raise ValueError(f"{name} is of type {type(array).__name__}, expected {expected}")
     if array.ndim != 1 or array.dtype != dtype or size not in (None, len(array)):
         raise ValueError(f"{name} is {list(array.shape)} {array.dtype}, expected {expected}")
+
+
+def as_fact(number: float) -> float | None:
+    """Return a score as a plan's facts can hold it; None if it is infinite, or larger than a plan's facts may be."""
+    return number if abs(number) <= LARGEST_FACT else None
 
 
 Policy = Callable[[Situation], Choice]

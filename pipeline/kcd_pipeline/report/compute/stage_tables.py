@@ -27,7 +27,7 @@ def plan_cells(stages: Stages) -> Cells:
         "came back": lambda span: _range(span, "came_back", _count),
         "newly dropped": lambda span: _range(span, "newly_dropped", _count),
         "overlap": lambda span: _range(span, "overlap", percent),
-        "score at the cut": lambda span: _range(span, "score_cut", lambda score: f"{score:.4f}"),
+        "score at the cut": lambda span: _range(span, "score_cut", _score),
         "largest ε": _largest_epsilon,
     }
     if any(stage["largest_weight"] is not None for stage in stages):
@@ -118,6 +118,10 @@ def _total(span: Stages, key: str, text: Callable[[int], str]) -> str:
 
 def _from_to(first: str, last: str) -> str:
     return first if first == last else f"{first}–{last}"
+
+
+def _score(score: float) -> str:
+    return f"{score:.4f}" if abs(score) < 1e6 else f"{score:.4g}"
 
 
 def _count(number: int) -> str:

@@ -119,7 +119,7 @@ def _zoom_in(panel: Any, groups: Sequence[Group], places: Places, teacher: float
 
 
 def kept_by_stage(groups: Sequence[Group]) -> str:
-    """Plot the share of all samples that are taught in each epoch; dots mark where stages begin, unless too many."""
+    """Plot the share of all samples that are taught in each epoch; dots mark where it changes, unless too many."""
     labels = [group.label for group in groups]
     with svg_style("kept"):
         figure, (panel,) = make_panels(1, 1, height=2.9, legend=labels)
