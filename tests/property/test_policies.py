@@ -163,6 +163,26 @@ def test_probabilities_do_not_depend_on_the_numbering(here: Situation, random: A
     np.testing.assert_allclose(probabilities(again.value(), 0.2, balanced_classes(again)), p[new], rtol=1e-12)
 
 
+@settings(max_examples=20)
+@given(situations("infobatch"), st.randoms(use_true_random=False))
+def test_infobatch_treats_samples_alike_that_draw_alike(here: Situation, random: Any) -> None:
+    """Values without ties, whose draws go with them under another numbering."""
+    new, drawn = np.array(random.sample(range(here.samples), here.samples)), np.linspace(0, 0.99, here.samples)
+    value = here.value() + np.arange(here.samples) * 1e-3
+    assert here.labels is not None
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        for order in (np.arange(here.samples), new):
+            patch.setattr(
+                "kcd_pipeline.condensation.policies.infobatch.draw", lambda *_, stream, order=order: drawn[order]
+            )
+            one = situation(
+                value[order], keep=1, labels=here.labels[order], policy="infobatch", balance=here.config.balance
+            )
+            found.append(weights(make_policy("infobatch")(one), here.samples))
+    np.testing.assert_array_equal(found[1], found[0][new])
+
+
 # --- purity --------------------------------------------------------------------------------------------------------
 
 

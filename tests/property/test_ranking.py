@@ -4,6 +4,7 @@ The contract itself is `by_numpy`: descending score, ties by ascending index.
 """
 
 import tracemalloc
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -12,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from kcd_pipeline.condensation.ranking import select
 from kcd_pipeline.condensation.ranking.buckets import count_keys, refine
 from kcd_pipeline.condensation.ranking.budget import Limits, plan_ranking
 from kcd_pipeline.condensation.ranking.chunks import KeyChunks
 from kcd_pipeline.condensation.ranking.keys import descending_keys, order_of, score_of
 from kcd_pipeline.condensation.ranking.select import rank_all, rank_all_within, select_within
+from kcd_pipeline.condensation.ranking.zones import ordered_members
 from kcd_pipeline.condensation.vaks import partition
 from kcd_stores import StoreUsageError
 
@@ -210,19 +213,24 @@ def test_a_pass_frees_its_keys_before_the_next_one_gathers_its_own() -> None:
     assert np.array_equal(order, np.argsort(-scores, kind="stable"))
 
 
-def test_ties_at_the_cut_take_no_more_memory_than_other_scores() -> None:
-    """Of 400,000 samples that tie, only those next to the cut are gathered: all indices would take 1.4 MB more."""
-    samples = 400_000
-    limits = Limits(workers=1, held=False, largest_zone=100_000, usual_zone=100_000, batch=samples)
-    peaks = []
-    for scores in (np.arange(samples, dtype=float)[::-1].copy(), np.zeros(samples)):
-        lazy = da.from_array(scores, chunks=1 << 15)
-        tracemalloc.start()
-        try:
-            got = select_within(lazy, keep=380_000, candidate=None, most=20_000, limits=limits)
-            peaks.append(tracemalloc.get_traced_memory()[1])
-        finally:
-            tracemalloc.stop()
-        assert np.array_equal(got.low, np.arange(360_000, 380_000))
-        assert np.array_equal(got.partners, np.arange(380_000, 400_000))
-    assert peaks[1] < peaks[0] + 500_000
+@pytest.mark.parametrize("levels", [1, 3])
+def test_of_ties_at_the_cut_only_those_that_are_needed_are_gathered(
+    monkeypatch: pytest.MonkeyPatch, levels: int
+) -> None:
+    """Of 200,000 samples in a few levels 20,000 are needed, and at most 1,000 more at each of three bounds gathered."""
+    samples, gathered = 200_000, []
+
+    def recorded(*args: Any, **settings: Any) -> np.ndarray:
+        gathered.append(ordered_members(*args, **settings))
+        return gathered[-1]
+
+    monkeypatch.setattr(select, "ordered_members", recorded)
+    scores = np.random.default_rng(0).integers(0, levels, samples).astype(float)
+    limits = Limits(workers=1, held=False, largest_zone=1000, usual_zone=1000, batch=samples)
+    got = select.select_within(
+        da.from_array(scores, chunks=7001), keep=150_000, candidate=None, most=10_000, limits=limits
+    )
+    order = np.argsort(-scores, kind="stable")
+    assert np.array_equal(got.low, order[140_000:150_000])
+    assert np.array_equal(got.partners, order[150_000:160_000])
+    assert len(gathered[0]) <= 23_000

@@ -11,7 +11,7 @@ import pytest
 from kcd_pipeline.condensation import Choice, Situation, condense
 from kcd_pipeline.config import CondenseConfig
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_stores import Plan, ValueStore, keep_all
+from kcd_stores import CorruptStoreError, Plan, ValueStore, keep_all
 
 N = 4
 
@@ -107,3 +107,10 @@ def test_its_own_refusals_are_its_own(module: ModuleType, values: ValueStore) ->
 
     with pytest.raises(UserError, match=r"^this policy needs condense\.alpha=0$"):
         plan_by(module, values, refuse)
+
+
+def test_damage_that_it_comes_upon_is_told_as_damage(module: ModuleType, values: ValueStore) -> None:
+    file = next(path for path in (values.path / "value").rglob("*") if path.is_file() and path.name != "zarr.json")
+    file.write_bytes(b"")
+    with pytest.raises(CorruptStoreError):
+        plan_by(module, values, lambda here: Choice(kept=np.argsort(here.value())))

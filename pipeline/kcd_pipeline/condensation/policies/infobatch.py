@@ -14,7 +14,7 @@ from kcd_pipeline.condensation.policies.balance import Classes, balanced_classes
 from kcd_pipeline.condensation.policies.draws import draw
 from kcd_pipeline.condensation.policies.everything import everything, is_finish
 from kcd_pipeline.condensation.policies.memory import require_memory
-from kcd_pipeline.condensation.policies.protocol import Choice, Situation
+from kcd_pipeline.condensation.policies.protocol import Choice, Situation, as_fact
 from kcd_stores.philox import PRUNE_STREAM
 
 
@@ -36,7 +36,7 @@ def leave_out_at_random(situation: Situation) -> Choice:
     else:
         out, weight = low & (drawn < prune), np.where(low, 1 / (1 - prune), 1.0)
     kept = np.flatnonzero(~out)
-    facts = {"score_cut": threshold, "never_visited": int(np.count_nonzero(np.isnan(value)))}
+    facts = {"score_cut": as_fact(threshold), "never_visited": int(np.count_nonzero(np.isnan(value)))}
     return Choice(kept=kept, weight=weight[kept].astype(np.float32), facts=facts)
 
 

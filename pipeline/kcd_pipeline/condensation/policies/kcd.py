@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kcd_pipeline.condensation.policies.balance import Classes, balanced_classes, kept_of
 from kcd_pipeline.condensation.policies.everything import everything, is_finish
 from kcd_pipeline.condensation.policies.memory import require_memory
-from kcd_pipeline.condensation.policies.protocol import Choice, Situation
+from kcd_pipeline.condensation.policies.protocol import Choice, Situation, as_fact
 from kcd_pipeline.condensation.ranking.select import Partition, rank_all
 from kcd_pipeline.condensation.scoring import original_score
 from kcd_pipeline.condensation.vaks import partition, plan_arrays
@@ -22,8 +22,7 @@ def keep_by_rank(situation: Situation) -> Choice:
     parts = _partition(situation)
     epsilon_max = None if config.perturb == "off" else config.epsilon_max
     kept, partner, epsilon = plan_arrays(parts, situation.samples, epsilon_max, config.ramp)
-    cut = original_score(parts.score_cut, config)
-    facts = {"score_cut": cut if np.isfinite(cut) else None, "never_visited": parts.never_visited}
+    facts = {"score_cut": as_fact(original_score(parts.score_cut, config)), "never_visited": parts.never_visited}
     return Choice(kept=kept, partner=partner, epsilon=epsilon, facts=facts)
 
 

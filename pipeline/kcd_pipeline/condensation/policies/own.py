@@ -5,6 +5,7 @@ from typing import Any
 
 from kcd_pipeline.condensation.policies.protocol import Choice, Policy, Situation
 from kcd_pipeline.errors import FailedError, UserError
+from kcd_stores import StoreError
 
 
 def own_policy(name: str, part: Callable[..., Any]) -> Policy:
@@ -13,7 +14,7 @@ def own_policy(name: str, part: Callable[..., Any]) -> Policy:
     def choose(situation: Situation) -> Choice:
         try:
             choice = part(situation)
-        except (UserError, FailedError):
+        except (UserError, FailedError, StoreError):
             raise
         except Exception as error:  # code of others, which may raise anything
             raise wrong_choice(situation, f"it raised {type(error).__name__}: {error}") from error

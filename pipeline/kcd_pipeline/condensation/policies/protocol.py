@@ -137,4 +137,9 @@ def _require_array(name: str, array: object, dtype: type[np.generic], size: int 
         raise ValueError(f"{name} is {list(array.shape)} {array.dtype}, expected {expected}")
 
 
+def as_fact(number: float) -> float | None:
+    """Return a score as a plan's facts can hold it; None if it is infinite, or larger than a plan's facts may be."""
+    return number if abs(number) <= LARGEST_FACT else None
+
+
 Policy = Callable[[Situation], Choice]

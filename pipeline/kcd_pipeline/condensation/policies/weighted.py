@@ -1,8 +1,8 @@
 """Importance sampling: samples are drawn by value, with replacement, and weighed by what they were likely to be drawn.
 
-Importance sampling for SGD, after Needell, Srebro and Ward, "Stochastic Gradient Descent, Weighted Sampling, and the
-Randomized Kaczmarz Algorithm" (NeurIPS 2014): the expected gradient is that of all samples. Letters: N samples, K
-draws, u share of the draws that do not look at values, C classes.
+It follows Needell, Srebro and Ward, "Stochastic Gradient Descent, Weighted Sampling, and the Randomized Kaczmarz
+Algorithm" (NeurIPS 2014): the expected gradient is that of all samples. Letters: N samples, K draws, u share of the
+draws that do not look at values, C classes.
 """
 
 import math
