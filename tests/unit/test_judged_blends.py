@@ -4,6 +4,7 @@ Nine samples of two classes, in four views. In the plan below 6, 7 and 8 are dro
 with 7 at 0.5; 3 is the top of K1L, blended with 8 at 0.
 """
 
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,9 @@ def test_damage_that_comes_while_a_stage_is_taught_ends_the_run(tmp_path: Path) 
     shard.write_bytes(flipped(shard.read_bytes(), 2, 1))
     with pytest.raises(FailedError, match=r"damaged.*The same command again has the teacher judge them anew"):
         one.read(1, np.array([1, 5]))
+    shutil.rmtree(tmp_path / "blends/stage-001.zarr")
+    with pytest.raises(FailedError, match="The same command again has the teacher judge them anew"):
+        one.read(3, np.array([1, 5]))
 
 
 def test_rows_of_another_plan_or_of_other_views_are_not_taken(

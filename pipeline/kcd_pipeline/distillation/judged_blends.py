@@ -25,7 +25,7 @@ from kcd_pipeline.progress import human_seconds, say_progress
 from kcd_pipeline.teacher_rows import LocalMaker, TeacherRows
 from kcd_pipeline.training.blended_views import BlendedViews
 from kcd_pipeline.training.ranks import Ranks
-from kcd_stores import CorruptStoreError, HeldRows, KnowledgeStore, Plan
+from kcd_stores import HeldRows, KnowledgeStore, Plan, StoreError
 from kcd_stores.streaming.rows import read_pieces
 
 NO_COST: dict[str, float] = {"teacher_rows": 0, "teacher_seconds": 0.0}
@@ -77,7 +77,10 @@ class BlendRows:
         missing = [(view, block) for view, block in writer.store.layout.all_blocks() if not complete[view, block]]
         if not missing:
             return
-        say_progress(f"stage {plan.stage + 1}: the teacher judges {len(self._samples):,} blends in {len(views)} views")
+        blends, rows = len(self._samples), sum(len(writer.store.layout.rows(block)) for _, block in missing)
+        say_progress(
+            f"stage {plan.stage + 1}: the teacher judges {blends:,} blends in {len(views)} views, {rows:,} rows to go"
+        )
         with self._judge.on(self._device) as model:
             teacher = TeacherRows(
                 model,
@@ -111,7 +114,7 @@ class BlendRows:
             return np.concatenate(
                 [rows for _, rows in read_pieces(self._store, self._views.index(view), places, strip)]
             )
-        except CorruptStoreError as error:
+        except StoreError as error:
             raise FailedError(f"{error.problem} The same command again has the teacher judge them anew.") from error
 
     def cost(self) -> dict[str, float]:
