@@ -26,12 +26,9 @@ class HeldValues:
         return self.value.astype(np.float32)
 
     def read_chunk(self, name: str, epoch: int, number: int) -> np.ndarray:
-        rows: dict[str, np.ndarray] = {
-            "value": self.value,
-            "frequency": self.frequency,
-            "latest": self.value.astype(np.float32),
-        }
-        return rows[name]
+        if name == "latest":
+            return self.read_latest(epoch)
+        return self.value if name == "value" else self.frequency
 
     def chunk_sizes(self) -> list[int]:
         return [self.samples]

@@ -199,6 +199,12 @@ def test_kcd_in_balance_keeps_the_best_of_each_class_and_blends_by_rank(
     assert dict(choice.facts) == {"score_cut": 3.0, "never_visited": 0}
 
 
+def test_a_score_at_the_cut_that_a_plan_cannot_hold_is_left_out() -> None:
+    """Facts of plans go up to 1e100: beyond it, and for samples never visited, there is none."""
+    for value, cut in (([3e100, 2e100, 1], None), ([3, 2e17, 1], 3.0), ([1, NAN, NAN], None)):
+        assert kcd.keep_by_rank(situation(value, keep=2)).facts["score_cut"] == cut
+
+
 def test_annealed_is_kcd_up_to_the_finish() -> None:
     """An eighth of 100 epochs is 12.5, rounded to 13: epochs 0 to 86 are kcd's, and epoch 87 opens the finish."""
     last, finish = (

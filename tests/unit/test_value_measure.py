@@ -9,6 +9,8 @@ import pytest
 import zarr
 from tests.support.plain_zarr import read_array
 
+from kcd_pipeline.errors import DamagedError
+from kcd_pipeline.runs import RunFolder, open_values
 from kcd_stores import CorruptStoreError, ValueStore
 
 
@@ -73,3 +75,17 @@ def test_a_lost_measure_is_not_taken_for_entropy(tmp_path: Path) -> None:
     edit(tmp_path / "values.zarr", lambda attributes: attributes.pop("measure"))
     with pytest.raises(CorruptStoreError, match="lack the array 'entropy'"):
         ValueStore.open(tmp_path / "values.zarr")
+
+
+def test_a_run_whose_values_measure_something_else_than_its_config_says_is_damaged(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin({"condense": {"value": "gap"}}, {})
+    made(folder.values, measure="gap")
+    assert open_values(folder).measure == "gap"
+    edit(folder.values, lambda attributes: attributes.update(measure="entropy"))
+    assert open_values(folder).measure == "entropy", "so a student without a teacher records"
+    edit(folder.values, lambda attributes: attributes.update(measure="gas"))
+    with pytest.raises(
+        DamagedError, match=r"zarr\.json is damaged: measure is gas, expected gap, which .*config\.yaml"
+    ):
+        open_values(folder)

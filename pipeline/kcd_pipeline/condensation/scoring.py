@@ -9,7 +9,11 @@ from numpy.typing import NDArray
 from kcd_pipeline.condensation.ogve import scores
 from kcd_pipeline.config import CondenseConfig
 from kcd_stores import ValueStore
-from kcd_stores.philox import random_scores
+from kcd_stores.philox import RANK_STREAM, TIE_STREAM, random_scores
+
+# Values that many samples share. By index, ties would drop the last classes first: folders are sorted by class.
+COUNTED = ("forgetting", "disagreement")
+TIE = 1e-6  # all that a draw adds to a score; scores of different counts differ by more
 
 
 def ranking_scores(values: ValueStore, *, epoch: int, stage: int, config: CondenseConfig, seed: int) -> da.Array:
@@ -17,7 +21,7 @@ def ranking_scores(values: ValueStore, *, epoch: int, stage: int, config: Conden
 
     `keep: most` ranks by `V * F^alpha` (eq. 13), where V is the running mean of eq. 12 or, with `track: latest`, the
     worth at the latest visit. `keep: least` ranks in the opposite direction. `keep: random` draws a score for each
-    (seed, stage, sample).
+    (seed, stage, sample). Values that are counted (`COUNTED`) have many ties, which such a draw breaks, too.
     """
     value, frequency = lazy_values(values, "value", epoch), lazy_values(values, "frequency", epoch)
     if config.keep == "random":
@@ -25,6 +29,8 @@ def ranking_scores(values: ValueStore, *, epoch: int, stage: int, config: Conden
     if config.track == "latest":
         value = lazy_values(values, "latest", epoch).astype(np.float64)
     by_value = scores(value, frequency, config.alpha)
+    if config.value in COUNTED:
+        by_value = by_value + TIE * _draw(frequency, seed, stage, TIE_STREAM)
     return _negated(by_value) if config.keep == "least" else by_value
 
 
@@ -46,12 +52,13 @@ def original_score(score: float, config: CondenseConfig) -> float:
 
 
 def _random_scores(frequency: da.Array, seed: int, stage: int) -> da.Array:
-    index = da.arange(frequency.size, chunks=frequency.chunks, dtype=np.int64)
+    return da.where(frequency > 0, _draw(frequency, seed, stage, RANK_STREAM), -np.inf)
 
-    def draw(i: NDArray[np.int64], f: NDArray[np.int32]) -> NDArray[np.float64]:
-        return np.where(f > 0, random_scores(seed, stage, i), -np.inf)
 
-    result: Any = da.map_blocks(draw, index, frequency, dtype=np.float64)
+def _draw(like: da.Array, seed: int, stage: int, stream: int) -> da.Array:
+    """Return a random number in [0, 1) for each sample, lazily, in the chunks of `like[N]`."""
+    index = da.arange(like.size, chunks=like.chunks, dtype=np.int64)
+    result: Any = da.map_blocks(lambda i: random_scores(seed, stage, i, stream=stream), index, dtype=np.float64)
     return result
 
 

@@ -30,6 +30,8 @@ class PlansFromRun:
     ----------
     digest
         Changes with the content of the plans.
+    samples
+        The size of the data set that they are of.
     weighted
         True if a plan weighs its samples.
     strongest
@@ -38,10 +40,12 @@ class PlansFromRun:
 
     def __init__(self, plans: PlanStore, stages: int, *, perturbed: bool) -> None:
         self._plans, self._perturbed = plans, perturbed
-        self._digests, self.weighted, self.strongest = [], False, 0.0
+        self._digests: list[str] = []
+        self.samples, self.weighted, self.strongest = 0, False, 0.0
         for stage in range(stages):
             plan = self._read(stage)
             self._digests.append(plan.digest)
+            self.samples = plan.samples
             self.weighted |= plan.weighted
             self.strongest = max(self.strongest, float(plan.epsilon.max()))
         self.digest = hashlib.sha256("".join(self._digests).encode()).hexdigest()
@@ -86,8 +90,13 @@ def open_plans_from(config: Config, dataset: Dataset) -> PlansFromRun | None:
     _require_same_data(folder, dataset)
     plans = open_plans(folder)
     wanted = stage_openings(config.distill.epochs, config.condense)
-    _require_stages(folder, plans, wanted, len(dataset.train))
+    _require_stages(folder, plans.openings(), wanted)
     followed = PlansFromRun(plans, len(wanted), perturbed=config.condense.perturb != "off")
+    if followed.samples != len(dataset.train):
+        raise UserError(
+            f"condense.plans_from: the plans at {plans.path} are of {followed.samples:,} samples, but the training set "
+            f"has {len(dataset.train):,}: the folder was changed after the run. Restore it from a copy."
+        )
     if config.condense.perturb in ("pair", "teacher") and followed.strongest > 1:
         raise UserError(
             f"condense.plans_from: the plans of {source} blend with strengths up to {followed.strongest:g}, but "
@@ -107,17 +116,9 @@ def _require_same_data(folder: RunFolder, dataset: Dataset) -> None:
         )
 
 
-def _require_stages(folder: RunFolder, plans: PlanStore, wanted: Sequence[int], samples: int) -> None:
-    """Raise UserError unless the first stages in `folder` open at the epochs `wanted` and are of so many `samples`."""
-    opens = []
-    for plan in plans.read_all():
-        if plan.samples != samples:
-            raise UserError(
-                f"condense.plans_from: the plan of stage {plan.stage} at {plans.path} is of {plan.samples:,} samples, "
-                f"but the training set has {samples:,}: the folder was changed after the run. Restore it from a copy."
-            )
-        opens.append(plan.epoch)
-    if opens[: len(wanted)] != list(wanted):
+def _require_stages(folder: RunFolder, opens: Sequence[int], wanted: Sequence[int]) -> None:
+    """Raise UserError unless the first stages in `folder`, which open at the epochs `opens`, open at those `wanted`."""
+    if list(opens[: len(wanted)]) != list(wanted):
         raise UserError(
             f"condense.plans_from: the stages of {folder.path} open at epochs {_listed(opens)}, those of this run at "
             f"{_listed(wanted)}. Name a run with the same stages, or set distill.epochs, condense.policy, "

@@ -1,9 +1,10 @@
 """Reading the folder of a run that a user names: every function says plainly what is wrong with it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kcd_pipeline.errors import UserError
+from kcd_pipeline.errors import DamagedError, UserError
 from kcd_pipeline.progress import say
 from kcd_pipeline.runs.folder import RunFolder
 from kcd_pipeline.runs.manifest import find_checkpoints
@@ -80,9 +81,20 @@ def open_values(folder: RunFolder) -> ValueStore:
     ------
     StoreError
         If there are none, or they cannot be those of the run.
+    DamagedError
+        If they do not measure what the run's config says.
     """
     record = folder.recorded()
-    return ValueStore.open(folder.values, recorded=() if record is None else record.values)
+    values = ValueStore.open(folder.values, recorded=() if record is None else record.values)
+    condense = folder.read_config().get("condense")
+    expected = condense.get("value", "entropy") if isinstance(condense, Mapping) else "entropy"
+    # a student without a teacher records entropies where the value needs one
+    if values.measure not in (expected, "entropy"):
+        raise DamagedError(
+            f"{folder.values / 'zarr.json'} is damaged: measure is {values.measure}, expected {expected}, which "
+            f"{folder.config} has as condense.value."
+        )
+    return values
 
 
 def open_plans(folder: RunFolder) -> PlanStore:

@@ -101,13 +101,7 @@ class PlanStore:
         CorruptStoreError
             If the plan is not what was written.
         """
-        attributes, folder = self._attributes(stage), self._folder(stage)
-        if not attributes and stage in self._recorded:
-            raise damaged(f"{folder}: it is missing")
-        if not attributes:
-            raise StoreUsageError(f"there is no plan of stage {stage} at {self.path}; there are: {self.stages()}")
-        file = folder / "zarr.json"
-        _require_attributes(file, attributes, stage)
+        attributes, folder = self._valid_attributes(stage), self._folder(stage)
         checksum = attributes.pop("checksum", None)
         arrays: dict[str, Any] = _read_arrays(folder, attributes["samples"], checked=checksum is not None)
         try:
@@ -118,6 +112,16 @@ class PlanStore:
         if checksum not in (None, found) or self._recorded.get(stage, found) != found:
             raise damaged(f"{folder}: it is not the plan that was written there")
         return plan
+
+    def openings(self) -> list[int]:
+        """Return the first epoch of each of the `stages`, as their attributes say it; their arrays are not looked at.
+
+        Raises
+        ------
+        CorruptStoreError
+            If the attributes of a stage are missing or damaged.
+        """
+        return [int(self._valid_attributes(stage)["epoch"]) for stage in self.stages()]
 
     def read_all(self) -> Iterator[Plan]:
         """Read the plans of all `stages`, one after the other: a run may have hundreds, too many for memory."""
@@ -132,6 +136,16 @@ class PlanStore:
 
     def _folder(self, stage: int) -> Path:
         return self.path / f"stage-{stage:03d}"
+
+    def _valid_attributes(self, stage: int) -> dict[str, Any]:
+        """Return the attributes of a stage that must be there, as `read` raises for others."""
+        attributes, folder = self._attributes(stage), self._folder(stage)
+        if not attributes and stage in self._recorded:
+            raise damaged(f"{folder}: it is missing")
+        if not attributes:
+            raise StoreUsageError(f"there is no plan of stage {stage} at {self.path}; there are: {self.stages()}")
+        _require_attributes(folder / "zarr.json", attributes, stage)
+        return attributes
 
     def _attributes(self, stage: int) -> dict[str, Any]:
         """Return the attributes of a stage; {} if a killed run never came to write them."""

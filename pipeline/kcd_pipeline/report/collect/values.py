@@ -62,7 +62,8 @@ def read_stage_values(folder: RunFolder, epochs: int) -> list[StageValues]:
     StoreError
         If the values or plans cannot be read.
     """
-    opens = {plan.stage: plan.epoch for plan in open_plans(folder).read_all() if plan.epoch < epochs}
+    plans = open_plans(folder)
+    opens = {stage: epoch for stage, epoch in zip(plans.stages(), plans.openings(), strict=True) if epoch < epochs}
     stages = list(zip(opens, stage_epochs(list(opens.values()), epochs), strict=True))
     taken = np.linspace(0, len(stages) - 1, min(len(stages), MOST_STAGES)).round().astype(int).tolist()
     values = open_values(folder)
