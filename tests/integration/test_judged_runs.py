@@ -163,6 +163,7 @@ def test_such_a_run_has_no_condensed_set_to_export(home: Path, never_stopped: Pa
     assert "condense.perturb: teacher" in ended.output
 
 
+@pytest.mark.loops
 def test_another_student_follows_its_plans_with_blends_judged_anew(home: Path, never_stopped: Path) -> None:
     followed = home / "followed"
     distill(settings(followed, condense__plans_from=never_stopped, distill__lr=0.01))
