@@ -8,6 +8,7 @@ from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.config import AugmentationConfig, OptimisationConfig, RunConfig
 from kcd_pipeline.data import Dataset, InMemorySplit
 from kcd_pipeline.models import build_model
+from kcd_pipeline.training.blended_views import BlendedViews
 from kcd_pipeline.training.epoch import label_objective
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import NO_PARTNER, Plan
@@ -70,6 +71,19 @@ def test_a_blend_acts_on_the_images_themselves_however_often_they_are_asked_for(
     one = trainer()
     first, again = (images_seen(one, [1, 3], 0) for _ in range(2))
     assert torch.equal(first, again)
+
+
+def test_a_blend_depends_on_its_sample_and_its_view_alone() -> None:
+    """However a batch is put together, and whether its samples have one view or each their own."""
+    one = trainer()
+    blended = BlendedViews(one.train_views, Perturbation(PLAN), torch.device("cpu"))
+    order, views = np.array([3, 1, 0, 1]), np.array([2, 0, 1, 2])
+    together = blended.batch(order, views)
+    for image, sample, view in zip(together, order, views.tolist(), strict=True):
+        torch.testing.assert_close(blended.batch(np.array([sample]), view)[0], image, rtol=0, atol=0)
+    for index, images in blended.batches([order[:1], order[1:3]], 2):
+        torch.testing.assert_close(images, blended.batch(index, 2), rtol=0, atol=0)
+    assert len(blended) == 6
 
 
 def test_an_epoch_of_blended_images_trains_another_student_than_one_of_the_images_alone() -> None:

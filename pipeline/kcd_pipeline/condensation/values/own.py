@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from kcd_pipeline.condensation.values.worth import Measure
@@ -33,20 +32,20 @@ def own_measure(name: str, function: Callable[..., Any]) -> Measure:
                 f"It is called with logits {list(logits.shape)}, labels {list(labels.shape)} and teacher, "
                 f"{'None: method none has no teacher' if teacher is None else 'of the shape of the logits'}."
             ) from error
-        _require_worths(found, name, logits)
-        return torch.as_tensor(found)
+        return _as_worths(found, name, logits)
 
     return measure
 
 
-def _require_worths(found: object, name: str, logits: Tensor) -> None:
-    """Raise FailedError unless `found` is a float32 tensor `[B]` on the device of `logits[B, C]`."""
+def _as_worths(found: object, name: str, logits: Tensor) -> Tensor:
+    """Return `found`; raise FailedError unless it is a float32 tensor `[B]` on the device of `logits[B, C]`."""
     expected = f"torch.float32 of shape [{len(logits)}] on {logits.device}"
     if isinstance(found, Tensor):
         got = f"{found.dtype} of shape {list(found.shape)} on {found.device}"
     else:
         got = f"a {type(found).__name__}"
-    if got != expected:
+    if not isinstance(found, Tensor) or got != expected:
         raise FailedError(
             f"condense.value: {name} returned {got}, expected {expected}: one number for each sample of the batch."
         )
+    return found
