@@ -1,6 +1,7 @@
 """A student that follows the plans of another run: plans it takes, plans it refuses, and changes that it notices."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import zarr
 from click.testing import CliRunner, Result
 
 from kcd_pipeline.cli import main
-from kcd_stores import Plan, PlanStore
+from kcd_pipeline.distillation.plans_from import PlansFromRun
+from kcd_pipeline.errors import DamagedError
+from kcd_stores import Plan, PlanStore, keep_all
 
 RECIPE: dict[str, Any] = {
     "data.limit_per_class": 30,
@@ -104,6 +107,7 @@ def test_plans_that_are_damaged_are_not_followed(home: Path, tmp_path: Path) -> 
         ("teacher.training", [], "is no student's run, which has no plans; expected a run of method kcd"),
         ("resnet8-kcd-0", ["distill.epochs=6"], "open at epochs 1, 3, those of this run at 1, 3, 5"),
         ("resnet8-kcd-0", ["condense.interval=1"], "open at epochs 1, 3, those of this run at 1, 2, 3, 4"),
+        ("resnet8-kcd-0", ["distill.epochs=20"], "1, 3, those of this run at 1, 3, 5, 7, ..., 17, 19. Name a run"),
         ("resnet8-kcd-0", ["run.dir={home}/resnet8-kcd-0"], "is this run's own folder"),
         ("resnet8-{teacher}", [], "condense.plans_from: it holds {teacher}, but what is filled in is {student}"),
     ],
@@ -126,3 +130,16 @@ def test_plans_of_a_run_that_does_not_condense_or_of_other_data_are_refused(home
     assert result.exit_code == 2
     assert "condensed other data than this run trains on" in result.stderr
     assert "(digits, 200 samples)" in result.stderr
+
+
+def test_a_plan_that_is_replaced_while_it_is_followed_is_noticed(tmp_path: Path) -> None:
+    """Plans of a run of the first format, of which no checksum was recorded."""
+    plans = PlanStore(tmp_path / "plans.zarr")
+    plans.write(keep_all(4))
+    followed = PlansFromRun(PlanStore(plans.path), 1, perturbed=True)
+    assert followed.plan(0).kept.tolist() == [0, 1, 2, 3]
+    whole = keep_all(4)
+    fewer = {name: getattr(whole, name)[:3] for name in ("kept", "partner", "epsilon", "weight")}
+    plans.write(replace(whole, **fewer))
+    with pytest.raises(DamagedError, match=r"the plan of stage 0 at .*plans\.zarr was replaced while it was followed"):
+        followed.plan(0)
