@@ -28,6 +28,7 @@ def test_of_many_stages_the_values_after_a_few_are_read(tmp_path: Path, monkeypa
     """Of stages 0 to 4, an epoch each, three at even distances: 0, 2 and 4. The value in epoch e is e."""
     monkeypatch.setattr("kcd_pipeline.report.collect.values.MOST_STAGES", 3)
     folder = RunFolder(tmp_path)
+    folder.begin({}, {})
     values = ValueStore.create(folder.values, epochs=5, samples=4)
     for epoch in range(5):
         values.write(epoch, np.full(4, float(epoch)), np.ones(4, np.int32), np.full(4, epoch, np.float32))
