@@ -42,6 +42,7 @@ OWN_STORE = [
 ]
 
 
+@pytest.mark.pages
 @pytest.mark.parametrize(
     ("name", "words"),
     [

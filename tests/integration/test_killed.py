@@ -390,6 +390,7 @@ def test_a_store_killed_while_growing_is_grown_by_the_next_call(context: Any, ho
     assert knowledge_contents(config.store.path) == knowledge_contents(home / "shared.zarr")
 
 
+@pytest.mark.loops
 def test_fifty_random_kills_in_a_loop_then_finishing(
     context: Any, home: Path, undisturbed: tuple[dict[str, bytes], float]
 ) -> None:

@@ -96,6 +96,7 @@ def test_store_and_report_call_the_classes_by_their_labels(recipe: Path) -> None
     assert json.loads((folder / "run" / "summary.json").read_text())["dataset"]["name"] == "tiny-imagenet"
 
 
+@pytest.mark.pages
 def test_imagenets_recipe_takes_torchvisions_weights_as_its_teacher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

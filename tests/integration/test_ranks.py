@@ -337,6 +337,7 @@ LAUNCHERS = {
 }
 
 
+@pytest.mark.loops
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_the_launchers_themselves(home: Path, launcher: str) -> None:
     """The whole command on a student of the zoo; killing a rank ends the launcher."""
