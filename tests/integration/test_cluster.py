@@ -196,6 +196,7 @@ def long(home: Path) -> dict[str, bytes]:
     return knowledge_contents(home / "long-alone.zarr")
 
 
+@pytest.mark.loops
 @pytest.mark.parametrize("victims", [1, 2])
 def test_blocks_of_workers_that_are_killed_are_made_by_those_left_or_that_come(
     home: Path,
