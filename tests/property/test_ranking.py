@@ -217,7 +217,7 @@ def test_a_pass_frees_its_keys_before_the_next_one_gathers_its_own() -> None:
 def test_of_ties_at_the_cut_only_those_that_are_needed_are_gathered(
     monkeypatch: pytest.MonkeyPatch, levels: int
 ) -> None:
-    """Of 200,000 samples in a few levels 20,000 are needed, and at most 1,000 more at each of three bounds gathered."""
+    """20,000 of 200,000 samples in a few levels are needed; at most 1,000 more at each of three bounds are gathered."""
     samples, gathered = 200_000, []
 
     def recorded(*args: Any, **settings: Any) -> np.ndarray:

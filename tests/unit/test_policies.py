@@ -84,7 +84,7 @@ def test_rs2_keeps_the_samples_of_the_highest_draws(monkeypatch: pytest.MonkeyPa
 
 
 def test_rs2_in_balance_keeps_the_share_of_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of three, class 0 has a right to floor(3 * 4/6) = 2 and class 1 to floor(3 * 2/6) = 1, whatever is drawn."""
+    """Class 0 has a right to floor(3 * 4/6) = 2 of three and class 1 to floor(3 * 2/6) = 1, whatever is drawn."""
     draw_these(monkeypatch, rs2, [0.5, 0.6, 0.7, 0.8, 0.1, 0.2])
     choice = rs2.keep_at_random(situation([0] * 6, keep=3, labels=[7, 7, 7, 7, 9, 9], policy="rs2", balance="class"))
     assert taught(choice) == {2: 1.0, 3: 1.0, 5: 1.0}

@@ -88,7 +88,7 @@ def test_pairs_are_those_on_paper(case: Case, dropped: str, pairs: Pairs) -> Non
     np.testing.assert_allclose(epsilon, [ramp.get(int(k), 0) for k in kept], atol=1e-7)
 
 
-# Of L = 4 with epsilon_max 0.3: linear 0.3 * j/3, released 0.3 * j/4. Of one, the only one is the first: 0 in both.
+# Strengths of L = 4 with epsilon_max 0.3: linear 0.3 * j/3, released 0.3 * j/4. One alone is the first: 0 in both.
 @pytest.mark.parametrize(
     ("ramp", "count", "expected"),
     [

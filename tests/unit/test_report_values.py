@@ -25,7 +25,7 @@ def test_stages_end_where_the_next_begins() -> None:
 
 
 def test_of_many_stages_the_values_after_a_few_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of stages 0 to 4, an epoch each, three at even distances: 0, 2 and 4. The value in epoch e is e."""
+    """Three of the stages 0 to 4, an epoch each, lie at even distances: 0, 2 and 4. The value in epoch e is e."""
     monkeypatch.setattr("kcd_pipeline.report.collect.values.MOST_STAGES", 3)
     folder = RunFolder(tmp_path)
     folder.begin({}, {})

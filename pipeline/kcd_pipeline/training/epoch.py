@@ -17,7 +17,7 @@ from kcd_pipeline.condensation.values import prediction_entropy
 
 
 class StepOutcome(NamedTuple):
-    """What an objective makes of a batch.
+    """Result of an objective on a batch.
 
     Attributes
     ----------
