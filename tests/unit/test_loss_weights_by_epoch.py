@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import special
+from tests.support.stores import store_of_one_view
 
 from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
@@ -14,12 +15,9 @@ from kcd_pipeline.distillation.plans_from import PlansFromRun
 from kcd_pipeline.runs import RunFolder
 from kcd_stores import (
     KnowledgeStore,
-    KnowledgeWriter,
     Plan,
     PlanStore,
-    choose_layout,
     keep_all,
-    make_encoding,
     plan_streaming,
 )
 
@@ -52,12 +50,7 @@ def recipe(**distill: Any) -> Config:
 
 @pytest.fixture
 def store(tmp_path: Path) -> KnowledgeStore:
-    layout = choose_layout(views=1, samples=N, classes=CLASSES, row_bytes=4 * CLASSES)
-    made = KnowledgeWriter.create(
-        tmp_path / "store.zarr", layout=layout, encoding=make_encoding("float32"), made_from={}
-    )
-    made.write_block(0, 0, ROWS, seconds=0)
-    return made.store
+    return store_of_one_view(tmp_path / "store.zarr", ROWS)
 
 
 def losses_of_epochs(config: Config, store: KnowledgeStore, folder: Path) -> list[float]:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy import special
+from tests.support.stores import store_of_one_view
 
 from kcd_pipeline.augmentation import Identity
 from kcd_pipeline.config import Config, parse_config
@@ -21,7 +22,7 @@ from kcd_pipeline.models import build_model
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.epoch import EpochResult
 from kcd_pipeline.training.trainer import Trainer
-from kcd_stores import KnowledgeStore, KnowledgeWriter, choose_layout, make_encoding, plan_streaming
+from kcd_stores import KnowledgeStore, plan_streaming
 
 N, CLASSES, T = 24, 3, 4.0
 LABELS = np.arange(N) % CLASSES
@@ -49,12 +50,7 @@ def dataset() -> Dataset:
 
 @pytest.fixture
 def store(tmp_path: Path) -> KnowledgeStore:
-    layout = choose_layout(views=1, samples=N, classes=CLASSES, row_bytes=4 * CLASSES)
-    made = KnowledgeWriter.create(
-        tmp_path / "store.zarr", layout=layout, encoding=make_encoding("float32"), made_from={}
-    )
-    made.write_block(0, 0, ROWS, seconds=0)
-    return made.store
+    return store_of_one_view(tmp_path / "store.zarr", ROWS)
 
 
 def train(
