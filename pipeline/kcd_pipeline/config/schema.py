@@ -242,6 +242,11 @@ class DistillConfig(OptimisationConfig):
         description="none: learn from labels only; kd: from all stored knowledge; kcd: from knowledge that is "
         "condensed as training goes on",
     )
+    rows: Annotated[int, Field(ge=1, le=10**15), NOT_A_TRUTH_VALUE] | None = Field(
+        default=None,
+        description="none, kd: samples to train on in all, each counted once an epoch: the last of the epochs is cut "
+        "short there; null: all samples of every epoch. So a run costs as many rows as a condensed one",
+    )
     temperature: Annotated[float, Field(ge=1e-3, le=1e3), NOT_A_TRUTH_VALUE] = Field(
         default=4.0, description="T: logits are divided by it before the softmax"
     )
@@ -262,6 +267,12 @@ class DistillConfig(OptimisationConfig):
         "them, f of ce_weight stays and the rest of it is added to kd_weight; see docs/how-to/methods-and-losses.md",
     )
     loss: LossConfig = KdLossConfig()
+
+    @model_validator(mode="after")
+    def _require_whole_stages(self) -> "DistillConfig":
+        if self.rows is not None and self.method == "kcd":
+            raise ValueError("rows ends an epoch early, which method kcd cannot: its policy says what it is taught")
+        return self
 
 
 class RunConfig(Section):

@@ -128,11 +128,12 @@ class StudentCurriculum:
             self._follow(self._ranks.run_on_first(partial(self._open_stage, epoch)))
         if self._blends is not None:
             self._blends.open(self._plan, self._views_of_stage())
+        samples = len(self._taught(epoch))
         return Lesson(
             view=epoch % self._views,
-            samples=len(self._plan.kept),
+            samples=samples,
             parts=self._parts(epoch),
-            knowledge_rows=0 if self._stream is None else len(self._plan.kept),
+            knowledge_rows=0 if self._stream is None else samples,
             perturbation=Perturbation(self._plan) if self._condense.perturb in BLEND_IMAGES else None,
         )
 
@@ -244,7 +245,7 @@ class StudentCurriculum:
     def _parts(self, epoch: int) -> Iterator[Part]:
         """Yield the samples of `epoch` in the order of training, in portions, each with its objective."""
         if self._knowledge is None or self._stream is None:
-            yield permutation(self._config.seed, epoch, self._plan.kept), self._label_objective
+            yield permutation(self._config.seed, epoch, self._taught(epoch)), self._label_objective
             return
         classes = self._knowledge[0].layout.classes
         taught = TaughtRows(
@@ -263,6 +264,15 @@ class StudentCurriculum:
             judged = self._judged(epoch, portion.order)
             yield portion.order, partial(self._objective, taught, rows, judged, classes, weights)
 
+    def _taught(self, epoch: int) -> NDArray[np.int64]:
+        """Return the samples that `epoch` is taught, ascending: those that its plan keeps, up to `distill.rows`.
+
+        Those of an epoch that is cut short come first in its order.
+        """
+        kept, rows = self._plan.kept, self._config.distill.rows
+        left = len(kept) if rows is None else rows - epoch * len(kept)
+        return kept if left >= len(kept) else np.sort(permutation(self._config.seed, epoch, kept)[:left])
+
     def _judged(self, epoch: int, order: NDArray[np.int64]) -> Rows | ResidentRows | None:
         """Return the rows that the teacher gave for those of the samples `order` that are blended, if it judges any."""
         judged = None if self._blends is None else self._blends.portion(epoch % self._views, order)
@@ -273,7 +283,8 @@ class StudentCurriculum:
         # where eps is 0 the partner's row is not needed, nor where the teacher gave the row of the blend
         blends = plan.epsilon.any() and self._blends is None
         partner = np.where(plan.epsilon > 0, plan.partner, NO_PARTNER) if blends else None
-        return Reading(seed=self._config.seed, epoch=epoch, view=epoch % self._views, kept=plan.kept, partner=partner)
+        kept, view = self._taught(epoch), epoch % self._views
+        return Reading(seed=self._config.seed, epoch=epoch, view=view, kept=kept, partner=partner)
 
     def _label_objective(self, logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> StepOutcome:
         """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with `labels[B]`, without a teacher."""

@@ -12,7 +12,7 @@ from kcd_pipeline.distillation.judge import judges_blends
 from kcd_pipeline.distillation.judged_blends import BlendRows, JudgedBlends
 from kcd_pipeline.distillation.preparation import Preparation, prepare_run
 from kcd_pipeline.distillation.summary import summarise
-from kcd_pipeline.runs import RunFolder, claim_folder
+from kcd_pipeline.runs import Predictions, RunFolder, claim_folder
 from kcd_pipeline.training.ranks import join_ranks
 from kcd_pipeline.training.session import run_epochs
 from kcd_stores import one_writer
@@ -68,7 +68,8 @@ def distill(
             if finished is not None:
                 return Distillation(folder=folder, summary=finished, already=True)
             best = _train(prepared, folder)
-            summary = ranks.run_on_first(partial(_finish, prepared, folder, best))
+            predictions = prepared.trainer.test_predictions()
+            summary = ranks.run_on_first(partial(_finish, prepared, folder, best, predictions))
     return Distillation(folder=folder, summary=summary, already=False)
 
 
@@ -128,8 +129,9 @@ def _judged_blends(prepared: Preparation, folder: RunFolder) -> JudgedBlends | N
     return JudgedBlends(prepared.ranks, rows)
 
 
-def _finish(prepared: Preparation, folder: RunFolder, best: float) -> dict[str, Any]:
-    """Write the summary, which marks the run as finished, and return it."""
+def _finish(prepared: Preparation, folder: RunFolder, best: float, predictions: Predictions) -> dict[str, Any]:
+    """Write the predictions, then the summary, which marks the run as finished; return the summary."""
+    predictions.write(folder.predictions)
     summary = summarise(prepared, folder, best)
     folder.write_summary(summary)
     return summary

@@ -96,6 +96,7 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
     store = _open_matching_store(config, whole, augmentation)
     condensed = None if store is None else read_condensed(store)
     dataset, augmentation = _samples_of_store(whole, augmentation, condensed)
+    _require_rows_within_last_epoch(config, len(dataset.train))
     taught_by = None if config.distill.method == "none" else store
     plans_from = open_plans_from(config, dataset)
     sample_weight = None if condensed is None else condensed.weight
@@ -152,6 +153,17 @@ def _require_whole_batches(config: Config, ranks: Ranks) -> None:
             f"distill.loss.name is {loss.name}, which compares all samples of a batch with each other, but this is "
             f"rank {ranks.share.rank} of {ranks.share.ranks}, and each sees only its part of a batch. Train in one "
             f"process, or set distill.loss.{without}=0."
+        )
+
+
+def _require_rows_within_last_epoch(config: Config, samples: int) -> None:
+    """Raise UserError unless `distill.rows` ends the run in the last of its epochs, to which the schedule is fitted."""
+    rows, epochs = config.distill.rows, config.distill.epochs
+    if rows is not None and not (epochs - 1) * samples < rows <= epochs * samples:
+        raise UserError(
+            f"distill.rows is {rows:,}, and with {samples:,} samples that is the end of epoch {-(-rows // samples):,}, "
+            f"but distill.epochs is {epochs:,}. Set distill.epochs to {-(-rows // samples)}, so that the learning rate "
+            f"falls to its end by then."
         )
 
 

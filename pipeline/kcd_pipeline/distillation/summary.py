@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import torch
+
 from kcd_pipeline.condensation import stage_openings
-from kcd_pipeline.config import Config
+from kcd_pipeline.config import Config, StudentConfig, TeacherConfig
+from kcd_pipeline.data import Dataset
 from kcd_pipeline.distillation.preparation import Preparation
-from kcd_pipeline.models import parameter_count
+from kcd_pipeline.models import model_for, parameter_count
+from kcd_pipeline.models.counting import multiply_adds
 from kcd_pipeline.recipe_store import software_versions
 from kcd_pipeline.runs import RunFolder
 from kcd_stores import KnowledgeStore
@@ -31,8 +35,21 @@ def summarise(prepared: Preparation, folder: RunFolder, best: float) -> dict[str
         "store": None if prepared.store is None else _store_facts(prepared.store),
         "software": software_versions(),
         "parameters": parameter_count(prepared.trainer.model),
+        "multiply_adds": _multiply_adds(config.student, dataset),
+        "teacher_multiply_adds": _multiply_adds(config.teacher, dataset),
         "streaming": prepared.origin["streaming"],
     }
+
+
+def _multiply_adds(part: StudentConfig | TeacherConfig, dataset: Dataset) -> int | None:
+    """Return the multiply-adds of a model for one image of `dataset`; None if they cannot be counted."""
+    shape = dataset.image_shape
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = model_for(part.model, image_shape=shape, classes=len(dataset.classes), arguments=part.arguments)
+        return multiply_adds(model, (shape[0], shape[1], shape[2]))
+    except Exception:  # a model of the user's own may raise anything, and a count is not worth a finished run
+        return None
 
 
 def _openings(config: Config) -> tuple[int, ...]:

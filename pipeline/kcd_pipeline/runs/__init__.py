@@ -2,6 +2,7 @@
 
 from kcd_pipeline.runs.claim import claim_folder
 from kcd_pipeline.runs.folder import RunFolder
+from kcd_pipeline.runs.predictions import Predictions, read_predictions
 from kcd_pipeline.runs.reading import (
     open_plans,
     open_values,
@@ -14,6 +15,7 @@ from kcd_pipeline.runs.reading import (
 from kcd_pipeline.runs.record import Record
 
 __all__ = [
+    "Predictions",
     "Record",
     "RunFolder",
     "claim_folder",
@@ -21,6 +23,7 @@ __all__ = [
     "open_values",
     "read_condensing_config",
     "read_epochs",
+    "read_predictions",
     "read_settings",
     "require_as_recorded",
     "require_run",

@@ -46,6 +46,7 @@ class RunFolder:
         self.plans = path / "plans.zarr"
         self.blends = path / "blends"
         self.checkpoint = path / "checkpoint"
+        self.predictions = path / "predictions.safetensors"
         self.weights = path / "weights.safetensors"
         self.best_weights = path / "best.safetensors"
 

@@ -22,11 +22,12 @@ from kcd_pipeline.data import Dataset
 from kcd_pipeline.device_moves import to_device
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.models import fill_model
+from kcd_pipeline.runs import Predictions
 from kcd_pipeline.training.batch_norm import synchronise_batch_norm
 from kcd_pipeline.training.blended_views import BlendedViews
 from kcd_pipeline.training.device import make_accelerator
 from kcd_pipeline.training.epoch import EpochResult, EpochSums, Objective, Part, StepOutcome
-from kcd_pipeline.training.evaluation import evaluate
+from kcd_pipeline.training.evaluation import evaluate, predict
 from kcd_pipeline.training.optimisation import learning_rate, make_optimizer
 from kcd_pipeline.training.ranks import Ranks
 from kcd_stores.streaming.order import cut_batches
@@ -60,7 +61,7 @@ class Trainer:
         self.ranks = Ranks.current()
         self.accelerator = make_accelerator(run)
         self.device: torch.device = self.accelerator.device
-        self._config, self._image_shape = optimisation, dataset.image_shape
+        self._config, self._image_shape, self._classes = optimisation, dataset.image_shape, len(dataset.classes)
         model = model.to(memory_format=torch.channels_last)
         if self.ranks.several and run.batch_norm == "synchronised":
             model = synchronise_batch_norm(model, self.device)
@@ -220,6 +221,11 @@ class Trainer:
     def test_accuracy(self) -> float:
         """Return the top-1 accuracy on the test split, 0..1; each rank evaluates its share of the batches."""
         return evaluate(self._model, self._test, self._test_labels, self.ranks)
+
+    def test_predictions(self) -> Predictions:
+        """Return what the model predicts of the test split; each rank predicts its share of the batches."""
+        likeliest = predict(self._model, self._test, classes=self._classes, device=self.device, ranks=self.ranks)
+        return Predictions(likeliest=likeliest.numpy(), labels=self._test_labels.cpu().numpy().astype(np.int32))
 
 
 def _no_outcome(logits: Tensor) -> StepOutcome:
