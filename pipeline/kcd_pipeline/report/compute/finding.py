@@ -95,7 +95,7 @@ def _needed(pair: PairResult) -> str:
 
 
 def _groups(pairs: Sequence[PairResult]) -> list[str]:
-    """Return a sentence for the pairs whose first arm is ahead, one for those where it is behind, and one for others."""
+    """Return how many pairs came out which way, and a sentence for those that are ahead and for those behind."""
     ahead = sorted((pair for pair in pairs if pair.ahead), key=_mean, reverse=True)
     behind = sorted((pair for pair in pairs if pair.behind), key=_mean)
     open_pairs = [pair for pair in pairs if not pair.ahead and not pair.behind]
