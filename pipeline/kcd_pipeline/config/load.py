@@ -20,6 +20,8 @@ from kcd_pipeline.errors import UserError
 
 EXTENDS = "extends"  # top-level key: the recipe from which this one states its differences
 
+OF_STUDIES = "vary"  # top-level key that every study has and no recipe
+
 LONGEST_CHAIN = 20
 
 
@@ -147,6 +149,8 @@ def _alone(recipe: Mapping[str, Any], tree: Mapping[str, Any], source: str) -> C
 def _read_keys(path: Path, extending: tuple[Path, ...]) -> _Keys:
     """Read a recipe and what it extends; `extending` are the recipes that led here, each of which extends the next."""
     tree = read_yaml(path)
+    if OF_STUDIES in tree:
+        raise UserError(f"{path} is a study, not a recipe. Run it with `kcd-pipeline study {path}`.")
     base = tree.pop(EXTENDS, None)
     require_known_keys(tree, str(path))  # before recipes are merged, so that the message names the file of the key
     states_folder = "dir" in tree.get("run", {})

@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from kcd_pipeline.config.explain import explain, require_known_keys, shown
-from kcd_pipeline.config.load import Recipe
+from kcd_pipeline.config.load import EXTENDS, Recipe
 from kcd_pipeline.config.merge import override_of
 from kcd_pipeline.config.places import StudyFolder, expand, fill_in, require_text
 from kcd_pipeline.config.recipes import find_base, find_study
+from kcd_pipeline.config.schema import Config
 from kcd_pipeline.config.section import Section, Seed
 from kcd_pipeline.config.yaml_files import read_yaml
 from kcd_pipeline.errors import UserError
@@ -227,6 +228,11 @@ def load_study(name: str | Path, overrides: Iterable[str] = ()) -> Study:
     """
     path = find_study(str(name))
     tree = read_yaml(path)
+    if "vary" not in tree and tree.keys() & {EXTENDS, *Config.model_fields}:
+        raise UserError(
+            f"{path} is a recipe, not a study. A study names a recipe as its 'base' and states under 'vary' what its "
+            f"arms change of it; see docs/how-to/studies.md."
+        )
     require_known_keys(tree, str(path), StudyConfig)
     try:
         config = StudyConfig.model_validate(tree)
