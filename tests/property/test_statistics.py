@@ -32,7 +32,7 @@ def test_arms_that_change_places_change_the_sign_alone(differences: list[float])
     assert back.mean == -there.mean
     assert (back.low is None) == (there.low is None)
     if there.low is not None and there.high is not None:
-        assert (back.low, back.high) == (pytest.approx(-there.high), pytest.approx(-there.low))
+        assert (back.low, back.high) == pytest.approx((-there.high, -there.low))
     assert (there.above_zero, there.below_zero) == (back.below_zero, back.above_zero)
     assert sign_flip_p(differences) == sign_flip_p([-d for d in differences])
     assert seeds_needed(differences) == seeds_needed([-d for d in differences])
@@ -44,7 +44,7 @@ def test_a_shift_of_all_seeds_shifts_the_interval(values: list[float], shift: in
     there, here = t_interval(values), t_interval([value + shift for value in values])
     assert here.mean == pytest.approx(there.mean + shift, abs=1e-9)
     if there.low is not None and there.high is not None:
-        ends = (pytest.approx(there.low + shift, abs=1e-9), pytest.approx(there.high + shift, abs=1e-9))
+        ends = pytest.approx((there.low + shift, there.high + shift), abs=1e-9)
         assert (here.low, here.high) == ends
 
 
