@@ -42,7 +42,9 @@ def charts_json(charts: Sequence[Chart]) -> Markup:
         "datasets": datasets,
         "used": used,
         "specs": specs,
-        "findings": {chart.name: {each.number: each.finding for each in chart.choices} for chart in charts if chart.choices},
+        "findings": {
+            chart.name: {each.number: each.finding for each in chart.choices} for chart in charts if chart.choices
+        },
     }
     text = json.dumps(page, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return Markup(text.replace("<", "\\u003c"))  # no name of an arm can end the element

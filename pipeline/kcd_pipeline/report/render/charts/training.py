@@ -122,14 +122,10 @@ def kept_by_class(arms: Sequence[Arm], details: Sequence[RunDetails]) -> Chart |
         name="kept-class",
         heading="Share of each class kept, by stage",
         finding=choices[0].finding,
-        spec=one_arm(
-            layers, arms, {"kept-class": rows}, first=choices[0].number, height={"step": CLASS_HEIGHT}
-        ),
+        spec=one_arm(layers, arms, {"kept-class": rows}, first=choices[0].number, height={"step": CLASS_HEIGHT}),
         numbers=Numbers(
             headings=("arm", "stage", "class", "kept (%)"),
-            rows=tuple(
-                (arms[row["arm"]].name, str(row["stage"]), row["class"], f"{row['share']:.1f}") for row in rows
-            ),
+            rows=tuple((arms[row["arm"]].name, str(row["stage"]), row["class"], f"{row['share']:.1f}") for row in rows),
         ),
         choices=tuple(choices),
     )
