@@ -41,10 +41,7 @@ def accuracy_against_seconds(arms: Sequence[Arm], results: Rows) -> Chart:
 
 def _against(field: str, heading: str, title: str, arms: Sequence[Arm], results: Rows) -> Chart:
     efficient = frontier([row[field] for row in results], [row["accuracy"] for row in results])
-    # the data set is shared by the charts of both costs
-    line = [
-        {"arm": number, "accuracy": results[number]["accuracy"], field: results[number][field]} for number in efficient
-    ]
+    line = [{key: results[number][key] for key in ("arm", "accuracy", field)} for number in efficient]
     look, y = Look(arms), measured("accuracy", ACCURACY)
     x = measured(field, title, format="~s", labelFlush=True)
     cost_text = interval_text(f"{field}_low", f"{field}_high", 0) | {"as": "cost_interval"}

@@ -60,5 +60,5 @@ def going_on(runs: Sequence[UnfinishedRun]) -> Rows:
 
 
 def spread(count: int, most: int) -> list[int]:
-    """Return the numbers from 0 to `count - 1`, or `most` of them at even distances, the first and the last included."""
+    """Return the numbers from 0 to `count - 1`, or `most` of them at even distances with both ends among them."""
     return [int(place) for place in np.unique(np.linspace(0, count - 1, min(count, most)).round())] if count else []

@@ -1,4 +1,4 @@
-"""Charts of the samples' values V(i): one measure is shown at a time, since values of different ones cannot be compared."""
+"""Charts of the samples' values V(i), of one measure at a time: values of different ones cannot be compared."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -111,10 +111,8 @@ def _at_the_end(arms: Sequence[Arm], by_measure: dict[ValueWords, Visited]) -> C
         edges = bins([found.values for found in own.values()])
         for number, found in own.items():
             share = 100 * np.histogram(found.values, edges)[0] / np.count_nonzero(~np.isnan(found.values))
-            rows += [
-                {"choice": choice, "arm": number, **_bin(*each)}
-                for each in zip(edges[:-1], edges[1:], share, strict=True)
-            ]
+            ends = zip(edges[:-1], edges[1:], share, strict=True)
+            rows += [{"choice": choice, "arm": number, **_bin(*each)} for each in ends]
     look, y = Look(arms), measured("share", "samples (%)", zero=True)
     x = measured("from", _axis(by_measure)) | {"scale": {"nice": False, "zero": False}}
     seen = (("name", "arm"), ("from", "value from"), ("to", "value to"), ("share", "samples (%)"))
