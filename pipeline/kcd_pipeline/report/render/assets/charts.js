@@ -48,7 +48,7 @@ async function draw(element) {
     actions: false,
     ast: true, // expressions are interpreted, so that the page needs no right to compile code
     config: dark.matches ? page.themes.dark : page.themes.light,
-    logLevel: vega.Error, // an axis without data, when all arms are switched off, is no matter for a warning
+    logLevel: 1, // errors only: an axis without data, when all arms are switched off, is no matter for a warning
     renderer: "svg",
     tooltip: { theme: dark.matches ? "dark" : "light" },
   });
