@@ -28,7 +28,7 @@ WANTED = ("executing", "long-running")  # states of a task of dask that has not 
 class ClusterPlaces:
     """Places on the workers of `client`, one for each of their threads, or `jobs` of them."""
 
-    threads = None  # a worker may have a GPU, or a machine for itself
+    threads: int | None = None  # a worker may have a GPU, or a machine for itself
 
     def __init__(self, client: Client, jobs: int | None) -> None:
         self._client, self._jobs = client, jobs

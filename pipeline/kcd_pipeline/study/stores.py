@@ -39,7 +39,9 @@ def make_stores(runs: Iterable[StudyRun], *, scheduler: str | None) -> dict[str,
             place = masked(path)
             say(f"{words[0]}, for the store {place}")
             if _run(words):
-                failed[path] = f"there is no store {place}, because {words[0]} has failed; its message is further above."
+                failed[path] = (
+                    f"there is no store {place}, because {words[0]} has failed; its message is further above."
+                )
                 break
     return failed
 
