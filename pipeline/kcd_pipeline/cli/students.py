@@ -1,4 +1,4 @@
-"""The commands of stage 2: distill, condense and report."""
+"""The commands of stage 2, distill and condense, and report."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import click
 
 from kcd_pipeline.cli.asked import read_asked
 from kcd_pipeline.cli.options import takes_config
+from kcd_pipeline.cli.studies import asked_runs
 from kcd_pipeline.config import ENCODING_NAMES, METHODS
 from kcd_pipeline.terminal import print_line
 from kcd_stores import human_bytes
@@ -107,8 +108,10 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
 def report_command(runs: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
     """Lay student runs side by side: accuracy, cost, what was kept, and what the store saved.
 
-    RUNS are folders of runs, or folders that have some below them. Runs that are not finished are listed apart.
+    RUNS are folders of runs, or folders that have some below them, or one study, whose arms and pairs are compared.
+    Runs that are not finished are listed apart.
     """
+    folders, frame = asked_runs(runs)
     from kcd_pipeline.report import report
 
-    report(list(runs), html=html, as_json=as_json)
+    report(folders, frame=frame, html=html, as_json=as_json)
