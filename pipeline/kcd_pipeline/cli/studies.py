@@ -61,7 +61,7 @@ def study_command(
         for line in dry_run_lines(plan, jobs=jobs):
             print_line(line)
         return
-    from kcd_pipeline.study import run_study
+    from kcd_pipeline.study.runner import run_study
 
     outcome = run_study(plan, jobs=jobs, scheduler=scheduler)
     outcome.require_all()
