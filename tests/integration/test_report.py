@@ -112,17 +112,17 @@ def test_json_repeats_what_the_runs_wrote(play: SimpleNamespace) -> None:
     assert (kcd0["steps"], kd["steps"], none["steps"]) == (7, 8, 8)
     assert none["bytes_read"] == 0
     assert kd["bytes_read"] > 400 * 10, "two views of 200 rows of 10 float16, compressed"
-    assert answer["groups"][0]["mean_steps"] == 7
+    assert answer["arms"][0]["mean_steps"] == 7
 
 
-def test_json_groups_seeds_and_counts_the_store(play: SimpleNamespace) -> None:
+def test_json_has_arms_over_seeds_and_counts_the_store(play: SimpleNamespace) -> None:
     answer = report_json(*play.runs)
-    both, alone, _ = answer["groups"]
+    both, alone, _ = answer["arms"]
     accuracies = [run["test_accuracy"] for run in answer["runs"][:2]]
-    assert (both["runs"], both["n"]) == (["kcd0", "kcd1"], 2)
+    assert (both["runs"], both["seeds"]) == (["kcd0", "kcd1"], [0, 1])
     assert both["mean_test_accuracy"] == pytest.approx(sum(accuracies) / 2)
     assert both["standard_deviation"] == pytest.approx(abs(accuracies[0] - accuracies[1]) / 2**0.5)
-    assert (alone["n"], alone["standard_deviation"]) == (1, None)
+    assert (alone["seeds"], alone["standard_deviation"], alone["interval"]) == ([0], None, None)
     (store,) = answer["stores"]
     seconds = KnowledgeStore.open(play.folder / "a.zarr").seconds()
     # 2 views of 200 samples are 400 rows; three students were taught 340, 340 and 400
@@ -138,7 +138,7 @@ def test_json_groups_seeds_and_counts_the_store(play: SimpleNamespace) -> None:
 def test_table_has_each_run_whole(play: SimpleNamespace) -> None:
     result = kcd("report", *play.runs)
     assert result.exit_code == 0, result.output
-    runs, _, _ = result.stdout.partition("Over seeds")
+    runs, _, _ = result.stdout.partition("Arms:")
     for folder in play.runs:
         (line,) = [line for line in runs.splitlines() if re.match(rf"\s*{folder.name}\s", line)]
         last, best = metrics(folder)[-1]["test_accuracy"], max(line["test_accuracy"] for line in metrics(folder))
@@ -183,7 +183,7 @@ def test_an_unfinished_run_is_marked_and_not_compared(play: SimpleNamespace, tmp
     cut = play.folder / "cut"
     answer = report_json(play.folder / "kd", cut)
     assert [run["label"] for run in answer["runs"]] == ["kd"]
-    assert [group["runs"] for group in answer["groups"]] == [["kd"]]
+    assert [arm["runs"] for arm in answer["arms"]] == [["kd"]]
     (unfinished,) = answer["unfinished"]
     so_far = metrics(cut)[0]["test_accuracy"]
     assert unfinished == {
@@ -306,7 +306,7 @@ def test_page_holds_everything_and_fetches_nothing(page: Path) -> None:
     assert loads.named <= set(loads.ids)
     assert set(SECTIONS) <= set(loads.ids)
     assert loads.tags.count("svg") == 5
-    assert loads.tags.count("img") == 3 * 24  # 12 at either end of three experiments
+    assert loads.tags.count("img") == 3 * 24  # 12 at either end of three arms
 
 
 def test_page_names_its_runs_and_escapes_them(page: Path) -> None:
@@ -365,7 +365,7 @@ def test_a_browser_shows_the_page(page: Path, tmp_path: Path) -> None:
     pixels = np.asarray(Image.open(shot).convert("RGB")).astype(int)
     assert pixels.shape == (4200, 1100, 3)
     assert pixels.std() > 10
-    for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73)):  # the lines of three experiments
+    for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73)):  # the lines of three arms
         assert (np.abs(pixels - colour).max(axis=2) < 8).sum() > 300
 
 

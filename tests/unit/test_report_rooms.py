@@ -63,6 +63,6 @@ def test_a_page_is_made_of_records_alone(comparison: Comparison) -> None:
 
 def test_json_and_table_are_made_of_records_alone(comparison: Comparison, capsys: pytest.CaptureFixture[str]) -> None:
     (run,) = json.loads(json.dumps(plain_data(comparison, [[STAGE]]), allow_nan=False))["runs"]
-    assert (run["label"], run["seed"], run["stages"], run["group"]) == ("alone", 3, [STAGE], "none resnet8")
+    assert (run["label"], run["seed"], run["stages"], run["arm"]) == ("alone", 3, [STAGE], "none resnet8")
     print_comparison(comparison)
     assert "75.00%" in capsys.readouterr().out

@@ -19,7 +19,7 @@ from kcd_pipeline.report import wording
 from kcd_pipeline.report.collect.details import RunDetails
 from kcd_pipeline.report.collect.samples import ShownSamples
 from kcd_pipeline.report.compute import Comparison
-from kcd_pipeline.report.compute.groups import Group, seeds_sentence
+from kcd_pipeline.report.compute.arms import Arm
 from kcd_pipeline.report.compute.stage_tables import StageTable, finished_stages
 from kcd_pipeline.report.compute.stores import saving_words
 from kcd_pipeline.report.render import figures
@@ -27,17 +27,17 @@ from kcd_pipeline.report.render.pictures import png_uri
 from kcd_pipeline.report.render.store_facts import store_facts
 from kcd_stores import human_bytes
 
-MOST_OPEN = 3  # with more experiments than this, the pictures of all but the first are folded away
+MOST_OPEN = 3  # with more arms than this, the pictures of all but the first are folded away
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Experiment:
-    """One group as the page shows it.
+class ShownArm:
+    """An arm as the page shows it.
 
     Attributes
     ----------
-    group
-        The group.
+    arm
+        The arm.
     colour
         The colour of its lines.
     stages
@@ -48,7 +48,7 @@ class Experiment:
         Words about the values of its first run.
     """
 
-    group: Group
+    arm: Arm
     colour: str
     stages: StageTable
     samples: ShownSamples
@@ -57,7 +57,7 @@ class Experiment:
     @property
     def accuracy(self) -> str:
         """Mean and spread of the test accuracy after the last epoch."""
-        return wording.mean_and_spread(self.group.mean_accuracy, self.group.deviation)
+        return wording.mean_and_spread(self.arm.mean_accuracy, self.arm.deviation)
 
     @property
     def any_dropped(self) -> bool:
@@ -66,7 +66,7 @@ class Experiment:
 
 
 def write_page(comparison: Comparison, details: Sequence[RunDetails], html: Path) -> None:
-    """Write the page of `comparison` to `html`; `details` are those of the first run of each group."""
+    """Write the page of `comparison` to `html`; `details` are those of the first run of each arm."""
     command = ["kcd-pipeline", "report", *(str(run.path) for run in comparison.runs), "--html", str(html)]
     write_whole(html, render_page(comparison, details, command=shlex.join(command)))
 
@@ -79,26 +79,25 @@ def render_page(comparison: Comparison, details: Sequence[RunDetails], *, comman
     comparison
         The runs and what they say together.
     details
-        The details of the first run of each group.
+        The details of the first run of each arm.
     command
         The command that the foot of the page names.
     """
-    experiments = _experiments(comparison.groups, details)
+    shown = _shown_arms(comparison.arms, details)
     page = (
         _environment()
         .get_template("page.html.j2")
         .render(
             comparison=comparison,
-            experiments=experiments,
-            run_colours={run.label: item.colour for item in experiments for run in item.group.runs},
-            seeds_sentence=seeds_sentence(comparison.groups),
-            measures={item.measure.name: item.measure for item in experiments}.values(),
-            labels_only=[group.label for group in comparison.groups if not group.first.taught],
+            shown=shown,
+            run_colours={run.label: item.colour for item in shown for run in item.arm.runs},
+            measures={item.measure.name: item.measure for item in shown}.values(),
+            labels_only=[arm.name for arm in comparison.arms if not arm.first.taught],
             plots=_plots(comparison, details),
-            all_open=len(experiments) <= MOST_OPEN,
-            any_dropped=any(item.any_dropped for item in experiments),
+            all_open=len(shown) <= MOST_OPEN,
+            any_dropped=any(item.any_dropped for item in shown),
             saving_words=saving_words,
-            blends_judged=any(group.mean_teacher_rows for group in comparison.groups),
+            blends_judged=any(arm.mean_teacher_rows for arm in comparison.arms),
             saved_seconds=sum(max(store.economics.saved_seconds, 0) for store in comparison.stores if store.students),
             store_facts=store_facts(comparison.stores),
             missing=wording.MISSING,
@@ -131,30 +130,30 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _experiments(groups: Sequence[Group], details: Sequence[RunDetails]) -> list[Experiment]:
-    styles = figures.line_styles(groups)
+def _shown_arms(arms: Sequence[Arm], details: Sequence[RunDetails]) -> list[ShownArm]:
+    styles = figures.line_styles(arms)
     return [
-        Experiment(
-            group=group,
+        ShownArm(
+            arm=arm,
             colour=style.colour,
             stages=finished_stages(found.stage_facts),
             samples=found.samples,
             measure=value_words(found.measure),
         )
-        for group, style, found in zip(groups, styles, details, strict=True)
+        for arm, style, found in zip(arms, styles, details, strict=True)
     ]
 
 
 def _plots(comparison: Comparison, details: Sequence[RunDetails]) -> dict[str, Markup]:
     """Return the figures by name, marked as markup that must not be escaped: this program made it."""
-    groups, teacher = comparison.groups, comparison.teacher_accuracy
+    arms, teacher = comparison.arms, comparison.teacher_accuracy
     measures = [value_words(found.measure) for found in details]
     plots = {
-        "epochs": figures.accuracy_by_epoch(groups, teacher),
-        "rows": figures.accuracy_by_rows(groups, teacher),
-        "kept": figures.kept_by_stage(groups),
-        "stages": figures.values_by_stage(groups, [found.stage_values for found in details], measures),
-        "end": figures.values_at_the_end(groups, [found.values for found in details], measures),
+        "epochs": figures.accuracy_by_epoch(arms, teacher),
+        "rows": figures.accuracy_by_rows(arms, teacher),
+        "kept": figures.kept_by_stage(arms),
+        "stages": figures.values_by_stage(arms, [found.stage_values for found in details], measures),
+        "end": figures.values_at_the_end(arms, [found.values for found in details], measures),
     }
     return {name: Markup(svg) for name, svg in plots.items()}
 
