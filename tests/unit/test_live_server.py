@@ -63,7 +63,7 @@ def test_the_page_and_its_state_are_read_and_nothing_else() -> None:
         assert (status, headers["Content-Length"], body) == (200, str(len(PAGE.html)), b"")
         status, _, body = ask(server, "/state?t=1")
         assert (status, json.loads(body)) == (200, {"digest": "abc", "problem": None})
-        for path in ("/../pyproject.toml", "/state/", "//", "/favicon.ico"):
+        for path in ("/../pyproject.toml", "/state/", "/index.html", "/favicon.ico"):
             assert ask(server, path)[0] == 404
         for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
             status, headers, _ = ask(server, method=method)
