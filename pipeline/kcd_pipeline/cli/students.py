@@ -1,5 +1,6 @@
 """The commands of stage 2: distill, condense and report."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from kcd_pipeline.config import ENCODING_NAMES, METHODS
 from kcd_pipeline.terminal import print_line
 from kcd_stores import human_bytes
 
+PORT = 8237  # of a report that is served
 COMPARED_ROWS = 64  # before training: a moment even for a large teacher
 
 
@@ -100,15 +102,27 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
     )
 
 
-@click.command("report", short_help="Compare runs: table, HTML page, JSON.")
+@click.command("report", short_help="Compare runs: table, HTML page, JSON, or a page that is served live.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a self-contained page with plots.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"runs": [...]} for machines, instead of the table.')
-def report_command(runs: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
+@click.option("--serve", is_flag=True, help="Serve the page to this machine, and follow the runs until Ctrl-C.")
+@click.option("--port", type=click.IntRange(0, 65535), help=f"Port of --serve ({PORT} if not given); 0: any free one.")
+def report_command(runs: tuple[Path, ...], html: Path | None, as_json: bool, serve: bool, port: int | None) -> None:
     """Lay student runs side by side: accuracy, cost, what was kept, and what the store saved.
 
     RUNS are folders of runs, or folders that have some below them. Runs that are not finished are listed apart.
     """
+    if serve and (html is not None or as_json):
+        raise click.UsageError("--serve shows the page in a browser and writes nothing: give it without --html and --json")
+    if port is not None and not serve:
+        raise click.UsageError("--port is the port of --serve: give both")
+    if serve:
+        from kcd_pipeline.report.live import serve as serve_page
+
+        command = shlex.join(["kcd-pipeline", "report", *map(str, runs), "--serve"])
+        serve_page(lambda: (runs, None), command=command, port=PORT if port is None else port)
+        return
     from kcd_pipeline.report import report
 
     report(list(runs), html=html, as_json=as_json)
