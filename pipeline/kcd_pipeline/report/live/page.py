@@ -96,8 +96,8 @@ class LivePage:
 
     def _render(self) -> Rendered:
         folders, frame = self._source()
-        self._watched = folders
-        digest = state_digest(folders)  # before the runs are read: what is written meanwhile is shown by the next page
+        self._watched = [*folders, *(folder for arm in frame.arms for folder in arm.folders)] if frame else folders
+        digest = state_digest(self._watched)  # before they are read: what is written meanwhile is on the next page
         found = collect_runs(folders, live=True)
         comparison = compare(found.finished, found.unfinished, frame)
         details = collect_details([arm.first for arm in comparison.arms])
