@@ -4,7 +4,9 @@ Data flows one way: `collect` reads run folders into records, `compute` compares
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,7 +16,7 @@ from kcd_pipeline.report.collect import collect_runs, read_stage_facts
 from kcd_pipeline.report.compute import Comparison, StudyFrame, compare
 from kcd_pipeline.report.wording import listing
 
-__all__ = ["report"]
+__all__ = ["report", "results"]
 
 MOST_LEFT_OUT = 8  # folders named in a line
 
@@ -48,6 +50,22 @@ def report(
         print_comparison(comparison)
     if html is not None:
         say(f"Page: {html}")
+
+
+def results(runs: Sequence[Path], frame: StudyFrame) -> dict[str, Any]:
+    """Return the comparison of a study as `report --json` has it, but without the stages of each run.
+
+    It is small, and the same for the same runs but for the seconds that they took.
+
+    Raises
+    ------
+    UserError
+        If a path is no run of a student, or if none is finished.
+    """
+    from kcd_pipeline.report.render.plain_data import plain_data
+
+    collected = collect_runs(list(runs))
+    return plain_data(compare(collected.finished, collected.unfinished, frame))
 
 
 def _write_page(comparison: Comparison, html: Path) -> None:

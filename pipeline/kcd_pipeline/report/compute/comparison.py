@@ -83,14 +83,14 @@ def compare(
     """
     arms, warnings = arms_by_settings(runs) if frame is None else arms_of_study(runs, frame)
     stores = find_stores(runs)
-    pairs = compared_pairs(arms, frame)
+    pairs, best = compared_pairs(arms, frame), best_arm(arms)
     return Comparison(
         runs=tuple(runs),
         title=None if frame is None else frame.title,
         arms=tuple(arms),
         pairs=tuple(pairs),
-        finding=tuple(finding_sentences(arms, pairs)),
-        best=best_arm(arms),
+        finding=tuple(finding_sentences(arms, pairs, best)),
+        best=best,
         stores=tuple(stores),
         settings=tuple(differing_settings(runs)),
         warnings=(*warnings_of_test_sets(runs), *warnings_of_stores(stores), *warnings),

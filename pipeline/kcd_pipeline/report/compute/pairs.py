@@ -109,13 +109,18 @@ def _pairs_of_study(arms: Sequence[Arm], frame: StudyFrame) -> list[tuple[Arm, A
 
 
 def _pairs_with_kd(arms: Sequence[Arm]) -> list[tuple[Arm, Arm, Budget]]:
-    plain = [arm for arm in arms if arm.first.method_in_words == "kd"]
+    plain = [arm for arm in arms if arm.first.method_in_words == "kd" and not _stopped_at_rows(arm)]
     pairs: list[tuple[Arm, Arm, Budget]] = []
     for arm in arms:
         rivals = [kd for kd in plain if kd is not arm and _comparable(arm, kd)]
         if arm not in plain and len(rivals) == 1:
             pairs.append((arm, rivals[0], "epochs"))
     return pairs
+
+
+def _stopped_at_rows(arm: Arm) -> bool:
+    """Return True if the runs of an arm were stopped at a number of rows."""
+    return arm.first.config["distill"].get("rows") is not None
 
 
 def _comparable(arm: Arm, kd: Arm) -> bool:

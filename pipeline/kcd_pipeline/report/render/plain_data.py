@@ -14,18 +14,22 @@ from kcd_pipeline.report.compute.stores import StoreUse
 from kcd_pipeline.statistics import Interval
 
 
-def plain_data(comparison: Comparison, stage_facts: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
-    """Return the comparison as nested mappings and lists; `stage_facts` has the stages of each run, in order."""
+def plain_data(comparison: Comparison, stage_facts: Sequence[Sequence[dict[str, Any]]] | None = None) -> dict[str, Any]:
+    """Return the comparison as nested mappings and lists; `stage_facts` has the stages of each run, in order.
+
+    Without them, runs have no key `stages`.
+    """
     arm_of = {run.label: arm.name for arm in comparison.arms for run in arm.runs}
+    runs = [_run_data(run) | {"arm": arm_of.get(run.label)} for run in comparison.runs]
+    if stage_facts is not None:
+        runs = [run | {"stages": list(stages)} for run, stages in zip(runs, stage_facts, strict=True)]
     return {
         "title": comparison.title,
+        "teacher_test_accuracy": comparison.teacher_accuracy,
         "finding": list(comparison.finding),
         "arms": [_arm_data(arm) | {"best": arm is comparison.best} for arm in comparison.arms],
         "pairs": [_pair_data(pair) for pair in comparison.pairs],
-        "runs": [
-            _run_data(run, stages) | {"arm": arm_of.get(run.label)}
-            for run, stages in zip(comparison.runs, stage_facts, strict=True)
-        ],
+        "runs": runs,
         "unfinished": [_unfinished_data(run) for run in comparison.unfinished],
         "stores": [_store_data(store) for store in comparison.stores],
         "settings": {
@@ -36,7 +40,7 @@ def plain_data(comparison: Comparison, stage_facts: Sequence[Sequence[dict[str, 
     }
 
 
-def _run_data(run: RunRecord, stages: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _run_data(run: RunRecord) -> dict[str, Any]:
     store = run.store or {}
     return {
         "name": run.name,
@@ -58,7 +62,6 @@ def _run_data(run: RunRecord, stages: Sequence[dict[str, Any]]) -> dict[str, Any
         "bytes_read": run.cost.bytes_read,
         "teacher_rows": run.teacher_rows,
         "teacher_seconds": run.teacher_seconds,
-        "stages": list(stages),
         "dataset": run.summary["dataset"]["name"],
         "test_fingerprint": run.test_set,
         "store": store.get("path"),
@@ -98,6 +101,8 @@ def _arm_data(arm: Arm) -> dict[str, Any]:
         "mean_bytes_read": arm.mean_bytes_read,
         "mean_teacher_rows": arm.mean_teacher_rows,
         "mean_seconds": arm.mean_seconds,
+        "parameters": arm.first.summary.get("parameters"),
+        "multiply_adds": arm.first.summary.get("multiply_adds"),
     }
 
 
