@@ -13,6 +13,7 @@ from kcd_pipeline.distillation.judged_blends import BlendRows, JudgedBlends
 from kcd_pipeline.distillation.preparation import Preparation, prepare_run
 from kcd_pipeline.distillation.summary import summarise
 from kcd_pipeline.runs import Predictions, RunFolder, claim_folder
+from kcd_pipeline.runs.record import file_digest
 from kcd_pipeline.training.ranks import join_ranks
 from kcd_pipeline.training.session import run_epochs
 from kcd_stores import one_writer
@@ -132,6 +133,6 @@ def _judged_blends(prepared: Preparation, folder: RunFolder) -> JudgedBlends | N
 def _finish(prepared: Preparation, folder: RunFolder, best: float, predictions: Predictions) -> dict[str, Any]:
     """Write the predictions, then the summary, which marks the run as finished; return the summary."""
     predictions.write(folder.predictions)
-    summary = summarise(prepared, folder, best)
+    summary = summarise(prepared, folder, best) | {"predictions_sha256": file_digest(folder.predictions)}
     folder.write_summary(summary)
     return summary

@@ -1,12 +1,13 @@
 """The predictions of a finished run on the test set, from which top-5 and per-class accuracy and confusion follow."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 
 from kcd_pipeline.errors import DamagedError
 from kcd_pipeline.files import write_whole
@@ -42,20 +43,26 @@ class Predictions:
         write_whole(path, save({"likeliest": self.likeliest, "labels": self.labels}))
 
 
-def read_predictions(path: Path) -> Predictions | None:
+def read_predictions(path: Path, *, sha256: str | None = None) -> Predictions | None:
     """Return the predictions at `path`; None if there are none, as in the runs of version 0.1.
+
+    Parameters
+    ----------
+    sha256
+        The SHA-256 of the file, in hex, that the run recorded.
 
     Raises
     ------
     DamagedError
-        If the file cannot be read or holds something else.
+        If the file cannot be read or is not what was written.
     """
     try:
-        arrays = load_file(path)
+        content = path.read_bytes()
+        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+            raise ValueError("its SHA-256 is not the one in summary.json")
+        arrays = load(content)
         return Predictions(likeliest=arrays["likeliest"], labels=arrays["labels"])
     except FileNotFoundError:
         return None
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise DamagedError(
-            f"{path} does not hold the predictions of a run ({error}). Remove it: a report then does without it."
-        ) from error
+        raise DamagedError(f"{path} does not hold the predictions of a run: {error}.") from error

@@ -49,13 +49,14 @@ def predict(model: nn.Module, views: ViewSource, *, classes: int, device: torch.
     Returns
     -------
     Tensor
-        `[N, k]` int32 on the CPU, of the `MOST_LIKELY` classes, or of all if there are fewer.
+        `[N, k]` int32 on the CPU, of the `MOST_LIKELY` classes, or of all if there are fewer. Classes with equal
+        logits are in their own order, so that the first is the one that `evaluate` takes.
     """
     model.eval()
     cut = cut_batches(np.arange(len(views)), EVALUATION_BATCH)[ranks.share.rank :: ranks.share.ranks]
     likeliest = torch.zeros(len(views), min(MOST_LIKELY, classes), dtype=torch.int32, device=device)
     for index, images in views.batches(cut, 0):
-        found = model(images).topk(likeliest.shape[1], dim=1).indices
+        found = model(images).sort(dim=1, descending=True, stable=True).indices[:, : likeliest.shape[1]]
         likeliest[to_device(index, device)] = found.to(torch.int32)
     ranks.add_up(likeliest)
     return likeliest.cpu()

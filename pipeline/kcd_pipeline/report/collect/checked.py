@@ -74,6 +74,7 @@ class _Epoch(_Facts):
     samples: Number
     rows: Number
     seconds: Seconds
+    loss: FiniteFloat = 0.0
     steps: Number = 0
     bytes_read: Number = 0
     teacher_rows: Number = 0
@@ -132,6 +133,7 @@ class _Summary(_Facts):
     seconds: Seconds
     teacher_rows: Number = 0
     teacher_seconds: Seconds = 0.0
+    predictions_sha256: StrictStr | None = None
     dataset: _Split
     store: _StoreOfRun | None
 

@@ -168,10 +168,10 @@ class UnfinishedRun:
     ----------
     label, path
         See `RunRecord`.
-    epochs_done, epochs
-        Its epochs up to the newest checkpoint, and all that it shall have.
-    test_accuracy
-        After the last of the epochs done, 0..1; None before the first.
+    epochs
+        The number of epochs that it shall have.
+    metrics
+        One mapping for each epoch up to the newest checkpoint, as in metrics.jsonl.
     """
 
     label: str
@@ -179,9 +179,18 @@ class UnfinishedRun:
     method_in_words: str
     student: str
     seed: int
-    epochs_done: int
     epochs: int
-    test_accuracy: float | None
+    metrics: Sequence[Mapping[str, Any]]
+
+    @property
+    def epochs_done(self) -> int:
+        """The number of epochs up to the newest checkpoint."""
+        return len(self.metrics)
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """Test accuracy after the last of the epochs done, 0..1; None before the first."""
+        return float(self.metrics[-1]["test_accuracy"]) if self.metrics else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,15 +202,22 @@ class CollectedRuns:
     left_out: tuple[str, ...]
 
 
-def collect_runs(paths: list[Path]) -> CollectedRuns:
+def collect_runs(paths: Sequence[Path], *, live: bool = False) -> CollectedRuns:
     """Read the runs at `paths` or below them; a run that is given twice is read once.
+
+    Parameters
+    ----------
+    paths
+        Folders of runs, or folders that have some below them.
+    live
+        True while runs are being made: a path may have none yet, and none has to be finished.
 
     Raises
     ------
     UserError
         If a run is missing or is not that of a student, or if none is finished.
     """
-    found = find_runs(paths)
+    found = find_runs(paths, missing_ok=live)
     records = [read_run(path) for path in found.runs]
     names = Counter(record.path.resolve().name for record in records)
     records = [
@@ -210,7 +226,7 @@ def collect_runs(paths: list[Path]) -> CollectedRuns:
     ]
     finished = tuple(record for record in records if isinstance(record, RunRecord))
     unfinished = tuple(record for record in records if isinstance(record, UnfinishedRun))
-    if not finished:
+    if not finished and not live:
         raise UserError(_none_is_finished(unfinished))
     return CollectedRuns(finished=finished, unfinished=unfinished, left_out=found.left_out)
 
@@ -250,7 +266,6 @@ def read_run(path: Path) -> RunRecord | UnfinishedRun:
         method_in_words=", ".join([distill["method"], *variant_words(config)]),
         student=shown_in_line(config["student"]["model"]),
         seed=config["seed"],
-        epochs_done=len(metrics),
         epochs=distill["epochs"],
-        test_accuracy=metrics[-1]["test_accuracy"] if metrics else None,
+        metrics=metrics,
     )

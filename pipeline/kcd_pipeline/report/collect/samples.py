@@ -57,13 +57,13 @@ class DatasetCache:
     def __init__(self) -> None:
         self._loaded: dict[str, Dataset] = {}
 
-    def dataset_of(self, run: RunRecord) -> Dataset:
-        """Return the data set that `run` was trained and tested on.
+    def dataset_of(self, run: RunRecord, samples: int) -> Dataset:
+        """Return the data set that `run` was trained and tested on, whose training set has `samples` samples.
 
         Raises
         ------
         UserError
-            If it is not where the run had it, or its content has changed.
+            If it is not where the run had it, its content has changed, or the run was trained on a part of it.
         """
         config = parse_config(run.config, source=str(run.folder.config)).data
         key = config.model_dump_json()
@@ -75,10 +75,14 @@ class DatasetCache:
         trained_on = None if run.store is None else run.store["made_from"]["dataset"]["fingerprint"]
         if trained_on is not None and dataset.description["fingerprint"] != trained_on:
             raise UserError(f"the data set {dataset.name} found now is not the one that the run was trained on")
+        if run.store is not None and "condensed" in run.store["made_from"]:
+            raise UserError("the run was trained on a condensed set, and only its store knows which samples are in it")
+        if len(dataset.train) != samples:
+            raise UserError(f"the run has values of {samples:,} samples, but {len(dataset.train):,} are found now")
         return dataset
 
 
-def collect_samples(run: RunRecord, value: NDArray[np.float64], datasets: DatasetCache) -> ShownSamples:
+def collect_samples(run: RunRecord, value: NDArray[np.float64], dataset: Dataset) -> ShownSamples:
     """Return the most and the least valued samples of `run`, whose values after its last epoch are `value[N]`.
 
     Raises
@@ -86,14 +90,6 @@ def collect_samples(run: RunRecord, value: NDArray[np.float64], datasets: Datase
     StoreError
         If the plans of the run cannot be read.
     """
-    try:
-        dataset = datasets.dataset_of(run)
-        if run.store is not None and "condensed" in run.store["made_from"]:
-            raise UserError("the run was trained on a condensed set, and only its store knows which samples are in it")
-        if len(dataset.train) != len(value):
-            raise UserError(f"the run has values of {len(value):,} samples, but {len(dataset.train):,} are found now")
-    except UserError as error:
-        return ShownSamples(problem=str(error))
     plans = open_plans(run.folder)
     kept = set(plans.read(plans.stages()[-1]).kept.tolist())
     most, least = (

@@ -18,20 +18,22 @@ class FoundRuns:
     left_out: tuple[str, ...]
 
 
-def find_runs(paths: Sequence[Path]) -> FoundRuns:
+def find_runs(paths: Sequence[Path], *, missing_ok: bool = False) -> FoundRuns:
     """Return the runs at `paths`, or below them, in that order and then by name; one that is found twice counts once.
 
     Raises
     ------
     UserError
-        If there is nothing at a path, or neither a run of a student nor one below it.
+        If there is nothing at a path, or neither a run of a student nor one below it, unless `missing_ok`.
     """
     runs: dict[Path, Path] = {}
     left_out: list[str] = []
     for path in paths:
+        if missing_ok and not path.exists():
+            continue
         below = [path] if RunFolder(path).exists or not path.is_dir() else _folders_with_a_config(path)
         found = [folder for folder in below if folder == path or _is_students(folder, left_out)]
-        if not found:
+        if not found and not missing_ok:
             require_run(path)  # raises, for it is none
         for folder in found:
             runs.setdefault(folder.resolve(), folder)

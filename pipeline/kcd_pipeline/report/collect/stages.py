@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kcd_pipeline.report.collect.costs import training_cost
 from kcd_pipeline.runs import RunFolder, open_plans
 from kcd_stores import Plan
@@ -31,6 +34,33 @@ def read_stage_facts(folder: RunFolder, metrics: Sequence[Mapping[str, Any]]) ->
         stage | asdict(training_cost(metrics[first : last + 1]))
         for stage, (first, last) in zip(facts, stage_epochs(opens, epochs), strict=True)
     ]
+
+
+def read_kept_by_class(folder: RunFolder, labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    """Return the share of the samples of each class that each stage of a run kept.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    labels
+        The class of each training sample, int64 `[N]`.
+    classes
+        C, the number of classes.
+
+    Returns
+    -------
+    NDArray
+        float64 `[S, C]`, 0..1, for S stages; NaN for a class without samples.
+
+    Raises
+    ------
+    StoreError
+        If the plans cannot be read.
+    """
+    samples = np.bincount(labels, minlength=classes)
+    kept = [np.bincount(labels[plan.kept], minlength=classes) for plan in open_plans(folder).read_all()]
+    return np.where(samples > 0, np.array(kept) / np.maximum(samples, 1), np.nan)
 
 
 def stage_epochs(opens: Sequence[int], epochs: int) -> list[tuple[int, int]]:
