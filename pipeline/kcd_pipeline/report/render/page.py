@@ -6,13 +6,13 @@ import platform
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
-import vl_convert
 from markupsafe import Markup
 
 from kcd_pipeline import __version__
@@ -29,8 +29,8 @@ from kcd_pipeline.report.render import result_tables as tables
 from kcd_pipeline.report.render.charts import charts, charts_json, javascript, styles, swatch, swatch_css
 from kcd_pipeline.report.render.numbers import numbers_json
 from kcd_pipeline.report.render.page_tables import PageTable
-from kcd_pipeline.report.render.pictures import png_uri
-from kcd_pipeline.report.render.sections import Section, sections
+from kcd_pipeline.report.render.pictures import Pictures
+from kcd_pipeline.report.render.sections import sections
 from kcd_pipeline.report.render.store_facts import store_facts
 
 MOST_OPEN = 3  # with more arms than this, the pictures of all but the first are folded away
@@ -87,6 +87,7 @@ def render_page(comparison: Comparison, details: Sequence[RunDetails], *, comman
         JavaScript of a page that is served: it may ask its server for news. None for a page that stands alone.
     """
     shown, drawn = _shown_arms(comparison, details), charts(comparison, details)
+    pictures = Pictures(arm.samples for arm in shown)
     scripts = [javascript(), _asset("page.js"), *([] if live is None else [live])]
     signs = {arm.name: swatch(style) for arm, style in zip(shown, styles(shown), strict=True)}
     template = _environment().get_template("page.html.j2")
@@ -102,13 +103,14 @@ def render_page(comparison: Comparison, details: Sequence[RunDetails], *, comman
         measures={arm.measure.name: arm.measure for arm in shown}.values(),
         labels_only=[arm.label for arm in comparison.groups if not arm.first.taught],
         all_open=len(shown) <= MOST_OPEN,
+        pictures=pictures,
         any_dropped=any(arm.any_dropped for arm in shown),
         blends_judged=any(arm.mean_teacher_rows for arm in comparison.groups),
         tables=_tables(comparison, details),
         store_facts=store_facts(comparison.stores),
         charts_json=charts_json(drawn),
         numbers_json=numbers_json(drawn),
-        style=Markup(_asset("page.css") + swatch_css()),
+        style=Markup("\n".join([_asset("page.css"), swatch_css(), pictures.css])),
         scripts=[Markup(script) for script in scripts],
         policy=_policy(scripts, served=live is not None),
         versions=_versions(),
@@ -126,7 +128,9 @@ def _policy(scripts: Sequence[str], *, served: bool) -> str:
 
     A served page may ask the server that it came from.
     """
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts)
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
+    )
     rules = ["default-src 'none'", f"script-src {hashes}", "style-src 'unsafe-inline'", "img-src data:"]
     rules += ["base-uri 'none'", "form-action 'none'", *(["connect-src 'self'"] if served else [])]
     return "; ".join(rules)
@@ -145,7 +149,6 @@ def _environment() -> jinja2.Environment:
         "shortened": wording.shortened,
         "listing": wording.listing,
         "counted": wording.counted,
-        "png_uri": png_uri,
     }
     return environment
 
@@ -195,5 +198,5 @@ def _versions() -> dict[str, Any]:
         "kcd-pipeline": __version__,
         "Python": platform.python_version(),
         "NumPy": np.__version__,
-        "vl-convert": vl_convert.__version__,
+        "vl-convert": version("vl-convert-python"),
     }
