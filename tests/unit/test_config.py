@@ -15,6 +15,7 @@ from kcd_pipeline.config import (
     parse_config,
     recipe_names,
     recipes_folder,
+    study_names,
 )
 from kcd_pipeline.errors import UserError
 
@@ -226,12 +227,14 @@ def test_the_recipes_of_a_checkout_are_its_configs_folder() -> None:
     assert recipes_folder() == REPOSITORY / "configs"
 
 
-def test_every_yaml_file_in_configs_is_a_recipe_by_its_path() -> None:
+def test_every_yaml_file_in_configs_is_a_recipe_or_a_study_by_its_path() -> None:
     files = {
         str(file.relative_to(REPOSITORY / "configs"))[: -len(".yaml")] for file in REPOSITORY.glob("configs/**/*.*")
     }
     defaults = {name for name in files if name.endswith("defaults")}  # what others extend
-    assert set(recipe_names()) == files - defaults
+    studies = {name for name in files if name.startswith("studies/")}
+    assert set(recipe_names()) == files - defaults - studies
+    assert set(study_names()) == studies
     assert {"digits", "cifar100/resnet32x4-resnet8x4"} <= files
 
 

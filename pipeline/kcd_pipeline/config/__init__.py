@@ -4,8 +4,8 @@ from kcd_pipeline.config.condense import POLICY_NAMES, VALUE_NAMES, CondenseConf
 from kcd_pipeline.config.earlier import in_todays_words
 from kcd_pipeline.config.load import load_config, parse_config
 from kcd_pipeline.config.losses import DistLossConfig, DkdLossConfig, KdLossConfig, PktLossConfig
-from kcd_pipeline.config.merge import as_override
-from kcd_pipeline.config.recipes import find_recipe, recipe_names, recipes_folder
+from kcd_pipeline.config.merge import as_override, override_of
+from kcd_pipeline.config.recipes import find_recipe, recipe_names, recipes_folder, study_names
 from kcd_pipeline.config.schema import (
     ENCODING_NAMES,
     METHODS,
@@ -19,6 +19,7 @@ from kcd_pipeline.config.schema import (
     StudentConfig,
     TeacherConfig,
 )
+from kcd_pipeline.config.study import Study, StudyConfig, load_study
 from kcd_pipeline.config.suggestions import did_you_mean
 from kcd_pipeline.config.value_words import ValueWords, value_words
 from kcd_pipeline.config.variants import MOVABLE_KEYS, variant_words
@@ -43,6 +44,8 @@ __all__ = [
     "RunConfig",
     "StoreConfig",
     "StudentConfig",
+    "Study",
+    "StudyConfig",
     "TeacherConfig",
     "ValueWords",
     "as_override",
@@ -50,10 +53,13 @@ __all__ = [
     "find_recipe",
     "in_todays_words",
     "load_config",
+    "load_study",
+    "override_of",
     "parse_config",
     "read_yaml",
     "recipe_names",
     "recipes_folder",
+    "study_names",
     "value_words",
     "variant_words",
     "write_yaml",

@@ -15,9 +15,12 @@ LONGEST_SHOWN = 200  # characters of a value in a message
 SECTIONS = set(Config.model_fields) - {"seed"}
 
 
-def require_known_keys(tree: Mapping[str, Any], source: str) -> None:
-    """Raise UserError if `tree` has a key that a recipe does not have, or a value in the place of a section."""
-    _require_keys_of(Config, tree, "", source)
+def require_known_keys(tree: Mapping[str, Any], source: str, root: type[BaseModel] = Config) -> None:
+    """Raise UserError if `tree` has a key that a recipe does not have, or a value in the place of a section.
+
+    `root` is the model of the file: a recipe, or a study.
+    """
+    _require_keys_of(root, tree, "", source)
 
 
 def _require_keys_of(section: type[BaseModel], tree: Mapping[str, Any], prefix: str, source: str) -> None:
@@ -42,15 +45,22 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
-def explain(error: ValidationError, source: str) -> str:
-    """Return all that pydantic found wrong, one sentence each, after the name of the source."""
-    return f"{source}: " + "; ".join(_explain_one(dict(item)) for item in error.errors())
+def explain(error: ValidationError, source: str, root: type[BaseModel] = Config) -> str:
+    """Return all that pydantic found wrong, one sentence each, after the name of the source.
+
+    `root` is the model of the file: a recipe, or a study.
+    """
+    return f"{source}: " + "; ".join(_explain_one(dict(item), root) for item in error.errors())
 
 
-def _explain_one(item: dict[str, Any]) -> str:
-    key, found, kind = _dotted_key(item["loc"]), item.get("input"), item["type"]
+def _explain_one(item: dict[str, Any], root: type[BaseModel]) -> str:
+    key, found, kind = _dotted_key(item["loc"], root), item.get("input"), item["type"]
     if kind == "missing":
-        advice = "add the section to the file" if key in SECTIONS else f"set it in the file or with --set {key}=..."
+        advice = f"set it in the file or with --set {key}=..."
+        if root is not Config:
+            advice = "add it to the file"
+        elif key in SECTIONS:
+            advice = "add the section to the file"
         return f"{key} is missing: {advice}"
     if kind == "literal_error":
         known = _quoted_names(item["ctx"]["expected"].replace(" or ", ","))
@@ -68,14 +78,14 @@ def _quoted_names(text: str) -> list[str]:
     return [name.strip(" '") for name in text.split(",")]
 
 
-def _dotted_key(location: tuple[int | str, ...]) -> str:
+def _dotted_key(location: tuple[int | str, ...], root: type[BaseModel]) -> str:
     """Return the key at a place that pydantic names, such as `distill.loss.alpha`.
 
     For a section that is chosen by its name, pydantic puts that name into the place as if it were a key; it is left
     out here.
     """
     names: list[str] = []
-    model: type[BaseModel] | None = Config
+    model: type[BaseModel] | None = root
     by_name: dict[str, type[BaseModel]] = {}
     for part in map(str, location):
         if part in by_name:

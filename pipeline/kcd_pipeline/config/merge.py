@@ -1,6 +1,7 @@
 """Recipes laid over recipes, and `--set section.key=value` over both."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,15 @@ def merge_override(tree: Mapping[str, Any], override: str) -> dict[str, Any]:
         above = {name: above}
     _require_sections(tree, names, key)
     return merge(tree, above)
+
+
+def override_of(key: str, value: Any) -> str:
+    """Return the override that sets `key` to a value of plain data, as `merge_override` reads it."""
+    if isinstance(value, str) and (value.startswith(OF_RUN) or (value.isprintable() and _is_plain(value))):
+        return f"{key}={value}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{key}=.nan" if math.isnan(value) else f"{key}={'-' if value < 0 else ''}.inf"
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"
 
 
 def as_override(key: str, path: str | Path) -> str:

@@ -18,6 +18,7 @@ PLACES = ("data.root", "teacher.weights", "store.path", "condense.plans_from", "
 
 OF_RUN = ("{student}", "{method}", "{variant}", "{seed}")
 OF_ALL_METHODS = ("{student}", "{seed}")  # a teacher and a store serve the runs of every method
+OF_STUDY = ("{name}",)
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -57,6 +58,7 @@ def _require_known(place: Any, *, known: tuple[str, ...]) -> Any:
 _of_run = AfterValidator(partial(_require_known, known=OF_RUN))
 _of_all_methods = AfterValidator(partial(_require_known, known=OF_ALL_METHODS))
 
+StudyFolder = Annotated[str, AfterValidator(require_text), AfterValidator(partial(_require_known, known=OF_STUDY))]
 RunFolderPath = Annotated[Path, BeforeValidator(_require_path), _of_run]
 SharedFolder = Annotated[Path, BeforeValidator(_require_path), _of_all_methods]
 SharedFile = Annotated[SharedFolder, AfterValidator(_require_file)]
@@ -81,11 +83,18 @@ def expand_places(tree: Mapping[str, Any], source: str) -> dict[str, Any]:
         section, name = key.split(".")
         keys = expanded.get(section)
         if isinstance(keys, Mapping) and isinstance(keys.get(name), str):
-            expanded[section] = {**keys, name: _expand(keys[name], key, source)}
+            expanded[section] = {**keys, name: expand(keys[name], key, source)}
     return expanded
 
 
-def _expand(text: str, key: str, source: str) -> str:
+def expand(text: str, key: str, source: str) -> str:
+    """Return the path or URL that `source` has at `key`, with `~` and `$VAR` expanded.
+
+    Raises
+    ------
+    UserError
+        If a variable is not set or is empty, or there is no such home folder.
+    """
     where = f"{source}: {key}: found '{masked(text)}'"
     template = Template(text)
     if not template.is_valid():

@@ -8,6 +8,7 @@ from kcd_pipeline.errors import UserError
 
 SUFFIXES = (".yaml", ".yml")
 DEFAULTS = "defaults"  # a file of this name is no recipe: the recipes beside it extend it
+STUDIES = "studies"  # the folder of shipped studies, which are no recipes
 
 
 def recipes_folder() -> Path:
@@ -19,9 +20,18 @@ def recipes_folder() -> Path:
 
 def recipe_names() -> list[str]:
     """Return the names of the shipped recipes, such as `digits` or `cifar100/resnet32x4-resnet8x4`."""
+    return [name for name in _shipped() if not name.startswith(f"{STUDIES}/")]
+
+
+def study_names() -> list[str]:
+    """Return the names of the shipped studies, such as `studies/claim`."""
+    return [name for name in _shipped() if name.startswith(f"{STUDIES}/")]
+
+
+def _shipped() -> list[str]:
     folder = recipes_folder()
     files = (file for file in folder.rglob("*.yaml") if file.stem != DEFAULTS)
-    return sorted(str(file.relative_to(folder).with_suffix("")) for file in files)
+    return sorted(file.relative_to(folder).with_suffix("").as_posix() for file in files)
 
 
 def find_recipe(name: str) -> Path:
@@ -44,6 +54,56 @@ def find_recipe(name: str) -> Path:
     raise UserError(
         f"'{name}' is neither a YAML file nor a shipped recipe{did_you_mean(name, names)} "
         f"(give a path that ends in .yaml, or one of: {', '.join(names)})"
+    )
+
+
+def find_study(name: str) -> Path:
+    """Return the file of the study `name`: a path that ends in .yaml or .yml, or the name of a shipped study.
+
+    Raises
+    ------
+    UserError
+        If there is no such file or study.
+    """
+    path = Path(name)
+    if path.suffix in SUFFIXES:
+        if _is_file(path):
+            return path
+        raise UserError(f"there is no study file {path} (in {Path.cwd()})")
+    names = study_names()
+    if name in names:
+        return recipes_folder() / f"{name}.yaml"
+    raise UserError(
+        f"'{name}' is neither a YAML file nor a shipped study{did_you_mean(name, names)} (give a path that ends in "
+        f".yaml, or one of: {', '.join(names)})"
+    )
+
+
+def find_base(name: str, study: Path) -> str:
+    """Return the base recipe of a study file as `find_recipe` takes it: the name of a shipped one, or a path.
+
+    A file is looked for in the folder of the study, then in the current folder, then among the shipped recipes.
+
+    Raises
+    ------
+    UserError
+        If there is no such recipe.
+    """
+    if Path(name).suffix not in SUFFIXES:
+        names = recipe_names()
+        if name in names:
+            return name
+        raise UserError(
+            f"{study}: base: '{name}' is no shipped recipe{did_you_mean(name, names)} (give one of: "
+            f"{', '.join(names)}; or a file, whose name ends in .yaml)"
+        )
+    candidates = (study.parent / name, Path(name), recipes_folder() / name)
+    for candidate in candidates:
+        if _is_file(candidate) and not candidate.samefile(study):
+            return str(candidate)
+    raise UserError(
+        f"{study}: base: there is no file '{name}', neither in {study.parent} nor in {Path.cwd()}, nor a shipped "
+        f"recipe of that name{did_you_mean(Path(name).stem, recipe_names())}"
     )
 
 
