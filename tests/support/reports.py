@@ -29,7 +29,9 @@ def made_run(method: str, *, seed: int = 0, epochs: int = 4, stages: int = 2, **
     """Return a finished run whose accuracy rises from 30% to 70% and depends a little on method, settings and seed."""
     random = np.random.default_rng([seed, epochs, *f"{method}{settings}".encode()])
     rise = 0.3 + 0.4 * np.arange(1, epochs + 1) / epochs + random.normal(0, 0.01, epochs)
-    kept = [1.0 - 0.3 * (epoch * stages // epochs) / (stages - 1) if method == "kcd" else 1.0 for epoch in range(epochs)]
+    kept = [
+        1.0 - 0.3 * (epoch * stages // epochs) / (stages - 1) if method == "kcd" else 1.0 for epoch in range(epochs)
+    ]
     metrics = [
         {
             "epoch": epoch, "test_accuracy": float(rise[epoch]), "kept_fraction": kept[epoch], "seconds": 1.5,
@@ -73,7 +75,9 @@ def made_details(run: RunRecord, *, pictures: int = 4) -> RunDetails:
             summarise_values(values * (1 + 1 / end), stage=stage, epochs=(first + 1, end))
             for stage, (first, end) in enumerate(zip(opens, ends, strict=True))
         ),
-        stage_facts=tuple(_stage(number, first, end, kept[first]) for number, (first, end) in enumerate(zip(opens, ends, strict=True))),
+        stage_facts=tuple(
+            _stage(number, first, end, kept[first]) for number, (first, end) in enumerate(zip(opens, ends, strict=True))
+        ),
         samples=ShownSamples(most=_samples(values, pictures, random), least=_samples(-values, pictures, random)),
         losses=tuple(line["loss"] for line in run.metrics),
         outcome=outcome_of(Predictions(likeliest=likeliest, labels=labels), CLASSES),
