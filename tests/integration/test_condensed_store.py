@@ -146,7 +146,7 @@ def test_a_student_is_taught_from_it_on_its_samples_alone(home: Path, method: st
     assert read_array(run / "values.zarr", "value").shape == (4, K)
     assert lines[-1]["test_accuracy"] > 0.5
     report = json.loads(done(cli("report", run, home / "kcd", "--json")))
-    assert report["groups"][0]["label"] == f"{method} resnet8 (condensed store)"
+    assert report["arms"][0]["name"] == f"{method} resnet8 (condensed store)"
     if method == "kcd":
         assert "itself taught from a condensed set" in refused(cli("condense", run, "--export", home / "again.zarr"))
         text = refused(kcd("distill", home, f"condense.plans_from={run}", f"run.dir={home / 'mixed'}"))

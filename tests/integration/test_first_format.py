@@ -144,7 +144,7 @@ def test_the_weights_are_those_that_were_trained() -> None:
 def test_the_run_is_inspected_and_reported(copy: Path) -> None:
     assert "finished, 6 of 6 epochs" in succeed("inspect", "finished")
     report = json.loads(run_command("report", "finished", "--json").stdout)
-    assert report["groups"][0]["label"] == "kcd tiny_student:tiny"
+    assert report["arms"][0]["name"] == "kcd tiny_student:tiny"
     said = run_command("report", "finished")
     assert "45.28%" in said.stdout
     assert said.stderr.count("recorded no checksums") == 1

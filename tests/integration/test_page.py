@@ -27,7 +27,7 @@ def made_page(file: Path, *, arms: int = 3, seeds: int = 2, epochs: int = 4) -> 
     settings += [("kcd", {"lr": 0.001 * number}) for number in range(3, arms)]
     runs = [made_run(name, seed=seed, epochs=epochs, **more) for name, more in settings for seed in range(seeds)]
     comparison = compare(runs)
-    details = [made_details(arm.first) for arm in comparison.groups]
+    details = [made_details(arm.first) for arm in comparison.arms]
     file.write_text(render_page(comparison, details, command="kcd-pipeline report runs/made"), encoding="utf-8")
     return file
 

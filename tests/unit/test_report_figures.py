@@ -10,11 +10,11 @@ import pytest
 from kcd_pipeline.config import value_words
 from kcd_pipeline.report.collect import RunRecord
 from kcd_pipeline.report.collect.values import StageValues
-from kcd_pipeline.report.compute.groups import Group
+from kcd_pipeline.report.compute.arms import Arm
 from kcd_pipeline.report.render import figures
 
 
-def group(label: str, *, method: str, epochs: int = 8, seeds: int = 1) -> Group:
+def arm(label: str, *, method: str, epochs: int = 8, seeds: int = 1) -> Arm:
     summary = {
         "method": method,
         "student": "resnet8",
@@ -34,10 +34,10 @@ def group(label: str, *, method: str, epochs: int = 8, seeds: int = 1) -> Group:
         for epoch in range(epochs)
     ]
     run = RunRecord(label=label, path=Path(label), config={}, summary=summary, metrics=metrics)
-    return Group(label=label, runs=(run,) * seeds)
+    return Arm(name=label, runs=(run,) * seeds)
 
 
-GROUPS = [group("kcd resnet8", method="kcd", seeds=2), group("none $resnet8$ <b>", method="none")]
+ARMS = [arm("kcd resnet8", method="kcd", seeds=2), arm("none $resnet8$ <b>", method="none")]
 STAGES = [
     [
         StageValues(
@@ -52,11 +52,11 @@ MEASURES = [value_words("entropy"), value_words("aum")]
 
 def all_figures() -> list[str]:
     return [
-        figures.accuracy_by_epoch(GROUPS, 0.99),
-        figures.accuracy_by_rows(GROUPS, None),
-        figures.kept_by_stage(GROUPS),
-        figures.values_by_stage(GROUPS, STAGES, MEASURES),
-        figures.values_at_the_end(GROUPS, VALUES, MEASURES),
+        figures.accuracy_by_epoch(ARMS, 0.99),
+        figures.accuracy_by_rows(ARMS, None),
+        figures.kept_by_stage(ARMS),
+        figures.values_by_stage(ARMS, STAGES, MEASURES),
+        figures.values_at_the_end(ARMS, VALUES, MEASURES),
     ]
 
 
@@ -80,31 +80,31 @@ def test_the_same_runs_give_the_same_bytes() -> None:
 
 
 def test_the_same_student_and_method_share_a_colour_and_differ_in_dashes() -> None:
-    styles = figures.line_styles([*GROUPS, group("kcd resnet8 (lr=0.1)", method="kcd")])
+    styles = figures.line_styles([*ARMS, arm("kcd resnet8 (lr=0.1)", method="kcd")])
     assert styles[0].colour == styles[2].colour != styles[1].colour
     assert styles[0].dash != styles[2].dash
 
 
 @pytest.mark.parametrize("number", [1, 30])
 def test_one_run_or_many(number: int) -> None:
-    many = [group(f"kcd resnet8 (lr={index})", method="kcd", epochs=1) for index in range(number)]
+    many = [arm(f"kcd resnet8 (lr={index})", method="kcd", epochs=1) for index in range(number)]
     svg = figures.accuracy_by_epoch(many, None)
     height = float(re.findall(r'viewBox="0 0 [\d.]+ ([\d.]+)"', svg)[0])
     assert height >= 72 * (3.4 + 0.21 * number / 5)  # the figure grows with the lines of its legend
 
 
 def test_more_kinds_than_colours_still_look_different() -> None:
-    many = [group(f"{method} resnet8", method=method) for method in map(str, range(len(figures.COLOURS) + 1))]
+    many = [arm(f"{method} resnet8", method=method) for method in map(str, range(len(figures.COLOURS) + 1))]
     assert len({(style.colour, style.dash) for style in figures.line_styles(many)}) == len(many)
 
 
 def test_values_of_one_measure_share_an_axis_and_values_of_two_do_not() -> None:
     """An axis is named once for all panels that share it, and on each panel where the measures differ."""
-    same = figures.values_by_stage(GROUPS, STAGES, [MEASURES[0]] * 2)
-    different = figures.values_by_stage(GROUPS, STAGES, MEASURES)
+    same = figures.values_by_stage(ARMS, STAGES, [MEASURES[0]] * 2)
+    different = figures.values_by_stage(ARMS, STAGES, MEASURES)
     assert same.count("value V (entropy, nats)") == 1
     assert (different.count("value V (entropy, nats)"), different.count("value V (aum)")) == (1, 1)
-    ends = figures.values_at_the_end(GROUPS, VALUES, MEASURES)
+    ends = figures.values_at_the_end(ARMS, VALUES, MEASURES)
     assert (ends.count("value V (entropy, nats)"), ends.count("value V (aum)")) == (1, 1)
 
 

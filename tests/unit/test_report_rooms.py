@@ -57,12 +57,12 @@ def test_a_page_is_made_of_records_alone(comparison: Comparison) -> None:
     assert "Made with <code>kcd-pipeline report &lt;alone&gt;</code>" in html
     assert "seven &amp; eight" in html
     assert "75.00%" in html
-    assert html.count("data:image/png;base64,") == 2
+    assert html.count("data:image/webp;base64,") == 1  # both samples have the same
     assert "A dashed frame marks a sample" in unescape(html)
 
 
 def test_json_and_table_are_made_of_records_alone(comparison: Comparison, capsys: pytest.CaptureFixture[str]) -> None:
     (run,) = json.loads(json.dumps(plain_data(comparison, [[STAGE]]), allow_nan=False))["runs"]
-    assert (run["label"], run["seed"], run["stages"], run["group"]) == ("alone", 3, [STAGE], "none resnet8")
+    assert (run["label"], run["seed"], run["stages"], run["arm"]) == ("alone", 3, [STAGE], "none resnet8")
     print_comparison(comparison)
     assert "75.00%" in capsys.readouterr().out

@@ -4,25 +4,30 @@ Data flows one way: `collect` reads run folders into records, `compute` compares
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.progress import say
 from kcd_pipeline.report.collect import collect_runs, read_stage_facts
-from kcd_pipeline.report.compute import Comparison, compare
+from kcd_pipeline.report.compute import Comparison, StudyFrame, compare
 from kcd_pipeline.report.wording import listing
 
-__all__ = ["report"]
+__all__ = ["report", "results"]
 
 MOST_LEFT_OUT = 8  # folders named in a line
 
 
-def report(runs: list[Path], *, html: Path | None, as_json: bool) -> None:
+def report(
+    runs: list[Path], *, frame: StudyFrame | None = None, html: Path | None = None, as_json: bool = False
+) -> None:
     """Compare the runs at `runs` or below them on standard output, and in a page at `html` if that is given.
 
-    Runs that are not finished are marked and not compared.
+    Runs that are not finished are marked and not compared. `frame` is the study that the runs belong to; without one,
+    arms are the runs that differ only by seed.
 
     Raises
     ------
@@ -32,7 +37,7 @@ def report(runs: list[Path], *, html: Path | None, as_json: bool) -> None:
         If JSON or a page is asked for, and the values or plans of a run cannot be read.
     """
     collected = collect_runs(runs)
-    comparison = compare(collected.finished, collected.unfinished)
+    comparison = compare(collected.finished, collected.unfinished, frame)
     if collected.left_out:
         say(f"Left out: {listing(collected.left_out, most=MOST_LEFT_OUT)}.")
     if html is not None:
@@ -47,13 +52,29 @@ def report(runs: list[Path], *, html: Path | None, as_json: bool) -> None:
         say(f"Page: {html}")
 
 
+def results(runs: Sequence[Path], frame: StudyFrame) -> dict[str, Any]:
+    """Return the comparison of a study as `report --json` has it, but without the stages of each run.
+
+    It is small, and the same for the same runs but for the seconds that they took.
+
+    Raises
+    ------
+    UserError
+        If a path is no run of a student, or if none is finished.
+    """
+    from kcd_pipeline.report.render.plain_data import plain_data
+
+    collected = collect_runs(list(runs))
+    return plain_data(compare(collected.finished, collected.unfinished, frame))
+
+
 def _write_page(comparison: Comparison, html: Path) -> None:
     # these load torch, matplotlib and Jinja2, which only a page needs
     from kcd_pipeline.report.collect.details import collect_details
     from kcd_pipeline.report.render.page import write_page
 
     _make_parent_folder(html)
-    details = collect_details([group.first for group in comparison.groups])
+    details = collect_details([arm.first for arm in comparison.arms])
     write_page(comparison, details, html)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from kcd_pipeline.plain_text import shown_in_line
 from kcd_pipeline.progress import human_seconds
+from kcd_pipeline.statistics import Interval
 
 MISSING = "–"  # stands where a number does not exist or was not recorded
 MAX_LENGTH = 48  # characters of a value; longer ones are cut
@@ -68,3 +69,28 @@ def listing(words: Iterable[str], most: int = 6) -> str:
 def counted(number: int, word: str, plural: str | None = None) -> str:
     """Return a number with its noun: `1 run`, `3 runs`."""
     return f"{number:,} {word if number == 1 else plural or word + 's'}"
+
+
+def points(number: float) -> str:
+    """Return a difference in points of accuracy with its sign, as `+0.45` or `-1.20`."""
+    text = f"{number:+.2f}"
+    return "0.00" if float(text) == 0 else text
+
+
+def interval_ends(interval: Interval, decimals: int = 2) -> str | None:
+    """Return the ends of an interval of points as `-0.50 to +0.40`; None if it has no ends."""
+    if interval.low is None or interval.high is None:
+        return None
+    return f"{interval.low:+.{decimals}f} to {interval.high:+.{decimals}f}"
+
+
+def percent_interval(interval: Interval) -> str | None:
+    """Return the ends of an interval of accuracies 0..1 as `98.50 to 99.12%`; None if it has no ends."""
+    if interval.low is None or interval.high is None:
+        return None
+    return f"{100 * interval.low:.2f} to {100 * interval.high:.2f}%"
+
+
+def p_value(p: float) -> str:
+    """Return a p value with two significant digits, as `0.062`, and `<0.001` below that."""
+    return "<0.001" if p < 0.001 else f"{p:#.2g}"

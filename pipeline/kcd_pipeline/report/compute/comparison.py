@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kcd_pipeline.report.collect import RunRecord, UnfinishedRun
-from kcd_pipeline.report.compute.groups import Group, best_groups, group_by_experiment
+from kcd_pipeline.report.compute.arms import Arm, arms_by_settings, arms_of_study
+from kcd_pipeline.report.compute.finding import finding_sentences
+from kcd_pipeline.report.compute.frame import StudyFrame
+from kcd_pipeline.report.compute.pairs import PairResult, best_arm, compared_pairs
 from kcd_pipeline.report.compute.settings import Setting, differing_settings
 from kcd_pipeline.report.compute.stores import StoreUse, find_stores, warnings_of_stores, warnings_of_test_sets
 
@@ -17,10 +20,17 @@ class Comparison:
     ----------
     runs
         In the order in which they were given.
-    groups
-        The experiments: runs that differ only by seed.
+    title
+        The question of the study; None for runs that were named one by one.
+    arms
+        The arms: runs that differ only by seed. Those of a study have its names and its order; an arm without a
+        finished run is not among them.
+    pairs
+        The arms that are compared with each other.
+    finding
+        Sentences that say the result, and what cannot be said.
     best
-        The groups with the best mean accuracy; empty where none stands out, or test sets differ.
+        The arm that is ahead of every other; None if there is none.
     stores
         The stores that the runs' configs name.
     settings
@@ -32,8 +42,11 @@ class Comparison:
     """
 
     runs: tuple[RunRecord, ...]
-    groups: tuple[Group, ...]
-    best: tuple[Group, ...]
+    title: str | None
+    arms: tuple[Arm, ...]
+    pairs: tuple[PairResult, ...]
+    finding: tuple[str, ...]
+    best: Arm | None
     stores: tuple[StoreUse, ...]
     settings: tuple[Setting, ...]
     warnings: tuple[str, ...]
@@ -55,16 +68,31 @@ class Comparison:
         return teachers[0].get("test_accuracy") if len(hashes) == 1 and same_test_set else None
 
 
-def compare(runs: Sequence[RunRecord], unfinished: Sequence[UnfinishedRun] = ()) -> Comparison:
-    """Compare `runs`, which are finished; those that are `unfinished` are only listed."""
-    groups, seed_warnings = group_by_experiment(runs)
+def compare(
+    runs: Sequence[RunRecord], unfinished: Sequence[UnfinishedRun] = (), frame: StudyFrame | None = None
+) -> Comparison:
+    """Compare `runs`, which are finished; those that are `unfinished` are only listed.
+
+    Parameters
+    ----------
+    runs, unfinished
+        In the order in which they were given; there may be none yet.
+    frame
+        The study that the runs belong to. Without one, runs that differ only by seed are an arm, and each arm is
+        compared with the kd arm of the same student and store, if there is one.
+    """
+    arms, warnings = arms_by_settings(runs) if frame is None else arms_of_study(runs, frame)
     stores = find_stores(runs)
+    pairs, best = compared_pairs(arms, frame), best_arm(arms)
     return Comparison(
         runs=tuple(runs),
-        groups=tuple(groups),
-        best=tuple(best_groups(groups)),
+        title=None if frame is None else frame.title,
+        arms=tuple(arms),
+        pairs=tuple(pairs),
+        finding=tuple(finding_sentences(arms, pairs, best)),
+        best=best,
         stores=tuple(stores),
         settings=tuple(differing_settings(runs)),
-        warnings=(*warnings_of_test_sets(runs), *warnings_of_stores(stores), *seed_warnings),
+        warnings=(*warnings_of_test_sets(runs), *warnings_of_stores(stores), *warnings),
         unfinished=tuple(unfinished),
     )

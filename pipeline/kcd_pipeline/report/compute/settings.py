@@ -1,4 +1,4 @@
-"""The settings of runs: those that make an experiment, and those on which runs differ."""
+"""The settings of runs: those that make an arm, and those on which runs differ."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -25,8 +25,8 @@ class Setting:
     values: tuple[tuple[Any, tuple[str, ...]], ...]
 
 
-def experiment_settings(run: RunRecord) -> dict[str, Any]:
-    """Return the settings that make a run the experiment that it is, with dotted keys.
+def arm_settings(run: RunRecord) -> dict[str, Any]:
+    """Return the settings that the runs of an arm share, with dotted keys.
 
     A key that a run of an older version lacks has its default. Three kinds of settings are left out: the seed; keys
     that say where things are, because stores and test sets are compared by content; and keys that have no effect on the

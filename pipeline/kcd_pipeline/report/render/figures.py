@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kcd_pipeline.config import ValueWords
 from kcd_pipeline.report.collect import RunRecord
 from kcd_pipeline.report.collect.values import StageValues
-from kcd_pipeline.report.compute.groups import Group
+from kcd_pipeline.report.compute.arms import Arm
 from kcd_pipeline.report.render.svg import add_legend, make_panels, svg_style, to_svg
 
 # Okabe and Ito's colours, which people with any of the common colour vision deficiencies can tell apart
@@ -26,55 +26,55 @@ VALUE_BINS = 60
 MOST_DOTS = 30  # on one line; more would hide it
 
 Axis = Literal["epoch", "rows"]
-Places = Sequence[Sequence[NDArray[np.float64]]]  # [group][run][epoch]: a horizontal position
+Places = Sequence[Sequence[NDArray[np.float64]]]  # [arm][run][epoch]: a horizontal position
 
 
 @dataclass(frozen=True, kw_only=True)
 class LineStyle:
-    """The colour and the dashes of a group's lines."""
+    """The colour and the dashes of a arm's lines."""
 
     colour: str
     dash: Any
 
 
-def line_styles(groups: Sequence[Group]) -> list[LineStyle]:
-    """Return a style for each group: groups of the same kind share a colour and differ in their dashes."""
-    kinds = list(dict.fromkeys(group.kind for group in groups))
+def line_styles(arms: Sequence[Arm]) -> list[LineStyle]:
+    """Return a style for each arm: arms of the same kind share a colour and differ in their dashes."""
+    kinds = list(dict.fromkeys(arm.kind for arm in arms))
     seen: dict[tuple[str, str], int] = {}
     found = []
-    for group in groups:
-        turn = seen[group.kind] = seen.get(group.kind, -1) + 1
-        lap, place = divmod(kinds.index(group.kind), len(COLOURS))  # a colour that is used again begins with dashes
+    for arm in arms:
+        turn = seen[arm.kind] = seen.get(arm.kind, -1) + 1
+        lap, place = divmod(kinds.index(arm.kind), len(COLOURS))  # a colour that is used again begins with dashes
         found.append(LineStyle(colour=COLOURS[place], dash=DASHES[(turn + lap) % len(DASHES)]))
     return found
 
 
-def accuracy_by_epoch(groups: Sequence[Group], teacher: float | None) -> str:
+def accuracy_by_epoch(arms: Sequence[Arm], teacher: float | None) -> str:
     """Plot the test accuracy after each epoch, and that of the `teacher`, 0..1, if all runs share one."""
-    places = [[np.arange(1.0, run.epochs + 1) for run in group.runs] for group in groups]
-    return _accuracy_figure("epoch", groups, places, teacher)
+    places = [[np.arange(1.0, run.epochs + 1) for run in arm.runs] for arm in arms]
+    return _accuracy_figure("epoch", arms, places, teacher)
 
 
-def accuracy_by_rows(groups: Sequence[Group], teacher: float | None) -> str:
+def accuracy_by_rows(arms: Sequence[Arm], teacher: float | None) -> str:
     """Plot the test accuracy against the knowledge rows trained on so far; samples for runs that use no knowledge."""
-    places = [[_rows_so_far(run) for run in group.runs] for group in groups]
-    return _accuracy_figure("rows", groups, places, teacher)
+    places = [[_rows_so_far(run) for run in arm.runs] for arm in arms]
+    return _accuracy_figure("rows", arms, places, teacher)
 
 
 def _rows_so_far(run: RunRecord) -> NDArray[np.float64]:
     return np.cumsum([line["rows" if run.taught else "samples"] for line in run.metrics], dtype=np.float64)
 
 
-def _accuracy_figure(axis: Axis, groups: Sequence[Group], places: Places, teacher: float | None) -> str:
+def _accuracy_figure(axis: Axis, arms: Sequence[Arm], places: Places, teacher: float | None) -> str:
     name = f"accuracy-{axis}"
-    close_up = max(group.first.epochs for group in groups) >= CLOSE_UP_FROM
+    close_up = max(arm.first.epochs for arm in arms) >= CLOSE_UP_FROM
     title = "epoch" if axis == "epoch" else "knowledge rows (or samples) trained on so far"
-    labels = [_legend_label(axis, group) for group in groups]
+    labels = [_legend_label(axis, arm) for arm in arms]
     with svg_style(name):
         figure, panels = make_panels(2 if close_up else 1, 1, height=3.4, legend=labels)
         for panel in panels:
-            for group, style, xs, label in zip(groups, line_styles(groups), places, labels, strict=True):
-                _draw_group(panel, group, style, xs, label)
+            for arm, style, xs, label in zip(arms, line_styles(arms), places, labels, strict=True):
+                _draw_arm(panel, arm, style, xs, label)
             if teacher is not None:
                 panel.axhline(100 * teacher, color=TEACHER_COLOUR, linewidth=1, linestyle=(0, (2, 2)), label="teacher")
             panel.set_xlabel(title)
@@ -84,19 +84,19 @@ def _accuracy_figure(axis: Axis, groups: Sequence[Group], places: Places, teache
         if close_up:
             panels[0].set_title("the whole training")
             panels[1].set_title("the later part, closer")
-            _zoom_in(panels[1], groups, places, teacher)
+            _zoom_in(panels[1], arms, places, teacher)
         add_legend(figure, panels[0])
         return to_svg(figure, name, f"Test accuracy against {title}")
 
 
-def _legend_label(axis: Axis, group: Group) -> str:
-    seeds = f" (n = {len(group.runs)})" if len(group.runs) > 1 else ""
-    return f"{group.label}{seeds}" + ("" if axis == "epoch" or group.first.taught else ", samples")
+def _legend_label(axis: Axis, arm: Arm) -> str:
+    seeds = f" (n = {len(arm.runs)})" if len(arm.runs) > 1 else ""
+    return f"{arm.name}{seeds}" + ("" if axis == "epoch" or arm.first.taught else ", samples")
 
 
-def _draw_group(panel: Any, group: Group, style: LineStyle, xs: Sequence[NDArray[np.float64]], label: str) -> None:
+def _draw_arm(panel: Any, arm: Arm, style: LineStyle, xs: Sequence[NDArray[np.float64]], label: str) -> None:
     """Draw each seed as a thin line, and their mean as a thick one."""
-    ys = [np.array([100 * line["test_accuracy"] for line in run.metrics]) for run in group.runs]
+    ys = [np.array([100 * line["test_accuracy"] for line in run.metrics]) for run in arm.runs]
     if len(ys) > 1:
         for x, y in zip(xs, ys, strict=True):
             panel.plot(x, y, color=style.colour, linestyle=style.dash, linewidth=0.7, alpha=0.45)
@@ -105,12 +105,12 @@ def _draw_group(panel: Any, group: Group, style: LineStyle, xs: Sequence[NDArray
     panel.plot(mean_x, mean_y, color=style.colour, linestyle=style.dash, label=label, marker=marker, markersize=4)
 
 
-def _zoom_in(panel: Any, groups: Sequence[Group], places: Places, teacher: float | None) -> None:
+def _zoom_in(panel: Any, arms: Sequence[Arm], places: Places, teacher: float | None) -> None:
     """Limit the axes to the training after the middle of the shortest run, and to the accuracies of the last third."""
     ends = [float(x[-1]) for xs in places for x in xs]
     inside = [] if teacher is None else [100 * teacher]
-    for group in groups:
-        for run in group.runs:
+    for arm in arms:
+        for run in arm.runs:
             inside += [100 * line["test_accuracy"] for line in run.metrics[2 * run.epochs // 3 :]]
     low, high = min(inside), max(inside)
     margin = max(0.08 * (high - low), 0.1)
@@ -118,20 +118,20 @@ def _zoom_in(panel: Any, groups: Sequence[Group], places: Places, teacher: float
     panel.set_ylim(low - margin, high + margin)
 
 
-def kept_by_stage(groups: Sequence[Group]) -> str:
+def kept_by_stage(arms: Sequence[Arm]) -> str:
     """Plot the share of all samples that are taught in each epoch; dots mark where it changes, unless too many."""
-    labels = [group.label for group in groups]
+    labels = [arm.name for arm in arms]
     with svg_style("kept"):
         figure, (panel,) = make_panels(1, 1, height=2.9, legend=labels)
-        for number, (group, style) in enumerate(zip(groups, line_styles(groups), strict=True)):
+        for number, (arm, style) in enumerate(zip(arms, line_styles(arms), strict=True)):
             width = max(4.2 - 1.4 * number, 1.4)  # narrower above wider, so that all lines are seen
-            share = np.array([100 * line["kept_fraction"] for line in group.first.metrics])
+            share = np.array([100 * line["kept_fraction"] for line in arm.first.metrics])
             edges = np.arange(1, len(share) + 2) - 0.5
             panel.stairs(share, edges, baseline=None, color=style.colour, linestyle=style.dash, linewidth=width)
             opens = np.flatnonzero(np.diff(share, prepend=np.inf))
             opens = opens if len(opens) <= MOST_DOTS else opens[:0]
             panel.plot(edges[opens], share[opens], "o", color=style.colour, markersize=width + 3)
-            panel.plot([], [], color=style.colour, linestyle=style.dash, marker="o", markersize=5, label=group.label)
+            panel.plot([], [], color=style.colour, linestyle=style.dash, marker="o", markersize=5, label=arm.name)
         panel.set_xlabel("epoch")
         panel.set_ylabel("samples taught (%)")
         panel.set_ylim(0, 105)
@@ -141,27 +141,27 @@ def kept_by_stage(groups: Sequence[Group]) -> str:
 
 
 def values_by_stage(
-    groups: Sequence[Group], stages: Sequence[Sequence[StageValues]], measures: Sequence[ValueWords]
+    arms: Sequence[Arm], stages: Sequence[Sequence[StageValues]], measures: Sequence[ValueWords]
 ) -> str:
-    """Plot boxes of V(i) after each stage, one panel for each group: 5, 25, 50, 75 and 95 percent of the samples.
+    """Plot boxes of V(i) after each stage, one panel for each arm: 5, 25, 50, 75 and 95 percent of the samples.
 
     Groups whose values have the same measure have the same axis.
     """
-    columns = min(len(groups), MOST_PANELS)
-    rows = ceil(len(groups) / columns)
+    columns = min(len(arms), MOST_PANELS)
+    rows = ceil(len(arms) / columns)
     alike = len(set(measures)) == 1
     with svg_style("values-stage"):
         figure, panels = make_panels(columns, rows, height=2.7 * rows, sharey=alike)
-        drawn = zip(panels, groups, line_styles(groups), stages, measures, strict=False)
-        for number, (panel, group, style, found, measure) in enumerate(drawn):
+        drawn = zip(panels, arms, line_styles(arms), stages, measures, strict=False)
+        for number, (panel, arm, style, found, measure) in enumerate(drawn):
             _draw_boxes(panel, style, [stage for stage in found if stage.quantiles])
             panel.set_ylim(*_range_of([s for s, other in zip(stages, measures, strict=True) if other == measure]))
             if not (alike and number % columns):
                 panel.set_ylabel(measure.axis)
-            panel.set_title(textwrap.fill(group.label, 100 // columns))
+            panel.set_title(textwrap.fill(arm.name, 100 // columns))
             panel.set_xlabel("after epoch")
             panel.grid(axis="x", visible=False)
-        for panel in panels[len(groups) :]:
+        for panel in panels[len(arms) :]:
             panel.set_visible(False)
         return to_svg(figure, "values-stage", "Distribution of the samples' values after each stage")
 
@@ -192,9 +192,9 @@ def _draw_boxes(panel: Any, style: LineStyle, stages: Sequence[StageValues]) -> 
 
 
 def values_at_the_end(
-    groups: Sequence[Group], values: Sequence[NDArray[np.float64]], measures: Sequence[ValueWords]
+    arms: Sequence[Arm], values: Sequence[NDArray[np.float64]], measures: Sequence[ValueWords]
 ) -> str:
-    """Plot the distribution of V(i) after the last epoch: the share of samples in each bin, one line for each group.
+    """Plot the distribution of V(i) after the last epoch: the share of samples in each bin, one line for each arm.
 
     Each measure has a panel.
     """
@@ -202,10 +202,10 @@ def values_at_the_end(
     columns = min(len(different), MOST_PANELS)
     rows = ceil(len(different) / columns)
     with svg_style("values-end"):
-        figure, panels = make_panels(columns, rows, height=2.9 * rows, legend=[group.label for group in groups])
+        figure, panels = make_panels(columns, rows, height=2.9 * rows, legend=[arm.name for arm in arms])
         for panel, measure in zip(panels, different, strict=False):
             edges = _bins([value for value, other in zip(values, measures, strict=True) if other == measure])
-            for style, value, other in zip(line_styles(groups), values, measures, strict=True):
+            for style, value, other in zip(line_styles(arms), values, measures, strict=True):
                 if other == measure:
                     share = 100 * np.histogram(value, edges)[0] / max(np.count_nonzero(~np.isnan(value)), 1)
                     panel.stairs(share, edges, color=style.colour, linestyle=style.dash, linewidth=1.6)
@@ -216,8 +216,8 @@ def values_at_the_end(
             panel.set_ylabel("samples (%)")
         for panel in panels[len(different) :]:
             panel.set_visible(False)
-        for group, style in zip(groups, line_styles(groups), strict=True):
-            panels[0].plot([], [], color=style.colour, linestyle=style.dash, linewidth=1.6, label=group.label)
+        for arm, style in zip(arms, line_styles(arms), strict=True):
+            panels[0].plot([], [], color=style.colour, linestyle=style.dash, linewidth=1.6, label=arm.name)
         add_legend(figure, panels[0])
         return to_svg(figure, "values-end", "Distribution of the samples' values after the last epoch")
 

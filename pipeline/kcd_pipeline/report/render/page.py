@@ -24,7 +24,6 @@ from kcd_pipeline.report.collect import RunRecord
 from kcd_pipeline.report.collect.details import RunDetails
 from kcd_pipeline.report.collect.samples import ShownSamples
 from kcd_pipeline.report.compute import Comparison
-from kcd_pipeline.report.compute.groups import seeds_sentence
 from kcd_pipeline.report.render import result_tables as tables
 from kcd_pipeline.report.render.charts import charts, charts_json, javascript, styles, swatch, swatch_css
 from kcd_pipeline.report.render.numbers import numbers_json
@@ -93,19 +92,17 @@ def render_page(comparison: Comparison, details: Sequence[RunDetails], *, comman
     template = _environment().get_template("page.html.j2")
     page = template.render(
         comparison=comparison,
-        title=_title(comparison),
+        title=comparison.title or _title(comparison),
         scope=_scope(comparison),
-        finding=(),
         sections=sections(comparison, drawn),
         arms=shown,
-        signs={**signs, **{run.label: signs[arm.label] for arm in comparison.groups for run in arm.runs}},
-        seeds_sentence=seeds_sentence(comparison.groups),
+        signs={**signs, **{run.label: signs[arm.name] for arm in comparison.arms for run in arm.runs}},
         measures={arm.measure.name: arm.measure for arm in shown}.values(),
-        labels_only=[arm.label for arm in comparison.groups if not arm.first.taught],
+        labels_only=[arm.name for arm in comparison.arms if not arm.first.taught],
         all_open=len(shown) <= MOST_OPEN,
         pictures=pictures,
         any_dropped=any(arm.any_dropped for arm in shown),
-        blends_judged=any(arm.mean_teacher_rows for arm in comparison.groups),
+        blends_judged=any(arm.mean_teacher_rows for arm in comparison.arms),
         tables=_tables(comparison, details),
         store_facts=store_facts(comparison.stores),
         charts_json=charts_json(drawn),
@@ -166,7 +163,7 @@ def _title(comparison: Comparison) -> str:
 
 def _scope(comparison: Comparison) -> str:
     """Return a sentence on how many arms and runs the page compares."""
-    arms, runs = wording.counted(len(comparison.groups), "arm"), wording.counted(len(comparison.runs), "run")
+    arms, runs = wording.counted(len(comparison.arms), "arm"), wording.counted(len(comparison.runs), "run")
     going_on = f" {wording.counted(len(comparison.unfinished), 'run')} not finished." if comparison.unfinished else ""
     return f"{arms}, {runs}.{going_on}"
 
@@ -174,13 +171,13 @@ def _scope(comparison: Comparison) -> str:
 def _shown_arms(comparison: Comparison, details: Sequence[RunDetails]) -> list[ShownArm]:
     return [
         ShownArm(
-            name=arm.label,
+            name=arm.name,
             first=arm.first,
-            stages=tables.stage_table(arm.label, arm.first.label, found.stage_facts),
+            stages=tables.stage_table(arm.name, arm.first.label, found.stage_facts),
             samples=found.samples,
             measure=value_words(found.measure),
         )
-        for arm, found in zip(comparison.groups, details, strict=True)
+        for arm, found in zip(comparison.arms, details, strict=True)
     ]
 
 
@@ -189,6 +186,7 @@ def _tables(comparison: Comparison, details: Sequence[RunDetails]) -> dict[str, 
         "arms": tables.arm_table(comparison, details),
         "runs": tables.run_table(comparison),
         "unfinished": tables.unfinished_table(comparison),
+        "pairs": tables.pair_table(comparison.pairs),
         "economics": tables.economics_table(comparison.stores),
     }
 

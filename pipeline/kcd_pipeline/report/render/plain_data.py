@@ -1,24 +1,36 @@
-"""The comparison as plain data, for JSON: accuracies and fractions 0..1, times in seconds, sizes in bytes."""
+"""The comparison as plain data, for JSON.
+
+Accuracies and fractions are 0..1, differences of pairs are in points of accuracy, times in seconds, sizes in bytes.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 from kcd_pipeline.report.collect import RunRecord, UnfinishedRun
 from kcd_pipeline.report.compute import Comparison
-from kcd_pipeline.report.compute.groups import Group
+from kcd_pipeline.report.compute.arms import Arm
+from kcd_pipeline.report.compute.pairs import PairResult
 from kcd_pipeline.report.compute.stores import StoreUse
+from kcd_pipeline.statistics import Interval
 
 
-def plain_data(comparison: Comparison, stage_facts: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
-    """Return the comparison as nested mappings and lists; `stage_facts` has the stages of each run, in order."""
-    group_of = {run.label: group.label for group in comparison.groups for run in group.runs}
+def plain_data(comparison: Comparison, stage_facts: Sequence[Sequence[dict[str, Any]]] | None = None) -> dict[str, Any]:
+    """Return the comparison as nested mappings and lists; `stage_facts` has the stages of each run, in order.
+
+    Without them, runs have no key `stages`.
+    """
+    arm_of = {run.label: arm.name for arm in comparison.arms for run in arm.runs}
+    runs = [_run_data(run) | {"arm": arm_of.get(run.label)} for run in comparison.runs]
+    if stage_facts is not None:
+        runs = [run | {"stages": list(stages)} for run, stages in zip(runs, stage_facts, strict=True)]
     return {
-        "runs": [
-            _run_data(run, stages) | {"group": group_of.get(run.label)}
-            for run, stages in zip(comparison.runs, stage_facts, strict=True)
-        ],
+        "title": comparison.title,
+        "teacher_test_accuracy": comparison.teacher_accuracy,
+        "finding": list(comparison.finding),
+        "arms": [_arm_data(arm) | {"best": arm is comparison.best} for arm in comparison.arms],
+        "pairs": [_pair_data(pair) for pair in comparison.pairs],
+        "runs": runs,
         "unfinished": [_unfinished_data(run) for run in comparison.unfinished],
-        "groups": [_group_data(group) | {"best": group in comparison.best} for group in comparison.groups],
         "stores": [_store_data(store) for store in comparison.stores],
         "settings": {
             setting.key: [{"value": value, "runs": list(labels)} for value, labels in setting.values]
@@ -28,7 +40,7 @@ def plain_data(comparison: Comparison, stage_facts: Sequence[Sequence[dict[str, 
     }
 
 
-def _run_data(run: RunRecord, stages: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _run_data(run: RunRecord) -> dict[str, Any]:
     store = run.store or {}
     return {
         "name": run.name,
@@ -50,7 +62,6 @@ def _run_data(run: RunRecord, stages: Sequence[dict[str, Any]]) -> dict[str, Any
         "bytes_read": run.cost.bytes_read,
         "teacher_rows": run.teacher_rows,
         "teacher_seconds": run.teacher_seconds,
-        "stages": list(stages),
         "dataset": run.summary["dataset"]["name"],
         "test_fingerprint": run.test_set,
         "store": store.get("path"),
@@ -72,24 +83,53 @@ def _unfinished_data(run: UnfinishedRun) -> dict[str, Any]:
     }
 
 
-def _group_data(group: Group) -> dict[str, Any]:
+def _arm_data(arm: Arm) -> dict[str, Any]:
     return {
-        "label": group.label,
-        "method": group.first.method,
-        "variant": list(group.first.variant),
-        "student": group.first.student,
-        "runs": [run.label for run in group.runs],
-        "seeds": [run.seed for run in group.runs],
-        "n": len(group.runs),
-        "mean_test_accuracy": group.mean_accuracy,
-        "standard_deviation": group.deviation,
-        "mean_best_test_accuracy": group.mean_best_accuracy,
-        "mean_samples_trained": group.mean_samples,
-        "mean_steps": group.mean_steps,
-        "mean_bytes_read": group.mean_bytes_read,
-        "mean_teacher_rows": group.mean_teacher_rows,
-        "mean_seconds": group.mean_seconds,
+        "name": arm.name,
+        "method": arm.first.method,
+        "variant": list(arm.first.variant),
+        "student": arm.first.student,
+        "runs": [run.label for run in arm.runs],
+        "seeds": list(arm.seeds),
+        "mean_test_accuracy": arm.mean_accuracy,
+        "standard_deviation": arm.deviation,
+        "interval": _interval_data(arm.interval),
+        "mean_best_test_accuracy": arm.mean_best_accuracy,
+        "mean_rows_trained": arm.mean_rows,
+        "mean_samples_trained": arm.mean_samples,
+        "mean_steps": arm.mean_steps,
+        "mean_bytes_read": arm.mean_bytes_read,
+        "mean_teacher_rows": arm.mean_teacher_rows,
+        "mean_seconds": arm.mean_seconds,
+        "parameters": arm.first.summary.get("parameters"),
+        "multiply_adds": arm.first.summary.get("multiply_adds"),
     }
+
+
+def _pair_data(pair: PairResult) -> dict[str, Any]:
+    paired = pair.paired
+    return {
+        "first": pair.first.name,
+        "second": pair.second.name,
+        "budget": pair.budget,
+        "seeds": list(pair.seeds),
+        "differences": list(paired.differences) if paired else [],
+        "mean_difference": paired.interval.mean if paired else None,
+        "standard_deviation": paired.deviation if paired else None,
+        "interval": _interval_data(paired.interval) if paired else None,
+        "bootstrap_interval": _interval_data(paired.bootstrap) if paired else None,
+        "p": pair.p,
+        "p_holm": pair.p_holm,
+        "seeds_needed": pair.seeds_needed,
+        "samples_ratio": pair.rows_ratio,
+        "ahead": pair.ahead,
+        "behind": pair.behind,
+    }
+
+
+def _interval_data(interval: Interval) -> list[float] | None:
+    """Return the ends of an interval; None if it has none."""
+    return None if interval.low is None or interval.high is None else [interval.low, interval.high]
 
 
 def _store_data(store: StoreUse) -> dict[str, Any]:

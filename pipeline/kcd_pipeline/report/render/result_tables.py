@@ -6,23 +6,40 @@ from typing import Any
 
 from kcd_pipeline.report.collect.details import RunDetails
 from kcd_pipeline.report.compute import Comparison
-from kcd_pipeline.report.compute.groups import Group
+from kcd_pipeline.report.compute.arms import Arm
+from kcd_pipeline.report.compute.pairs import PairResult
 from kcd_pipeline.report.compute.stage_tables import finished_stages
 from kcd_pipeline.report.compute.stores import StoreUse
 from kcd_pipeline.report.render.page_tables import Cell, Column, PageTable, Row, number, whole, word
-from kcd_pipeline.report.wording import MISSING, counted, duration, kept_range, mean_and_spread, percent
+from kcd_pipeline.report.wording import (
+    MISSING,
+    counted,
+    duration,
+    interval_ends,
+    kept_range,
+    mean_and_spread,
+    p_value,
+    percent,
+    percent_interval,
+    points,
+)
+from kcd_pipeline.statistics import Interval
 from kcd_stores import human_bytes
 
-WORDS = {"arm", "run", "method", "student", "store"}  # headings of columns without numbers
+WORDS = {"arm", "run", "pair", "budget", "method", "student", "store"}  # headings of columns without numbers
 
 
 def arm_table(comparison: Comparison, details: Sequence[RunDetails]) -> PageTable:
     """Return the table of arms, and of the teacher below them; `details` are those of the first run of each arm."""
     rows = [
-        Row(cells=tuple(_arm_cells(arm, found).values()), key=arm.label, tag="best" if arm in comparison.best else "")
-        for arm, found in zip(comparison.groups, details, strict=True)
+        Row(
+            cells=tuple(_arm_cells(arm, found).values()),
+            key=arm.name,
+            tag="ahead of all" if arm is comparison.best else "",
+        )
+        for arm, found in zip(comparison.arms, details, strict=True)
     ]
-    headings = list(_arm_cells(comparison.groups[0], details[0]))
+    headings = list(_arm_cells(comparison.arms[0], details[0])) if rows else []
     table = PageTable(
         caption="Arms: test accuracy after the last epoch, and what it cost",
         columns=tuple(_column(heading) for heading in headings),
@@ -36,14 +53,16 @@ def _column(heading: str) -> Column:
     return Column(heading=heading, number=heading not in WORDS)
 
 
-def _arm_cells(arm: Group, details: RunDetails) -> dict[str, Cell]:
+def _arm_cells(arm: Arm, details: RunDetails) -> dict[str, Cell]:
     summary = arm.first.summary
     return {
-        "arm": word(arm.label),
+        "arm": word(arm.name),
         "seeds": whole(len(arm.runs)),
         "test accuracy": Cell(text=mean_and_spread(arm.mean_accuracy, arm.deviation), value=arm.mean_accuracy),
+        "95% interval": interval(arm.interval, percent_interval(arm.interval)),
+        "top-5": number(details.outcome.top5 if details.outcome else None, percent),
         "best epoch": number(arm.mean_best_accuracy, percent),
-        "knowledge rows": whole(arm.first.rows_trained),
+        "knowledge rows": whole(arm.mean_rows),
         "kept": Cell(text=kept_range(arm.first.kept_fraction), value=arm.first.kept_fraction[-1]),
         "parameters": whole(summary.get("parameters")),
         "multiply-adds": whole(summary.get("multiply_adds")),
@@ -70,6 +89,39 @@ def _teacher_rows(comparison: Comparison, headings: Sequence[str]) -> list[Row]:
             },
         )
     return [Row(cells=tuple(cells.get(heading, word(None)) for heading in headings)) for cells in found.values()]
+
+
+def pair_table(pairs: Sequence[PairResult]) -> PageTable:
+    """Return the table of compared pairs; differences are those of the first arm less the second, in points."""
+    table = _table("Pairs: differences in points of accuracy, by seed", [_pair_cells(pair) for pair in pairs])
+    rows = [replace(row, tag=_place(pair)) for row, pair in zip(table.rows, pairs, strict=True)]
+    return replace(table, rows=tuple(rows))
+
+
+def _pair_cells(pair: PairResult) -> dict[str, Cell]:
+    difference, bootstrap = pair.difference, pair.bootstrap
+    return {
+        "pair": word(f"{pair.first.name} − {pair.second.name}"),
+        "budget": word(f"equal {pair.budget}"),
+        "seeds": whole(len(pair.seeds)),
+        "difference": number(None if difference is None else difference.mean, points),
+        "95% interval": interval(difference, None if difference is None else interval_ends(difference)),
+        "95% by bootstrap": interval(bootstrap, None if bootstrap is None else interval_ends(bootstrap)),
+        "p": number(pair.p, p_value),
+        "p (Holm)": number(pair.p_holm, p_value),
+        "seeds needed": whole(pair.seeds_needed),
+        "samples trained": number(pair.rows_ratio, lambda ratio: f"{100 * ratio:.0f}%"),
+    }
+
+
+def _place(pair: PairResult) -> str:
+    """Return the word that tells which arm of a pair is ahead; empty where neither is."""
+    return "first ahead" if pair.ahead else "second ahead" if pair.behind else ""
+
+
+def interval(found: Interval | None, text: str | None) -> Cell:
+    """Return a cell of an interval, which sorts by its lower end; a missing one if it has no ends."""
+    return Cell(text=MISSING) if found is None or text is None else Cell(text=text, value=found.low)
 
 
 def run_table(comparison: Comparison) -> PageTable:

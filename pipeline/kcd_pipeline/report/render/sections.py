@@ -37,6 +37,8 @@ class Section:
 def sections(comparison: Comparison, charts: Sequence[Chart]) -> list[Section]:
     """Return the sections of the page of `comparison`; those that live from charts only if they have one."""
     filled = {"runs"} | ({"results", "samples", "stores", "settings"} if comparison.runs else set())
+    if comparison.pairs:
+        filled.add("pairs")
     found = []
     for name, heading in HEADINGS.items():
         shown = tuple(chart for chart in charts if CHARTS.get(chart.name, "results") == name)

@@ -8,15 +8,20 @@ from rich.text import Text
 
 from kcd_pipeline.report.collect import RunRecord, UnfinishedRun
 from kcd_pipeline.report.compute import Comparison
-from kcd_pipeline.report.compute.groups import seeds_sentence
+from kcd_pipeline.report.compute.arms import Arm
+from kcd_pipeline.report.compute.pairs import PairResult
 from kcd_pipeline.report.compute.stores import StoreUse, saving_words
 from kcd_pipeline.report.wording import (
     MISSING,
     counted,
     duration,
+    interval_ends,
     kept_range,
     mean_and_spread,
+    p_value,
     percent,
+    percent_interval,
+    points,
     whole_number,
 )
 from kcd_pipeline.terminal import natural_width, new_table, print_line, print_table
@@ -27,15 +32,21 @@ SPARE_COLUMNS = ("epochs", "seed", "student", "store", "time", "kept")
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Print the runs, the means over seeds, what each store saved, and the warnings."""
+    """Print the runs, the arms, the pairs, the finding, what each store saved, and the warnings."""
     print_line("Runs: test accuracy after the last epoch (the result) and of the best epoch", style="bold")
     print_table(fitting_run_table(comparison, Console()))
     if comparison.unfinished:
         print_line("Not finished, so not compared: test accuracy so far", style="bold")
         print_table(unfinished_table(comparison.unfinished))
-    print_line("Over seeds: mean ± sample standard deviation of the last epoch", style="bold")
-    print_table(group_table(comparison))
-    print_line(seeds_sentence(comparison.groups))
+    print_line(
+        "Arms: mean ± standard deviation of the last epoch over seeds, and the 95% interval of the mean", style="bold"
+    )
+    print_table(arm_table(comparison))
+    if comparison.pairs:
+        print_line("Pairs: first - second in points, with the seeds that both have", style="bold")
+        print_table(pair_table(comparison.pairs))
+    for sentence in comparison.finding:
+        print_line(sentence)
     for store in comparison.stores:
         print_line(store_sentence(store))
     for warning in comparison.warnings:
@@ -103,27 +114,57 @@ def unfinished_table(runs: Sequence[UnfinishedRun]) -> Table:
     return table
 
 
-def group_table(comparison: Comparison) -> Table:
-    """Return a table with one line of means for each experiment; a star marks the best mean."""
+def arm_table(comparison: Comparison) -> Table:
+    """Return a table with one line of means for each arm; a star marks the arm that is ahead of every other."""
     table = new_table()
-    table.add_column("experiment", overflow="fold")
-    judged = any(group.mean_teacher_rows for group in comparison.groups)
+    table.add_column("arm", overflow="fold")
+    judged = any(arm.mean_teacher_rows for arm in comparison.arms)
     asked = ("blends judged",) if judged else ()
-    for heading in ("n", "last", "", "best epoch", "samples", "steps", "store read", *asked, "time"):
+    for heading in ("seeds", "last", "", "95%", "best epoch", "samples", "steps", "store read", *asked, "time"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for group in comparison.groups:
-        best = group in comparison.best
+    for arm in comparison.arms:
+        table.add_text_row(*_arm_cells(arm, best=arm is comparison.best, judged=judged))
+    return table
+
+
+def _arm_cells(arm: Arm, *, best: bool, judged: bool) -> list[str | Text]:
+    style = "bold" if best else ""
+    return [
+        Text(arm.name, style=style),
+        str(len(arm.runs)),
+        Text(mean_and_spread(arm.mean_accuracy, arm.deviation), style=style),
+        "★" if best else "",
+        percent_interval(arm.interval) or MISSING,
+        percent(arm.mean_best_accuracy),
+        whole_number(arm.mean_samples),
+        whole_number(arm.mean_steps),
+        MISSING if arm.mean_bytes_read is None else human_bytes(round(arm.mean_bytes_read)),
+        *([whole_number(arm.mean_teacher_rows)] if judged else []),
+        duration(arm.mean_seconds),
+    ]
+
+
+def pair_table(pairs: Sequence[PairResult]) -> Table:
+    """Return a table with one line for each pair; a star and bold print mark where the first arm is ahead."""
+    table = new_table()
+    for heading in ("first", "second"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("seeds", "difference", "", "95%", "p", "p (Holm)", "samples"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for pair in pairs:
+        difference = pair.difference
         table.add_text_row(
-            Text(group.label, style="bold" if best else ""),
-            str(len(group.runs)),
-            Text(mean_and_spread(group.mean_accuracy, group.deviation), style="bold" if best else ""),
-            "★" if best else "",
-            percent(group.mean_best_accuracy),
-            whole_number(group.mean_samples),
-            whole_number(group.mean_steps),
-            MISSING if group.mean_bytes_read is None else human_bytes(round(group.mean_bytes_read)),
-            *([whole_number(group.mean_teacher_rows)] if judged else []),
-            duration(group.mean_seconds),
+            pair.first.name,
+            pair.second.name,
+            str(len(pair.seeds)),
+            Text(
+                MISSING if pair.difference is None else points(pair.difference.mean), style="bold" if pair.ahead else ""
+            ),
+            "★" if pair.ahead else "",
+            MISSING if difference is None else interval_ends(difference) or MISSING,
+            MISSING if pair.p is None else p_value(pair.p),
+            MISSING if pair.p_holm is None else p_value(pair.p_holm),
+            MISSING if pair.rows_ratio is None else f"{100 * pair.rows_ratio:.0f}%",
         )
     return table
 

@@ -22,5 +22,5 @@ def charts(comparison: Comparison, details: Sequence[RunDetails]) -> tuple[Chart
     details
         The details of the first run of each arm.
     """
-    arms = comparison.groups
+    arms = comparison.arms
     return (accuracy_by_epoch(arms, comparison.teacher_accuracy),)

@@ -1,4 +1,4 @@
-"""Runs grouped into experiments, their mean and spread, and the warnings about them: worked out by hand."""
+"""Runs that are arms, their mean and spread, and the warnings about them: worked out by hand."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,7 @@ import pytest
 
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.report.collect import RunRecord
-from kcd_pipeline.report.compute import compare
-from kcd_pipeline.report.compute.groups import group_by_experiment, standard_deviation
+from kcd_pipeline.report.compute.arms import arms_by_settings, standard_deviation
 from kcd_pipeline.report.compute.settings import differing_settings
 from kcd_pipeline.report.compute.stores import find_stores, warnings_of_stores, warnings_of_test_sets
 
@@ -76,14 +75,14 @@ def test_sample_standard_deviation() -> None:
     assert standard_deviation([0.5]) is None
 
 
-def test_seeds_of_one_experiment_are_one_group() -> None:
+def test_seeds_of_the_same_settings_are_one_arm() -> None:
     runs = [run("b", 0.94, seed=1, best=0.97), run("a", 0.90, seed=0, best=0.91), run("n", 0.8, method="none")]
-    (group, alone), warnings = group_by_experiment(runs)
-    assert [member.label for member in group.runs] == ["a", "b"]
-    assert (group.label, alone.label) == ("kd resnet8", "none resnet8")
-    assert group.mean_accuracy == pytest.approx(0.92)
-    assert group.deviation == pytest.approx(0.02 * 2**0.5)  # two values 0.04 apart
-    assert group.mean_best_accuracy == pytest.approx(0.94)
+    (arm, alone), warnings = arms_by_settings(runs)
+    assert [member.label for member in arm.runs] == ["a", "b"]
+    assert (arm.name, alone.name) == ("kd resnet8", "none resnet8")
+    assert arm.mean_accuracy == pytest.approx(0.92)
+    assert arm.deviation == pytest.approx(0.02 * 2**0.5)  # two values 0.04 apart
+    assert arm.mean_best_accuracy == pytest.approx(0.94)
     assert alone.deviation is None
     assert warnings == []
 
@@ -92,8 +91,8 @@ def test_seeds_of_one_experiment_are_one_group() -> None:
     "moved", [{"device": "cuda"}, {"root": "/elsewhere"}, {"store": STORE | {"path": "copy.zarr"}}]
 )
 def test_where_things_lie_does_not_separate_seeds(moved: dict[str, Any]) -> None:
-    groups, _ = group_by_experiment([run("a", seed=0), run("b", seed=1, **moved)])
-    assert len(groups) == 1
+    arms, _ = arms_by_settings([run("a", seed=0), run("b", seed=1, **moved)])
+    assert len(arms) == 1
 
 
 @pytest.mark.parametrize(
@@ -107,11 +106,11 @@ def test_where_things_lie_does_not_separate_seeds(moved: dict[str, Any]) -> None
         ({"student": "resnet20"}, "kd resnet20"),
     ],
 )
-def test_what_an_experiment_is_does_separate(change: dict[str, Any], told: str) -> None:
-    groups, _ = group_by_experiment([run("a", seed=0), run("b", seed=1, **change)])
-    assert len(groups) == 2
-    assert told in groups[1].label
-    assert groups[0].label != groups[1].label
+def test_what_an_arm_is_does_separate(change: dict[str, Any], told: str) -> None:
+    arms, _ = arms_by_settings([run("a", seed=0), run("b", seed=1, **change)])
+    assert len(arms) == 2
+    assert told in arms[1].name
+    assert arms[0].name != arms[1].name
 
 
 @pytest.mark.parametrize(
@@ -129,47 +128,31 @@ def test_what_an_experiment_is_does_separate(change: dict[str, Any], told: str) 
     ],
 )
 def test_an_ablation_is_called_by_what_it_is(condense: dict[str, Any], label: str) -> None:
-    (group,), _ = group_by_experiment([run("a", method="kcd", condense=condense)])
-    assert group.label == label
+    (arm,), _ = arms_by_settings([run("a", method="kcd", condense=condense)])
+    assert arm.name == label
 
 
-def test_ablations_are_groups_of_their_own_and_settings_are_told_within_them() -> None:
+def test_ablations_are_arms_of_their_own_and_settings_are_told_within_them() -> None:
     changes: list[dict[str, Any]] = [{}, {"keep": "random"}, {"keep": "random", "keep_ratio": 0.5}]
-    groups, _ = group_by_experiment([run(str(n), method="kcd", condense=change) for n, change in enumerate(changes)])
-    assert [group.label for group in groups] == [
+    arms, _ = arms_by_settings([run(str(n), method="kcd", condense=change) for n, change in enumerate(changes)])
+    assert [arm.name for arm in arms] == [
         "kcd resnet8",
         "kcd resnet8 (random, keep_ratio=0.7)",
         "kcd resnet8 (random, keep_ratio=0.5)",
     ]
-    assert len({group.kind for group in groups}) == 2
+    assert len({arm.kind for arm in arms}) == 2
 
 
 def test_what_a_method_ignores_does_not_separate_its_seeds() -> None:
-    groups, _ = group_by_experiment([run("a", seed=0), run("b", seed=1, condense={"keep_ratio": 0.5})])
-    assert len(groups) == 1
+    arms, _ = arms_by_settings([run("a", seed=0), run("b", seed=1, condense={"keep_ratio": 0.5})])
+    assert len(arms) == 1
 
 
 def test_runs_of_the_same_seed_are_noted_and_counted_once() -> None:
-    (group,), (warning,) = group_by_experiment([run("a", 0.9), run("again", 0.5), run("b", 0.8, seed=1)])
-    assert [member.label for member in group.runs] == ["a", "b"]
+    (arm,), (warning,) = arms_by_settings([run("a", 0.9), run("again", 0.5), run("b", 0.8, seed=1)])
+    assert [member.label for member in arm.runs] == ["a", "b"]
     assert "a and again" in warning
     assert "seed 0" in warning
-
-
-def best(*runs: RunRecord) -> list[str]:
-    return [group.first.label for group in compare(runs).best]
-
-
-def test_best_mean_is_marked_only_where_it_can_be_told() -> None:
-    assert best(run("a", 0.90), run("b", 0.95, lr=0.1)) == ["b"]
-    assert best(run("a", 0.95), run("b", 0.95, lr=0.1), run("c", 0.9, lr=0.2)) == ["a", "b"]
-    assert best(run("a", 0.9), run("b", 0.9, lr=0.1)) == []
-    assert best(run("a", 0.9), run("b", 0.95, test_set="u" * 64)) == []
-    assert best(run("a", 0.9)) == []
-
-
-def test_the_last_epoch_counts_not_the_best_one() -> None:
-    assert best(run("peak", 0.90, best=0.99), run("end", 0.95, best=0.96, lr=0.1)) == ["end"]
 
 
 def test_settings_that_differ_name_each_value_and_its_runs() -> None:
@@ -240,6 +223,6 @@ def test_a_run_of_an_older_version_did_the_default_of_a_key_that_it_lacks() -> N
     older = run("older", method="kcd")
     newer = run("newer", method="kcd", seed=1, condense={"policy": "kcd", "value": "entropy"})
     another = run("another", method="kcd", condense={"policy": "rs2"})
-    groups, warnings = group_by_experiment([older, newer, another])
-    assert [[member.label for member in group.runs] for group in groups] == [["older", "newer"], ["another"]]
+    arms, warnings = arms_by_settings([older, newer, another])
+    assert [[member.label for member in arm.runs] for arm in arms] == [["older", "newer"], ["another"]]
     assert not warnings

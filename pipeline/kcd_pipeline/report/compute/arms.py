@@ -1,35 +1,47 @@
-"""Runs that are one experiment under several seeds: their mean and spread, and a label that tells them from others."""
+"""Arms: runs that differ only by seed, their means and spread, and a name that tells each from the others."""
 
 import json
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from kcd_pipeline.report.collect import RunRecord
-from kcd_pipeline.report.compute.settings import differing_keys, experiment_settings
+from kcd_pipeline.report.compute.frame import StudyFrame
+from kcd_pipeline.report.compute.settings import arm_settings, differing_keys
 from kcd_pipeline.report.compute.stores import knowledge_key
 from kcd_pipeline.report.wording import shortened
+from kcd_pipeline.statistics import Interval, t_interval
 
-MOST_SETTINGS = 3  # settings named in a group's label; the table of settings has all of them
+MOST_SETTINGS = 3  # settings in an arm's name; the table of settings has all of them
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Group:
+class Arm:
     """Runs that differ only by seed, one for each seed, in ascending order of seeds."""
 
-    label: str
+    name: str
     runs: tuple[RunRecord, ...]
 
     @property
     def first(self) -> RunRecord:
-        """The run of the lowest seed, which stands for the group where only one can be shown."""
+        """The run of the lowest seed, which stands for the arm where only one can be shown."""
         return self.runs[0]
 
     @property
     def kind(self) -> tuple[str, str]:
-        """Student, and method with its variant: groups of the same kind have the same colour."""
+        """Student, and method with its variant."""
         return _kind(self.first)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds, in ascending order."""
+        return tuple(run.seed for run in self.runs)
+
+    @property
+    def accuracies(self) -> dict[int, float]:
+        """Test accuracy after the last epoch, 0..1, by seed."""
+        return {run.seed: run.test_accuracy for run in self.runs}
 
     @property
     def mean_accuracy(self) -> float:
@@ -41,10 +53,20 @@ class Group:
         """Sample standard deviation of the test accuracies after the last epoch; None for a single run."""
         return standard_deviation([run.test_accuracy for run in self.runs])
 
+    @cached_property
+    def interval(self) -> Interval:
+        """Mean test accuracy after the last epoch and its 95% t interval, 0..1."""
+        return t_interval([run.test_accuracy for run in self.runs])
+
     @property
     def mean_best_accuracy(self) -> float:
         """Mean test accuracy of the best epochs, 0..1."""
         return statistics.fmean(run.best_test_accuracy for run in self.runs)
+
+    @property
+    def mean_rows(self) -> float:
+        """Mean number of knowledge rows trained on."""
+        return statistics.fmean(run.rows_trained for run in self.runs)
 
     @property
     def mean_samples(self) -> float:
@@ -86,41 +108,63 @@ def standard_deviation(values: Sequence[float]) -> float | None:
     return statistics.stdev(values) if len(values) > 1 else None
 
 
-def group_by_experiment(runs: Sequence[RunRecord]) -> tuple[list[Group], list[str]]:
-    """Return the groups of `runs`, in order of appearance, and a warning for each seed that an experiment has twice.
+def arms_by_settings(runs: Sequence[RunRecord]) -> tuple[list[Arm], list[str]]:
+    """Return the arms of `runs`, in order of appearance, and a warning for each seed that an arm has twice.
 
-    A second run of the same experiment with the same seed says nothing about the spread over seeds, so only the first
-    one counts.
+    A second run of the same arm with the same seed says nothing about the spread over seeds, so only the first one
+    counts.
     """
     found: dict[str, dict[int, RunRecord]] = {}
     warnings = []
     for run in runs:
-        key = json.dumps([experiment_settings(run), knowledge_key(run), run.test_set], sort_keys=True)
+        key = json.dumps([arm_settings(run), knowledge_key(run), run.test_set], sort_keys=True)
         by_seed = found.setdefault(key, {})
         if run.seed in by_seed:
             warnings.append(
-                f"{by_seed[run.seed].label} and {run.label} are the same experiment with the same seed {run.seed}: "
+                f"{by_seed[run.seed].label} and {run.label} have the same settings and the same seed {run.seed}: "
                 f"mean and spread count only the first of them."
             )
         by_seed.setdefault(run.seed, run)
-    members = [tuple(by_seed[seed] for seed in sorted(by_seed)) for by_seed in found.values()]
-    labels = _labels([group[0] for group in members])
-    return [Group(label=label, runs=group) for label, group in zip(labels, members, strict=True)], warnings
+    members = [_ascending(by_seed) for by_seed in found.values()]
+    names = _names([arm[0] for arm in members])
+    return [Arm(name=name, runs=arm) for name, arm in zip(names, members, strict=True)], warnings
 
 
-def _labels(firsts: Sequence[RunRecord]) -> list[str]:
-    """Return a label for the group of each of `firsts`, such as `kcd resnet8 (drop only)`; no two are equal.
+def arms_of_study(runs: Sequence[RunRecord], frame: StudyFrame) -> tuple[list[Arm], list[str]]:
+    """Return those arms of a study that have a finished run, by its names, and a warning for what is not finished."""
+    by_folder = {run.path.resolve(): run for run in runs}
+    arms, warnings = [], []
+    for framed in frame.arms:
+        members = [by_folder[folder.resolve()] for folder in framed.folders if folder.resolve() in by_folder]
+        if members:
+            arms.append(Arm(name=framed.name, runs=_ascending({run.seed: run for run in members})))
+        if len(members) < framed.planned:
+            warnings.append(
+                f"{framed.name}: {len(members) or 'none'} of its {framed.planned} runs "
+                f"{'is' if len(members) < 2 else 'are'} finished, and what is said here rests on these."
+                if members
+                else f"{framed.name} has no finished run of {framed.planned}, so nothing is said about it."
+            )
+    return arms, warnings
 
-    In brackets stands the variant, then whatever tells the group from others of the same method and student: the
+
+def _ascending(by_seed: dict[int, RunRecord]) -> tuple[RunRecord, ...]:
+    return tuple(by_seed[seed] for seed in sorted(by_seed))
+
+
+def _names(firsts: Sequence[RunRecord]) -> list[str]:
+    """Return a name for the arm of each of `firsts`, such as `kcd resnet8 (drop only)`; no two are equal.
+
+    In brackets stands the variant, then whatever tells the arm from others of the same method and student: the
     settings on which they differ; where none do, the store or the test set; at last a number.
     """
-    labels: list[str] = []
+    names: list[str] = []
     for run in firsts:
         details = [*run.variant, *_distinctions(run, [other for other in firsts if _kind(other) == _kind(run)])]
-        label = " ".join([run.method, run.student, *([f"({', '.join(details)})"] if details else [])])
-        same = sum(known == label or known.startswith(f"{label} #") for known in labels)
-        labels.append(f"{label} #{same + 1}" if same else label)
-    return labels
+        name = " ".join([run.method, run.student, *([f"({', '.join(details)})"] if details else [])])
+        same = sum(known == name or known.startswith(f"{name} #") for known in names)
+        names.append(f"{name} #{same + 1}" if same else name)
+    return names
 
 
 def _distinctions(run: RunRecord, rivals: Sequence[RunRecord]) -> list[str]:
@@ -136,27 +180,6 @@ def _distinctions(run: RunRecord, rivals: Sequence[RunRecord]) -> list[str]:
 
 def _setting_words(run: RunRecord, rivals: Sequence[RunRecord]) -> list[str]:
     """Return the first few settings on which `rivals` differ, with the values that `run` has."""
-    keys = differing_keys([experiment_settings(other) for other in rivals])
-    words = [f"{key.rpartition('.')[2]}={shortened(experiment_settings(run).get(key))}" for key in keys[:MOST_SETTINGS]]
+    keys = differing_keys([arm_settings(other) for other in rivals])
+    words = [f"{key.rpartition('.')[2]}={shortened(arm_settings(run).get(key))}" for key in keys[:MOST_SETTINGS]]
     return [*words, "…"] if len(keys) > MOST_SETTINGS else words
-
-
-def best_groups(groups: Sequence[Group]) -> list[Group]:
-    """Return the groups with the best mean accuracy; none if all are equal, or if test sets differ."""
-    best = max(group.mean_accuracy for group in groups)
-    found = [group for group in groups if math.isclose(group.mean_accuracy, best, rel_tol=1e-12)]
-    comparable = len({group.first.test_set for group in groups}) == 1
-    return found if comparable and len(found) < len(groups) else []
-
-
-def seeds_sentence(groups: Sequence[Group]) -> str:
-    """Return a sentence on how far the means and spreads of `groups` can be trusted."""
-    single = sum(len(group.runs) == 1 for group in groups)
-    if not single:
-        return "Each experiment is given as the mean over its seeds, with the sample standard deviation."
-    if single == len(groups):
-        return "Each experiment has one seed, so its spread is unknown and small differences may be chance."
-    return (
-        f"{single} of {len(groups)} experiments have only one seed, so their spread is unknown and small differences "
-        f"may be chance."
-    )
