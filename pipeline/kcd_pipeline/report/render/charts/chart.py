@@ -25,6 +25,25 @@ class Numbers:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One of the things that a chart shows one at a time: an arm, or a measure of values.
+
+    Attributes
+    ----------
+    number
+        The value of the chart's parameter `chosen`.
+    name
+        The name to choose by.
+    finding
+        The text alternative of the chart while this is shown.
+    """
+
+    number: int
+    name: str
+    finding: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Chart:
     """One chart.
 
@@ -39,9 +58,9 @@ class Chart:
     spec
         A Vega-Lite specification without colours of its own, with its data under `datasets`.
     numbers
-        What is drawn, as a table.
+        The numbers that are drawn, as a table.
     choices
-        Names of the arms by their numbers, of which one is shown at a time; empty where all are shown together.
+        What is shown one at a time, the first one to begin with; empty if all is shown together.
     """
 
     name: str
@@ -49,4 +68,4 @@ class Chart:
     finding: str
     spec: dict[str, Any]
     numbers: Numbers
-    choices: tuple[tuple[int, str], ...] = ()
+    choices: tuple[Choice, ...] = ()
