@@ -29,7 +29,9 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def train(folder: Path, name: str, epochs: int) -> subprocess.Popen[str]:
-    return start(folder, "distill", "digits", *RECIPE, "--set", f"run.dir=runs/{name}", "--set", f"distill.epochs={epochs}")
+    return start(
+        folder, "distill", "digits", *RECIPE, "--set", f"run.dir=runs/{name}", "--set", f"distill.epochs={epochs}"
+    )
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:

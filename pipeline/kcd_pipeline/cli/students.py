@@ -114,7 +114,9 @@ def report_command(runs: tuple[Path, ...], html: Path | None, as_json: bool, ser
     RUNS are folders of runs, or folders that have some below them. Runs that are not finished are listed apart.
     """
     if serve and (html is not None or as_json):
-        raise click.UsageError("--serve shows the page in a browser and writes nothing: give it without --html and --json")
+        raise click.UsageError(
+            "--serve shows the page in a browser and writes nothing: give it without --html and --json"
+        )
     if port is not None and not serve:
         raise click.UsageError("--port is the port of --serve: give both")
     if serve:

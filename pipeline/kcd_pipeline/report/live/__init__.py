@@ -39,6 +39,8 @@ def serve(source: Source, *, command: str, port: int) -> None:
     page = LivePage(source, command=command)
     with LiveServer(page, port) as server:
         page.current()  # what is wrong from the beginning ends the command
-        say(f"The report is at {server.address} and follows the runs. Ctrl-C ends the serving; the runs are not touched.")
+        say(
+            f"The report is at {server.address} and follows the runs. Ctrl-C ends the serving; the runs are not touched."
+        )
         keep_quiet()  # what reading a run says is said once, not at every rendering
         server.serve_forever()
