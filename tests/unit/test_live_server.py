@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,7 +105,7 @@ def test_a_client_that_goes_away_is_no_event(capsys: pytest.CaptureFixture[str])
         try:
             raise BrokenPipeError
         except BrokenPipeError:
-            server.handle_error(b"", ("127.0.0.1", 1))
+            server.handle_error((b"", socket.socket()), ("127.0.0.1", 1))
         assert ask(server)[0] == 200
     assert capsys.readouterr().err == ""
 

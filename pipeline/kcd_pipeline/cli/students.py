@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from kcd_pipeline.cli.options import takes_config
 from kcd_pipeline.config import ENCODING_NAMES, METHODS
 from kcd_pipeline.terminal import print_line
 from kcd_stores import human_bytes
+
+if TYPE_CHECKING:
+    from kcd_pipeline.report.live import Source  # loads torch
 
 PORT = 8237  # of a report that is served
 COMPARED_ROWS = 64  # before training: a moment even for a large teacher
@@ -111,7 +115,8 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
 def report_command(runs: tuple[Path, ...], html: Path | None, as_json: bool, serve: bool, port: int | None) -> None:
     """Lay student runs side by side: accuracy, cost, what was kept, and what the store saved.
 
-    RUNS are folders of runs, or folders that have some below them. Runs that are not finished are listed apart.
+    RUNS are folders of runs, or folders that have some below them. Runs that are not finished are listed apart. With
+    --serve, the file of a study may stand in their place.
     """
     if serve and (html is not None or as_json):
         raise click.UsageError(
@@ -123,8 +128,19 @@ def report_command(runs: tuple[Path, ...], html: Path | None, as_json: bool, ser
         from kcd_pipeline.report.live import serve as serve_page
 
         command = shlex.join(["kcd-pipeline", "report", *map(str, runs), "--serve"])
-        serve_page(lambda: (runs, None), command=command, port=PORT if port is None else port)
+        serve_page(_live_source(runs), command=command, port=PORT if port is None else port)
         return
     from kcd_pipeline.report import report
 
     report(list(runs), html=html, as_json=as_json)
+
+
+def _live_source(runs: tuple[Path, ...]) -> "Source":
+    """Return what a served page follows: folders of runs, or the study of the one file that is given."""
+    if len(runs) > 1 or runs[0].suffix not in (".yaml", ".yml"):
+        return lambda: (runs, None)
+    from kcd_pipeline.config import load_study
+    from kcd_pipeline.study import plan_study, study_frame
+
+    plan = plan_study(load_study(runs[0]))
+    return lambda: study_frame(plan)

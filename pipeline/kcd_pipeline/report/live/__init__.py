@@ -7,7 +7,7 @@ from kcd_pipeline.progress import keep_quiet, say
 from kcd_pipeline.report.live.page import LivePage, Source
 from kcd_pipeline.report.live.server import LiveServer
 
-__all__ = ["serve"]
+__all__ = ["Source", "serve"]
 
 
 def serve(source: Source, *, command: str, port: int) -> None:
@@ -39,8 +39,6 @@ def serve(source: Source, *, command: str, port: int) -> None:
     page = LivePage(source, command=command)
     with LiveServer(page, port) as server:
         page.current()  # what is wrong from the beginning ends the command
-        say(
-            f"The report is at {server.address} and follows the runs. Ctrl-C ends the serving; the runs are not touched."
-        )
+        say(f"The report is at {server.address} and follows the runs. Ctrl-C ends the serving, not the runs.")
         keep_quiet()  # what reading a run says is said once, not at every rendering
         server.serve_forever()

@@ -65,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = PATIENCE
     server_version, sys_version = "kcd-pipeline", ""
 
-    def do_GET(self) -> None:  # noqa: N802  # http.server's names
+    def do_GET(self) -> None:  # http.server's names
         path = urlsplit(self.path).path
         if not self._asked_by_own_name():
             self._answer(HTTPStatus.MISDIRECTED_REQUEST, b"This server answers to 127.0.0.1 and localhost.\n")
@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         self._answer(HTTPStatus.METHOD_NOT_ALLOWED, b"The report can only be read.\n", allow="GET, HEAD")
 
     do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_POST  # noqa: N815
