@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kcd_pipeline.cli.asked import read_asked
-from kcd_pipeline.cli.options import takes_config
+from kcd_pipeline.cli.options import takes_config, takes_form
 from kcd_pipeline.config import ENCODING_NAMES, METHODS
 from kcd_pipeline.terminal import print_line
 from kcd_stores import human_bytes
@@ -106,22 +106,21 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
     )
 
 
-@click.command("report", short_help="Compare runs: table, HTML page, JSON, or a page that is served live.")
+@click.command("report", short_help="Compare runs: table, HTML page, JSON, CSV, LaTeX, Markdown, or served live.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a self-contained page with plots.")
-@click.option("--json", "as_json", is_flag=True, help='Print {"runs": [...]} for machines, instead of the table.')
+@takes_form
 @click.option("--serve", is_flag=True, help="Serve the page to this machine, and follow the runs until Ctrl-C.")
 @click.option("--port", type=click.IntRange(0, 65535), help=f"Port of --serve ({PORT} if not given); 0: any free one.")
-def report_command(runs: tuple[Path, ...], html: Path | None, as_json: bool, serve: bool, port: int | None) -> None:
+def report_command(runs: tuple[Path, ...], html: Path | None, form: str | None, serve: bool, port: int | None) -> None:
     """Lay student runs side by side: accuracy, cost, what was kept, and what the store saved.
 
     RUNS are folders of runs, or folders that have some below them. Runs that are not finished are listed apart. With
     --serve, the file of a study may stand in their place.
     """
-    if serve and (html is not None or as_json):
-        raise click.UsageError(
-            "--serve shows the page in a browser and writes nothing: give it without --html and --json"
-        )
+    if serve and (html is not None or form is not None):
+        other = "html" if html is not None else form
+        raise click.UsageError(f"--serve shows the page in a browser and writes nothing: give it without --{other}")
     if port is not None and not serve:
         raise click.UsageError("--port is the port of --serve: give both")
     if serve:
@@ -132,7 +131,7 @@ def report_command(runs: tuple[Path, ...], html: Path | None, as_json: bool, ser
         return
     from kcd_pipeline.report import report
 
-    report(list(runs), html=html, as_json=as_json)
+    report(list(runs), html=html, form=form or "table")
 
 
 def _live_source(runs: tuple[Path, ...]) -> "Source":
