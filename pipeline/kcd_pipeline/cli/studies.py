@@ -11,6 +11,7 @@ from kcd_pipeline.terminal import print_line
 
 if TYPE_CHECKING:  # at run time this would load the report
     from kcd_pipeline.report.compute import StudyFrame
+    from kcd_pipeline.study import StudyPlan
 
 
 def complete_study(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
@@ -67,6 +68,23 @@ def study_command(
     outcome.require_all()
 
 
+def asked_plan(paths: Sequence[Path]) -> "StudyPlan | None":
+    """Return the plan of the study that a report was asked for; None if it was asked for folders of runs.
+
+    Raises
+    ------
+    UserError
+        If the study is wrong.
+    """
+    if not any(is_study(path) for path in paths):
+        return None
+    if len(paths) > 1:
+        raise click.UsageError("a study has all its runs: give one study alone, or folders of runs")
+    from kcd_pipeline.study import plan_study
+
+    return plan_study(load_study(paths[0]))
+
+
 def asked_runs(paths: Sequence[Path]) -> "tuple[list[Path], StudyFrame | None]":
     """Return the folders of runs that a report was asked for, and the frame of the study if it was asked for one.
 
@@ -75,13 +93,11 @@ def asked_runs(paths: Sequence[Path]) -> "tuple[list[Path], StudyFrame | None]":
     UserError
         If a study is wrong, or none of its runs has been begun.
     """
-    if not any(is_study(path) for path in paths):
+    plan = asked_plan(paths)
+    if plan is None:
         return list(paths), None
-    if len(paths) > 1:
-        raise click.UsageError("a study has all its runs: give one study alone, or folders of runs")
-    from kcd_pipeline.study import plan_study, require_begun, study_frame
+    from kcd_pipeline.study import require_begun, study_frame
 
-    plan = plan_study(load_study(paths[0]))
     folders, frame = study_frame(plan)
     require_begun(plan, folders)
     return folders, frame
