@@ -103,12 +103,15 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
 @click.command("report", short_help="Compare runs: table, HTML page, JSON, CSV, LaTeX, Markdown.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a self-contained page with plots.")
+@click.option(
+    "--figures", type=click.Path(path_type=Path, file_okay=False), help="Write the charts to this folder: SVG and PDF."
+)
 @takes_form
-def report_command(runs: tuple[Path, ...], html: Path | None, form: str | None) -> None:
+def report_command(runs: tuple[Path, ...], html: Path | None, figures: Path | None, form: str | None) -> None:
     """Lay student runs side by side: accuracy, cost, what was kept, and what the store saved.
 
     RUNS are folders of runs, or folders that have some below them. Runs that are not finished are listed apart.
     """
     from kcd_pipeline.report import report
 
-    report(list(runs), html=html, form=form or "table")
+    report(list(runs), html=html, figures=figures, form=form or "table")
