@@ -1,5 +1,6 @@
 """A chart: its Vega-Lite specification, the sentence that says what is seen in it, and its numbers as a table."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,10 @@ class Choice:
     number: int
     name: str
     finding: str
+
+    def __iter__(self) -> Iterator[int | str]:
+        """Return number and name, from which a template makes an option."""
+        return iter((self.number, self.name))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,10 +28,7 @@ def frontier(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
 
 def accuracy_against_rows(arms: Sequence[Arm], results: Rows) -> Chart:
     """Chart the accuracy against the rows that an arm was trained on; samples for arms taught by labels alone."""
-    title = "knowledge rows trained on"
-    if any(not arm.first.taught for arm in arms):
-        title += " (samples, for arms taught by labels alone)"
-    return _against("rows", "Accuracy against rows", title, arms, results)
+    return _against("rows", "Accuracy against rows", "rows trained on", arms, results)
 
 
 def accuracy_against_seconds(arms: Sequence[Arm], results: Rows) -> Chart:
@@ -43,7 +40,7 @@ def _against(field: str, heading: str, title: str, arms: Sequence[Arm], results:
     efficient = frontier([row[field] for row in results], [row["accuracy"] for row in results])
     line = [{key: results[number][key] for key in ("arm", "accuracy", field)} for number in efficient]
     look, y = Look(arms), measured("accuracy", ACCURACY)
-    x = measured(field, title, format="~s", labelFlush=True)
+    x = measured(field, title, format="~s" if field == "rows" else ",d", labelFlush=True)
     cost_text = interval_text(f"{field}_low", f"{field}_high", 0) | {"as": "cost_interval"}
     seen = (("name", "arm"), *HINTS, (field, title), ("cost_interval", "95% interval of the cost"))
     layers: list[Part] = [
@@ -96,8 +93,13 @@ def _finding(field: str, arms: Sequence[Arm], results: Rows, efficient: Sequence
         cost = f"{row['rows']:,.0f} rows" if field == "rows" else duration(row["seconds"])
         return f"{arms[number].name} ({row['accuracy']:.1f}%, {cost})"
 
+    alone = [arm.name for arm in arms if not arm.first.taught]
+    samples = (
+        f" For {listing(alone)}, taught by labels alone, samples count as rows." if alone and field == "rows" else ""
+    )
     named = listing([words(number) for number in efficient], most=MOST_NAMED)
     cost = "rows" if field == "rows" else "time"
     if len(efficient) == 1:
-        return f"{named} is the most accurate arm and needs the least {cost}." if len(arms) > 1 else f"{named}."
-    return f"On the efficient frontier, by mean accuracy and {cost}, are {named}; the dashed line joins them."
+        few = f"{named} is the most accurate arm and needs the least {cost}." if len(arms) > 1 else f"{named}."
+        return f"{few}{samples}"
+    return f"On the efficient frontier, by mean accuracy and {cost}, are {named}; the dashed line joins them.{samples}"

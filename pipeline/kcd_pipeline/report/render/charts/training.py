@@ -132,9 +132,10 @@ def kept_by_class(arms: Sequence[Arm], details: Sequence[RunDetails]) -> Chart |
 
 
 def _class_finding(arm: Arm, kept: np.ndarray, classes: Sequence[str]) -> str:
-    last = kept[-1]
-    low, high = int(np.nanargmin(last)), int(np.nanargmax(last))
+    stage = int(np.nanmean(kept, axis=1).argmin())  # the one that keeps the fewest
+    share = kept[stage]
+    low, high = int(np.nanargmin(share)), int(np.nanargmax(share))
     return (
-        f"{arm.name}, seed {arm.first.seed}: the last stage keeps the least of {classes[low]}, "
-        f"{100 * last[low]:.0f}%, and the most of {classes[high]}, {100 * last[high]:.0f}%."
+        f"{arm.name}, seed {arm.first.seed}: stage {stage + 1}, which keeps the fewest samples, keeps the least of "
+        f"{classes[low]}, {100 * share[low]:.0f}%, and the most of {classes[high]}, {100 * share[high]:.0f}%."
     )
