@@ -1,4 +1,7 @@
-"""Studies: a question of several arms and seeds, from its file to a report."""
+"""Studies: a question of several arms and seeds, from its file to a report.
+
+`kcd_pipeline.study.runner.run_study` carries out a plan; it is not imported here, for it loads what trains.
+"""
 
 from kcd_pipeline.study.arms import Arm
 from kcd_pipeline.study.frame import study_frame
