@@ -1,4 +1,4 @@
-"""The commands of stage 2: distill, condense and report."""
+"""The commands of stage 2, distill and condense, and report."""
 
 import shlex
 from pathlib import Path
@@ -8,6 +8,7 @@ import click
 
 from kcd_pipeline.cli.asked import read_asked
 from kcd_pipeline.cli.options import takes_config, takes_form
+from kcd_pipeline.cli.studies import asked_plan, asked_runs
 from kcd_pipeline.config import ENCODING_NAMES, METHODS
 from kcd_pipeline.terminal import print_line
 from kcd_stores import human_bytes
@@ -115,8 +116,8 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
 def report_command(runs: tuple[Path, ...], html: Path | None, form: str | None, serve: bool, port: int | None) -> None:
     """Lay student runs side by side: accuracy, cost, what was kept, and what the store saved.
 
-    RUNS are folders of runs, or folders that have some below them. Runs that are not finished are listed apart. With
-    --serve, the file of a study may stand in their place.
+    RUNS are folders of runs, or folders that have some below them, or one study, whose arms and pairs are compared.
+    Runs that are not finished are listed apart.
     """
     if serve and (html is not None or form is not None):
         other = "html" if html is not None else form
@@ -129,17 +130,17 @@ def report_command(runs: tuple[Path, ...], html: Path | None, form: str | None, 
         command = shlex.join(["kcd-pipeline", "report", *map(str, runs), "--serve"])
         serve_page(_live_source(runs), command=command, port=PORT if port is None else port)
         return
+    folders, frame = asked_runs(runs)
     from kcd_pipeline.report import report
 
-    report(list(runs), html=html, form=form or "table")
+    report(folders, frame=frame, html=html, form=form or "table")
 
 
 def _live_source(runs: tuple[Path, ...]) -> "Source":
-    """Return what a served page follows: folders of runs, or the study of the one file that is given."""
-    if len(runs) > 1 or runs[0].suffix not in (".yaml", ".yml"):
+    """Return what a served page follows: folders of runs, or the runs of a study, of which there may be none yet."""
+    plan = asked_plan(runs)
+    if plan is None:
         return lambda: (runs, None)
-    from kcd_pipeline.config import load_study
-    from kcd_pipeline.study import plan_study, study_frame
+    from kcd_pipeline.study import study_frame
 
-    plan = plan_study(load_study(runs[0]))
     return lambda: study_frame(plan)

@@ -4,7 +4,7 @@
 """
 
 from kcd_pipeline.study.arms import Arm
-from kcd_pipeline.study.frame import study_frame
+from kcd_pipeline.study.frame import require_begun, study_frame
 from kcd_pipeline.study.plan import Pair, StudyPlan, StudyRun, plan_study
 
-__all__ = ["Arm", "Pair", "StudyPlan", "StudyRun", "plan_study", "study_frame"]
+__all__ = ["Arm", "Pair", "StudyPlan", "StudyRun", "plan_study", "require_begun", "study_frame"]
