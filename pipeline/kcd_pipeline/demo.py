@@ -33,7 +33,7 @@ def demo(folder: Path) -> None:
     runs = [_distill(settings, method) for method in METHODS]
     page = folder / "report.html"
     say(f"\n$ kcd-pipeline report {' '.join(map(str, runs))} --html {page}")
-    report(runs, html=page, as_json=False)
+    report(runs, html=page)
     say(f"\nDone in {time.perf_counter() - started:.0f} s. The report: {page.resolve()}")
 
 

@@ -28,7 +28,7 @@ from kcd_pipeline.cli import main
 from kcd_pipeline.config import load_config
 from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.models import load_weights
-from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.runs import RunFolder, read_predictions
 from kcd_pipeline.teacher import train_teacher
 from kcd_stores import KnowledgeStore, PlanStore, ValueStore
 
@@ -186,6 +186,11 @@ def assert_same_run(found: Path, expected: Path, *, tolerance: float = 1e-5) -> 
         assert weights.keys() == same_weights.keys()
         for key, tensor in weights.items():
             torch.testing.assert_close(tensor, same_weights[key], atol=tolerance, rtol=tolerance)
+    predicted, same_predicted = (read_predictions(path / "predictions.safetensors") for path in (found, expected))
+    assert predicted is not None
+    assert same_predicted is not None
+    np.testing.assert_array_equal(predicted.labels, same_predicted.labels)
+    assert (predicted.likeliest == same_predicted.likeliest).mean() > 0.99, "what is rounded may turn over two classes"
     for line, same_line in zip(*(RunFolder(path).read_metrics() for path in (found, expected)), strict=True):
         for key in ("epoch", "samples", "rows", "steps", "test_accuracy"):
             assert line[key] == same_line[key], key
@@ -223,6 +228,16 @@ def test_ranks_that_stream_in_windows_are_the_run_of_one_process(home: Path, lau
         assert run.ended() == [0] * ranks, run.words(0)
     assert "block shuffle" in RunFolder(home / "windows-2").read_summary()["streaming"]
     assert_same_run(home / "windows-2", home / "windows-1")
+
+
+@pytest.mark.loops
+def test_ranks_end_a_run_after_so_many_rows_as_one_process(home: Path, launch: Launch) -> None:
+    """The last epoch has two samples, of which the second rank gets none."""
+    for ranks in (1, 2):
+        run = launch(ranks, settings(home, f"rows-{ranks}", distill__method="kd", distill__rows=5 * 300 + 2))
+        assert run.ended() == [0] * ranks, run.words(0)
+    assert_same_run(home / "rows-2", home / "rows-1")
+    assert [line["rows"] for line in RunFolder(home / "rows-2").read_metrics()] == [300] * 5 + [2]
 
 
 @pytest.mark.loops

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kcd_pipeline.config import load_study, recipe_names, study_names
+from kcd_pipeline.config import load_config, load_study, recipe_names, study_names
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.study import plan_study
 
@@ -30,8 +30,8 @@ def refused(text: str) -> str:
     with pytest.raises(UserError) as caught:
         plan_study(load_study(path))
     message = str(caught.value)
-    assert message.startswith(f"{path}: ")
-    return message.removeprefix(f"{path}: ")
+    assert message.startswith(str(path))
+    return message.removeprefix(str(path)).lstrip(": ")
 
 
 def test_a_short_file_has_five_seeds_a_title_and_a_folder_of_its_own(folder: Path) -> None:
@@ -86,6 +86,12 @@ def test_a_study_that_is_not_there_is_named(folder: Path, name: str, message: st
     with pytest.raises(UserError) as caught:
         load_study(name)
     assert str(caught.value).startswith(message)
+
+
+def test_a_recipe_in_place_of_a_study_is_told_so_and_a_study_in_place_of_a_recipe(folder: Path) -> None:
+    assert refused("extends: digits").startswith("is a recipe, not a study. A study names a recipe as its 'base'")
+    with pytest.raises(UserError, match=r"question\.yaml is a study, not a recipe\. Run it with `kcd-pipeline study q"):
+        load_config(str(written(SMALL)))
 
 
 @pytest.mark.parametrize(

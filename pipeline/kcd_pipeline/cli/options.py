@@ -9,6 +9,30 @@ from kcd_pipeline.config import recipe_names
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
+FORMS = {
+    "json": 'Print {"arms": [...], "pairs": [...], "runs": [...]} for machines, instead of the table.',
+    "csv": "Print the arms as CSV for a spreadsheet.",
+    "latex": "Print the arms as a LaTeX table for a paper, with the rules of booktabs.",
+    "markdown": "Print the arms as a Markdown table.",
+}
+
+
+def takes_form(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command` an option for each of `FORMS`, of which one may be given: its argument `form`, else None."""
+    for name, words in reversed(FORMS.items()):
+        option = click.option(f"--{name}", is_flag=True, expose_value=False, callback=_take_form, help=words)
+        command = option(command)
+    return command
+
+
+def _take_form(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    """Set the parameter `form` of a command to the option that was given; refuse a second one."""
+    before = ctx.params.setdefault("form", None)
+    if value and before is not None:
+        raise click.UsageError(f"--{before} and --{param.name} each fill standard output: give one of them")
+    if value:
+        ctx.params["form"] = param.name
+
 
 def takes_config(command: Callable[..., None]) -> Callable[..., None]:
     """Give `command` the argument CONFIG and the option --set."""

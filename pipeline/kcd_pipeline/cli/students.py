@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from kcd_pipeline.cli.asked import read_asked
-from kcd_pipeline.cli.options import takes_config
+from kcd_pipeline.cli.options import takes_config, takes_form
 from kcd_pipeline.config import ENCODING_NAMES, METHODS
 from kcd_pipeline.terminal import print_line
 from kcd_stores import human_bytes
@@ -100,15 +100,15 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
     )
 
 
-@click.command("report", short_help="Compare runs: table, HTML page, JSON.")
+@click.command("report", short_help="Compare runs: table, HTML page, JSON, CSV, LaTeX, Markdown.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a self-contained page with plots.")
-@click.option("--json", "as_json", is_flag=True, help='Print {"runs": [...]} for machines, instead of the table.')
-def report_command(runs: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
+@takes_form
+def report_command(runs: tuple[Path, ...], html: Path | None, form: str | None) -> None:
     """Lay student runs side by side: accuracy, cost, what was kept, and what the store saved.
 
     RUNS are folders of runs, or folders that have some below them. Runs that are not finished are listed apart.
     """
     from kcd_pipeline.report import report
 
-    report(list(runs), html=html, as_json=as_json)
+    report(list(runs), html=html, form=form or "table")

@@ -20,11 +20,13 @@ from kcd_pipeline.errors import UserError
 
 EXTENDS = "extends"  # top-level key: the recipe from which this one states its differences
 
+OF_STUDIES = "vary"  # top-level key that every study has and no recipe
+
 LONGEST_CHAIN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Recipe:
+class _Keys:
     """The keys of a recipe, over what it extends.
 
     Attributes
@@ -43,34 +45,60 @@ class _Recipe:
     with_folder: dict[str, Any] | None
 
 
-def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
-    """Return the config of the recipe `name`, over what it extends, with `overrides` put over both.
-
-    In paths `~`, `$VAR` and the placeholders are filled in. `{variant}` in run.dir is left, followed by what the config
-    changes of the recipe that states run.dir.
+class Recipe:
+    """A recipe that has been read, with what it extends; it gives a config for each set of overrides.
 
     Parameters
     ----------
     name
         A YAML file, or the name of a shipped recipe.
-    overrides
-        Texts of the form `section.key=value`; of two that set the same key, the last one counts.
 
     Raises
     ------
     UserError
         If there is no such recipe, a file is not YAML of the right shape, it extends a recipe that is missing or
-        itself, a key is unknown, a value is out of bounds, or a variable in a path is not set.
+        itself, or a key is unknown.
     """
-    path = find_recipe(name)
-    recipe = _read_recipe(path, ())
-    tree, source = recipe.tree, ", which extends ".join(map(str, (path, *recipe.extends)))
-    for override in overrides:
-        tree = merge_override(tree, override)
-        source = f"{path} with --set"
-    config = parse_config(expand_places(tree, source), source=source)
-    named = recipe.tree if recipe.with_folder is None else recipe.with_folder
-    return _set_apart(config, _alone(named, tree, source)).with_places_filled_in()
+
+    def __init__(self, name: str) -> None:
+        self._path = find_recipe(name)
+        self._keys = _read_keys(self._path, ())
+
+    def config(self, overrides: Iterable[str] = ()) -> Config:
+        """Return the config of the recipe with `overrides` put over it.
+
+        In paths `~`, `$VAR` and the placeholders are filled in. `{variant}` in run.dir is left, followed by what the
+        config changes of the recipe that states run.dir.
+
+        Parameters
+        ----------
+        overrides
+            Texts of the form `section.key=value`; of two that set the same key, the last one counts.
+
+        Raises
+        ------
+        UserError
+            If a key is unknown, a value is out of bounds, or a variable in a path is not set.
+        """
+        keys = self._keys
+        tree, source = keys.tree, ", which extends ".join(map(str, (self._path, *keys.extends)))
+        for override in overrides:
+            tree = merge_override(tree, override)
+            source = f"{self._path} with --set"
+        config = parse_config(expand_places(tree, source), source=source)
+        named = keys.tree if keys.with_folder is None else keys.with_folder
+        return _set_apart(config, _alone(named, tree, source)).with_places_filled_in()
+
+
+def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
+    """Return the config of the recipe `name` with `overrides` put over it; see `Recipe`.
+
+    Raises
+    ------
+    UserError
+        If there is no such recipe, or it does not come to a config with these overrides.
+    """
+    return Recipe(name).config(overrides)
 
 
 def parse_config(tree: Mapping[str, Any], *, source: str) -> Config:
@@ -118,14 +146,16 @@ def _alone(recipe: Mapping[str, Any], tree: Mapping[str, Any], source: str) -> C
         return None
 
 
-def _read_recipe(path: Path, extending: tuple[Path, ...]) -> _Recipe:
+def _read_keys(path: Path, extending: tuple[Path, ...]) -> _Keys:
     """Read a recipe and what it extends; `extending` are the recipes that led here, each of which extends the next."""
     tree = read_yaml(path)
+    if OF_STUDIES in tree:
+        raise UserError(f"{path} is a study, not a recipe. Run it with `kcd-pipeline study {path}`.")
     base = tree.pop(EXTENDS, None)
     require_known_keys(tree, str(path))  # before recipes are merged, so that the message names the file of the key
     states_folder = "dir" in tree.get("run", {})
     if base is None:
-        return _Recipe(tree=tree, extends=(), with_folder=tree if states_folder else None)
+        return _Keys(tree=tree, extends=(), with_folder=tree if states_folder else None)
     found = find_extended(base, path)
     chain = (*extending, path)
     if found.resolve() in [file.resolve() for file in chain]:
@@ -134,8 +164,8 @@ def _read_recipe(path: Path, extending: tuple[Path, ...]) -> _Recipe:
         raise UserError(
             f"{path} extends {found}, but a chain of recipes has at most {LONGEST_CHAIN}. Join some of them."
         )
-    below = _read_recipe(found, chain)
+    below = _read_keys(found, chain)
     merged = merge(below.tree, tree)
-    return _Recipe(
+    return _Keys(
         tree=merged, extends=(found, *below.extends), with_folder=merged if states_folder else below.with_folder
     )

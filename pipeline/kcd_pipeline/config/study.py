@@ -12,9 +12,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from kcd_pipeline.config.explain import explain, require_known_keys, shown
+from kcd_pipeline.config.load import EXTENDS, Recipe
 from kcd_pipeline.config.merge import override_of
 from kcd_pipeline.config.places import StudyFolder, expand, fill_in, require_text
 from kcd_pipeline.config.recipes import find_base, find_study
+from kcd_pipeline.config.schema import Config
 from kcd_pipeline.config.section import Section, Seed
 from kcd_pipeline.config.yaml_files import read_yaml
 from kcd_pipeline.errors import UserError
@@ -171,7 +173,9 @@ class Study:
     path
         The file.
     base
-        Its base recipe as `load_config` takes it: a shipped name, or the path of a file.
+        Its base recipe as commands take it: a shipped name, or the path of a file.
+    recipe
+        That recipe, read.
     overrides
         Overrides of the base in every arm.
     last_overrides
@@ -184,6 +188,7 @@ class Study:
 
     path: Path
     base: str
+    recipe: Recipe
     overrides: tuple[str, ...]
     last_overrides: tuple[str, ...]
     folder: Path
@@ -219,10 +224,15 @@ def load_study(name: str | Path, overrides: Iterable[str] = ()) -> Study:
     ------
     UserError
         If there is no such file, it is not YAML of the right shape, a key of it is unknown or its value is out of
-        bounds, or the base is not found.
+        bounds, or the base is not found or is no recipe.
     """
     path = find_study(str(name))
     tree = read_yaml(path)
+    if "vary" not in tree and tree.keys() & {EXTENDS, *Config.model_fields}:
+        raise UserError(
+            f"{path} is a recipe, not a study. A study names a recipe as its 'base' and states under 'vary' what its "
+            f"arms change of it; see docs/how-to/studies.md."
+        )
     require_known_keys(tree, str(path), StudyConfig)
     try:
         config = StudyConfig.model_validate(tree)
@@ -231,10 +241,12 @@ def load_study(name: str | Path, overrides: Iterable[str] = ()) -> Study:
         raise UserError(explain(error, str(path), StudyConfig)) from error
     except ValueError as error:
         raise UserError(f"--set: {error}") from error
+    base = find_base(config.base, path)
     folder = fill_in(expand(config.dir, "dir", str(path)), {"name": path.stem})
     return Study(
         path=path,
-        base=find_base(config.base, path),
+        base=base,
+        recipe=Recipe(base),
         overrides=config.set,
         last_overrides=last,
         folder=Path(folder),

@@ -267,7 +267,8 @@ class StudentCurriculum:
     def _taught(self, epoch: int) -> NDArray[np.int64]:
         """Return the samples that `epoch` is taught, ascending: those that its plan keeps, up to `distill.rows`.
 
-        Those of an epoch that is cut short come first in its order.
+        Those of an epoch that is cut short come first in the random order of its samples, whether or not the store is
+        read in windows, which have an order of their own.
         """
         kept, rows = self._plan.kept, self._config.distill.rows
         left = len(kept) if rows is None else rows - epoch * len(kept)

@@ -21,13 +21,21 @@ __all__ = ["report", "results"]
 MOST_LEFT_OUT = 8  # folders named in a line
 
 
-def report(
-    runs: list[Path], *, frame: StudyFrame | None = None, html: Path | None = None, as_json: bool = False
-) -> None:
-    """Compare the runs at `runs` or below them on standard output, and in a page at `html` if that is given.
+def report(runs: list[Path], *, frame: StudyFrame | None = None, html: Path | None = None, form: str = "table") -> None:
+    """Compare the runs at `runs` or below them on standard output, and in a page if that is asked for.
 
-    Runs that are not finished are marked and not compared. `frame` is the study that the runs belong to; without one,
-    arms are the runs that differ only by seed.
+    Runs that are not finished are marked and not compared.
+
+    Parameters
+    ----------
+    runs
+        Folders of runs, or folders that have some below them.
+    frame
+        The study that the runs belong to; without one, arms are the runs that differ only by seed.
+    html
+        The file of the page.
+    form
+        Of standard output: `table` for people, `json` of everything, or the arms as `csv`, `latex` or `markdown`.
 
     Raises
     ------
@@ -42,12 +50,7 @@ def report(
         say(f"Left out: {listing(collected.left_out, most=MOST_LEFT_OUT)}.")
     if html is not None:
         _write_page(comparison, html)
-    if as_json:
-        _print_json(comparison)
-    else:
-        from kcd_pipeline.report.render.table import print_comparison  # loads rich's tables, which JSON does not need
-
-        print_comparison(comparison)
+    _print(comparison, form)
     if html is not None:
         say(f"Page: {html}")
 
@@ -90,8 +93,24 @@ def _make_parent_folder(html: Path) -> None:
         ) from error
 
 
+def _print(comparison: Comparison, form: str) -> None:
+    """Print the comparison in a form; only the table loads rich."""
+    if form == "table":
+        from kcd_pipeline.report.render.table import print_comparison
+
+        print_comparison(comparison)
+    elif form == "json":
+        _print_json(comparison)
+    else:
+        from kcd_pipeline.report.render.exports import EXPORTS
+
+        click.echo(EXPORTS[form](comparison), nl=False)
+
+
 def _print_json(comparison: Comparison) -> None:
+    from kcd_pipeline.report.collect.outcomes import read_outcome
     from kcd_pipeline.report.render.plain_data import plain_data
 
     stage_facts = [read_stage_facts(run.folder, run.metrics) for run in comparison.runs]
-    click.echo(json.dumps(plain_data(comparison, stage_facts), indent=2, allow_nan=False))
+    outcomes = [read_outcome(run) for run in comparison.runs]
+    click.echo(json.dumps(plain_data(comparison, stage_facts, outcomes), indent=2, allow_nan=False))

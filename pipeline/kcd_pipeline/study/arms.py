@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kcd_pipeline.config import Config, Study, load_config, override_of
+from kcd_pipeline.config import Config, Study, override_of
 from kcd_pipeline.errors import UserError
 
 MANY_ARMS = 500
@@ -79,7 +79,7 @@ def make_arms(study: Study) -> tuple[dict[str, Arm], dict[str, Config]]:
 def _require_base(study: Study) -> None:
     """Raise if the base with the overrides of all arms is no recipe, which is then the fault of none of the arms."""
     try:
-        load_config(study.base, (*study.overrides, *study.last_overrides))
+        study.recipe.config((*study.overrides, *study.last_overrides))
     except UserError as error:
         raise UserError(f"{study.path}: the base and 'set': {error}") from error
 
@@ -93,7 +93,7 @@ def arm_config(study: Study, arm: Arm, seed: int, overrides: tuple[str, ...] = (
         If they fit no recipe.
     """
     try:
-        return load_config(study.base, run_overrides(study, arm, seed, overrides))
+        return study.recipe.config(run_overrides(study, arm, seed, overrides))
     except UserError as error:
         raise UserError(f"{study.path}: arm '{arm.name}': {error}") from error
 

@@ -3,10 +3,14 @@
 Accuracies and fractions are 0..1, differences of pairs are in points of accuracy, times in seconds, sizes in bytes.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from kcd_pipeline.report.collect import RunRecord, UnfinishedRun
+from kcd_pipeline.report.collect.outcomes import Outcome
 from kcd_pipeline.report.compute import Comparison
 from kcd_pipeline.report.compute.arms import Arm
 from kcd_pipeline.report.compute.pairs import PairResult
@@ -14,15 +18,26 @@ from kcd_pipeline.report.compute.stores import StoreUse
 from kcd_pipeline.statistics import Interval
 
 
-def plain_data(comparison: Comparison, stage_facts: Sequence[Sequence[dict[str, Any]]] | None = None) -> dict[str, Any]:
-    """Return the comparison as nested mappings and lists; `stage_facts` has the stages of each run, in order.
+def plain_data(
+    comparison: Comparison,
+    stage_facts: Sequence[Sequence[dict[str, Any]]] | None = None,
+    outcomes: Sequence[Outcome | None] | None = None,
+) -> dict[str, Any]:
+    """Return the comparison as nested mappings and lists.
 
-    Without them, runs have no key `stages`.
+    Parameters
+    ----------
+    stage_facts
+        The stages of each run, in order. Without them, runs have no key `stages`.
+    outcomes
+        The outcome of each run, None for a run without predictions. Without them, runs have no key `outcome`.
     """
     arm_of = {run.label: arm.name for arm in comparison.arms for run in arm.runs}
     runs = [_run_data(run) | {"arm": arm_of.get(run.label)} for run in comparison.runs]
     if stage_facts is not None:
         runs = [run | {"stages": list(stages)} for run, stages in zip(runs, stage_facts, strict=True)]
+    if outcomes is not None:
+        runs = [run | {"outcome": _outcome_data(outcome)} for run, outcome in zip(runs, outcomes, strict=True)]
     return {
         "title": comparison.title,
         "teacher_test_accuracy": comparison.teacher_accuracy,
@@ -67,6 +82,19 @@ def _run_data(run: RunRecord) -> dict[str, Any]:
         "store": store.get("path"),
         "store_identity": store.get("identity"),
         "store_views": store.get("views"),
+    }
+
+
+def _outcome_data(outcome: Outcome | None) -> dict[str, Any] | None:
+    """Return results class by class; of the confusion, the cells that are not 0, for it may have a thousand classes."""
+    if outcome is None:
+        return None
+    cells = np.argwhere(outcome.confusion)
+    return {
+        "top5_accuracy": outcome.top5,
+        "classes": list(outcome.classes),
+        "accuracy_by_class": [None if math.isnan(share) else share for share in outcome.per_class.tolist()],
+        "confusion": [[true, found, int(outcome.confusion[true, found])] for true, found in cells.tolist()],
     }
 
 

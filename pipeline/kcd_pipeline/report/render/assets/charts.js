@@ -3,7 +3,8 @@
 //   <script type="application/json" id="charts-data">      what charts_json() returns
 //   <div data-chart="NAME"></div>                          where a chart is drawn
 //   <input type="checkbox" data-arm="NUMBER">              switches an arm in all charts
-//   <select data-choose="NAME">                            chooses the arm that a chart shows
+//   <select data-choose="NAME">                            chooses what a chart shows
+//   <figcaption data-finding="NAME"></figcaption>          says what is seen in a chart
 const page = JSON.parse(document.getElementById("charts-data").textContent);
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const views = new Map();
@@ -19,6 +20,13 @@ const datasets = Object.fromEntries(Object.entries(page.datasets).map(([name, co
 function hiddenArms() {
   const boxes = document.querySelectorAll("input[data-arm]");
   return Array.from(boxes).filter((box) => !box.checked).map((box) => Number(box.dataset.arm));
+}
+
+function say(name, number) {
+  const finding = page.findings[name]?.[number];
+  if (!finding) return;
+  document.querySelector(`[data-chart="${name}"]`).setAttribute("aria-label", finding);
+  for (const caption of document.querySelectorAll(`[data-finding="${name}"]`)) caption.textContent = finding;
 }
 
 // a view keeps its data, so each gets its own copy
@@ -40,6 +48,7 @@ async function draw(element) {
     actions: false,
     ast: true, // expressions are interpreted, so that the page needs no right to compile code
     config: dark.matches ? page.themes.dark : page.themes.light,
+    logLevel: 1, // errors only: an axis without data, when all arms are switched off, is no matter for a warning
     renderer: "svg",
     tooltip: { theme: dark.matches ? "dark" : "light" },
   });
@@ -62,6 +71,7 @@ document.addEventListener("change", (event) => {
     for (const name of views.keys()) signal(name, "hidden", hidden);
   } else if (event.target.matches("select[data-choose]")) {
     signal(event.target.dataset.choose, "chosen", Number(event.target.value));
+    say(event.target.dataset.choose, event.target.value);
   }
 });
 dark.addEventListener("change", drawAll);

@@ -1,5 +1,6 @@
 """A chart: its Vega-Lite specification, the sentence that says what is seen in it, and its numbers as a table."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,29 @@ class Numbers:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One of the things that a chart shows one at a time: an arm, or a measure of values.
+
+    Attributes
+    ----------
+    number
+        The value of the chart's parameter `chosen`.
+    name
+        The name to choose by.
+    finding
+        The text alternative of the chart while this is shown.
+    """
+
+    number: int
+    name: str
+    finding: str
+
+    def __iter__(self) -> Iterator[int | str]:
+        """Return number and name, from which a template makes an option."""
+        return iter((self.number, self.name))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Chart:
     """One chart.
 
@@ -39,9 +63,9 @@ class Chart:
     spec
         A Vega-Lite specification without colours of its own, with its data under `datasets`.
     numbers
-        What is drawn, as a table.
+        The numbers that are drawn, as a table.
     choices
-        Names of the arms by their numbers, of which one is shown at a time; empty where all are shown together.
+        What is shown one at a time, the first one to begin with; empty if all is shown together.
     """
 
     name: str
@@ -49,4 +73,4 @@ class Chart:
     finding: str
     spec: dict[str, Any]
     numbers: Numbers
-    choices: tuple[tuple[int, str], ...] = ()
+    choices: tuple[Choice, ...] = ()

@@ -37,10 +37,15 @@ def charts_json(charts: Sequence[Chart]) -> Markup:
             datasets.setdefault(name, _columns(rows))
     specs = {chart.name: {key: value for key, value in chart.spec.items() if key != "datasets"} for chart in charts}
     used = {chart.name: list(chart.spec["datasets"]) for chart in charts}
-    themes = {"light": theme(dark=False), "dark": theme(dark=True)}
-    text = json.dumps(
-        {"themes": themes, "datasets": datasets, "used": used, "specs": specs}, separators=(",", ":"), allow_nan=False
-    )
+    findings = {chart.name: {each.number: each.finding for each in chart.choices} for chart in charts}
+    page = {
+        "themes": {"light": theme(dark=False), "dark": theme(dark=True)},
+        "datasets": datasets,
+        "used": used,
+        "specs": specs,
+        "findings": findings,
+    }
+    text = json.dumps(page, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return Markup(text.replace("<", "\\u003c"))  # no name of an arm can end the element
 
 

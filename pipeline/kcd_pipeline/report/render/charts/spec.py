@@ -1,59 +1,105 @@
-"""Parts of specifications that the charts share: arms that can be switched off, looks, axes, and data."""
+"""Parts of specifications that the charts share: arms that can be switched off, looks, axes, and what is pointed at."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from kcd_pipeline.report.compute.arms import Arm
 from kcd_pipeline.report.render.charts.styles import styles
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+ARMS = "arms"  # data set: the names of the arms by their numbers
 HIDDEN = "hidden"  # parameter: the numbers of the arms that are switched off
 CHOSEN = "chosen"  # parameter: the number of the arm that is shown, where one is shown at a time
+NAME = {"lookup": "arm", "from": {"data": {"name": ARMS}, "key": "arm", "fields": ["name"]}}  # adds an arm's name
+SWITCHED = {"filter": f"indexof({HIDDEN}, datum.arm) < 0"}
 
+Part = dict[str, Any]  # a part of a specification
 Rows = list[dict[str, Any]]
 
 
-def specification(
-    layers: Sequence[Mapping[str, Any]], datasets: Mapping[str, Rows], *, main: str, height: int = 320
-) -> dict[str, Any]:
-    """Return a chart as wide as its container, whose layers take the data set `main` unless they name another.
+def overlay(
+    layers: Sequence[Part],
+    arms: Sequence[Arm],
+    datasets: Mapping[str, Rows],
+    *,
+    height: int | Part = 320,
+    chosen: int | None = None,
+) -> Part:
+    """Return a chart that shows all arms in layers; the first data set is that of layers which name none.
 
-    Arms can be switched off by the parameter `hidden`.
+    Arms can be switched off, except in layers of other data sets. If a number is `chosen`, only rows are shown whose
+    field `choice` is equal to it, until another is chosen.
     """
+    found = _specification(layers, arms, datasets, height=height)
+    found["params"] = [{"name": HIDDEN, "value": []}]
+    found["transform"] = [SWITCHED]
+    if chosen is not None:
+        found["params"].append({"name": CHOSEN, "value": chosen})
+        found["transform"].append({"filter": f"datum.choice == {CHOSEN}"})
+    return found
+
+
+def one_arm(
+    layers: Sequence[Part], arms: Sequence[Arm], datasets: Mapping[str, Rows], *, first: int, height: int | Part
+) -> Part:
+    """Return a chart that shows only the arm with the number `first`, until another is chosen."""
+    return _specification(layers, arms, datasets, height=height) | {
+        "params": [{"name": CHOSEN, "value": first}],
+        "transform": [{"filter": f"datum.arm == {CHOSEN}"}],
+    }
+
+
+def _specification(
+    layers: Sequence[Part], arms: Sequence[Arm], datasets: Mapping[str, Rows], *, height: int | Part
+) -> Part:
+    names = [{"arm": number, "name": arm.name} for number, arm in enumerate(arms)]
     return {
         "$schema": SCHEMA,
         "width": "container",
         "height": height,
         "autosize": {"type": "fit-x", "contains": "padding"},
-        "params": [{"name": HIDDEN, "value": []}],
-        "datasets": dict(datasets),
-        "data": {"name": main},
-        "transform": [{"filter": f"indexof({HIDDEN}, datum.arm) < 0"}],
+        "datasets": {**datasets, ARMS: names},
+        "data": {"name": next(iter(datasets))},
         "layer": list(layers),
     }
 
 
-def arm_colour(count: int) -> dict[str, Any]:
-    """Return the colour of `count` arms, by the field `arm`: the theme's colours in turn."""
-    return {"field": "arm", "type": "nominal", "scale": {"domain": list(range(count))}, "legend": None}
+class Look:
+    """The channels that tell arms apart: each by the field `arm`, without a legend, which the page has once."""
+
+    def __init__(self, arms: Sequence[Arm]) -> None:
+        looks = styles(arms)
+        self.colour = _channel(len(arms))  # the theme's colours in turn
+        self.dash = _channel(len(arms), [list(look.dash) for look in looks])
+        self.shape = _channel(len(arms), [look.shape for look in looks])
 
 
-def arm_dash(count: int) -> dict[str, Any]:
-    """Return the dashes of `count` arms, by the field `arm`."""
-    dashes = [list(style.dash) for style in styles(range(count))]
-    return arm_colour(count) | {"scale": {"domain": list(range(count)), "range": dashes}}
+def _channel(count: int, looks: Sequence[Any] | None = None) -> Part:
+    scale = {"domain": list(range(count))} | ({} if looks is None else {"range": list(looks)})
+    return {"field": "arm", "type": "nominal", "scale": scale, "legend": None}
 
 
-def arm_shape(count: int) -> dict[str, Any]:
-    """Return the point shapes of `count` arms, by the field `arm`."""
-    shapes = [style.shape for style in styles(range(count))]
-    return arm_colour(count) | {"scale": {"domain": list(range(count)), "range": shapes}}
+def measured(field: str, title: str, *, zero: bool = False, **axis: Any) -> Part:
+    """Return the position of the numbers of `field` on an axis with a title."""
+    return {"field": field, "type": "quantitative", "title": title, "scale": {"zero": zero}, "axis": axis}
 
 
-def measured(field: str, title: str, *, zero: bool = False, **more: Any) -> dict[str, Any]:
-    """Return an axis or a channel of the numbers of `field`."""
-    return {"field": field, "type": "quantitative", "title": title, "scale": {"zero": zero, "nice": True}, **more}
+def epochs(title: str = "epoch") -> Part:
+    """Return the position of the field `epoch` on an axis of whole numbers that ends where the epochs do."""
+    return measured("epoch", title, format="d", tickMinStep=1) | {"scale": {"zero": False, "nice": False}}
 
 
-def shown(**titles: str) -> list[dict[str, Any]]:
-    """Return what is shown of a mark that is pointed at: by field, its title."""
-    return [{"field": field, "title": title} for field, title in titles.items()]
+def end(field: str) -> Part:
+    """Return the second end of a line or an area whose first end has the axis."""
+    return {"field": field}
+
+
+def hints(titles: Iterable[tuple[str, str]]) -> list[Part]:
+    """Return what is shown of a mark that is pointed at: fields with their titles."""
+    return [{"field": field, "title": title} for field, title in titles]
+
+
+def interval_text(low: str, high: str, digits: int) -> Part:
+    """Return a transform that adds the field `interval`, the text of an interval, or a dash where there is none."""
+    both = f"format(datum.{low}, '.{digits}f') + ' to ' + format(datum.{high}, '.{digits}f')"
+    return {"calculate": f"isValid(datum.{low}) ? {both} : '–'", "as": "interval"}

@@ -22,6 +22,9 @@ def theme(*, dark: bool) -> dict[str, Any]:
         },
         "legend": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12, "titleFontSize": 12},
         "rule": {"color": quiet},
+        "style": {"quiet": {"stroke": quiet, "fill": None, "color": quiet}},
+        # the inks of texts on weak and on strong cells of a heat map, which change places on a dark page
+        "params": [{"name": "ink", "value": ink}, {"name": "strongInk", "value": "#101418" if dark else "#ffffff"}],
         "text": {"color": ink, "fontSize": 12},
         "line": {"strokeWidth": 2},
     }  # fmt: skip
