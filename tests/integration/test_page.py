@@ -52,7 +52,7 @@ def opened(browser: Browser, file: Path, width: int = 1400, scheme: Any = "light
     """Return the page with its charts drawn, and a list to which its errors and its requests are added."""
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     told: list[str] = []
-    page.on("console", lambda message: told.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("console", lambda message: told.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: told.append(str(error)))
     page.on("request", lambda request: told.append(request.url) if request.url.startswith("http") else None)
     page.goto(file.as_uri())

@@ -25,7 +25,7 @@ function hiddenArms() {
 function say(name, number) {
   const finding = page.findings[name]?.[number];
   if (!finding) return;
-  document.querySelector(`[data-chart="${name}"]`).setAttribute("aria-label", finding);
+  document.querySelector(`[data-chart="${name}"]`).closest("[role=img]")?.setAttribute("aria-label", finding);
   for (const caption of document.querySelectorAll(`[data-finding="${name}"]`)) caption.textContent = finding;
 }
 
