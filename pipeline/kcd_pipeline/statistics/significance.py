@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from kcd_pipeline.statistics.intervals import SAME, Numbers, checked
 
 MOST_EXACT = 16  # differences whose signs are flipped in all 2^n ways; of more, a sample of the ways is taken
-RESAMPLES = 99_999
+RESAMPLES = 9_999
 
 
 def sign_flip_p(differences: Numbers, seed: int = 0) -> float:
@@ -15,7 +15,7 @@ def sign_flip_p(differences: Numbers, seed: int = 0) -> float:
     If neither arm were better, each difference would have either sign with the same chance. p is the share of the 2^n
     ways to choose the signs whose sum is at least as far from 0 as the one seen (Fisher, The Design of Experiments,
     1935, section 21). It assumes no distribution, but cannot be below 2 / 2^n. Up to 16 differences it is exact; for
-    more, it is estimated from 99,999 ways drawn by `seed`.
+    more, it is estimated from 9,999 ways drawn by `seed`.
 
     Raises
     ------

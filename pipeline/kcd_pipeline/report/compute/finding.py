@@ -100,7 +100,7 @@ def _groups(pairs: Sequence[PairResult]) -> list[str]:
     behind = sorted((pair for pair in pairs if pair.behind), key=_mean)
     open_pairs = [pair for pair in pairs if not pair.ahead and not pair.behind]
     sentences = [
-        f"Of {len(pairs)} pairs, the first arm is ahead in {len(ahead)} and behind in {len(behind)}; in "
+        f"of {len(pairs)} pairs, the first arm is ahead in {len(ahead)} and behind in {len(behind)}; in "
         f"{len(open_pairs)} the difference may be chance."
     ]
     if ahead:
