@@ -16,6 +16,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from kcd_pipeline.message_copies import copy_message
 from kcd_pipeline.plain_text import shown
 
 WIDE = 80  # characters that a bar with all its columns takes
@@ -73,6 +74,8 @@ def keep_quiet() -> None:
 def say(message: str) -> None:
     """Print one line, whether or not there is a terminal."""
     console.print(shown(message), highlight=False, markup=False, soft_wrap=True)
+    if not console.quiet:
+        copy_message(shown(message))
 
 
 def say_progress(message: str) -> None:

@@ -5,6 +5,7 @@
     ├── StoreReplacedError     another process replaced or removed the store
     └── StoreUsageError        the caller can mend it
         ├── StoreMismatchError
+        ├── StoreInUseError
         └── IncompleteStoreError
 
 A message has a problem and, often, a `Remedy`: advice in the terms of this library. A program that has commands and
@@ -75,6 +76,10 @@ class StoreUsageError(StoreError):
 
 class StoreMismatchError(StoreUsageError):
     """A store was made from something else than was expected."""
+
+
+class StoreInUseError(StoreUsageError):
+    """Another process is writing the store, or the run, that was to be written."""
 
 
 class StoreReplacedError(StoreError):

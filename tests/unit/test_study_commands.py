@@ -1,5 +1,6 @@
 """Commands that a study starts: the message that is kept of them, and their end when that of the study comes."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,18 @@ def test_a_command_whose_input_ends_is_terminated(tmp_path: Path) -> None:
     assert ended is not None
     assert ended.code == 143
     assert "Terminated (SIGTERM)" in ended.line
+    assert re.fullmatch(r"--- [-\d]+ [:\d]+ kcd-pipeline demo\nTerminated .*\n", (tmp_path / "log").read_text())
+
+
+def test_a_command_that_speaks_aloud_leaves_its_messages_in_its_log_under_those_before(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("an earlier message\n")
+    ended = Command(["report", "nowhere"], folder=tmp_path, log=log, aloud=True).wait(60)
+    assert ended is not None
+    assert ended.code == 2
+    before, begun, message = log.read_text().splitlines()[:3]
+    assert before == "an earlier message"
+    assert begun.endswith("kcd-pipeline report nowhere")
+    assert ended.line == message
+    assert message.startswith("Error: ")
+    assert "nowhere" in message

@@ -18,6 +18,7 @@ import click
 
 from kcd_pipeline.cli.asked import Asked
 from kcd_pipeline.errors import EndedElsewhereError, FailedError, UserError
+from kcd_pipeline.message_copies import copy_message
 from kcd_pipeline.plain_text import shown
 from kcd_pipeline.signals import exit_code, first_words, raised_as_errors
 from kcd_pipeline.terminal import take_all_characters
@@ -195,4 +196,5 @@ def _end(message: str, code: int) -> NoReturn:
     if message:
         with suppress(OSError):  # the terminal may be gone, as after SIGHUP
             click.echo(f"{_speaker()}{shown(message)}", err=True)
+        copy_message(shown(message))
     sys.exit(code)

@@ -2,10 +2,12 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from kcd_pipeline.message_copies import COPIED_TO
 from kcd_pipeline.signals import ENDS_WITH_INPUT
 
 LAST_LINES = 60  # of the messages of a command that are kept in memory: a log may be on a full disk
@@ -56,7 +59,9 @@ class Command:
     folder
         The folder that it runs in.
     log
-        File that its messages are added to; None lets it speak on standard error, where it may draw its bar.
+        File that its messages are added to.
+    aloud
+        Let it speak on standard error as well, where it may draw its bar.
     variables
         Environment variables that it finds beside those of this process.
     when_ended
@@ -68,21 +73,28 @@ class Command:
         words: Sequence[str],
         *,
         folder: Path,
-        log: Path | None,
+        log: Path,
+        aloud: bool = False,
         variables: Mapping[str, str] | None = None,
         when_ended: Callable[[], None] = lambda: None,
     ) -> None:
         self._log, self._when_ended = log, when_ended
         self._lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._begun = self._begin_log(words)
         self.ended: Ended | None = None
         self._process = subprocess.Popen(
             # -P: a file of the working folder must not be imported for a module of Python's own
             [sys.executable, "-P", "-m", "kcd_pipeline", *words],
             cwd=folder,
-            env={**os.environ, **(variables or {}), ENDS_WITH_INPUT: "1"},
+            env={
+                **os.environ,
+                **(variables or {}),
+                ENDS_WITH_INPUT: "1",
+                **({COPIED_TO: str(log.absolute())} if aloud else {}),
+            },
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE if log else sys.__stderr__,
-            stderr=subprocess.STDOUT if log else None,
+            stdout=sys.__stderr__ if aloud else subprocess.PIPE,
+            stderr=None if aloud else subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for this process, which stops its commands itself
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
@@ -112,13 +124,28 @@ class Command:
         if self._process.stdout is not None:
             self._keep_messages()
         code = self._process.wait()
+        if self._process.stdout is None:
+            self._read_copies()
         self.ask_to_end()  # closes this end of its input
         self.ended = Ended.of(code, self._lines)
         self._when_ended()
 
+    def _begin_log(self, words: Sequence[str]) -> int:
+        """Write a line that says when which command was begun, and return where its messages begin, in bytes."""
+        with suppress(OSError), self._log.open("ab") as log:
+            command = shlex.join(["kcd-pipeline", *words])
+            log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {command}\n".encode())
+            return log.tell()
+        return 0
+
+    def _read_copies(self) -> None:
+        """Keep the last lines of a command that has spoken aloud."""
+        with suppress(OSError), self._log.open("rb") as log:
+            log.seek(self._begun)
+            self._lines.extend(line.decode(errors="replace") for line in log)
+
     def _keep_messages(self) -> None:
         assert self._process.stdout is not None
-        assert self._log is not None
         with self._process.stdout as messages:
             for line in messages:
                 self._lines.append(line.decode(errors="replace"))

@@ -52,25 +52,31 @@ class StudyProgress:
     """
 
     def __init__(self, bar: Progress, name: str, states: RunStates) -> None:
-        self._bar, self._states, self._started = bar, states, time.monotonic()
+        self._bar, self._states = bar, states
         self._samples = _samples_of_set(states)
-        self._before = self._done(states.ready)
-        self._now = self._before
-        self._task = bar.add_task(name, total=None, completed=self._before, unit="rows", note="")
+        self._now = self._done(states.ready)
+        self._first: tuple[int, float] | None = None  # rows and time at the end of the first epoch
+        self._task = bar.add_task(name, total=None, completed=self._now, unit="rows", note="")
         self.update(())
 
     def update(self, running: Iterable[StudyRun]) -> None:
         """Draw how far all runs are, of which these are being trained."""
-        self._now = max(self._done(running), self._now)
+        before, self._now = self._now, max(self._done(running), self._now)
+        if self._first is None and self._now > before:
+            self._first = self._now, time.monotonic()
         finished = f"{len(self._states.finished)} of {self._states.total} runs"
         self._bar.update(self._task, completed=self._now, total=self._total(), note=finished)
 
     def left(self) -> str:
-        """Return the time left in words, such as `, about 5 min to go`; nothing while it is not known."""
-        done, seconds, total = self._now - self._before, time.monotonic() - self._started, self._total()
-        if not done or total is None or total <= self._now:
+        """Return the time left in words, such as `, about 5 min to go`; nothing while it is not known.
+
+        It is measured from the end of the first epoch, so that the start of the first processes does not count.
+        """
+        total = self._total()
+        if self._first is None or total is None or total <= self._now:
             return ""
-        return f", about {human_seconds((total - self._now) * seconds / done)} to go"
+        done, seconds = self._now - self._first[0], time.monotonic() - self._first[1]
+        return f", about {human_seconds((total - self._now) * seconds / done)} to go" if done else ""
 
     def _done(self, running: Iterable[StudyRun]) -> int:
         """Return the rows of finished runs, and of those that are under way."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from kcd_pipeline.progress import human_seconds, progress_bar, say
 from kcd_pipeline.study.capacity import measure_capacity
 from kcd_pipeline.study.commands import Ended
+from kcd_pipeline.study.other_writers import OtherWriters
 from kcd_pipeline.study.outcome import StudyOutcome
 from kcd_pipeline.study.places import LocalPlaces, Places
 from kcd_pipeline.study.plan import StudyPlan, StudyRun
@@ -56,13 +57,16 @@ def run_study(plan: StudyPlan, *, jobs: int | None, scheduler: str | None) -> St
 
 def _make_missing(plan: StudyPlan, states: RunStates, *, jobs: int | None, scheduler: str | None) -> None:
     """Make the stores that are missing, then train every run that is not finished."""
-    for path, reason in make_stores([*states.ready, *states.awaited], scheduler=scheduler).items():
+    others, logs = OtherWriters(), plan.study.folder / "logs"
+    runs = [*states.ready, *states.awaited]
+    for path, step in make_stores(runs, scheduler=scheduler, logs=logs, others=others).items():
         for run in states.ready:
             if run.config.store.path == path and run.config.distill.method != "none":
-                states.fail(run, reason, command=run.command)
+                states.fail(run, step.line, log=step.log, command=run.command)
+    states.compare_with_stores()
     with _places(states, jobs=jobs, scheduler=scheduler) as places, progress_bar() as bar:
         progress = StudyProgress(bar, plan.study.name, states)
-        _Round(states, places, progress, plan.study.folder / "logs").train_all()
+        _Round(states, places, progress, others, logs).train_all()
 
 
 @contextmanager
@@ -86,19 +90,24 @@ def _places(states: RunStates, *, jobs: int | None, scheduler: str | None) -> It
 class _Round:
     """One call of the command: trains what `states` has ready in `places`, until nothing is left to be started."""
 
-    def __init__(self, states: RunStates, places: Places, progress: StudyProgress, logs: Path) -> None:
-        self._states, self._places, self._progress, self._logs = states, places, progress, logs
+    def __init__(
+        self, states: RunStates, places: Places, progress: StudyProgress, others: OtherWriters, logs: Path
+    ) -> None:
+        self._states, self._places, self._progress = states, places, progress
+        self._others, self._logs = others, logs
         self._running: dict[Place, StudyRun] = {}
         self._said: set[Place] = set()
 
     def train_all(self) -> None:
         """Train every run that can be started; say a line about each as it ends."""
-        while self._start_some() or self._running:
+        # a run that is ready and not started is written by another process, which is waited for
+        while self._start_some() or self._running or self._states.ready:
             ended = self._places.next_ended(LOOK_SECONDS)
             if ended is not None:
                 self._note(*ended)
             self._progress.update(self._running.values())
             say_failures(self._states, self._said)
+        say_failures(self._states, self._said)  # of what could not be started, and of what waited for it
 
     def _start_some(self) -> bool:
         """Start as many runs as there are places; return True if any was started."""
@@ -110,23 +119,28 @@ class _Round:
         return started
 
     def _next(self) -> StudyRun | None:
-        return self._states.take({run.folder for run in self._running.values()})
+        """Return a run to be started; None if all that are left are being trained, here or by another process."""
+        busy = {run.folder for run in self._running.values()}
+        while (run := self._states.take(busy)) is not None and self._others.hold(run.folder):
+            busy.add(run.folder)
+        return run
 
-    def _note(self, run: StudyRun, ended: Ended) -> None:
+    def _note(self, run: StudyRun, end: Ended) -> None:
         """Take note of the end of a run, and say it if it has finished."""
         place = place_of(run)
         del self._running[place]
         self._states.look()
         if place in self._states.finished:
             record = self._states.finished[place][1]
+            ended = self._states.finished.keys() - self._running  # others may have finished and not ended yet
             say(
-                f"{len(self._states.finished)} of {self._states.total}: {run.name}: {record.test_accuracy:.2%} after "
+                f"{len(ended)} of {self._states.total}: {run.name}: {record.test_accuracy:.2%} after "
                 f"{record.epochs} epochs, {record.samples_trained:,} rows, {human_seconds(record.seconds)}"
                 f"{self._progress.left()}"
             )
         elif place not in self._states.failed:
             command = shlex.join(["kcd-pipeline", *self._words(run)])
-            self._states.fail(run, ended.line, log=self._log(run), command=command)
+            self._states.fail(run, end.line, log=self._log(run), command=command)
 
     def _words(self, run: StudyRun) -> list[str]:
         """Return the command that makes a run, as words."""

@@ -9,7 +9,8 @@ from kcd_pipeline.runs import RunFolder, require_same_run
 from kcd_pipeline.study.arms import Arm
 from kcd_pipeline.study.outcome import FailedRun
 from kcd_pipeline.study.plan import StudyPlan, StudyRun
-from kcd_stores import StoreError
+from kcd_pipeline.study.stores import open_whole_store
+from kcd_stores import StoreError, masked
 
 Place = tuple[str, int]  # the name of an arm, and a seed
 
@@ -32,6 +33,7 @@ class RunStates:
         self._ready: dict[Place, StudyRun] = {}
         self.finished: dict[Place, tuple[StudyRun, RunRecord]] = {}
         self.failed: dict[Place, FailedRun] = {}
+        self._identities: dict[str, str | None] = {}  # of stores, by their place; None without a whole one
         self.look()
 
     @property
@@ -89,8 +91,9 @@ class RunStates:
         try:
             record = read_run(run.folder)
             require_same_run(RunFolder(run.folder), run.config.plain())
+            self._require_present_store(run)
         except (UserError, FailedError, StoreError, OSError) as error:
-            self.fail(run, one_line(error), command=f"{run.command} --overwrite")
+            self._close(place_of(run), _other_run(run, error))
             return
         assert isinstance(record, RunRecord)
         place = place_of(run)
@@ -98,10 +101,40 @@ class RunStates:
         self._ready.pop(place)
         self.finished[place] = (run, record)
 
+    def compare_with_stores(self) -> None:
+        """Find out which finished runs were taught from other stores than those that are there now."""
+        self._identities.clear()
+        for place, (run, _) in list(self.finished.items()):
+            try:
+                self._require_present_store(run)
+            except (UserError, StoreError) as error:
+                del self.finished[place]
+                self.failed[place] = _other_run(run, error)
+
+    def _require_present_store(self, run: StudyRun) -> None:
+        """Raise UserError if a finished run was taught from another store than is now in the place of its own."""
+        path = run.config.store.path
+        taught_from = RunFolder(run.folder).read_origin().get("store")
+        if taught_from is not None and path not in self._identities:
+            store = open_whole_store(run.config)
+            self._identities[path] = None if store is None else store.identity
+        present = self._identities.get(path)
+        if taught_from is None or present is None or taught_from == present:
+            return
+        raise UserError(
+            f"{run.folder} was taught from the store {taught_from}, but the store at {masked(path)} is {present}: it "
+            f"was made anew, from another teacher or in another way. Put the former store back, or repeat the run."
+        )
+
     def _close(self, place: Place, failed: FailedRun) -> None:
         self._open.pop(place)
         self._ready.pop(place, None)
         self.failed[place] = failed
+
+
+def _other_run(run: StudyRun, error: Exception) -> FailedRun:
+    """Return a finished run as a failed one, for it is not the run that the study asks for."""
+    return FailedRun(name=run.name, line=one_line(error), command=f"{run.command} --overwrite")
 
 
 def place_of(run: StudyRun) -> Place:

@@ -1,13 +1,31 @@
 """The teachers and stores of a study, made by the commands that make them, where they are missing."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.progress import say
-from kcd_pipeline.study.commands import Command
+from kcd_pipeline.study.commands import Command, Ended
+from kcd_pipeline.study.other_writers import OtherWriters
 from kcd_pipeline.study.plan import StudyRun
 from kcd_stores import KnowledgeStore, StoreError, is_vacant, masked
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedStep:
+    """A store that could not be made.
+
+    Attributes
+    ----------
+    line
+        The reason, in one line.
+    log
+        The file of all messages of the command that failed.
+    """
+
+    line: str
+    log: Path
 
 
 def open_whole_store(config: Config) -> KnowledgeStore | None:
@@ -25,23 +43,36 @@ def open_whole_store(config: Config) -> KnowledgeStore | None:
     return store
 
 
-def make_stores(runs: Iterable[StudyRun], *, scheduler: str | None) -> dict[str, str]:
+def make_stores(
+    runs: Iterable[StudyRun], *, scheduler: str | None, logs: Path, others: OtherWriters
+) -> dict[str, FailedStep]:
     """Make the teachers and stores that are missing for `runs`, one after the other.
+
+    Parameters
+    ----------
+    scheduler
+        Address of a dask cluster that makes the stores; None: this process.
+    logs
+        Folder to which their messages are added.
+    others
+        Knows whether other processes are writing there.
 
     Returns
     -------
     dict
         For each store that could not be made, by its path, why not.
     """
-    failed: dict[str, str] = {}
+    failed: dict[str, FailedStep] = {}
     for path, sharing in _by_store(runs).items():
+        place = masked(path)
         for words in _missing_steps(sharing, scheduler):
-            place = masked(path)
+            others.wait_for(_written_by(words[0], sharing[0].config))
             say(f"{words[0]}, for the store {place}")
-            if _run(words):
-                failed[path] = (
-                    f"there is no store {place}, because {words[0]} has failed; its message is further above."
-                )
+            log = logs / f"{words[0]}.log"
+            ended = _run(words, log)
+            if ended.code:
+                line = f"there is no store {place}, because {words[0]} failed: {ended.line}"
+                failed[path] = FailedStep(line=line, log=log)
                 break
     return failed
 
@@ -70,6 +101,13 @@ def _missing_steps(sharing: Sequence[StudyRun], scheduler: str | None) -> list[l
     return steps
 
 
+def _written_by(step: str, config: Config) -> str | Path:
+    """Return the place that a command writes, of which it must be the only writer."""
+    from kcd_pipeline.teacher.train import training_folder  # it loads torch
+
+    return config.store.path if step == "extract-teacher" else training_folder(config.teacher.weights).path
+
+
 def _asks_teacher(run: StudyRun) -> bool:
     return run.config.distill.method == "kcd" and run.config.condense.perturb == "teacher"
 
@@ -85,12 +123,12 @@ def _of_all_seeds(run: StudyRun) -> tuple[str, ...]:
     return without if shared else run.overrides
 
 
-def _run(words: Sequence[str]) -> int:
-    """Run a command that speaks for itself on standard error, and return its exit code."""
-    command = Command(words, folder=Path.cwd(), log=None)
+def _run(words: Sequence[str], log: Path) -> Ended:
+    """Run a command that speaks for itself on standard error, and return its end."""
+    command = Command(words, folder=Path.cwd(), log=log, aloud=True)
     try:
         ended = command.wait()
     finally:
         command.stop()
     assert ended is not None
-    return ended.code
+    return ended

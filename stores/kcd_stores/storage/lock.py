@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, SoftFileLock, Timeout
 
-from kcd_stores.errors import StoreUsageError
+from kcd_stores.errors import StoreInUseError
 from kcd_stores.storage.permission import permission_in_words
 
 WAIT = 0.2  # seconds; a holder that is about to end removes its file first, and then the next attempt succeeds
@@ -29,8 +29,10 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
     Raises
     ------
+    StoreInUseError
+        If another process holds it.
     StoreUsageError
-        If another process holds it, or this user may make no file there.
+        If this user may make no file there.
     """
     path = Path(os.path.realpath(folder))
     with permission_in_words(str(path)):
@@ -52,7 +54,7 @@ def _locked(path: Path) -> Iterator[None]:
         with permission_in_words(str(file)):
             lock.acquire()
     except Timeout:
-        raise StoreUsageError(_held(path)) from None
+        raise StoreInUseError(_held(path)) from None
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
@@ -76,7 +78,7 @@ def _marked(path: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise StoreUsageError(
+        raise StoreInUseError(
             f"{_held(path)} The file system there has no locks, so the file {file} stands for one: if no process is "
             f"writing there, because it was killed or its machine is gone, remove that file."
         ) from None

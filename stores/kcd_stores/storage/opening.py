@@ -56,7 +56,7 @@ def one_writer(where: Where) -> Iterator[None]:
 
     Raises
     ------
-    StoreUsageError
+    StoreInUseError
         If another process holds it.
     """
     with open_storage(where).lock():
