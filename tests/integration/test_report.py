@@ -3,35 +3,22 @@
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import zarr
 from click.testing import CliRunner, Result
-from PIL import Image
 from tests.support.runs import forget_record
 
 from kcd_pipeline.cli import main
 from kcd_stores import KnowledgeStore
 
 TINY = ("teacher.epochs=1", "distill.epochs=2", "condense.interval=1", "data.limit_per_class=20", "store.views=2")
-SECTIONS = {
-    "results": "Results",
-    "accuracy": "Accuracy",
-    "kept": "Kept fraction by stage",
-    "values": "Value distribution by stage",
-    "samples": "Most and least valued samples",
-    "economics": "What the store saved",
-    "stores": "The stores",
-    "settings": "Settings that differ",
-}
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SECTIONS = ("results", "pairs", "epochs", "samples", "stores", "settings", "runs")
 ODD_NAME = "kd <b>$x$ & co"
 
 
@@ -159,7 +146,7 @@ def test_different_stores_are_compared_with_a_warning_that_names_the_difference(
     assert "augmentation.padding" in table
     html = play.folder / "two-stores.html"
     assert kcd("report", play.folder / "kd", play.folder / "kd-b", "--html", html).exit_code == 0
-    alert = re.findall(r'role="alert">(.*?)</div>', html.read_text(), re.DOTALL)
+    alert = re.findall(r'role="note">(.*?)</div>', html.read_text(), re.DOTALL)
     assert len(alert) == 1
     assert "augmentation.padding (store A: 1; store B: 2)" in alert[0]
 
@@ -196,7 +183,7 @@ def test_an_unfinished_run_is_marked_and_not_compared(play: SimpleNamespace, tmp
     assert re.search(rf"cut +kcd +resnet8 +0 +1 of 2 +{so_far:.2%}", marked)
     page = (tmp_path / "page.html").read_text()
     assert "<h3>Not finished, so not compared</h3>" in page
-    assert f'1 of 2</td>\n      <td class="number">{so_far:.2%}</td>' in page
+    assert re.search(rf'1 of 2</td><td class="number" data-value="[^"]+">{so_far:.2%}</td>', page)
 
 
 @pytest.mark.parametrize("words", [["--json"], [], ["--html", "never.html"]])
@@ -280,6 +267,7 @@ class Loads(HTMLParser):
         self.ids: list[str] = []
         self.named: set[str] = set()
         self.tags: list[str] = []
+        self.style = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
@@ -289,30 +277,33 @@ class Loads(HTMLParser):
             if key in ("src", "href", "xlink:href", "srcset", "data", "poster", "action"):
                 if (value or "").startswith("#"):
                     self.named.add((value or "")[1:])
-                elif not (value or "").startswith("data:image/png;base64,"):
+                else:
                     self.fetched.append(value or "")
 
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1] == "style":
+            self.style += data
 
-def test_page_holds_everything_and_fetches_nothing(page: Path) -> None:
+
+def test_page_holds_everything_and_may_fetch_nothing(page: Path) -> None:
     text = page.read_text()
     loads = Loads()
     loads.feed(text)
     assert loads.fetched == []
-    assert not {"script", "link", "iframe", "object", "base"} & set(loads.tags)
-    assert "http" not in re.sub(r'xmlns(:xlink)?="[^"]+"', "", text)
-    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
-    assert "@import" not in text
+    assert not {"link", "iframe", "object", "base", "img"} & set(loads.tags)
+    assert 'content="default-src &#39;none&#39;; script-src &#39;sha256-' in text
+    assert all(target.startswith("data:image/webp;base64,") for target in re.findall(r"url\(([^)]*)\)", loads.style))
+    assert "@import" not in loads.style
     assert len(loads.ids) == len(set(loads.ids))
     assert loads.named <= set(loads.ids)
     assert set(SECTIONS) <= set(loads.ids)
-    assert loads.tags.count("svg") == 5
-    assert loads.tags.count("img") == 3 * 24  # 12 at either end of three arms
+    assert text.count('class="picture p-') == 3 * 24  # 12 at either end of three arms
 
 
 def test_page_names_its_runs_and_escapes_them(page: Path) -> None:
     text = page.read_text()
     for name in ("kcd0", "kcd1", "kd", "none"):
-        assert f"</span>{name}</td>" in text
+        assert f"</svg>{name}</th>" in text
     assert "kd &lt;b&gt;$x$ &amp; co" in text
     assert "<b>$x$" not in text
     assert "same seed 0" in text  # the copy is told
@@ -334,7 +325,7 @@ def test_page_without_its_data_set_says_so(play: SimpleNamespace, tmp_path: Path
     html = tmp_path / "page.html"
     assert kcd("report", run, "--html", html).exit_code == 0
     assert "The pictures cannot be shown: fashion-mnist is not in" in html.read_text()
-    assert "<img" not in html.read_text()
+    assert 'class="picture' not in html.read_text()
 
 
 def test_page_of_another_data_set_shows_no_wrong_pictures(play: SimpleNamespace, tmp_path: Path) -> None:
@@ -345,28 +336,6 @@ def test_page_of_another_data_set_shows_no_wrong_pictures(play: SimpleNamespace,
     html = tmp_path / "page.html"
     assert kcd("report", run, "--html", html).exit_code == 0
     assert "values of 200 samples, but 190 are found now" in html.read_text()
-
-
-def browser(*words: str, profile: Path) -> subprocess.CompletedProcess[str]:
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-    flags += ["--disable-background-networking", "--disable-component-update", "--hide-scrollbars"]
-    command = [str(CHROMIUM), *flags, f"--user-data-dir={profile}", *words]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium to render the page")
-def test_a_browser_shows_the_page(page: Path, tmp_path: Path) -> None:
-    dom = browser("--dump-dom", page.as_uri(), profile=tmp_path / "one").stdout
-    for section, heading in SECTIONS.items():
-        assert re.search(rf'<section id="{section}">\s*<h2>{heading}</h2>', dom), section
-    assert dom.count("<svg") == 5
-    shot = tmp_path / "page.png"
-    browser(f"--screenshot={shot}", "--window-size=1100,4200", page.as_uri(), profile=tmp_path / "two")
-    pixels = np.asarray(Image.open(shot).convert("RGB")).astype(int)
-    assert pixels.shape == (4200, 1100, 3)
-    assert pixels.std() > 10
-    for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73)):  # the lines of three arms
-        assert (np.abs(pixels - colour).max(axis=2) < 8).sum() > 300
 
 
 def test_inspect_a_store(play: SimpleNamespace) -> None:

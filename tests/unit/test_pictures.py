@@ -22,7 +22,7 @@ from kcd_pipeline.data.folders import fingerprint as fingerprints
 from kcd_pipeline.data.folders import loader
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.report.collect.samples import thumbnail
-from kcd_pipeline.report.render.pictures import png_uri
+from kcd_pipeline.report.render.pictures import data_uri
 
 CPU = torch.device("cpu")
 EACH = 6  # pictures of each class and split
@@ -328,7 +328,7 @@ def test_tiny_imagenet_is_read_as_its_archive_has_it(tiny: Path) -> None:
     expected = np.asarray(flowers[4].resize((64, 64))).astype(int)  # val_10: of 6 to 11 the first by name
     assert np.abs(data.test.image(0).permute(1, 2, 0).numpy().astype(int) - expected).mean() < 4  # but for JPEG
     assert data.description["label_names"] == ["flower", "pagoda"]
-    assert png_uri(thumbnail(data.train.image(0).numpy())).startswith("data:image/png;base64,")
+    assert data_uri(thumbnail(data.train.image(0).numpy())).startswith("data:image/webp;base64,")
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def results(runs: Sequence[Path], frame: StudyFrame) -> dict[str, Any]:
 
 
 def _write_page(comparison: Comparison, html: Path) -> None:
-    # these load torch, matplotlib and Jinja2, which only a page needs
+    # these load torch, Vega-Lite and Jinja2, which only a page needs
     from kcd_pipeline.report.collect.details import collect_details
     from kcd_pipeline.report.render.page import write_page
 

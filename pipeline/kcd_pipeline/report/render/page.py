@@ -1,13 +1,17 @@
-"""The comparison as one HTML file that needs no other file: its figures and pictures are inside."""
+"""The comparison as one HTML file that needs no other file: its charts, its data and its pictures are inside."""
 
+import base64
+import hashlib
 import platform
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
-import matplotlib
 import numpy as np
 from markupsafe import Markup
 
@@ -16,48 +20,44 @@ from kcd_pipeline.config import ValueWords, value_words
 from kcd_pipeline.files import write_whole
 from kcd_pipeline.plain_text import escaped
 from kcd_pipeline.report import wording
+from kcd_pipeline.report.collect import RunRecord
 from kcd_pipeline.report.collect.details import RunDetails
 from kcd_pipeline.report.collect.samples import ShownSamples
 from kcd_pipeline.report.compute import Comparison
-from kcd_pipeline.report.compute.arms import Arm
-from kcd_pipeline.report.compute.stage_tables import StageTable, finished_stages
-from kcd_pipeline.report.compute.stores import saving_words
-from kcd_pipeline.report.render import figures
-from kcd_pipeline.report.render.pictures import png_uri
+from kcd_pipeline.report.render import result_tables as tables
+from kcd_pipeline.report.render.charts import charts, charts_json, javascript, styles, swatch, swatch_css
+from kcd_pipeline.report.render.numbers import numbers_json
+from kcd_pipeline.report.render.page_tables import PageTable
+from kcd_pipeline.report.render.pictures import Pictures
+from kcd_pipeline.report.render.sections import sections
 from kcd_pipeline.report.render.store_facts import store_facts
-from kcd_stores import human_bytes
 
 MOST_OPEN = 3  # with more arms than this, the pictures of all but the first are folded away
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ShownArm:
-    """An arm as the page shows it.
+    """One arm as the page shows it, by its run of the lowest seed.
 
     Attributes
     ----------
-    arm
-        The arm.
-    colour
-        The colour of its lines.
+    name
+        The arm's name.
+    first
+        Its run of the lowest seed.
     stages
-        The facts of each stage of its first run.
+        The facts of each stage of that run; None if it has only one.
     samples
-        The most and the least valued samples of its first run.
+        The most and the least valued samples of that run.
     measure
-        Words about the values of its first run.
+        Words about the values of that run.
     """
 
-    arm: Arm
-    colour: str
-    stages: StageTable
+    name: str
+    first: RunRecord
+    stages: PageTable | None
     samples: ShownSamples
     measure: ValueWords
-
-    @property
-    def accuracy(self) -> str:
-        """Mean and spread of the test accuracy after the last epoch."""
-        return wording.mean_and_spread(self.arm.mean_accuracy, self.arm.deviation)
 
     @property
     def any_dropped(self) -> bool:
@@ -71,7 +71,7 @@ def write_page(comparison: Comparison, details: Sequence[RunDetails], html: Path
     write_whole(html, render_page(comparison, details, command=shlex.join(command)))
 
 
-def render_page(comparison: Comparison, details: Sequence[RunDetails], *, command: str) -> str:
+def render_page(comparison: Comparison, details: Sequence[RunDetails], *, command: str, live: str | None = None) -> str:
     """Return the page as HTML.
 
     Parameters
@@ -82,86 +82,119 @@ def render_page(comparison: Comparison, details: Sequence[RunDetails], *, comman
         The details of the first run of each arm.
     command
         The command that the foot of the page names.
+    live
+        JavaScript of a page that is served: it may ask its server for news. None for a page that stands alone.
     """
-    shown = _shown_arms(comparison.arms, details)
-    page = (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            comparison=comparison,
-            shown=shown,
-            run_colours={run.label: item.colour for item in shown for run in item.arm.runs},
-            measures={item.measure.name: item.measure for item in shown}.values(),
-            labels_only=[arm.name for arm in comparison.arms if not arm.first.taught],
-            plots=_plots(comparison, details),
-            all_open=len(shown) <= MOST_OPEN,
-            any_dropped=any(item.any_dropped for item in shown),
-            saving_words=saving_words,
-            blends_judged=any(arm.mean_teacher_rows for arm in comparison.arms),
-            saved_seconds=sum(max(store.economics.saved_seconds, 0) for store in comparison.stores if store.students),
-            store_facts=store_facts(comparison.stores),
-            missing=wording.MISSING,
-            versions=_versions(),
-            command=command,
-        )
+    shown, drawn = _shown_arms(comparison, details), charts(comparison, details)
+    pictures = Pictures(arm.samples for arm in shown)
+    scripts = [javascript(), _asset("page.js"), *([] if live is None else [live])]
+    signs = {arm.name: swatch(style) for arm, style in zip(shown, styles(shown), strict=True)}
+    template = _environment().get_template("page.html.j2")
+    page = template.render(
+        comparison=comparison,
+        title=comparison.title or _title(comparison),
+        scope=_scope(comparison),
+        sections=sections(comparison, drawn),
+        arms=shown,
+        signs={**signs, **{run.label: signs[arm.name] for arm in comparison.arms for run in arm.runs}},
+        measures={arm.measure.name: arm.measure for arm in shown}.values(),
+        labels_only=[arm.name for arm in comparison.arms if not arm.first.taught],
+        all_open=len(shown) <= MOST_OPEN,
+        pictures=pictures,
+        any_dropped=any(arm.any_dropped for arm in shown),
+        blends_judged=any(arm.mean_teacher_rows for arm in comparison.arms),
+        tables=_tables(comparison, details),
+        store_facts=store_facts(comparison.stores),
+        charts_json=charts_json(drawn),
+        numbers_json=numbers_json(drawn),
+        style=Markup("\n".join([_asset("page.css"), swatch_css(), pictures.css])),
+        scripts=[Markup(script) for script in scripts],
+        policy=_policy(scripts, served=live is not None),
+        versions=_versions(),
+        command=command,
     )
     return escaped(page)  # its facts have no secrets left
 
 
+def _asset(name: str) -> str:
+    return files("kcd_pipeline.report.render").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _policy(scripts: Sequence[str], *, served: bool) -> str:
+    """Return the Content Security Policy of a page: its own `scripts` run, and nothing is fetched.
+
+    A served page may ask the server that it came from.
+    """
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
+    )
+    rules = ["default-src 'none'", f"script-src {hashes}", "style-src 'unsafe-inline'", "img-src data:"]
+    rules += ["base-uri 'none'", "form-action 'none'", *(["connect-src 'self'"] if served else [])]
+    return "; ".join(rules)
+
+
 def _environment() -> jinja2.Environment:
-    """Return the environment of the template, with the filters that it uses."""
+    """Return the environment of the templates, with the filters that they use."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("kcd_pipeline.report.render", "."),
+        loader=jinja2.PackageLoader("kcd_pipeline.report.render", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": wording.percent,
-        "duration": wording.duration,
-        "kept_range": wording.kept_range,
         "shortened": wording.shortened,
         "listing": wording.listing,
-        "whole_number": wording.whole_number,
-        "human_bytes": human_bytes,
-        "png_uri": png_uri,
+        "counted": wording.counted,
     }
     return environment
 
 
-def _shown_arms(arms: Sequence[Arm], details: Sequence[RunDetails]) -> list[ShownArm]:
-    styles = figures.line_styles(arms)
+def _title(comparison: Comparison) -> str:
+    """Return the page's title: the students, the data set, and the teacher if there is one."""
+    students = dict.fromkeys(run.student for run in comparison.runs)
+    datasets = dict.fromkeys(run.summary["dataset"]["name"] for run in comparison.runs)
+    teachers = dict.fromkeys(
+        store.facts["made_from"]["teacher"].get("model") for store in comparison.stores if store.students
+    )
+    taught = f" taught by {wording.listing(map(str, teachers))}" if teachers else ""
+    return f"{wording.listing(students)}{taught} on {wording.listing(datasets)}" if students else "Runs that go on"
+
+
+def _scope(comparison: Comparison) -> str:
+    """Return a sentence on how many arms and runs the page compares."""
+    arms, runs = wording.counted(len(comparison.arms), "arm"), wording.counted(len(comparison.runs), "run")
+    going_on = f" {wording.counted(len(comparison.unfinished), 'run')} not finished." if comparison.unfinished else ""
+    return f"{arms}, {runs}.{going_on}"
+
+
+def _shown_arms(comparison: Comparison, details: Sequence[RunDetails]) -> list[ShownArm]:
     return [
         ShownArm(
-            arm=arm,
-            colour=style.colour,
-            stages=finished_stages(found.stage_facts),
+            name=arm.name,
+            first=arm.first,
+            stages=tables.stage_table(arm.name, arm.first.label, found.stage_facts),
             samples=found.samples,
             measure=value_words(found.measure),
         )
-        for arm, style, found in zip(arms, styles, details, strict=True)
+        for arm, found in zip(comparison.arms, details, strict=True)
     ]
 
 
-def _plots(comparison: Comparison, details: Sequence[RunDetails]) -> dict[str, Markup]:
-    """Return the figures by name, marked as markup that must not be escaped: this program made it."""
-    arms, teacher = comparison.arms, comparison.teacher_accuracy
-    measures = [value_words(found.measure) for found in details]
-    plots = {
-        "epochs": figures.accuracy_by_epoch(arms, teacher),
-        "rows": figures.accuracy_by_rows(arms, teacher),
-        "kept": figures.kept_by_stage(arms),
-        "stages": figures.values_by_stage(arms, [found.stage_values for found in details], measures),
-        "end": figures.values_at_the_end(arms, [found.values for found in details], measures),
+def _tables(comparison: Comparison, details: Sequence[RunDetails]) -> dict[str, PageTable]:
+    return {
+        "arms": tables.arm_table(comparison, details),
+        "runs": tables.run_table(comparison),
+        "unfinished": tables.unfinished_table(comparison),
+        "pairs": tables.pair_table(comparison.pairs),
+        "economics": tables.economics_table(comparison.stores),
     }
-    return {name: Markup(svg) for name, svg in plots.items()}
 
 
-def _versions() -> dict[str, str]:
+def _versions() -> dict[str, Any]:
     return {
         "kcd-pipeline": __version__,
         "Python": platform.python_version(),
         "NumPy": np.__version__,
-        "matplotlib": matplotlib.__version__,
+        "vl-convert": version("vl-convert-python"),
     }
