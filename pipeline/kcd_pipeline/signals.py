@@ -6,6 +6,7 @@ All of them end it in the same way: by an exception in the main thread, on whose
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,6 +14,8 @@ from types import FrameType
 ENDING_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )  # Windows has no SIGHUP
+ENDS_WITH_INPUT = "KCD_ENDS_WITH_INPUT"  # variable: the process that starts this one holds the other end of its input
+PATIENCE_SECONDS = 60  # for an end by the exception, after which the process ends all the same
 FIRST_WORDS = {"SIGINT": "Interrupted", "SIGTERM": "Terminated (SIGTERM)", "SIGHUP": "Hung up (SIGHUP)"}
 
 
@@ -77,3 +80,24 @@ def leave_at_once() -> None:
     for number in ENDING_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, leave)
+
+
+def end_with_input() -> None:
+    """End this process as SIGTERM does once its standard input ends.
+
+    The other end of the input is held by the process that started this one, so that however that one dies, on any
+    system, this one follows.
+    """
+
+    def follow() -> None:
+        while os.read(0, 1024):  # not sys.stdin, whose lock an interpreter that shuts down would wait for
+            pass
+        main = threading.main_thread().ident
+        if hasattr(signal, "pthread_kill") and main is not None:
+            signal.pthread_kill(main, signal.SIGTERM)  # to the main thread, so that what it waits for is interrupted
+        else:
+            signal.raise_signal(signal.SIGTERM)
+        time.sleep(PATIENCE_SECONDS)
+        os._exit(exit_code(signal.SIGTERM))
+
+    threading.Thread(target=follow, daemon=True).start()

@@ -11,13 +11,15 @@ from kcd_pipeline import __version__
 from kcd_pipeline.cli.boundary import Grouped
 from kcd_pipeline.cli.look_around import demo_command, inspect_command, models_command, verify_command
 from kcd_pipeline.cli.students import condense_command, distill_command, report_command
+from kcd_pipeline.cli.studies import study_command
 from kcd_pipeline.cli.teachers import extract_teacher_command, train_teacher_command
-from kcd_pipeline.config import recipe_names
+from kcd_pipeline.config import recipe_names, study_names
 
 RANKED = ("distill",)  # commands that torchrun and accelerate launch may start
 COMMANDS = {
     "Stage 1, offline: a teacher and its knowledge": (train_teacher_command, extract_teacher_command),
-    "Stage 2, online: students": (distill_command, condense_command, report_command),
+    "Stage 2, online: students": (distill_command, condense_command),
+    "Studies: many students, compared": (study_command, report_command),
     "Look around": (models_command, inspect_command, verify_command, demo_command),
 }
 
@@ -28,6 +30,8 @@ COMMANDS = {
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="CONFIG is a YAML file, or the name of a shipped recipe: "
     + ", ".join(recipe_names())
+    + ". STUDY likewise: "
+    + ", ".join(study_names())
     + '. Shell completion: eval "$(_KCD_PIPELINE_COMPLETE=bash_source kcd-pipeline)"; also zsh_source, fish_source.',
 )
 @click.version_option(__version__, prog_name="kcd-pipeline")

@@ -1,15 +1,22 @@
-"""The commands of stage 2: distill, condense and report."""
+"""The commands of stage 2, distill and condense, and report."""
 
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from kcd_pipeline.cli.asked import read_asked
 from kcd_pipeline.cli.options import takes_config, takes_form
+from kcd_pipeline.cli.studies import asked_plan, asked_runs
 from kcd_pipeline.config import ENCODING_NAMES, METHODS
 from kcd_pipeline.terminal import print_line
 from kcd_stores import human_bytes
 
+if TYPE_CHECKING:
+    from kcd_pipeline.report.live import Source  # loads torch
+
+PORT = 8237  # of a report that is served
 COMPARED_ROWS = 64  # before training: a moment even for a large teacher
 
 
@@ -100,15 +107,40 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
     )
 
 
-@click.command("report", short_help="Compare runs: table, HTML page, JSON, CSV, LaTeX, Markdown.")
+@click.command("report", short_help="Compare runs: table, HTML page, JSON, CSV, LaTeX, Markdown, or served live.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a self-contained page with plots.")
 @takes_form
-def report_command(runs: tuple[Path, ...], html: Path | None, form: str | None) -> None:
+@click.option("--serve", is_flag=True, help="Serve the page to this machine, and follow the runs until Ctrl-C.")
+@click.option("--port", type=click.IntRange(0, 65535), help=f"Port of --serve ({PORT} if not given); 0: any free one.")
+def report_command(runs: tuple[Path, ...], html: Path | None, form: str | None, serve: bool, port: int | None) -> None:
     """Lay student runs side by side: accuracy, cost, what was kept, and what the store saved.
 
-    RUNS are folders of runs, or folders that have some below them. Runs that are not finished are listed apart.
+    RUNS are folders of runs, or folders that have some below them, or one study, whose arms and pairs are compared.
+    Runs that are not finished are listed apart.
     """
+    if serve and (html is not None or form is not None):
+        other = "html" if html is not None else form
+        raise click.UsageError(f"--serve shows the page in a browser and writes nothing: give it without --{other}")
+    if port is not None and not serve:
+        raise click.UsageError("--port is the port of --serve: give both")
+    if serve:
+        from kcd_pipeline.report.live import serve as serve_page
+
+        command = shlex.join(["kcd-pipeline", "report", *map(str, runs), "--serve"])
+        serve_page(_live_source(runs), command=command, port=PORT if port is None else port)
+        return
+    folders, frame = asked_runs(runs)
     from kcd_pipeline.report import report
 
-    report(list(runs), html=html, form=form or "table")
+    report(folders, frame=frame, html=html, form=form or "table")
+
+
+def _live_source(runs: tuple[Path, ...]) -> "Source":
+    """Return what a served page follows: folders of runs, or the runs of a study, of which there may be none yet."""
+    plan = asked_plan(runs)
+    if plan is None:
+        return lambda: (runs, None)
+    from kcd_pipeline.study import study_frame
+
+    return lambda: study_frame(plan)

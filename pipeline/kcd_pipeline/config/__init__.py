@@ -5,7 +5,7 @@ from kcd_pipeline.config.earlier import in_todays_words
 from kcd_pipeline.config.load import load_config, parse_config
 from kcd_pipeline.config.losses import DistLossConfig, DkdLossConfig, KdLossConfig, PktLossConfig
 from kcd_pipeline.config.merge import as_override, override_of
-from kcd_pipeline.config.recipes import find_recipe, recipe_names, recipes_folder, study_names
+from kcd_pipeline.config.recipes import find_recipe, is_study, recipe_names, recipes_folder, study_names
 from kcd_pipeline.config.schema import (
     ENCODING_NAMES,
     METHODS,
@@ -52,6 +52,7 @@ __all__ = [
     "did_you_mean",
     "find_recipe",
     "in_todays_words",
+    "is_study",
     "load_config",
     "load_study",
     "override_of",

@@ -57,6 +57,11 @@ def find_recipe(name: str) -> Path:
     )
 
 
+def is_study(path: Path) -> bool:
+    """Return True if `path` can only mean a study: it ends in .yaml or .yml, or is the name of a shipped one."""
+    return path.suffix in SUFFIXES or (path.as_posix() in study_names() and not path.exists())
+
+
 def find_study(name: str) -> Path:
     """Return the file of the study `name`: a path that ends in .yaml or .yml, or the name of a shipped study.
 

@@ -118,7 +118,7 @@ def open_cluster_maker(client: Client, cluster: Cluster, extractor: Extractor) -
     UserError
         If a worker differs, naming it and both sides of each difference.
     """
-    _require_same_libraries(client)
+    require_same_libraries(client)
     config = _for_workers(extractor.config, cluster)
     visible = client.run(file_is_visible, str(config.teacher.weights)).values()
     job = Job(
@@ -139,7 +139,7 @@ def open_cluster_maker(client: Client, cluster: Cluster, extractor: Extractor) -
                 client.unregister_worker_plugin(plugin.name)
 
 
-def _require_same_libraries(client: Client) -> None:
+def require_same_libraries(client: Client) -> None:
     """Raise UserError if a worker has other libraries than this process.
 
     Names and versions are compared before anything is sent that another version might not even be able to read.

@@ -1,6 +1,6 @@
 """Run folders: the files in them, how a run claims one, and how to read one that a user names."""
 
-from kcd_pipeline.runs.claim import claim_folder
+from kcd_pipeline.runs.claim import claim_folder, require_same_run
 from kcd_pipeline.runs.folder import RunFolder
 from kcd_pipeline.runs.predictions import Predictions, read_predictions
 from kcd_pipeline.runs.reading import (
@@ -27,4 +27,5 @@ __all__ = [
     "read_settings",
     "require_as_recorded",
     "require_run",
+    "require_same_run",
 ]

@@ -52,7 +52,7 @@ def claim_folder(
         remove_run(folder)
         folder.begin(config, origin)
     else:
-        _require_same(folder, config, origin, key)
+        require_same_run(folder, config, origin, key=key)
 
 
 def _require_nothing_else(folder: RunFolder, key: str) -> None:
@@ -75,11 +75,14 @@ def _require_nothing_else(folder: RunFolder, key: str) -> None:
         )
 
 
-def _require_same(folder: RunFolder, config: Mapping[str, Any], origin: Mapping[str, Any], key: str) -> None:
-    """Raise if the run in the folder differs from `config` in a fixed setting, or from `origin`."""
+def require_same_run(
+    folder: RunFolder, config: Mapping[str, Any], origin: Mapping[str, Any] | None = None, *, key: str = "run.dir"
+) -> None:
+    """Raise UserError if the run in the folder differs from `config` in a fixed setting, or from `origin` if given."""
     older = with_defaults(flatten(fixed_settings(folder.read_config())))
     found = differences(older, fixed_settings(config))
-    found += differences(folder.read_origin(), origin)
+    if origin is not None:
+        found += differences(folder.read_origin(), origin)
     if found:
         raise UserError(
             f"{folder.path} belongs to a run of another config:\n{difference_lines(found)}\n"

@@ -31,7 +31,7 @@ def find_runs(paths: Sequence[Path], *, missing_ok: bool = False) -> FoundRuns:
     for path in paths:
         if missing_ok and not path.exists():
             continue
-        below = [path] if RunFolder(path).exists or not path.is_dir() else _folders_with_a_config(path)
+        below = [path] if RunFolder(path).exists or not path.is_dir() else folders_with_a_config(path)
         found = [folder for folder in below if folder == path or _is_students(folder, left_out)]
         if not found and not missing_ok:
             require_run(path)  # raises, for it is none
@@ -42,7 +42,7 @@ def find_runs(paths: Sequence[Path], *, missing_ok: bool = False) -> FoundRuns:
     return FoundRuns(runs=tuple(runs.values()), left_out=tuple(left_out))
 
 
-def _folders_with_a_config(parent: Path) -> list[Path]:
+def folders_with_a_config(parent: Path) -> list[Path]:
     """Return the folders below `parent` that hold a config.yaml, by name; nothing inside these and inside stores."""
     found = []
     for folder, inner, files in os.walk(parent):
