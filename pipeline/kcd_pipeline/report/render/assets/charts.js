@@ -4,7 +4,7 @@
 //   <div data-chart="NAME"></div>                          where a chart is drawn
 //   <input type="checkbox" data-arm="NUMBER">              switches an arm in all charts
 //   <select data-choose="NAME">                            chooses what a chart shows
-//   <figcaption data-finding="NAME"></figcaption>          says what is seen in a chart
+// The nearest element around a chart with the role img has its finding as aria-label, and a figcaption may say it too.
 const page = JSON.parse(document.getElementById("charts-data").textContent);
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const views = new Map();
@@ -25,8 +25,10 @@ function hiddenArms() {
 function say(name, number) {
   const finding = page.findings[name]?.[number];
   if (!finding) return;
-  document.querySelector(`[data-chart="${name}"]`).closest("[role=img]")?.setAttribute("aria-label", finding);
-  for (const caption of document.querySelectorAll(`[data-finding="${name}"]`)) caption.textContent = finding;
+  const element = document.querySelector(`[data-chart="${name}"]`);
+  element.closest("[role=img]")?.setAttribute("aria-label", finding);
+  const caption = element.closest("figure")?.querySelector("figcaption");
+  if (caption) caption.textContent = finding;
 }
 
 // a view keeps its data, so each gets its own copy
