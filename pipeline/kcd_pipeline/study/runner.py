@@ -48,10 +48,7 @@ def run_study(plan: StudyPlan, *, jobs: int | None, scheduler: str | None) -> St
     with one_writer(folder):
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         states = RunStates(plan)
-        if states.ready:
-            _make_missing(plan, states, jobs=jobs, scheduler=scheduler)
-        else:
-            say_failures(states, set())
+        _make_missing(plan, states, jobs=jobs, scheduler=scheduler)
         return write_results(plan, states)
 
 
@@ -64,6 +61,9 @@ def _make_missing(plan: StudyPlan, states: RunStates, *, jobs: int | None, sched
             if run.config.store.path == path and run.config.distill.method != "none":
                 states.fail(run, step.line, log=step.log, command=run.command)
     states.compare_with_stores()
+    if not states.ready:
+        say_failures(states, set())
+        return
     with _places(states, jobs=jobs, scheduler=scheduler) as places, progress_bar() as bar:
         progress = StudyProgress(bar, plan.study.name, states)
         _Round(states, places, progress, others, logs).train_all()
