@@ -21,7 +21,9 @@ __all__ = ["report", "results"]
 MOST_LEFT_OUT = 8  # folders named in a line
 
 
-def report(runs: list[Path], *, frame: StudyFrame | None = None, html: Path | None = None, form: str = "table") -> None:
+def report(
+    runs: Sequence[Path], *, frame: StudyFrame | None = None, html: Path | None = None, form: str = "table"
+) -> None:
     """Compare the runs at `runs` or below them on standard output, and in a page if that is asked for.
 
     Runs that are not finished are marked and not compared.
