@@ -12,6 +12,7 @@ from tests.support.commands import run_command
             "--serve shows the page in a browser and writes nothing: give it without --html",
         ),
         (["--serve", "--json"], "give it without --json"),
+        (["--serve", "--figures", "figures"], "give it without --figures"),
         (["--csv", "--serve"], "give it without --csv"),
         (["--serve", "--latex"], "give it without --latex"),
         (["--serve", "--markdown"], "give it without --markdown"),

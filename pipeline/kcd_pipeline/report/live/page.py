@@ -17,7 +17,7 @@ from kcd_pipeline.report.render.page import render_page
 from kcd_pipeline.report.wording import counted
 
 SHORTEST_PAUSE = 2.0  # seconds between two renderings: epochs of small students end several times a second
-PAUSE_OF_COST = 4.0  # seconds of pause for each second that a rendering took: the runs need the processor more
+PAUSE_OF_COST = 4.0  # seconds of pause for each second of the processor that a rendering took: the runs need it more
 
 Source = Callable[[], tuple[Sequence[Path], StudyFrame | None]]
 
@@ -82,7 +82,7 @@ class LivePage:
                 return before
             if before is not None and state_digest(self._watched) == before.digest:
                 return before
-            began = time.monotonic()
+            began = time.thread_time()  # on a busy machine, much less than the time that passes
             try:
                 self._rendered = self._render()
             except Exception as error:  # whatever a run that is being written leads to: the next look may see it whole
@@ -90,8 +90,8 @@ class LivePage:
                     raise
                 problem = shown_in_line(str(error))
                 self._rendered = Rendered(digest=before.digest, html=before.html, problem=problem)
-            ended = time.monotonic()
-            self._due = ended + max(SHORTEST_PAUSE, PAUSE_OF_COST * (ended - began))
+            cost = 0.0 if before is None else time.thread_time() - began  # the first one also loads libraries
+            self._due = time.monotonic() + max(SHORTEST_PAUSE, PAUSE_OF_COST * cost)
             return self._rendered
 
     def _render(self) -> Rendered:
