@@ -1,10 +1,12 @@
 """Runs that end after `distill.rows` samples, in the middle of an epoch, and the predictions that a run ends with."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.commands import run_command, succeed
 from tests.support.runs import run_facts
 
 from kcd_pipeline.config import Config, load_config
@@ -158,6 +160,33 @@ def require_right_predictions(config: Config) -> None:
 
 def test_predictions_are_those_that_were_counted(home: Path) -> None:
     require_right_predictions(settings(home / "cut"))
+
+
+def test_an_inspected_run_shows_its_top5_accuracy(home: Path) -> None:
+    found = read_predictions(home / "cut" / "predictions.safetensors")
+    assert found is not None
+    right = sum(
+        label in classes for classes, label in zip(found.likeliest.tolist(), found.labels.tolist(), strict=True)
+    )
+    shown = succeed("inspect", home / "cut", "--json")
+    assert json.loads(shown)["top5_accuracy"] == right / len(found.labels)
+    assert f"top-5 accuracy  {100 * right / len(found.labels):.2f}%" in succeed("inspect", home / "cut")
+
+
+def test_a_report_has_tables_and_figures_for_papers(home: Path, tmp_path: Path) -> None:
+    printed = succeed("report", home / "cut", "--latex", "--figures", tmp_path / "new" / "figures")
+    assert r"\begin{tabular}" in printed
+    kinds = {file.suffix for file in (tmp_path / "new" / "figures").iterdir()}
+    assert kinds == {".svg", ".pdf"}
+    (outcome,) = [run["outcome"] for run in json.loads(succeed("report", home / "cut", "--json"))["runs"]]
+    assert sum(images for _, _, images in outcome["confusion"]) == 100
+    refused = run_command("report", home / "cut", "--csv", "--markdown")
+    assert refused.exit_code == 2
+    assert "--csv and --markdown each fill standard output" in refused.output
+    (tmp_path / "file").touch()
+    refused = run_command("report", home / "cut", "--figures", tmp_path / "file" / "figures")
+    assert refused.exit_code == 2
+    assert "Give --figures another path" in " ".join(refused.output.split())
 
 
 def test_a_student_of_labels_alone_stops_there_and_is_replaced_whole(

@@ -110,17 +110,27 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
 @click.command("report", short_help="Compare runs: table, HTML page, JSON, CSV, LaTeX, Markdown, or served live.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a self-contained page with plots.")
+@click.option(
+    "--figures", type=click.Path(path_type=Path, file_okay=False), help="Write the charts to this folder: SVG and PDF."
+)
 @takes_form
 @click.option("--serve", is_flag=True, help="Serve the page to this machine, and follow the runs until Ctrl-C.")
 @click.option("--port", type=click.IntRange(0, 65535), help=f"Port of --serve ({PORT} if not given); 0: any free one.")
-def report_command(runs: tuple[Path, ...], html: Path | None, form: str | None, serve: bool, port: int | None) -> None:
+def report_command(
+    runs: tuple[Path, ...],
+    html: Path | None,
+    figures: Path | None,
+    form: str | None,
+    serve: bool,
+    port: int | None,
+) -> None:
     """Lay student runs side by side: accuracy, cost, what was kept, and what the store saved.
 
     RUNS are folders of runs, or folders that have some below them, or one study, whose arms and pairs are compared.
     Runs that are not finished are listed apart.
     """
-    if serve and (html is not None or form is not None):
-        other = "html" if html is not None else form
+    if serve and (html is not None or figures is not None or form is not None):
+        other = "html" if html is not None else "figures" if figures is not None else form
         raise click.UsageError(f"--serve shows the page in a browser and writes nothing: give it without --{other}")
     if port is not None and not serve:
         raise click.UsageError("--port is the port of --serve: give both")
@@ -133,7 +143,7 @@ def report_command(runs: tuple[Path, ...], html: Path | None, form: str | None, 
     folders, frame = asked_runs(runs)
     from kcd_pipeline.report import report
 
-    report(folders, frame=frame, html=html, form=form or "table")
+    report(folders, frame=frame, html=html, figures=figures, form=form or "table")
 
 
 def _live_source(runs: tuple[Path, ...]) -> "Source":

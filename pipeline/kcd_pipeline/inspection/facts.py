@@ -16,7 +16,7 @@ from kcd_pipeline.report.collect import (
     read_stage_facts,
     training_cost,
 )
-from kcd_pipeline.runs import RunFolder, open_values
+from kcd_pipeline.runs import RunFolder, open_values, read_predictions
 from kcd_pipeline.store_opening import open_store
 from kcd_stores import FolderStorage, KnowledgeStore, open_storage
 from kcd_stores.knowledge import condensed_from, is_knowledge_store
@@ -98,6 +98,8 @@ def run_facts(folder: RunFolder) -> dict[str, Any]:
     ------
     UserError
         If its config or its metrics are damaged.
+    DamagedError
+        If its predictions are not what it wrote.
     """
     config, metrics = read_checked_settings(folder), read_checked_epochs(folder)
     of_student = "student" in config
@@ -134,8 +136,10 @@ def run_facts(folder: RunFolder) -> dict[str, Any]:
 
 def _student_facts(folder: RunFolder, config: Mapping[str, Any], metrics: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the facts that only a student's run has: its store, plans and values."""
-    recorded_store = read_checked_summary(folder)["store"] if folder.finished else None
+    summary = read_checked_summary(folder) if folder.finished else None
+    recorded_store = None if summary is None else summary["store"]
     return {
+        "top5_accuracy": None if summary is None else _top5(folder, summary.get("predictions_sha256")),
         "store": config["store"]["path"],
         "store_identity": recorded_store["identity"] if recorded_store else None,
         "variant": variant_words(config),
@@ -143,6 +147,14 @@ def _student_facts(folder: RunFolder, config: Mapping[str, Any], metrics: list[d
         "plans": read_stage_facts(folder, metrics),
         "values": _value_facts(folder, len(metrics)),
     }
+
+
+def _top5(folder: RunFolder, sha256: str | None) -> float | None:
+    """Return the share of test images whose class is among the five likeliest; None if no predictions were kept."""
+    predictions = read_predictions(folder.predictions, sha256=sha256)
+    if predictions is None:
+        return None
+    return float((predictions.likeliest == predictions.labels[:, np.newaxis]).any(axis=1).mean())
 
 
 def _value_facts(folder: RunFolder, epochs: int) -> dict[str, Any] | None:

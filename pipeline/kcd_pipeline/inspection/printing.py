@@ -135,6 +135,7 @@ def _run_lines(facts: Mapping[str, Any], of_student: bool) -> dict[str, str | No
         "data set": facts["dataset"],
         "seed": str(facts["seed"]),
         "test accuracy": _accuracy(facts),
+        "top-5 accuracy": None if facts.get("top5_accuracy") is None else percent(facts["top5_accuracy"]),
         "trained on": f"{facts['samples_trained']:,} samples, {facts['rows_trained']:,} knowledge rows",
         "time": duration(facts["seconds"]),
         "steps": None if facts["steps"] is None else f"{facts['steps']:,}",

@@ -21,8 +21,15 @@ __all__ = ["report", "results"]
 MOST_LEFT_OUT = 8  # folders named in a line
 
 
-def report(runs: list[Path], *, frame: StudyFrame | None = None, html: Path | None = None, form: str = "table") -> None:
-    """Compare the runs at `runs` or below them on standard output, and in a page if that is asked for.
+def report(
+    runs: list[Path],
+    *,
+    frame: StudyFrame | None = None,
+    html: Path | None = None,
+    figures: Path | None = None,
+    form: str = "table",
+) -> None:
+    """Compare the runs at `runs` or below them on standard output, and in a page or figures if these are asked for.
 
     Runs that are not finished are marked and not compared.
 
@@ -34,6 +41,8 @@ def report(runs: list[Path], *, frame: StudyFrame | None = None, html: Path | No
         The study that the runs belong to; without one, arms are the runs that differ only by seed.
     html
         The file of the page.
+    figures
+        The folder of the charts as SVG and PDF.
     form
         Of standard output: `table` for people, `json` of everything, or the arms as `csv`, `latex` or `markdown`.
 
@@ -48,11 +57,13 @@ def report(runs: list[Path], *, frame: StudyFrame | None = None, html: Path | No
     comparison = compare(collected.finished, collected.unfinished, frame)
     if collected.left_out:
         say(f"Left out: {listing(collected.left_out, most=MOST_LEFT_OUT)}.")
-    if html is not None:
-        _write_page(comparison, html)
+    if html is not None or figures is not None:
+        _write_pictured(comparison, html, figures)
     _print(comparison, form)
     if html is not None:
         say(f"Page: {html}")
+    if figures is not None:
+        say(f"Figures: {figures}")
 
 
 def results(runs: Sequence[Path], frame: StudyFrame) -> dict[str, Any]:
@@ -71,14 +82,20 @@ def results(runs: Sequence[Path], frame: StudyFrame) -> dict[str, Any]:
     return plain_data(compare(collected.finished, collected.unfinished, frame))
 
 
-def _write_page(comparison: Comparison, html: Path) -> None:
-    # these load torch, matplotlib and Jinja2, which only a page needs
+def _write_pictured(comparison: Comparison, html: Path | None, figures: Path | None) -> None:
+    """Write the page, the figures, or both, from details that are read once."""
+    # these load torch, Jinja2 and the drawing of charts, which nothing else needs
     from kcd_pipeline.report.collect.details import collect_details
+    from kcd_pipeline.report.render.figures_folder import write_figures
     from kcd_pipeline.report.render.page import write_page
 
-    _make_parent_folder(html)
+    if html is not None:
+        _make_parent_folder(html)
     details = collect_details([arm.first for arm in comparison.arms])
-    write_page(comparison, details, html)
+    if html is not None:
+        write_page(comparison, details, html)
+    if figures is not None:
+        write_figures(comparison, details, figures)
 
 
 def _make_parent_folder(html: Path) -> None:

@@ -158,28 +158,38 @@ def _names(firsts: Sequence[RunRecord]) -> list[str]:
     In brackets stands the variant, then whatever tells the arm from others of the same method and student: the
     settings on which they differ; where none do, the store or the test set; at last a number.
     """
+    words: dict[RunRecord, list[str]] = {}
+    for kind in dict.fromkeys(map(_kind, firsts)):
+        words |= _distinctions([run for run in firsts if _kind(run) == kind])
     names: list[str] = []
     for run in firsts:
-        details = [*run.variant, *_distinctions(run, [other for other in firsts if _kind(other) == _kind(run)])]
+        details = [*run.variant, *words[run]]
         name = " ".join([run.method, run.student, *([f"({', '.join(details)})"] if details else [])])
         same = sum(known == name or known.startswith(f"{name} #") for known in names)
         names.append(f"{name} #{same + 1}" if same else name)
     return names
 
 
-def _distinctions(run: RunRecord, rivals: Sequence[RunRecord]) -> list[str]:
-    """Return words that tell `run` from the other `rivals`, the runs of its method and student."""
-    found = _setting_words(run, rivals)
-    alike = [other for other in rivals if _setting_words(other, rivals) == found]
-    if run.store is not None and len({knowledge_key(other) for other in alike}) > 1:
-        found.append(f"store {run.store['identity'][:6]}, {run.store['views']} views")
-    if len({other.test_set for other in alike}) > 1:
-        found.append(f"test set {run.test_set[:6]}")
+def _distinctions(rivals: Sequence[RunRecord]) -> dict[RunRecord, list[str]]:
+    """Return, for each of `rivals`, which are of one method and student, words that tell it from the others."""
+    settings = _setting_words(rivals)
+    found = {}
+    for run in rivals:
+        alike = [other for other in rivals if settings[other] == settings[run]]
+        found[run] = list(settings[run])
+        if run.store is not None and len({knowledge_key(other) for other in alike}) > 1:
+            found[run].append(f"store {run.store['identity'][:6]}, {run.store['views']} views")
+        if len({other.test_set for other in alike}) > 1:
+            found[run].append(f"test set {run.test_set[:6]}")
     return found
 
 
-def _setting_words(run: RunRecord, rivals: Sequence[RunRecord]) -> list[str]:
-    """Return the first few settings on which `rivals` differ, with the values that `run` has."""
-    keys = differing_keys([arm_settings(other) for other in rivals])
-    words = [f"{key.rpartition('.')[2]}={shortened(arm_settings(run).get(key))}" for key in keys[:MOST_SETTINGS]]
-    return [*words, "…"] if len(keys) > MOST_SETTINGS else words
+def _setting_words(rivals: Sequence[RunRecord]) -> dict[RunRecord, list[str]]:
+    """Return, for each of `rivals`, the first few settings on which they differ, with its values."""
+    settings = {run: arm_settings(run) for run in rivals}
+    keys = differing_keys(list(settings.values()))
+    more = ["…"] if len(keys) > MOST_SETTINGS else []
+    return {
+        run: [*(f"{key.rpartition('.')[2]}={shortened(own.get(key))}" for key in keys[:MOST_SETTINGS]), *more]
+        for run, own in settings.items()
+    }

@@ -46,7 +46,7 @@ class Pictures:
     @cached_property
     def css(self) -> str:
         """The rules of these classes."""
-        return "\n".join(f".{name}{{background-image:url({uri})}}" for name, uri in self._uris.items())
+        return "\n".join(f".picture.{name}{{background-image:url({uri})}}" for name, uri in self._uris.items())
 
 
 def _name(uri: str) -> str:

@@ -21,7 +21,17 @@ HEADINGS = {
 }
 # The section of each chart, by the chart's name
 CHARTS = {
+    "accuracy-arms": "results",
+    "accuracy-rows": "cost",
+    "accuracy-seconds": "cost",
     "accuracy-epoch": "epochs",
+    "loss-epoch": "epochs",
+    "kept-epoch": "kept",
+    "kept-class": "kept",
+    "values-stage": "values",
+    "values-end": "values",
+    "class-accuracy": "outcomes",
+    "confusion": "outcomes",
 }
 
 
@@ -41,7 +51,7 @@ def sections(comparison: Comparison, charts: Sequence[Chart]) -> list[Section]:
         filled.add("pairs")
     found = []
     for name, heading in HEADINGS.items():
-        shown = tuple(chart for chart in charts if CHARTS.get(chart.name, "results") == name)
+        shown = tuple(chart for chart in charts if CHARTS[chart.name] == name)
         if shown or name in filled:
             found.append(Section(name=name, heading=heading, charts=shown))
     return found
