@@ -1,12 +1,12 @@
 """The cost of students and stores that are still to be made, from short trials in folders that are removed."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kcd_pipeline.config import Config, as_override
+from kcd_pipeline.config import StudentConfig, TeacherConfig, as_override
 from kcd_pipeline.progress import console
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.study.plan import StudyPlan, StudyRun
@@ -58,7 +58,7 @@ def try_student(plan: StudyPlan, samples: int) -> Cost:
     """
     run = plan.runs[0]
     with tempfile.TemporaryDirectory() as folder:
-        rows, seconds, trial = _train_briefly(plan, run, samples, run.config.distill.batch_size, Path(folder))
+        rows, seconds, trial = _train_briefly(plan, run, samples, None, Path(folder))
         later_epochs = 3 * FLOAT_BYTES * samples * (run.config.distill.epochs - 1)  # values, frequencies, latest worths
         return Cost(
             seconds_of_row=seconds / rows,
@@ -83,9 +83,9 @@ def try_store(plan: StudyPlan, run: StudyRun, samples: int) -> StoreCost:
         found = estimate(run.config)
         return StoreCost(rows=found.rows, bytes=found.bytes, most=False, teacher_seconds=0, seconds=found.seconds)
     with tempfile.TemporaryDirectory() as folder:
-        as_student = (f"student.model={teacher.model}", f"student.arguments={teacher.arguments}")
-        rows, seconds, trial = _train_briefly(plan, run, samples, teacher.batch_size, Path(folder), as_student)
-        found = estimate(_with(plan, run, [as_override("teacher.weights", RunFolder(trial).weights)]))
+        rows, seconds, trial = _train_briefly(plan, run, samples, teacher, Path(folder))
+        weights = teacher.model_copy(update={"weights": RunFolder(trial).weights})
+        found = estimate(run.config.model_copy(update={"teacher": weights}))
     return StoreCost(
         rows=found.rows,
         bytes=found.most_bytes,
@@ -101,23 +101,33 @@ def bytes_below(folder: Path) -> int:
 
 
 def _train_briefly(
-    plan: StudyPlan, run: StudyRun, samples: int, batch_size: int, folder: Path, overrides: Sequence[str] = ()
+    plan: StudyPlan, run: StudyRun, samples: int, teacher: TeacherConfig | None, folder: Path
 ) -> tuple[int, float, Path]:
-    """Train a model on a few batches below `folder`; return how many rows, in how many seconds, and its run folder."""
+    """Train the student of a run, or its teacher, on a few batches below `folder`.
+
+    Returns
+    -------
+    tuple
+        The number of rows that it was trained on, the seconds that it took, and the run folder.
+    """
     from kcd_pipeline.distillation import distill  # it loads torch
 
+    batch_size = run.config.distill.batch_size if teacher is None else teacher.batch_size
     rows = min(TRIAL_BATCHES * batch_size, samples)
-    trial = [
-        *overrides,
+    trial = (
         "distill.method=none",  # which needs no store, and costs a step nearly as much as the others
         f"distill.batch_size={batch_size}",
         "distill.epochs=1",
         f"distill.rows={rows}",
         "data.test_limit_per_class=1",
         as_override("run.dir", folder / "trial"),
-    ]
+    )
+    config = plan.study.recipe.config((*run.overrides, *trial))
+    if teacher is not None:
+        in_its_place = StudentConfig(model=teacher.model, arguments=teacher.arguments)
+        config = config.model_copy(update={"student": in_its_place})
     with _unheard():  # the accuracy of a trial would be taken for a result
-        done = distill(_with(plan, run, trial))
+        done = distill(config)
     return rows, done.summary["seconds"], done.folder.path
 
 
@@ -129,7 +139,3 @@ def _unheard() -> Iterator[None]:
         yield
     finally:
         console.quiet = before
-
-
-def _with(plan: StudyPlan, run: StudyRun, overrides: Sequence[str]) -> Config:
-    return plan.study.recipe.config((*run.overrides, *overrides))
