@@ -14,16 +14,19 @@ from kcd_pipeline.report.live.watch import state_digest
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until it is moved, and the time of the processor that was spent."""
 
-    now = 1000.0
+    now, spent = 1000.0, 0.0
 
     def monotonic(self) -> float:
         return self.now
 
+    def thread_time(self) -> float:
+        return self.spent
+
 
 class CountedPage(LivePage):
-    """A page whose rendering takes `cost` seconds of the clock, or fails."""
+    """A page whose rendering takes `cost` seconds of the processor and ten times as long, or fails."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         super().__init__(lambda: ([folder], None), command="")
@@ -32,7 +35,8 @@ class CountedPage(LivePage):
 
     def _render(self) -> Rendered:
         self._watched = [self.folder]
-        self.clock.now += self.cost
+        self.clock.now += 10 * self.cost
+        self.clock.spent += self.cost
         self.count += 1
         if self.failure is not None:
             raise self.failure
@@ -72,12 +76,16 @@ def test_a_page_is_rendered_again_only_when_runs_have_gone_on(page: CountedPage,
 @pytest.mark.parametrize(("cost", "pause"), [(0.1, 2.0), (3.0, 12.0)])
 def test_renderings_leave_the_processor_to_the_runs(page: CountedPage, run: Path, cost: float, pause: float) -> None:
     page.cost = cost
-    first = page.current()
+    page.current()
+    add_epoch(run)
+    page.clock.now += 2.01  # the first one has no other pause
+    second = page.current()
+    assert second.html == b"2"
     add_epoch(run)
     page.clock.now += pause - 0.01
-    assert page.current() is first
+    assert page.current() is second
     page.clock.now += 0.02
-    assert page.current().html == b"2"
+    assert page.current().html == b"3"
 
 
 def test_a_page_stays_while_a_run_cannot_be_read_and_says_why(page: CountedPage, run: Path) -> None:

@@ -2,19 +2,15 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from kcd_pipeline.cli.asked import read_asked
 from kcd_pipeline.cli.options import takes_config, takes_form
-from kcd_pipeline.cli.studies import asked_plan, asked_runs
+from kcd_pipeline.cli.studies import asked_source
 from kcd_pipeline.config import ENCODING_NAMES, METHODS
 from kcd_pipeline.terminal import print_line
 from kcd_stores import human_bytes
-
-if TYPE_CHECKING:
-    from kcd_pipeline.report.live import Source  # loads torch
 
 PORT = 8237  # of a report that is served
 COMPARED_ROWS = 64  # before training: a moment even for a large teacher
@@ -134,23 +130,14 @@ def report_command(
         raise click.UsageError(f"--serve shows the page in a browser and writes nothing: give it without --{other}")
     if port is not None and not serve:
         raise click.UsageError("--port is the port of --serve: give both")
+    source = asked_source(runs, live=serve)
     if serve:
         from kcd_pipeline.report.live import serve as serve_page
 
         command = shlex.join(["kcd-pipeline", "report", *map(str, runs), "--serve"])
-        serve_page(_live_source(runs), command=command, port=PORT if port is None else port)
+        serve_page(source, command=command, port=PORT if port is None else port)
         return
-    folders, frame = asked_runs(runs)
     from kcd_pipeline.report import report
 
+    folders, frame = source()
     report(folders, frame=frame, html=html, figures=figures, form=form or "table")
-
-
-def _live_source(runs: tuple[Path, ...]) -> "Source":
-    """Return what a served page follows: folders of runs, or the runs of a study, of which there may be none yet."""
-    plan = asked_plan(runs)
-    if plan is None:
-        return lambda: (runs, None)
-    from kcd_pipeline.study import study_frame
-
-    return lambda: study_frame(plan)

@@ -11,7 +11,7 @@ from kcd_pipeline.terminal import print_line
 
 if TYPE_CHECKING:  # at run time this would load the report
     from kcd_pipeline.report.compute import StudyFrame
-    from kcd_pipeline.study import StudyPlan
+    from kcd_pipeline.report.live import Source
 
 
 def complete_study(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
@@ -68,8 +68,15 @@ def study_command(
     outcome.require_all()
 
 
-def asked_plan(paths: Sequence[Path]) -> "StudyPlan | None":
-    """Return the plan of the study that a report was asked for; None if it was asked for folders of runs.
+def asked_source(paths: Sequence[Path], *, live: bool) -> "Source":
+    """Return a function that finds the runs that a report was asked for, and the frame of the study if it was for one.
+
+    Parameters
+    ----------
+    paths
+        Folders of runs, which are returned as they are, or a study alone.
+    live
+        True if the study may have no run yet. If not, the function raises UserError before one has been begun.
 
     Raises
     ------
@@ -77,27 +84,17 @@ def asked_plan(paths: Sequence[Path]) -> "StudyPlan | None":
         If the study is wrong.
     """
     if not any(is_study(path) for path in paths):
-        return None
+        return lambda: (paths, None)
     if len(paths) > 1:
         raise click.UsageError("a study has all its runs: give one study alone, or folders of runs")
-    from kcd_pipeline.study import plan_study
+    from kcd_pipeline.study import plan_study, require_begun, study_frame
 
-    return plan_study(load_study(paths[0]))
+    plan = plan_study(load_study(paths[0]))
 
+    def find() -> "tuple[Sequence[Path], StudyFrame | None]":
+        folders, frame = study_frame(plan)
+        if not live:
+            require_begun(plan, folders)
+        return folders, frame
 
-def asked_runs(paths: Sequence[Path]) -> "tuple[list[Path], StudyFrame | None]":
-    """Return the folders of runs that a report was asked for, and the frame of the study if it was asked for one.
-
-    Raises
-    ------
-    UserError
-        If a study is wrong, or none of its runs has been begun.
-    """
-    plan = asked_plan(paths)
-    if plan is None:
-        return list(paths), None
-    from kcd_pipeline.study import require_begun, study_frame
-
-    folders, frame = study_frame(plan)
-    require_begun(plan, folders)
-    return folders, frame
+    return find

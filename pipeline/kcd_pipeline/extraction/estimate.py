@@ -7,7 +7,7 @@ from kcd_pipeline.config import Config
 from kcd_pipeline.extraction.teacher_source import TeacherSource
 from kcd_pipeline.recipe_store import new_encoding, new_layout
 from kcd_pipeline.teacher_rows import Extractor
-from kcd_stores import measure_fidelity
+from kcd_stores import measure_fidelity, row_bytes
 
 TRIAL_SECONDS = 3.0
 TRIAL_BATCHES = 2  # at least, after one to warm up
@@ -23,6 +23,8 @@ class Estimate:
         Number of rows in all views.
     bytes
         Size on disk, from a trial.
+    most_bytes
+        About the most that it can be: encoded rows before compression.
     files
         Number of files.
     seconds
@@ -33,6 +35,7 @@ class Estimate:
 
     rows: int
     bytes: int
+    most_bytes: int
     files: int
     seconds: float
     trial_rows: int
@@ -59,6 +62,7 @@ def estimate(config: Config) -> Estimate:
     return Estimate(
         rows=rows,
         bytes=round(measure_fidelity(written, encoding).bytes_per_row * rows),
+        most_bytes=row_bytes(encoding, layout.classes) * rows,
         files=layout.objects(len(encoding.arrays(layout.classes))),
         seconds=trial_seconds / trial_rows * rows,
         trial_rows=trial_rows,

@@ -22,7 +22,7 @@ MOST_LEFT_OUT = 8  # folders named in a line
 
 
 def report(
-    runs: list[Path],
+    runs: Sequence[Path],
     *,
     frame: StudyFrame | None = None,
     html: Path | None = None,

@@ -15,18 +15,29 @@ from kcd_pipeline.study.plan import StudyRun
 from kcd_pipeline.study.states import RunStates
 from kcd_pipeline.study.stores import open_whole_store
 
+SCHEDULED = ("kcd", "annealed", "rs2")  # policies that keep as many samples as the schedule says
+AT_MOST = ("weighted",)  # those that keep at most as many: one that is drawn twice is taught once
+
 
 def expected_samples(config: Config, samples: int) -> int:
     """Return how many samples a run trains on in all its epochs, each counted once an epoch, of a set of `samples`.
 
-    For policies that draw samples by their values it is what the schedule keeps, near which they stay.
+    Where that depends on how the training goes, it is the most that there can be (see `follows_schedule`).
     """
     distill = config.distill
     if distill.rows is not None:
         return distill.rows
-    if distill.method != "kcd":
+    condense = config.condense
+    if distill.method != "kcd" or condense.policy not in SCHEDULED + AT_MOST or condense.plans_from is not None:
         return distill.epochs * samples
-    return sum(kept_count(samples, epoch, distill.epochs, config.condense) for epoch in range(distill.epochs))
+    return sum(kept_count(samples, epoch, distill.epochs, condense) for epoch in range(distill.epochs))
+
+
+def follows_schedule(config: Config) -> bool:
+    """Return True if the number of samples that a run trains on is known before, and not just the most of them."""
+    if config.distill.method != "kcd":
+        return True
+    return config.condense.policy in SCHEDULED and config.condense.plans_from is None
 
 
 def samples_done(folder: Path) -> int:

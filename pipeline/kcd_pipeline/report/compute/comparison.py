@@ -39,6 +39,8 @@ class Comparison:
         Sentences on everything that makes the comparison less than fair.
     unfinished
         Runs that are shown without being compared.
+    planned
+        The number of runs that the study shall have; None for runs that were named one by one.
     """
 
     runs: tuple[RunRecord, ...]
@@ -51,6 +53,12 @@ class Comparison:
     settings: tuple[Setting, ...]
     warnings: tuple[str, ...]
     unfinished: tuple[UnfinishedRun, ...] = ()
+    planned: int | None = None
+
+    @property
+    def not_begun(self) -> int:
+        """The number of runs of the study that have not been begun; 0 for runs that were named one by one."""
+        return 0 if self.planned is None else max(self.planned - len(self.runs) - len(self.unfinished), 0)
 
     def store_letter(self, run: RunRecord) -> str | None:
         """Return the letter of the store that `run` learnt from; None if it learnt from labels alone."""
@@ -95,4 +103,5 @@ def compare(
         settings=tuple(differing_settings(runs)),
         warnings=(*warnings_of_test_sets(runs), *warnings_of_stores(stores), *warnings),
         unfinished=tuple(unfinished),
+        planned=None if frame is None else sum(arm.planned for arm in frame.arms),
     )

@@ -9,15 +9,15 @@ from importlib.resources import files
 from pathlib import Path
 
 from kcd_pipeline.plain_text import shown_in_line
-from kcd_pipeline.report.collect import CollectedRuns, collect_runs
+from kcd_pipeline.report.collect import collect_runs
 from kcd_pipeline.report.collect.details import collect_details
-from kcd_pipeline.report.compute import StudyFrame, compare
+from kcd_pipeline.report.compute import Comparison, StudyFrame, compare
 from kcd_pipeline.report.live.watch import state_digest
 from kcd_pipeline.report.render.page import render_page
-from kcd_pipeline.report.wording import counted, listing
+from kcd_pipeline.report.wording import counted
 
 SHORTEST_PAUSE = 2.0  # seconds between two renderings: epochs of small students end several times a second
-PAUSE_OF_COST = 4.0  # seconds of pause for each second that a rendering took: the runs need the processor more
+PAUSE_OF_COST = 4.0  # seconds of pause for each second of the processor that a rendering took: the runs need it more
 
 Source = Callable[[], tuple[Sequence[Path], StudyFrame | None]]
 
@@ -82,7 +82,7 @@ class LivePage:
                 return before
             if before is not None and state_digest(self._watched) == before.digest:
                 return before
-            began = time.monotonic()
+            began = time.thread_time()  # on a busy machine, much less than the time that passes
             try:
                 self._rendered = self._render()
             except Exception as error:  # whatever a run that is being written leads to: the next look may see it whole
@@ -90,8 +90,8 @@ class LivePage:
                     raise
                 problem = shown_in_line(str(error))
                 self._rendered = Rendered(digest=before.digest, html=before.html, problem=problem)
-            ended = time.monotonic()
-            self._due = ended + max(SHORTEST_PAUSE, PAUSE_OF_COST * (ended - began))
+            cost = 0.0 if before is None else time.thread_time() - began  # the first one also loads libraries
+            self._due = time.monotonic() + max(SHORTEST_PAUSE, PAUSE_OF_COST * cost)
             return self._rendered
 
     def _render(self) -> Rendered:
@@ -101,20 +101,18 @@ class LivePage:
         found = collect_runs(folders, live=True)
         comparison = compare(found.finished, found.unfinished, frame)
         details = collect_details([arm.first for arm in comparison.arms], comparison.runs)
-        live = _script(digest, _progress(found, frame))
+        live = _script(digest, _progress(comparison))
         html = render_page(comparison, details, command=self._command, live=live)
         return Rendered(digest=digest, html=html.encode())
 
 
-def _progress(found: CollectedRuns, frame: StudyFrame | None) -> str:
+def _progress(comparison: Comparison) -> str:
     """Return a sentence on how far the runs are."""
-    done, going_on = len(found.finished), len(found.unfinished)
-    words = [f"{counted(done, 'run')} finished", f"{going_on} not finished"]
-    if frame is not None:
-        planned = sum(arm.planned for arm in frame.arms)
-        words = [f"{done} of {counted(planned, 'run')} finished", f"{going_on} under way"]
-        words += [f"{planned - done - going_on} not begun"]
-    return f"{listing(words)}."
+    done, begun = len(comparison.runs), len(comparison.unfinished)
+    if comparison.planned is None:
+        return f"{counted(done, 'run')} finished and {begun} not finished."
+    runs = counted(comparison.planned, "run")
+    return f"{done} of {runs} finished, {begun} begun and {comparison.not_begun} not begun."
 
 
 def _script(digest: str, progress: str) -> str:

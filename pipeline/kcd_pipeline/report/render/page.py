@@ -165,14 +165,21 @@ def _title(comparison: Comparison) -> str:
         store.facts["made_from"]["teacher"].get("model") for store in comparison.stores if store.students
     )
     taught = f" taught by {wording.listing(map(str, teachers))}" if teachers else ""
-    return f"{wording.listing(students)}{taught} on {wording.listing(datasets)}" if students else "Runs that go on"
+    return f"{wording.listing(students)}{taught} on {wording.listing(datasets)}" if students else "Students in training"
 
 
 def _scope(comparison: Comparison) -> str:
-    """Return a sentence on how many arms and runs the page compares."""
-    arms, runs = wording.counted(len(comparison.arms), "arm"), wording.counted(len(comparison.runs), "run")
-    going_on = f" {wording.counted(len(comparison.unfinished), 'run')} not finished." if comparison.unfinished else ""
-    return f"{arms}, {runs}.{going_on}"
+    """Return how many arms and runs the page compares, or, before any run is finished, how far the runs are."""
+    begun, epochs = comparison.unfinished, ""
+    if begun:
+        epochs = f": {sum(run.epochs_done for run in begun)} of {sum(run.epochs for run in begun)} epochs done"
+    going_on = [f"{wording.counted(len(begun), 'run')} not finished{epochs}"] if begun else []
+    going_on += [f"{wording.counted(comparison.not_begun, 'run')} not begun"] if comparison.not_begun else []
+    if comparison.runs:
+        arms, runs = wording.counted(len(comparison.arms), "arm"), wording.counted(len(comparison.runs), "run")
+        return ". ".join([f"{arms}, {runs}", *going_on]) + "."
+    first = "No run is finished yet, so there is nothing to compare" if begun else "No run has been begun yet"
+    return ". ".join([first, *going_on]) + "."
 
 
 def _shown_arms(comparison: Comparison, details: Sequence[RunDetails]) -> list[ShownArm]:
