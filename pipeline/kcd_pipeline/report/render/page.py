@@ -174,11 +174,13 @@ def _scope(comparison: Comparison) -> str:
     if begun:
         epochs = f": {sum(run.epochs_done for run in begun)} of {sum(run.epochs for run in begun)} epochs done"
     going_on = [f"{wording.counted(len(begun), 'run')} not finished{epochs}"] if begun else []
-    going_on += [f"{wording.counted(comparison.not_begun, 'run')} not begun"] if comparison.not_begun else []
+    if comparison.not_begun and (begun or comparison.runs):
+        going_on += [f"{wording.counted(comparison.not_begun, 'run')} not begun"]
     if comparison.runs:
         arms, runs = wording.counted(len(comparison.arms), "arm"), wording.counted(len(comparison.runs), "run")
         return ". ".join([f"{arms}, {runs}", *going_on]) + "."
-    first = "No run is finished yet, so there is nothing to compare" if begun else "No run has been begun yet"
+    planned = f" of {comparison.planned}" if comparison.planned else ""
+    first = "No run is finished yet, so there is nothing to compare" if begun else f"No run{planned} has been begun yet"
     return ". ".join([first, *going_on]) + "."
 
 
