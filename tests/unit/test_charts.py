@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -59,6 +60,11 @@ KCD = Arm(
     name="kcd <b>", runs=(run("a0", accuracy=0.50), run("a1", seed=1, accuracy=0.52), run("a2", seed=2, accuracy=0.54))
 )
 NONE = Arm(name="none", runs=(run("n0", accuracy=0.40, rows=0),))
+
+
+@pytest.fixture(scope="module")
+def sixty() -> list[Arm]:
+    return [Arm(name=f"</script>{number}", runs=(run(str(number), epochs=100),)) for number in range(60)]
 
 
 def drawn(
@@ -147,18 +153,16 @@ def test_colours_stand_out_from_the_page_and_from_each_other(colours: tuple[str,
     assert all(one != other for one, other in itertools.combinations(colours, 2))
 
 
-def test_many_epochs_of_many_arms_are_thinned_and_keep_both_ends() -> None:
-    arms = [Arm(name=str(number), runs=(run(str(number), epochs=100),)) for number in range(60)]
-    rows = by_epoch(arms)
+def test_many_epochs_of_many_arms_are_thinned_and_keep_both_ends(sixty: list[Arm]) -> None:
+    rows = by_epoch(sixty)
     assert len(rows) <= MOST_POINTS
     assert {row["epoch"] for row in rows} >= {1, 100}
     assert spread(0, 5) == []
     assert spread(9, 3) == [0, 4, 8]
 
 
-def test_a_page_of_sixty_runs_has_little_data_and_no_name_ends_its_script() -> None:
-    arms = [Arm(name=f"</script>{number}", runs=(run(str(number), epochs=100),)) for number in range(60)]
-    text = charts_json(tuple(drawn(*arms).values()))
+def test_a_page_of_sixty_runs_has_little_data_and_no_name_ends_its_script(sixty: list[Arm]) -> None:
+    text = charts_json(tuple(drawn(*sixty).values()))
     assert len(text) < 600_000
     assert "<" not in text
     page = json.loads(text)
@@ -175,13 +179,35 @@ def test_bins_begin_and_end_where_the_values_do(values: list[float], edges: tupl
     assert (found[0], found[-1]) == pytest.approx(edges)
 
 
-def test_figures_are_files_with_a_legend_of_names(tmp_path: Path) -> None:
+def test_a_cell_of_a_confusion_without_images_is_0() -> None:
+    """Of two cats none is taken for a dog; with many classes, such cells are left to the ground of the chart."""
+    outcome = details().outcome
+    assert outcome is not None
+    clear = replace(outcome, confusion=np.array([[2, 0], [1, 3]]))
+    rows = drawn(KCD, found=[replace(details(), outcome=clear)])["confusion"].spec["datasets"]["confusion"]
+    assert [(row["true"], row["found"], row["share"]) for row in rows] == [
+        ("cat", "cat", 100.0), ("cat", "dog", 0.0), ("dog", "cat", 25.0), ("dog", "dog", 75.0),
+    ]  # fmt: skip
+
+
+def test_bands_of_many_arms_are_seen_while_few_are_switched_on() -> None:
+    arms = [Arm(name=str(number), runs=(run(f"{number}a"), run(f"{number}b", seed=1))) for number in range(7)]
+    assert "(seen while at most 6 arms are switched on)" in drawn(*arms)["accuracy-epoch"].finding
+    assert drawn(*arms)["accuracy-epoch"].spec["layer"][0]["mark"]["opacity"] == {
+        "expr": "7 - length(hidden) <= 6 ? 0.15 : 0"
+    }
+    assert "seen while" not in drawn(*arms[:6])["accuracy-epoch"].finding
+
+
+def test_figures_are_files_with_a_legend_of_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chart = drawn(KCD, NONE)["confusion"]
     assert list(figure_specs(chart)) == ["confusion-1-kcd-b", "confusion-2-none"]
     comparison: Any = SimpleNamespace(arms=(KCD,), best=None, teacher_accuracy=None, unfinished=())
     bare = RunDetails(
         measure="entropy", values=np.full(3, np.nan), stage_values=(), stage_facts=(), samples=ShownSamples()
     )
+    course = drawn(KCD, found=[bare])["accuracy-epoch"]
+    monkeypatch.setattr("kcd_pipeline.report.render.figures_folder.charts", lambda *_: (course,))  # one is enough
     files = write_figures(comparison, [bare], tmp_path / "figures")
     assert sorted(file.name for file in files) == sorted(file.name for file in (tmp_path / "figures").iterdir())
     svg = (tmp_path / "figures" / "accuracy-epoch.svg").read_text()

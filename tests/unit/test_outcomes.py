@@ -8,7 +8,7 @@ import pytest
 
 from kcd_pipeline.errors import DamagedError
 from kcd_pipeline.report.collect import RunRecord
-from kcd_pipeline.report.collect.outcomes import class_names, outcome_of, read_outcome
+from kcd_pipeline.report.collect.outcomes import class_names, names_by_test_set, outcome_of, read_outcome
 from kcd_pipeline.runs import Predictions
 from kcd_pipeline.runs.record import file_digest
 
@@ -64,6 +64,14 @@ def test_names_are_those_that_people_use(tmp_path: Path) -> None:
     assert names[0] == "tench"
     assert "\x1b" not in names[1]
     assert class_names(record(tmp_path, store=None)) is None
+
+
+def test_a_run_without_a_store_takes_the_names_of_another_with_its_test_set(tmp_path: Path) -> None:
+    PREDICTIONS.write(tmp_path / "predictions.safetensors")
+    alone, other = record(tmp_path, store=None), record(tmp_path, dataset={"test_fingerprint": "u" * 64}, store=None)
+    names = names_by_test_set([alone, record(tmp_path)])
+    assert (read_outcome(alone, names) or pytest.fail("no outcome")).classes == NAMES
+    assert (read_outcome(other, names) or pytest.fail("no outcome")).classes == tuple("0123456")
 
 
 def test_a_run_without_predictions_has_no_outcome(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ STUDY = StudyFrame(title="Is it?", arms=(FramedArm(name="kd", folders=(), planne
     ("runs", "frame", "told"),
     [
         ([], None, "No run has been begun yet."),
-        ([], STUDY, "No run has been begun yet. 5 runs not begun."),
+        ([], STUDY, "No run of 5 has been begun yet."),
         (
             [begun(0, 7), begun(1, 0)],
             None,
@@ -50,4 +50,5 @@ def test_a_page_without_results_says_how_far_the_runs_are(
     assert re.findall(r'<p class="quiet">(.*)</p>', html) == [told]
     assert "<tbody>" in html or not runs
     assert "Finished runs" not in html
+    assert "Warning." not in html
     assert ("Runs are listed here once they have begun." in html) is (not runs)

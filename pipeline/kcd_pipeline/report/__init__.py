@@ -91,7 +91,7 @@ def _write_pictured(comparison: Comparison, html: Path | None, figures: Path | N
 
     if html is not None:
         _make_parent_folder(html)
-    details = collect_details([arm.first for arm in comparison.arms])
+    details = collect_details([arm.first for arm in comparison.arms], comparison.runs)
     if html is not None:
         write_page(comparison, details, html)
     if figures is not None:
@@ -125,9 +125,10 @@ def _print(comparison: Comparison, form: str) -> None:
 
 
 def _print_json(comparison: Comparison) -> None:
-    from kcd_pipeline.report.collect.outcomes import read_outcome
+    from kcd_pipeline.report.collect.outcomes import names_by_test_set, read_outcome
     from kcd_pipeline.report.render.plain_data import plain_data
 
     stage_facts = [read_stage_facts(run.folder, run.metrics) for run in comparison.runs]
-    outcomes = [read_outcome(run) for run in comparison.runs]
+    names = names_by_test_set(comparison.runs)
+    outcomes = [read_outcome(run, names) for run in comparison.runs]
     click.echo(json.dumps(plain_data(comparison, stage_facts, outcomes), indent=2, allow_nan=False))

@@ -1,6 +1,6 @@
 """The details of a run that only a page shows: they are read for the runs that the page shows, not for every run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.report.collect.outcomes import Outcome, read_outcome
+from kcd_pipeline.report.collect.outcomes import Outcome, names_by_test_set, read_outcome
 from kcd_pipeline.report.collect.runs import RunRecord
 from kcd_pipeline.report.collect.samples import DatasetCache, ShownSamples, collect_samples
 from kcd_pipeline.report.collect.stages import read_kept_by_class, read_stage_facts
@@ -54,8 +54,8 @@ class RunDetails:
     classes: tuple[str, ...] = ()
 
 
-def collect_details(runs: Sequence[RunRecord]) -> list[RunDetails]:
-    """Read the details of each of `runs`.
+def collect_details(runs: Sequence[RunRecord], among: Sequence[RunRecord] = ()) -> list[RunDetails]:
+    """Read the details of each of `runs`; `among` are all runs of the report, some of which may know class names.
 
     Raises
     ------
@@ -64,11 +64,11 @@ def collect_details(runs: Sequence[RunRecord]) -> list[RunDetails]:
     DamagedError
         If the predictions of a run are not what it wrote.
     """
-    datasets = DatasetCache()
-    return [_read_details(run, datasets) for run in runs]
+    datasets, names = DatasetCache(), names_by_test_set([*runs, *among])
+    return [_read_details(run, datasets, names) for run in runs]
 
 
-def _read_details(run: RunRecord, datasets: DatasetCache) -> RunDetails:
+def _read_details(run: RunRecord, datasets: DatasetCache, names: Mapping[str, tuple[str, ...]]) -> RunDetails:
     stored = open_values(run.folder)
     values = stored.read(run.epochs - 1)[0]
     details = RunDetails(
@@ -78,7 +78,7 @@ def _read_details(run: RunRecord, datasets: DatasetCache) -> RunDetails:
         stage_facts=tuple(read_stage_facts(run.folder, run.metrics)),
         samples=ShownSamples(),
         losses=tuple(line["loss"] for line in run.metrics) if all("loss" in line for line in run.metrics) else (),
-        outcome=read_outcome(run),
+        outcome=read_outcome(run, names),
     )
     try:
         dataset = datasets.dataset_of(run, len(values))

@@ -1,6 +1,6 @@
 """The outcome of a finished run on the test set, class by class, from the predictions that it kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,8 +37,15 @@ class Outcome:
     classes: tuple[str, ...]
 
 
-def read_outcome(run: RunRecord) -> Outcome | None:
+def read_outcome(run: RunRecord, names: Mapping[str, tuple[str, ...]] | None = None) -> Outcome | None:
     """Return the outcome of `run`; None if it kept no predictions, like the runs of version 0.1.
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    names
+        Names of classes by the fingerprint of their test set, for runs that had no store.
 
     Raises
     ------
@@ -50,9 +57,18 @@ def read_outcome(run: RunRecord) -> Outcome | None:
     if predictions is None:
         return None
     try:
-        return outcome_of(predictions, class_names(run))
+        return outcome_of(predictions, class_names(run) or (names or {}).get(_test_set(run)))
     except ValueError as error:
         raise DamagedError(f"{file} does not hold the predictions of this run: {error}.") from error
+
+
+def names_by_test_set(runs: Sequence[RunRecord]) -> dict[str, tuple[str, ...]]:
+    """Return the names of the classes of each test set, by its fingerprint, as far as one of `runs` knows them."""
+    return {_test_set(run): names for run in runs if (names := class_names(run)) is not None}
+
+
+def _test_set(run: RunRecord) -> str:
+    return str(run.summary.get("dataset", {}).get("test_fingerprint"))
 
 
 def class_names(run: RunRecord) -> tuple[str, ...] | None:

@@ -101,7 +101,7 @@ def compare(
         best=best,
         stores=tuple(stores),
         settings=tuple(differing_settings(runs)),
-        warnings=(*warnings_of_test_sets(runs), *warnings_of_stores(stores), *warnings),
+        warnings=(*warnings_of_test_sets(runs), *warnings_of_stores(stores), *(warnings if runs else ())),
         unfinished=tuple(unfinished),
         planned=None if frame is None else sum(arm.planned for arm in frame.arms),
     )

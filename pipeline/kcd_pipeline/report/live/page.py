@@ -100,7 +100,7 @@ class LivePage:
         digest = state_digest(self._watched)  # before they are read: what is written meanwhile is on the next page
         found = collect_runs(folders, live=True)
         comparison = compare(found.finished, found.unfinished, frame)
-        details = collect_details([arm.first for arm in comparison.arms])
+        details = collect_details([arm.first for arm in comparison.arms], comparison.runs)
         live = _script(digest, _progress(comparison))
         html = render_page(comparison, details, command=self._command, live=live)
         return Rendered(digest=digest, html=html.encode())

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import platform
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 
 import jinja2
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from kcd_pipeline import __version__
 from kcd_pipeline.config import ValueWords, value_words
@@ -143,11 +144,17 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "breakable": _breakable,
         "shortened": wording.shortened,
         "listing": wording.listing,
         "counted": wording.counted,
     }
     return environment
+
+
+def _breakable(name: str) -> Markup:
+    """Return a name that a line may also end in behind an equals sign or a comma, as in `dropped=new,perturb=pair`."""
+    return Markup(re.sub("[=,](?=[^ ])", r"\g<0><wbr>", str(escape(name))))
 
 
 def _title(comparison: Comparison) -> str:
@@ -167,11 +174,13 @@ def _scope(comparison: Comparison) -> str:
     if begun:
         epochs = f": {sum(run.epochs_done for run in begun)} of {sum(run.epochs for run in begun)} epochs done"
     going_on = [f"{wording.counted(len(begun), 'run')} not finished{epochs}"] if begun else []
-    going_on += [f"{wording.counted(comparison.not_begun, 'run')} not begun"] if comparison.not_begun else []
+    if comparison.not_begun and (begun or comparison.runs):
+        going_on += [f"{wording.counted(comparison.not_begun, 'run')} not begun"]
     if comparison.runs:
         arms, runs = wording.counted(len(comparison.arms), "arm"), wording.counted(len(comparison.runs), "run")
         return ". ".join([f"{arms}, {runs}", *going_on]) + "."
-    first = "No run is finished yet, so there is nothing to compare" if begun else "No run has been begun yet"
+    planned = f" of {comparison.planned}" if comparison.planned else ""
+    first = "No run is finished yet, so there is nothing to compare" if begun else f"No run{planned} has been begun yet"
     return ". ".join([first, *going_on]) + "."
 
 

@@ -12,6 +12,9 @@ from kcd_pipeline.report.render.charts.spec import (
     Look,
     Part,
     Rows,
+    across,
+    band,
+    band_words,
     end,
     epochs,
     hints,
@@ -45,7 +48,7 @@ def accuracy_of_arms(arms: Sequence[Arm], ahead: Arm | None) -> Chart:
         for run in arm.runs
     ]
     order = sorted(range(len(arms)), key=lambda number: -arms[number].mean_accuracy)
-    look, x = Look(arms), measured("accuracy", ACCURACY)
+    look, x = Look(arms), across("accuracy", ACCURACY)
     y: Part = {"field": "arm", "type": "nominal", "sort": order, "axis": None}
     one: Part = {"x": x, "y": y, "color": look.colour}
     layers: list[Part] = [
@@ -160,7 +163,7 @@ def lines_with_bands(arms: Sequence[Arm], field: str, title: str, *, digits: int
     valid = {"filter": f"isValid(datum.{field})"}
     return [
         {
-            "mark": {"type": "area", "opacity": 0.15},
+            "mark": band(0.15, arms),
             "transform": [{"filter": f"isValid(datum.{field}_low)"}],
             "encoding": {"x": x, "y": y | {"field": f"{field}_low"}, "y2": end(f"{field}_high"), "color": look.colour},
         },
@@ -213,7 +216,8 @@ def _course_finding(arms: Sequence[Arm], teacher: float | None, unfinished: Sequ
     if not arms:
         return f"Test accuracy by epoch of {counted(len(going), 'run')} not finished."
     best = max(arms, key=lambda arm: arm.mean_accuracy)
-    seeds = "with bands for 95% intervals over seeds" if any(len(arm.runs) > 1 for arm in arms) else "one seed each"
+    bands = f"with bands for 95% intervals over seeds{band_words(arms)}"
+    seeds = bands if any(len(arm.runs) > 1 for arm in arms) else "one seed each"
     words = [f"Test accuracy by epoch of {counted(len(arms), 'arm')}, {seeds}"]
     words.append(f"{best.name} ends with the highest mean, {percentage(best)}")
     if teacher is not None:

@@ -5,7 +5,18 @@ from collections.abc import Sequence
 from kcd_pipeline.report.compute.arms import Arm
 from kcd_pipeline.report.render.charts.accuracy import ACCURACY, HINTS, INTERVAL
 from kcd_pipeline.report.render.charts.chart import Chart, Numbers
-from kcd_pipeline.report.render.charts.spec import NAME, Look, Part, Rows, end, hints, interval_text, measured, overlay
+from kcd_pipeline.report.render.charts.spec import (
+    NAME,
+    Look,
+    Part,
+    Rows,
+    across,
+    end,
+    hints,
+    interval_text,
+    measured,
+    overlay,
+)
 from kcd_pipeline.report.render.charts.texts import interval_cell
 from kcd_pipeline.report.wording import duration, listing
 
@@ -40,7 +51,7 @@ def _against(field: str, heading: str, title: str, arms: Sequence[Arm], results:
     efficient = frontier([row[field] for row in results], [row["accuracy"] for row in results])
     line = [{key: results[number][key] for key in ("arm", "accuracy", field)} for number in efficient]
     look, y = Look(arms), measured("accuracy", ACCURACY)
-    x = measured(field, title, format="~s" if field == "rows" else ",d", labelFlush=True)
+    x = across(field, title, format="~s" if field == "rows" else ",d", labelFlush=True)
     cost_text = interval_text(f"{field}_low", f"{field}_high", 0) | {"as": "cost_interval"}
     seen = (("name", "arm"), *HINTS, (field, title), ("cost_interval", "95% interval of the cost"))
     layers: list[Part] = [

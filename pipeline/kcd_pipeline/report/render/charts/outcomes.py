@@ -10,7 +10,7 @@ from kcd_pipeline.report.compute.arms import Arm
 from kcd_pipeline.report.render.charts.chart import Chart, Choice, Numbers
 from kcd_pipeline.report.render.charts.heat import heat_cells
 from kcd_pipeline.report.render.charts.series import MOST_POINTS
-from kcd_pipeline.report.render.charts.spec import NAME, Look, Part, Rows, hints, measured, one_arm, overlay
+from kcd_pipeline.report.render.charts.spec import NAME, Look, Part, Rows, across, hints, one_arm, overlay
 from kcd_pipeline.report.wording import listing
 
 CLASS_HEIGHT = 22  # pixels
@@ -38,7 +38,7 @@ def _accuracy_by_class(arms: Sequence[Arm], outcomes: dict[int, Outcome]) -> Cha
         for number, outcome in outcomes.items()
         for place in shown
     ]
-    look, x = Look(arms), measured("accuracy", "test accuracy of the class (%)")
+    look, x = Look(arms), across("accuracy", "test accuracy of the class (%)")
     y = {"field": "class", "type": "nominal", "title": None, "sort": [classes[place] for place in shown]}
     seen = (("name", "arm"), ("class", "class"), ("accuracy", "test accuracy (%)"))
     layers: list[Part] = [
@@ -73,11 +73,13 @@ def _confusion(arms: Sequence[Arm], outcomes: dict[int, Outcome]) -> Chart:
     rows: Rows = []
     choices: list[Choice] = []
     for number, outcome in outcomes.items():
-        cells = np.argwhere(outcome.confusion > 0)  # the others are blank
+        # where cells have texts, those without an image are 0; elsewhere, the ground is coloured as a cell of 0
+        least = 0 if len(outcome.classes) <= MOST_WITH_TEXTS else 1
+        images = outcome.confusion.sum(axis=1)
+        cells = np.argwhere((outcome.confusion >= least) & (images[:, np.newaxis] > 0))
         if choices and len(rows) + len(cells) > MOST_CELLS:
             break
         choices.append(Choice(number=number, name=arms[number].name, finding=_mix_up(arms[number], outcome)))
-        images = outcome.confusion.sum(axis=1)
         rows += [
             {
                 "arm": number,

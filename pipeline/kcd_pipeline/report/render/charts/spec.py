@@ -13,6 +13,10 @@ CHOSEN = "chosen"  # parameter: the number of the arm that is shown, where one i
 NAME = {"lookup": "arm", "from": {"data": {"name": ARMS}, "key": "arm", "fields": ["name"]}}  # adds an arm's name
 SWITCHED = {"filter": f"indexof({HIDDEN}, datum.arm) < 0"}
 
+MOST_BANDS = 6  # arms; bands of more hide each other
+PADDING = 10  # pixels between the first or last point of a scale and its end
+TICK_ROOM = 80  # pixels of an axis for each label
+
 Part = dict[str, Any]  # a part of a specification
 Rows = list[dict[str, Any]]
 
@@ -46,6 +50,7 @@ def one_arm(
     return _specification(layers, arms, datasets, height=height) | {
         "params": [{"name": CHOSEN, "value": first}],
         "transform": [{"filter": f"datum.arm == {CHOSEN}"}],
+        "view": {"fill": {"expr": "nothing"}},  # a cell that is not there is as one of 0
     }
 
 
@@ -80,13 +85,29 @@ def _channel(count: int, looks: Sequence[Any] | None = None) -> Part:
 
 
 def measured(field: str, title: str, *, zero: bool = False, **axis: Any) -> Part:
-    """Return the position of the numbers of `field` on an axis with a title."""
-    return {"field": field, "type": "quantitative", "title": title, "scale": {"zero": zero}, "axis": axis}
+    """Return the position of the numbers of `field` on an axis with a title, with room beyond its ends."""
+    scale = {"zero": True} if zero else {"zero": False, "padding": PADDING}
+    return {"field": field, "type": "quantitative", "title": title, "scale": scale, "axis": axis}
+
+
+def across(field: str, title: str, **axis: Any) -> Part:
+    """Return `measured` for an axis from left to right, on which labels stand beside each other."""
+    return measured(field, title, tickCount={"expr": f"max(2, floor(width / {TICK_ROOM}))"}, **axis)
 
 
 def epochs(title: str = "epoch") -> Part:
     """Return the position of the field `epoch` on an axis of whole numbers that ends where the epochs do."""
-    return measured("epoch", title, format="d", tickMinStep=1) | {"scale": {"zero": False, "nice": False}}
+    return across("epoch", title, format="d", tickMinStep=1) | {"scale": {"zero": False, "nice": False}}
+
+
+def band(opacity: float, arms: Sequence[Arm]) -> Part:
+    """Return the mark of a band, which is seen only while few enough of `arms` are switched on."""
+    return {"type": "area", "opacity": {"expr": f"{len(arms)} - length({HIDDEN}) <= {MOST_BANDS} ? {opacity} : 0"}}
+
+
+def band_words(arms: Sequence[Arm]) -> str:
+    """Return when bands are seen, as words in brackets; none if they always are."""
+    return f" (seen while at most {MOST_BANDS} arms are switched on)" if len(arms) > MOST_BANDS else ""
 
 
 def end(field: str) -> Part:

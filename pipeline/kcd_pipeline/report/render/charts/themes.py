@@ -24,12 +24,15 @@ def theme(*, dark: bool) -> dict[str, Any]:
         "rule": {"color": quiet},
         "style": {"quiet": {"stroke": quiet, "fill": None, "color": quiet}},
         # the inks of texts on weak and on strong cells of a heat map, which change places on a dark page
-        "params": [{"name": "ink", "value": ink}, {"name": "strongInk", "value": "#101418" if dark else "#ffffff"}],
+        "params": [
+            {"name": "ink", "value": ink}, {"name": "strongInk", "value": "#101418" if dark else "#ffffff"},
+            {"name": "nothing", "value": _heat(dark=dark)[0]},
+        ],
         "text": {"color": ink, "fontSize": 12},
         "line": {"strokeWidth": 2},
     }  # fmt: skip
 
 
 def _heat(*, dark: bool) -> list[str]:
-    """Return the ends of the colours of a heat map, from nothing, which fades into the page, to the most."""
-    return ["#1a2027", "#2a5d86", "#7cc4f2", "#f2fbff"] if dark else ["#ffffff", "#a9d1ee", "#2f7fb8", "#08335a"]
+    """Return the ends of the colours of a heat map, from nothing, which is close to the page, to the most."""
+    return ["#222b35", "#2a5d86", "#7cc4f2", "#f2fbff"] if dark else ["#eef4fa", "#a9d1ee", "#2f7fb8", "#08335a"]

@@ -11,7 +11,20 @@ from kcd_pipeline.report.collect.details import RunDetails
 from kcd_pipeline.report.collect.values import QUANTILES
 from kcd_pipeline.report.compute.arms import Arm
 from kcd_pipeline.report.render.charts.chart import Chart, Choice, Numbers
-from kcd_pipeline.report.render.charts.spec import NAME, Look, Part, Rows, end, epochs, hints, measured, overlay
+from kcd_pipeline.report.render.charts.spec import (
+    NAME,
+    Look,
+    Part,
+    Rows,
+    across,
+    band,
+    band_words,
+    end,
+    epochs,
+    hints,
+    measured,
+    overlay,
+)
 
 VALUE_BINS = 60
 QUANTILE_FIELDS = tuple(f"p{100 * share:.0f}" for share in QUANTILES)  # p5, p25, p50, p75, p95
@@ -42,7 +55,7 @@ def _by_stage(arms: Sequence[Arm], by_measure: dict[ValueWords, Visited]) -> Cha
     quantiles = tuple(zip(QUANTILE_FIELDS, QUANTILE_TITLES, strict=True))
     layers: list[Part] = [
         {
-            "mark": {"type": "area", "opacity": 0.12},
+            "mark": band(0.12, arms),
             "encoding": {"x": x, "y": y | {"field": "p25"}, "y2": end("p75"), "color": look.colour},
         },
         {"mark": "line", "encoding": {"x": x, "y": y, "color": look.colour, "strokeDash": look.dash}},
@@ -55,7 +68,7 @@ def _by_stage(arms: Sequence[Arm], by_measure: dict[ValueWords, Visited]) -> Cha
             },
         },
     ]  # fmt: skip
-    choices = _choices(arms, by_measure, "Bands hold the middle half of the samples.")
+    choices = _choices(arms, by_measure, f"Bands hold the middle half of the samples{band_words(arms)}.")
     return Chart(
         name="values-stage",
         heading="Values by stage",
@@ -114,7 +127,7 @@ def _at_the_end(arms: Sequence[Arm], by_measure: dict[ValueWords, Visited]) -> C
             ends = zip(edges[:-1], edges[1:], share, strict=True)
             rows += [{"choice": choice, "arm": number, **_bin(*each)} for each in ends]
     look, y = Look(arms), measured("share", "samples (%)", zero=True)
-    x = measured("from", _axis(by_measure)) | {"scale": {"nice": False, "zero": False}}
+    x = across("from", _axis(by_measure)) | {"scale": {"nice": False, "zero": False}}
     seen = (("name", "arm"), ("from", "value from"), ("to", "value to"), ("share", "samples (%)"))
     layers: list[Part] = [
         {
