@@ -85,7 +85,7 @@ def test_ctrl_c_stops_all_runs_at_a_checkpoint_and_the_same_command_goes_on(
 ) -> None:
     write_taught(tmp_path, never_stopped)
     process = start(tmp_path)
-    while not list(tmp_path.glob("runs/*-seed*/metrics.jsonl")):
+    while not list(tmp_path.glob("runs/*-seed*/checkpoint/epoch-*")):
         assert process.poll() is None
         time.sleep(0.02)
     children = psutil.Process(process.pid).children(recursive=True)
