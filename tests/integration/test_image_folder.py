@@ -73,6 +73,7 @@ def test_every_file_that_is_promised_is_there(folder: Path) -> None:
         "plans.zarr",
         "weights.safetensors",
         "best.safetensors",
+        "predictions.safetensors",
         "summary.json",
     }
 

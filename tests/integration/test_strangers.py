@@ -3,6 +3,8 @@
 The store and the runs are the committed ones, with what they hold changed: models, names, facts and labels.
 """
 
+import base64
+import hashlib
 import json
 import re
 import shutil
@@ -83,19 +85,41 @@ def test_no_module_that_a_store_or_a_run_names_is_imported(place: Path) -> None:
 
 
 class Page(HTMLParser):
-    """Collects what a page would run or fetch."""
+    """Collects what a page would run or fetch, its policy, and the texts of its scripts and of their data."""
 
     def __init__(self) -> None:
         super().__init__()
         self.active: list[str] = []
+        self.policy = ""
+        self.scripts: list[str] = []
+        self.data: list[str] = []
+        self._texts: list[str] | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in ("script", "iframe", "object", "embed", "link", "base", "form"):
+        if tag in ("iframe", "object", "embed", "link", "base", "form"):
             self.active.append(tag)
         self.active += [key for key, _ in attrs if key.startswith("on")]
+        found = dict(attrs)
+        if found.get("http-equiv") == "Content-Security-Policy":
+            self.policy += str(found["content"])
+        if tag == "script":
+            self.active += ["src"] if "src" in found else []
+            self._texts = self.data if found.get("type") == "application/json" else self.scripts
+            self._texts.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self._texts is not None:
+            self._texts[-1] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self._texts = None
 
     def handle_comment(self, data: str) -> None:
         assert "script" not in data or "&lt;" in data
+
+
+def digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def hostile(key: str, leaf: Any) -> Any:
@@ -119,7 +143,13 @@ def test_nothing_from_outside_is_obeyed_by_a_terminal_or_a_browser(place: Path) 
         parser = Page()
         parser.feed(content)
         assert parser.active == []
-        assert "<script" not in content
+        assert set(map(digest, parser.scripts)) == set(re.findall("'sha256-(.*?)'", parser.policy)), "only its own"
+        assert "script-src 'sha256-" in parser.policy
+        assert all("alert(1)" not in script for script in parser.scripts)
+        assert all("<" not in data for data in parser.data)
+        for script in parser.scripts:
+            content = content.replace(script, "")
+        assert content.count("<script") == len(parser.scripts) + len(parser.data)
         assert "alert(1)" in content, "it is shown"
         assert UNFIT.search(content) is None
 
