@@ -107,3 +107,9 @@ def test_a_flipped_bit_of_the_predictions_is_noticed(tmp_path: Path) -> None:
         file.write_bytes(bytes([*content[:at], content[at] ^ 1, *content[at + 1 :]]))
         with pytest.raises(DamagedError, match="SHA-256"):
             read_outcome(record(tmp_path, predictions_sha256=sha256))
+
+
+def test_a_recorded_file_that_is_missing_is_damage_and_an_unrecorded_one_is_none(tmp_path: Path) -> None:
+    assert read_predictions(tmp_path / "predictions.safetensors") is None
+    with pytest.raises(DamagedError, match="is missing, but summary"):
+        read_predictions(tmp_path / "predictions.safetensors", sha256="0" * 64)

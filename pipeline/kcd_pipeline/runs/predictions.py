@@ -44,7 +44,7 @@ class Predictions:
 
 
 def read_predictions(path: Path, *, sha256: str | None = None) -> Predictions | None:
-    """Return the predictions at `path`; None if there are none, as in the runs of version 0.1.
+    """Return the predictions at `path`; None if there are none and none were recorded, as in the runs of version 0.1.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def read_predictions(path: Path, *, sha256: str | None = None) -> Predictions | 
     Raises
     ------
     DamagedError
-        If the file cannot be read or is not what was written.
+        If the file cannot be read or is not what was written, or a recorded one is missing.
     """
     try:
         content = path.read_bytes()
@@ -62,7 +62,9 @@ def read_predictions(path: Path, *, sha256: str | None = None) -> Predictions | 
             raise ValueError("its SHA-256 is not the one in summary.json")
         arrays = load(content)
         return Predictions(likeliest=arrays["likeliest"], labels=arrays["labels"])
-    except FileNotFoundError:
-        return None
+    except FileNotFoundError as error:
+        if sha256 is None:
+            return None
+        raise DamagedError(f"{path} is missing, but summary.json records it. Restore it from a copy.") from error
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise DamagedError(f"{path} does not hold the predictions of a run: {error}.") from error
