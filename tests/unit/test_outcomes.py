@@ -9,7 +9,7 @@ import pytest
 from kcd_pipeline.errors import DamagedError
 from kcd_pipeline.report.collect import RunRecord
 from kcd_pipeline.report.collect.outcomes import class_names, names_by_test_set, outcome_of, read_outcome
-from kcd_pipeline.runs import Predictions
+from kcd_pipeline.runs import Predictions, read_predictions
 from kcd_pipeline.runs.record import file_digest
 
 # seven classes, of which class 6 has no image; the five likeliest of each image, and its true class
