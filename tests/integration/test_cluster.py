@@ -137,6 +137,7 @@ def test_any_encoding_views_added_later_and_any_number_of_workers_are_the_bytes_
     assert knowledge_contents(home / f"{name}.zarr") == knowledge_contents(home / f"{name}-alone.zarr")
 
 
+@pytest.mark.loops
 def test_two_processes_of_its_own_decode_pictures_and_write_the_same_bytes(tmp_path: Path) -> None:
     """The workers here start processes that decode."""
     random = np.random.default_rng(0)
