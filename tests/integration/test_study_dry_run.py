@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def before(folder: Path) -> str:
-    """What the dry run says before anything is made."""
+    """Lines of a dry run before anything is made."""
     said = succeed("study", "question.yaml", "--dry-run", "--jobs", 2)
     assert [path.name for path in folder.iterdir()] == ["question.yaml"]
     return said

@@ -79,7 +79,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
 
 
 def test_an_arm_like_the_other_is_seldom_called_ahead() -> None:
-    """Of 400 comparisons of equals, 2.5% may be called ahead and 2.5% behind."""
+    """Equals are compared 400 times: 2.5% may be called ahead and 2.5% behind."""
     draws = np.random.default_rng(5).normal(0.0, 0.8, (400, 5))
     found = [t_interval(differences) for differences in draws]
     _, high = stats.binom.interval(0.999, 400, 0.025)

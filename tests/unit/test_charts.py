@@ -180,7 +180,7 @@ def test_bins_begin_and_end_where_the_values_do(values: list[float], edges: tupl
 
 
 def test_a_cell_of_a_confusion_without_images_is_0() -> None:
-    """Of two cats none is taken for a dog; with many classes, such cells are left to the ground of the chart."""
+    """No cat of two is taken for a dog; with many classes, such cells are left to the ground of the chart."""
     outcome = details().outcome
     assert outcome is not None
     clear = replace(outcome, confusion=np.array([[2, 0], [1, 3]]))

@@ -76,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(HTTPStatus.NOT_FOUND, b"The report is at /.\n")
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_GET  # noqa: N815  # the name that http.server calls
 
     def do_POST(self) -> None:
         self._answer(HTTPStatus.METHOD_NOT_ALLOWED, b"The report can only be read.\n", allow="GET, HEAD")
