@@ -44,9 +44,7 @@ def find_recipe(name: str) -> Path:
     """
     path = Path(name)
     if path.suffix in SUFFIXES:
-        if _is_file(path):
-            return path
-        raise UserError(f"there is no config file {path} (in {Path.cwd()})")
+        return _require_file(path, "config")
     shipped = recipes_folder() / f"{name}.yaml"
     if _is_file(shipped):
         return shipped
@@ -72,9 +70,7 @@ def find_study(name: str) -> Path:
     """
     path = Path(name)
     if path.suffix in SUFFIXES:
-        if _is_file(path):
-            return path
-        raise UserError(f"there is no study file {path} (in {Path.cwd()})")
+        return _require_file(path, "study")
     names = study_names()
     if name in names:
         return recipes_folder() / f"{name}.yaml"
@@ -132,6 +128,13 @@ def find_extended(name: object, extending: Path) -> Path:
         f"{extending} extends '{name}', but there is neither {extending.parent / file} nor a shipped recipe of that "
         f"name{did_you_mean(name, recipe_names())}"
     )
+
+
+def _require_file(path: Path, kind: str) -> Path:
+    """Return `path`, or raise UserError if there is no such file; `kind` is the word for it."""
+    if not _is_file(path):
+        raise UserError(f"there is no {kind} file {path} (in {Path.cwd()})")
+    return path
 
 
 def _is_file(path: Path) -> bool:
