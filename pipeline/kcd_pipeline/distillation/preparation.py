@@ -11,17 +11,19 @@ from torch import nn
 
 from kcd_pipeline.augmentation import Augmentation, SubsetAugmentation, build_augmentation
 from kcd_pipeline.condensation import WITH_WEIGHTS, make_policy, make_worth
-from kcd_pipeline.config import Config, DistLossConfig, PktLossConfig
+from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.distillation.judge import Judge, judges_blends, load_judge
 from kcd_pipeline.distillation.objective import require_sample_losses
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.losses import compares_batch, is_over_features, key_of_comparison, try_own_loss
 from kcd_pipeline.models import FeatureTap, model_for
-from kcd_pipeline.own_parts import is_own_part, part_digest
+from kcd_pipeline.own_parts import digests_of
 from kcd_pipeline.recipe_store import expected_origin
 from kcd_pipeline.store_opening import open_store
 from kcd_pipeline.training.device import seed_generators
+from kcd_pipeline.training.optimisation import try_own_optimisation
 from kcd_pipeline.training.ranks import Ranks
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import CondensedRows, KnowledgeStore, Streaming, is_vacant, parse_bytes, plan_streaming, read_condensed
@@ -48,7 +50,7 @@ class Preparation:
     judge
         The teacher that blended pictures are shown to, on rank 0 if they are.
     own_parts
-        SHA-256 of the source of each value function or policy of the user's own, by the key that names it.
+        SHA-256 of the source of each part of the user's own, by the key that names it.
     """
 
     config: Config
@@ -88,8 +90,13 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
     """
     _require_whole_batches(config, ranks)
     _try_value(config, len(whole.classes))
+    try_own_optimisation(config.distill)
+    if config.distill.method != "none":
+        try_own_loss(config.distill, classes=len(whole.classes))
     if config.distill.method == "kcd" and config.condense.plans_from is None:
-        make_policy(config.condense.policy)  # one that is missing is refused now, not at the first condensation
+        make_policy(
+            config.condense.policy, config.condense.policy_arguments
+        )  # one that is missing is refused now, not at the first condensation
         if config.condense.policy in WITH_WEIGHTS:
             require_sample_losses(config.distill, f"condense.policy is {config.condense.policy}")
     augmentation = build_augmentation(config.augmentation)
@@ -108,6 +115,9 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
     tap = None
     if taught_by is not None and taught_by.encoding.feature_columns:
         tap = FeatureTap(student, image_shape=dataset.image_shape, classes=len(dataset.classes))
+        if is_over_features(config.distill):
+            widths = (tap.width, taught_by.encoding.feature_columns)
+            try_own_loss(config.distill, classes=len(dataset.classes), features=widths)
     return Preparation(
         config=config,
         ranks=ranks,
@@ -124,11 +134,21 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
 
 
 def _own_parts(config: Config) -> dict[str, str]:
-    """Return the digest of the source of each value function or policy of the user's own that the run calls."""
-    called = {"condense.value": config.condense.value}
-    if config.distill.method == "kcd" and config.condense.plans_from is None:
-        called["condense.policy"] = config.condense.policy
-    return {key: part_digest(name, key) for key, name in called.items() if is_own_part(name)}
+    """Return the digest of the source of each part of the user's own that the run calls, by the key that names it."""
+    distill, condense = config.distill, config.condense
+    called = [
+        ("student.model", config.student.model),
+        ("augmentation.name", config.augmentation.name),
+        ("distill.optimizer", distill.optimizer),
+        ("distill.schedule", distill.schedule),
+        *(("distill.metrics", metric.name) for metric in distill.metrics),
+        ("condense.value", condense.value),
+    ]
+    if distill.method != "none":
+        called.append(("distill.loss.name", distill.loss.name))
+    if distill.method == "kcd" and condense.plans_from is None:
+        called.append(("condense.policy", condense.policy))
+    return digests_of(called)
 
 
 def _try_value(config: Config, classes: int) -> None:
@@ -145,14 +165,12 @@ def _try_value(config: Config, classes: int) -> None:
 
 def _require_whole_batches(config: Config, ranks: Ranks) -> None:
     """Raise if the loss compares the samples of a batch with each other but each rank sees only its part of it."""
-    loss = config.distill.loss
-    compares = (isinstance(loss, DistLossConfig) and loss.gamma) or (isinstance(loss, PktLossConfig) and loss.beta)
-    if ranks.several and config.distill.method != "none" and compares:
-        without = "gamma" if isinstance(loss, DistLossConfig) else "beta"
+    distill = config.distill
+    if ranks.several and distill.method != "none" and compares_batch(distill):
         raise UserError(
-            f"distill.loss.name is {loss.name}, which compares all samples of a batch with each other, but this is "
-            f"rank {ranks.share.rank} of {ranks.share.ranks}, and each sees only its part of a batch. Train in one "
-            f"process, or set distill.loss.{without}=0."
+            f"distill.loss.name is {distill.loss.name}, which compares all samples of a batch with each other, but "
+            f"this is rank {ranks.share.rank} of {ranks.share.ranks}, and each sees only its part of a batch. Train "
+            f"in one process, or set distill.loss.{key_of_comparison(distill)}."
         )
 
 
@@ -180,7 +198,7 @@ def _open_matching_store(config: Config, dataset: Dataset, augmentation: Augment
     without_knowledge = config.distill.method == "none"
     if without_knowledge and is_vacant(config.store.path):
         return None
-    on_features = isinstance(config.distill.loss, PktLossConfig) and not without_knowledge
+    on_features = is_over_features(config.distill) and not without_knowledge
     store = open_store(config.store.path, features=on_features)
     store.require_made_from(expected_origin(config, dataset, augmentation))
     if on_features and store.features is None:

@@ -12,10 +12,12 @@ from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import load_weights, model_for, parameter_count, save_weights, weights_hash
 from kcd_pipeline.models.external import is_published
+from kcd_pipeline.own_parts import digests_of
 from kcd_pipeline.runs import Record, RunFolder, claim_folder
 from kcd_pipeline.teacher.description import describe_teacher, describe_training_data
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.epoch import EpochResult, label_objective
+from kcd_pipeline.training.optimisation import try_own_optimisation
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import one_writer
@@ -90,6 +92,7 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
             f"teacher.weights is {config.teacher.weights}: there is nothing to train. Set it to a file to train a "
             f"teacher."
         )
+    try_own_optimisation(config.teacher)
     model = model_for(
         config.teacher.model,
         image_shape=dataset.image_shape,
@@ -134,7 +137,13 @@ def _claim(folder: RunFolder, config: Config, dataset: Dataset, *, overwrite: bo
     _require_own(config.teacher.weights, folder)
     plain = config.plain()
     relevant = {section: plain[section] for section in SECTIONS}
-    origin = {"dataset": dataset.description["fingerprint"]}
+    parts = digests_of(
+        [
+            ("augmentation.name", config.augmentation.name),
+            *((f"teacher.{key}", getattr(config.teacher, key)) for key in ("model", "optimizer", "schedule")),
+        ]
+    )
+    origin = {"dataset": dataset.description["fingerprint"], **({"parts": parts} if parts else {})}
     claim_folder(folder, relevant, origin, key="teacher.weights", overwrite=overwrite)
 
 
