@@ -7,7 +7,7 @@ from kcd_pipeline.config import METHODS, as_override, load_config
 from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.progress import say
-from kcd_pipeline.report import report
+from kcd_pipeline.reports import report
 from kcd_pipeline.teacher import train_teacher
 
 RECIPE = "digits"

@@ -20,8 +20,8 @@ from tests.support.commands import run_command
 from tests.support.files import file_contents
 from tests.support.runs import damages, flipped, put, run_facts
 
-from kcd_pipeline.report.collect.details import collect_details
-from kcd_pipeline.report.collect.runs import RunRecord, read_run
+from kcd_pipeline.reports.collect.details import collect_details
+from kcd_pipeline.reports.collect.runs import RunRecord, read_run
 from kcd_pipeline.training import checkpoint, recorder
 
 COMMITTED = Path(__file__).parents[1] / "data" / "format-1"

@@ -8,7 +8,7 @@ import pytest
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
-from kcd_pipeline.report.collect.runs import read_run
+from kcd_pipeline.reports.collect.runs import read_run
 from kcd_pipeline.teacher import train_teacher
 
 LOSSES: dict[str, list[str]] = {

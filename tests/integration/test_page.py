@@ -11,8 +11,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 from tests.support.reports import made_details, made_run
 
-from kcd_pipeline.report.compute import compare
-from kcd_pipeline.report.render.page import render_page
+from kcd_pipeline.reports.compute import compare
+from kcd_pipeline.reports.render.page import render_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ODD = "<b>$x$ & co"

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from kcd_pipeline.report.collect import RunRecord
-from kcd_pipeline.report.collect.details import RunDetails
-from kcd_pipeline.report.collect.outcomes import outcome_of
-from kcd_pipeline.report.collect.samples import ShownSample, ShownSamples, thumbnail
-from kcd_pipeline.report.collect.values import summarise_values
+from kcd_pipeline.reports.collect import RunRecord
+from kcd_pipeline.reports.collect.details import RunDetails
+from kcd_pipeline.reports.collect.outcomes import outcome_of
+from kcd_pipeline.reports.collect.samples import ShownSample, ShownSamples, thumbnail
+from kcd_pipeline.reports.collect.values import summarise_values
 from kcd_pipeline.runs import Predictions
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from kcd_pipeline.report.collect import RunRecord
+from kcd_pipeline.reports.collect import RunRecord
 
 STORE: dict[str, Any] = {
     "path": "a.zarr",

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kcd_pipeline.report.collect import RunRecord, UnfinishedRun
-from kcd_pipeline.report.collect.details import RunDetails
-from kcd_pipeline.report.collect.outcomes import Outcome
-from kcd_pipeline.report.collect.samples import ShownSamples
-from kcd_pipeline.report.collect.values import StageValues
-from kcd_pipeline.report.compute.arms import Arm
-from kcd_pipeline.report.render.charts import Chart, charts, charts_json, styles
-from kcd_pipeline.report.render.charts.cost import frontier
-from kcd_pipeline.report.render.charts.series import MOST_POINTS, by_epoch, spread
-from kcd_pipeline.report.render.charts.styles import DARK_COLOURS, LIGHT_COLOURS
-from kcd_pipeline.report.render.charts.values import bins
-from kcd_pipeline.report.render.figures_folder import figure_specs, write_figures
+from kcd_pipeline.reports.collect import RunRecord, UnfinishedRun
+from kcd_pipeline.reports.collect.details import RunDetails
+from kcd_pipeline.reports.collect.outcomes import Outcome
+from kcd_pipeline.reports.collect.samples import ShownSamples
+from kcd_pipeline.reports.collect.values import StageValues
+from kcd_pipeline.reports.compute.arms import Arm
+from kcd_pipeline.reports.render.charts import Chart, charts, charts_json, styles
+from kcd_pipeline.reports.render.charts.cost import frontier
+from kcd_pipeline.reports.render.charts.series import MOST_POINTS, by_epoch, spread
+from kcd_pipeline.reports.render.charts.styles import DARK_COLOURS, LIGHT_COLOURS
+from kcd_pipeline.reports.render.charts.values import bins
+from kcd_pipeline.reports.render.figures_folder import figure_specs, write_figures
 
 
 def run(label: str, *, seed: int = 0, accuracy: float = 0.5, epochs: int = 2, rows: int = 10) -> RunRecord:
@@ -207,7 +207,7 @@ def test_figures_are_files_with_a_legend_of_names(tmp_path: Path, monkeypatch: p
         measure="entropy", values=np.full(3, np.nan), stage_values=(), stage_facts=(), samples=ShownSamples()
     )
     course = drawn(KCD, found=[bare])["accuracy-epoch"]
-    monkeypatch.setattr("kcd_pipeline.report.render.figures_folder.charts", lambda *_: (course,))  # one is enough
+    monkeypatch.setattr("kcd_pipeline.reports.render.figures_folder.charts", lambda *_: (course,))  # one is enough
     files = write_figures(comparison, [bare], tmp_path / "figures")
     assert sorted(file.name for file in files) == sorted(file.name for file in (tmp_path / "figures").iterdir())
     svg = (tmp_path / "figures" / "accuracy-epoch.svg").read_text()

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from kcd_pipeline.report.collect import RunRecord
-from kcd_pipeline.report.compute import Comparison, FramedArm, StudyFrame, compare
-from kcd_pipeline.report.render.exports.for_papers import as_latex, as_markdown, latex_words, markdown_words
-from kcd_pipeline.report.render.exports.for_spreadsheets import as_csv
+from kcd_pipeline.reports.collect import RunRecord
+from kcd_pipeline.reports.compute import Comparison, FramedArm, StudyFrame, compare
+from kcd_pipeline.reports.render.exports.for_papers import as_latex, as_markdown, latex_words, markdown_words
+from kcd_pipeline.reports.render.exports.for_spreadsheets import as_csv
 
 ACCURACIES = {
     "none": (0.4, 0.4, 0.4),

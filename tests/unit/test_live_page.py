@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from kcd_pipeline.errors import DamagedError
-from kcd_pipeline.report.live import page as live_page
-from kcd_pipeline.report.live.page import LivePage, Rendered
-from kcd_pipeline.report.live.watch import state_digest
+from kcd_pipeline.reports.live import page as live_page
+from kcd_pipeline.reports.live.page import LivePage, Rendered
+from kcd_pipeline.reports.live.watch import state_digest
 
 
 class Clock:

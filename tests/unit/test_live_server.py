@@ -12,9 +12,9 @@ from typing import cast
 import pytest
 
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.report.live import serve
-from kcd_pipeline.report.live.page import LivePage, Rendered
-from kcd_pipeline.report.live.server import LiveServer
+from kcd_pipeline.reports.live import serve
+from kcd_pipeline.reports.live.page import LivePage, Rendered
+from kcd_pipeline.reports.live.server import LiveServer
 
 PAGE = Rendered(digest="abc", html="<p>±</p>".encode(), problem=None)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from kcd_pipeline.errors import DamagedError
-from kcd_pipeline.report.collect import RunRecord
-from kcd_pipeline.report.collect.outcomes import class_names, names_by_test_set, outcome_of, read_outcome
+from kcd_pipeline.reports.collect import RunRecord
+from kcd_pipeline.reports.collect.outcomes import class_names, names_by_test_set, outcome_of, read_outcome
 from kcd_pipeline.runs import Predictions, read_predictions
 from kcd_pipeline.runs.record import file_digest
 

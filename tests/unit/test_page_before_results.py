@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from kcd_pipeline.report.collect import UnfinishedRun
-from kcd_pipeline.report.compute import FramedArm, StudyFrame, compare
-from kcd_pipeline.report.render.page import render_page
+from kcd_pipeline.reports.collect import UnfinishedRun
+from kcd_pipeline.reports.compute import FramedArm, StudyFrame, compare
+from kcd_pipeline.reports.render.page import render_page
 
 
 def begun(seed: int, epochs_done: int) -> UnfinishedRun:

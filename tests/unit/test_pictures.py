@@ -21,8 +21,8 @@ from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.data.pictures import fingerprint as fingerprints
 from kcd_pipeline.data.pictures import loader
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.report.collect.samples import thumbnail
-from kcd_pipeline.report.render.pictures import data_uri
+from kcd_pipeline.reports.collect.samples import thumbnail
+from kcd_pipeline.reports.render.pictures import data_uri
 
 CPU = torch.device("cpu")
 EACH = 6  # pictures of each class and split

@@ -7,10 +7,10 @@ from tests.support.student_runs import STORE
 from tests.support.student_runs import student_run as run
 
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.report.collect import RunRecord
-from kcd_pipeline.report.compute.arms import arms_by_settings, standard_deviation
-from kcd_pipeline.report.compute.settings import differing_settings
-from kcd_pipeline.report.compute.stores import find_stores, warnings_of_stores, warnings_of_test_sets
+from kcd_pipeline.reports.collect import RunRecord
+from kcd_pipeline.reports.compute.arms import arms_by_settings, standard_deviation
+from kcd_pipeline.reports.compute.settings import differing_settings
+from kcd_pipeline.reports.compute.stores import find_stores, warnings_of_stores, warnings_of_test_sets
 
 OTHER_TEACHER = STORE | {
     "path": "b.zarr",

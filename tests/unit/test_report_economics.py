@@ -2,7 +2,7 @@
 
 import pytest
 
-from kcd_pipeline.report.compute.economics import store_economics
+from kcd_pipeline.reports.compute.economics import store_economics
 
 
 def test_a_store_of_ten_seconds_shared_by_two_students() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from tests.support.student_runs import STORE, student_run
 
-from kcd_pipeline.report.collect import RunRecord
-from kcd_pipeline.report.compute import Comparison, FramedArm, StudyFrame, compare
+from kcd_pipeline.reports.collect import RunRecord
+from kcd_pipeline.reports.compute import Comparison, FramedArm, StudyFrame, compare
 
 KD = (0.50, 0.51, 0.52)
 

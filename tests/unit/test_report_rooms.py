@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kcd_pipeline.report.collect import RunRecord
-from kcd_pipeline.report.collect.details import RunDetails
-from kcd_pipeline.report.collect.samples import ShownSample, ShownSamples, thumbnail
-from kcd_pipeline.report.collect.values import summarise_values
-from kcd_pipeline.report.compute import Comparison, compare
-from kcd_pipeline.report.render.page import render_page
-from kcd_pipeline.report.render.plain_data import plain_data
-from kcd_pipeline.report.render.table import print_comparison
+from kcd_pipeline.reports.collect import RunRecord
+from kcd_pipeline.reports.collect.details import RunDetails
+from kcd_pipeline.reports.collect.samples import ShownSample, ShownSamples, thumbnail
+from kcd_pipeline.reports.collect.values import summarise_values
+from kcd_pipeline.reports.compute import Comparison, compare
+from kcd_pipeline.reports.render.page import render_page
+from kcd_pipeline.reports.render.plain_data import plain_data
+from kcd_pipeline.reports.render.table import print_comparison
 
 VALUES = np.array([0.5, 0.1, np.nan, 0.4])
 STAGE: dict[str, Any] = {

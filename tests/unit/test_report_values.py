@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kcd_pipeline.report import wording
-from kcd_pipeline.report.collect.samples import thumbnail
-from kcd_pipeline.report.collect.stages import stage_epochs
-from kcd_pipeline.report.collect.values import most_and_least_valued, read_stage_values, summarise_values
-from kcd_pipeline.report.render.pictures import data_uri
+from kcd_pipeline.reports import wording
+from kcd_pipeline.reports.collect.samples import thumbnail
+from kcd_pipeline.reports.collect.stages import stage_epochs
+from kcd_pipeline.reports.collect.values import most_and_least_valued, read_stage_values, summarise_values
+from kcd_pipeline.reports.render.pictures import data_uri
 from kcd_pipeline.runs import RunFolder
 from kcd_stores import PlanStore, ValueStore, keep_all
 
@@ -26,7 +26,7 @@ def test_stages_end_where_the_next_begins() -> None:
 
 def test_of_many_stages_the_values_after_a_few_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three of the stages 0 to 4, an epoch each, lie at even distances: 0, 2 and 4. The value in epoch e is e."""
-    monkeypatch.setattr("kcd_pipeline.report.collect.values.MOST_STAGES", 3)
+    monkeypatch.setattr("kcd_pipeline.reports.collect.values.MOST_STAGES", 3)
     folder = RunFolder(tmp_path)
     folder.begin({}, {})
     values = ValueStore.create(folder.values, epochs=5, samples=4)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kcd_pipeline.report.compute.stage_tables import (
+from kcd_pipeline.reports.compute.stage_tables import (
     cost_cells,
     epochs_done_cell,
     finished_stages,

@@ -44,7 +44,7 @@ def distill_command(
     settings = read_asked(config, overrides)
     from kcd_pipeline.data import load_dataset
     from kcd_pipeline.distillation import distill
-    from kcd_pipeline.report.collect import read_checked_summary
+    from kcd_pipeline.reports.collect import read_checked_summary
     from kcd_pipeline.runs import RunFolder
     from kcd_pipeline.training.ranks import join_ranks
     from kcd_pipeline.verification.against_teacher import compare_with_teacher
@@ -132,12 +132,12 @@ def report_command(
         raise click.UsageError("--port is the port of --serve: give both")
     source = asked_source(runs, live=serve)
     if serve:
-        from kcd_pipeline.report.live import serve as serve_page
+        from kcd_pipeline.reports.live import serve as serve_page
 
         command = shlex.join(["kcd-pipeline", "report", *map(str, runs), "--serve"])
         serve_page(source, command=command, port=PORT if port is None else port)
         return
-    from kcd_pipeline.report import report
+    from kcd_pipeline.reports import report
 
     folders, frame = source()
     report(folders, frame=frame, html=html, figures=figures, form=form or "table")

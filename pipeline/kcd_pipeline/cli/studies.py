@@ -10,8 +10,8 @@ from kcd_pipeline.config import is_study, load_study, study_names
 from kcd_pipeline.terminal import print_line
 
 if TYPE_CHECKING:  # at run time this would load the report
-    from kcd_pipeline.report.compute import StudyFrame
-    from kcd_pipeline.report.live import Source
+    from kcd_pipeline.reports.compute import StudyFrame
+    from kcd_pipeline.reports.live import Source
 
 
 def complete_study(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from kcd_pipeline.config import variant_words
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.inspection.reading_speed import measure_reading
-from kcd_pipeline.report.collect import (
+from kcd_pipeline.reports.collect import (
     read_checked_epochs,
     read_checked_settings,
     read_checked_summary,

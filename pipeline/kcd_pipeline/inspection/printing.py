@@ -5,7 +5,7 @@ from typing import Any
 
 from kcd_pipeline.config import value_words
 from kcd_pipeline.plain_text import shown_in_line
-from kcd_pipeline.report.compute.stage_tables import (
+from kcd_pipeline.reports.compute.stage_tables import (
     Cells,
     cost_cells,
     epochs_done_cell,
@@ -14,7 +14,7 @@ from kcd_pipeline.report.compute.stage_tables import (
     stage_cell,
     stage_rows,
 )
-from kcd_pipeline.report.wording import MISSING, counted, duration, percent
+from kcd_pipeline.reports.wording import MISSING, counted, duration, percent
 from kcd_pipeline.terminal import new_table, print_line, print_table
 from kcd_stores import human_bytes
 from kcd_stores.knowledge import flatten

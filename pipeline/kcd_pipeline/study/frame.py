@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.report.compute import FramedArm, StudyFrame
+from kcd_pipeline.reports.compute import FramedArm, StudyFrame
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.study.plan import StudyPlan
 

@@ -1,8 +1,8 @@
 """The files that a study ends with: its results for machines, and its report for people."""
 
 from kcd_pipeline.files import write_json
-from kcd_pipeline.report import report, results
-from kcd_pipeline.report.compute import FramedArm, StudyFrame
+from kcd_pipeline.reports import report, results
+from kcd_pipeline.reports.compute import FramedArm, StudyFrame
 from kcd_pipeline.study.outcome import StudyOutcome
 from kcd_pipeline.study.plan import StudyPlan
 from kcd_pipeline.study.states import RunStates

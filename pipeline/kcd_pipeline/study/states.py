@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.report.collect.runs import RunRecord, read_run
+from kcd_pipeline.reports.collect.runs import RunRecord, read_run
 from kcd_pipeline.runs import RunFolder, require_same_run
 from kcd_pipeline.study.arms import Arm
 from kcd_pipeline.study.outcome import FailedRun

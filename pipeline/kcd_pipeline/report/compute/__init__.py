@@ -1,6 +1,0 @@
-"""Compare records: arms over their seeds, pairs, stores, costs, differing settings. Pure functions; no file is read."""
-
-from kcd_pipeline.report.compute.comparison import Comparison, compare
-from kcd_pipeline.report.compute.frame import FramedArm, StudyFrame
-
-__all__ = ["Comparison", "FramedArm", "StudyFrame", "compare"]
