@@ -2,11 +2,15 @@
 
 `KINDS` has every key that takes one. A part is imported only where the recipe of the user names it: what a store or a
 run says of its parts is data.
+
+A part that was passed to a function of the Python interface as an object is recorded as `object:package.module.Class`.
+That name tells people what it was; nothing is ever imported by it.
 """
 
 import hashlib
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from kcd_pipeline.errors import UserError
+
+PASSED = "object:"  # how the name of a part that was passed as an object begins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +157,18 @@ def is_own_part(name: str) -> bool:
     return ":" in name
 
 
+def is_passed_object(name: str) -> bool:
+    """Return True if `name` was recorded for a part that was passed as an object."""
+    return name.startswith(PASSED)
+
+
+def passed_name(part: object) -> str:
+    """Return the name by which an object that was passed is recorded: `object:package.module.Class`."""
+    kind = type(part)
+    parts = re.findall(r"\w+", f"{kind.__module__}.{kind.__qualname__}".replace("<locals>", ""))
+    return f"{PASSED}{'.'.join(parts)}"
+
+
 def load_part(name: str, key: str) -> Callable[..., Any]:
     """Return the callable `name`, `package.module:callable`, importable from the environment or the working folder.
 
@@ -162,8 +180,14 @@ def load_part(name: str, key: str) -> Callable[..., Any]:
     Raises
     ------
     UserError
-        If the module cannot be imported, lacks the callable, or has something else under its name.
+        If the module cannot be imported, lacks the callable, or has something else under its name, or if the part was
+        passed as an object.
     """
+    if is_passed_object(name):
+        raise UserError(
+            f"{key} is '{name}': it was passed as an object from Python, and no name leads to it. Pass it again to the "
+            f"function of kcd_pipeline that made this run or store, or name it as package.module:callable."
+        )
     module_name, _, attribute = name.partition(":")
     try:
         with working_folder_importable():
@@ -200,7 +224,7 @@ def digests_of(names: Iterable[tuple[str, str]]) -> dict[str, str]:
     """
     found: dict[str, list[str]] = {}
     for key, name in names:
-        if is_own_part(name):
+        if is_own_part(name) and not is_passed_object(name):  # the state of an object that was passed is hashed
             found.setdefault(key, []).append(part_digest(name, key))
     return {
         key: digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -135,10 +135,8 @@ class OwnAugmentation:
             pixels = own(picture, crop, sample, view)
         except Exception as error:
             raise self._failure("augment_picture", error) from error
-        if not isinstance(pixels, Tensor) or (list(pixels.shape), pixels.dtype) != (
-            [3, crop.size, crop.size],
-            torch.uint8,
-        ):
+        size = [3, crop.size, crop.size]
+        if not isinstance(pixels, Tensor) or (list(pixels.shape), pixels.dtype) != (size, torch.uint8):
             raise FailedError(
                 f"{KEY}: augment_picture of {self._name} returned {_shape_of(pixels)}, expected uint8 {size}."
             )

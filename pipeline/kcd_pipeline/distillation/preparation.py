@@ -5,25 +5,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from kcd_pipeline.augmentation import Augmentation, SubsetAugmentation, build_augmentation
-from kcd_pipeline.condensation import WITH_WEIGHTS, make_policy, make_worth
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.distillation.judge import Judge, judges_blends, load_judge
 from kcd_pipeline.distillation.objective import require_sample_losses
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
+from kcd_pipeline.distillation.trials import digests_of_parts, try_parts
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.losses import compares_batch, is_over_features, key_of_comparison, try_own_loss
-from kcd_pipeline.models import FeatureTap, model_for
-from kcd_pipeline.own_parts import digests_of
+from kcd_pipeline.losses import is_over_features, try_own_loss
+from kcd_pipeline.models import NONE_PASSED, FeatureTap, PassedModels, copy_of_passed, model_for
 from kcd_pipeline.recipe_store import expected_origin
 from kcd_pipeline.store_opening import open_store
 from kcd_pipeline.training.device import seed_generators
-from kcd_pipeline.training.optimisation import try_own_optimisation
 from kcd_pipeline.training.ranks import Ranks
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import CondensedRows, KnowledgeStore, Streaming, is_vacant, parse_bytes, plan_streaming, read_condensed
@@ -51,6 +48,8 @@ class Preparation:
         The teacher that blended pictures are shown to, on rank 0 if they are.
     own_parts
         SHA-256 of the source of each part of the user's own, by the key that names it.
+    passed
+        Models that were passed as objects, in the place of the recipe's.
     """
 
     config: Config
@@ -64,10 +63,14 @@ class Preparation:
     sample_weight: NDArray[np.float32] | None
     judge: Judge | None
     own_parts: Mapping[str, str]
+    passed: PassedModels
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Content hashes of data, store, plans and own parts, and the mode of streaming: they stay on a resume."""
+        """Content hashes of data, store, plans, own parts and a passed student, and the mode of streaming.
+
+        They stay what they are on a resume.
+        """
         store, streaming = self.knowledge or (None, None)
         return {
             "dataset": self.dataset.description["fingerprint"],
@@ -75,10 +78,11 @@ class Preparation:
             "streaming": None if streaming is None else streaming.describe("store.memory"),
             **({} if self.plans_from is None else {"plans": self.plans_from.digest}),
             **({"parts": self.own_parts} if self.own_parts else {}),
+            **self.passed.origin(),
         }
 
 
-def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
+def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedModels = NONE_PASSED) -> Preparation:
     """Prepare the run of a recipe on its dataset `whole`. Nothing is written, so a refusal costs nothing.
 
     Raises
@@ -88,19 +92,9 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
     FailedError
         If a value function of the user's own fails.
     """
-    _require_whole_batches(config, ranks)
-    _try_value(config, len(whole.classes))
-    try_own_optimisation(config.distill)
-    if config.distill.method != "none":
-        try_own_loss(config.distill, classes=len(whole.classes))
-    if config.distill.method == "kcd" and config.condense.plans_from is None:
-        make_policy(
-            config.condense.policy, config.condense.policy_arguments
-        )  # one that is missing is refused now, not at the first condensation
-        if config.condense.policy in WITH_WEIGHTS:
-            require_sample_losses(config.distill, f"condense.policy is {config.condense.policy}")
+    try_parts(config, ranks, classes=len(whole.classes))
     augmentation = build_augmentation(config.augmentation)
-    store = _open_matching_store(config, whole, augmentation)
+    store = _open_matching_store(config, whole, augmentation, passed.teacher)
     condensed = None if store is None else read_condensed(store)
     dataset, augmentation = _samples_of_store(whole, augmentation, condensed)
     _require_rows_within_last_epoch(config, len(dataset.train))
@@ -110,8 +104,10 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
     _require_loss_that_weighs(config, sample_weight, plans_from)
     judge = None
     if judges_blends(config) and store is not None and ranks.is_first:
-        judge = load_judge(config, dataset, store)  # before the student: a model may draw from the global generators
-    student = _new_student(config, dataset, ranks)
+        judge = load_judge(
+            config, dataset, store, passed.teacher
+        )  # before the student: a model may draw from the global generators
+    student = _new_student(config, dataset, ranks, passed.student)
     tap = None
     if taught_by is not None and taught_by.encoding.feature_columns:
         tap = FeatureTap(student, image_shape=dataset.image_shape, classes=len(dataset.classes))
@@ -129,49 +125,9 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
         plans_from=plans_from,
         judge=judge,
         sample_weight=sample_weight,
-        own_parts=_own_parts(config),
+        own_parts=digests_of_parts(config),
+        passed=passed,
     )
-
-
-def _own_parts(config: Config) -> dict[str, str]:
-    """Return the digest of the source of each part of the user's own that the run calls, by the key that names it."""
-    distill, condense = config.distill, config.condense
-    called = [
-        ("student.model", config.student.model),
-        ("augmentation.name", config.augmentation.name),
-        ("distill.optimizer", distill.optimizer),
-        ("distill.schedule", distill.schedule),
-        *(("distill.metrics", metric.name) for metric in distill.metrics),
-        ("condense.value", condense.value),
-    ]
-    if distill.method != "none":
-        called.append(("distill.loss.name", distill.loss.name))
-    if distill.method == "kcd" and condense.plans_from is None:
-        called.append(("condense.policy", condense.policy))
-    return digests_of(called)
-
-
-def _try_value(config: Config, classes: int) -> None:
-    """Raise unless `condense.value` can be computed of a batch of two samples; all else may take long to be made."""
-    if classes < 2 and config.condense.value in ("margin", "aum"):
-        raise UserError(
-            f"condense.value: {config.condense.value} compares the logits of two classes, but the data set has "
-            f"{classes}. Take another value."
-        )
-    logits = torch.linspace(0, 1, 2 * classes).reshape(2, classes)
-    with torch.random.fork_rng(devices=[]):  # one of the user's own may draw random numbers
-        make_worth(config)(logits, torch.tensor([0, classes - 1]), None if config.distill.method == "none" else logits)
-
-
-def _require_whole_batches(config: Config, ranks: Ranks) -> None:
-    """Raise if the loss compares the samples of a batch with each other but each rank sees only its part of it."""
-    distill = config.distill
-    if ranks.several and distill.method != "none" and compares_batch(distill):
-        raise UserError(
-            f"distill.loss.name is {distill.loss.name}, which compares all samples of a batch with each other, but "
-            f"this is rank {ranks.share.rank} of {ranks.share.ranks}, and each sees only its part of a batch. Train "
-            f"in one process, or set distill.loss.{key_of_comparison(distill)}."
-        )
 
 
 def _require_rows_within_last_epoch(config: Config, samples: int) -> None:
@@ -185,7 +141,9 @@ def _require_rows_within_last_epoch(config: Config, samples: int) -> None:
         )
 
 
-def _open_matching_store(config: Config, dataset: Dataset, augmentation: Augmentation) -> KnowledgeStore | None:
+def _open_matching_store(
+    config: Config, dataset: Dataset, augmentation: Augmentation, teacher: nn.Module | None
+) -> KnowledgeStore | None:
     """Open the store of a recipe and compare it with the recipe; return None if method `none` finds no store.
 
     Raises
@@ -200,7 +158,7 @@ def _open_matching_store(config: Config, dataset: Dataset, augmentation: Augment
         return None
     on_features = is_over_features(config.distill) and not without_knowledge
     store = open_store(config.store.path, features=on_features)
-    store.require_made_from(expected_origin(config, dataset, augmentation))
+    store.require_made_from(expected_origin(config, dataset, augmentation, teacher))
     if on_features and store.features is None:
         raise UserError(
             f"distill.loss.name is {config.distill.loss.name}, which is on penultimate features, but the store at "
@@ -235,14 +193,17 @@ def _require_loss_that_weighs(
         require_sample_losses(config.distill, f"condense.plans_from is {config.condense.plans_from}")
 
 
-def _new_student(config: Config, dataset: Dataset, ranks: Ranks) -> nn.Module:
+def _new_student(config: Config, dataset: Dataset, ranks: Ranks, passed: nn.Module | None) -> nn.Module:
     seed_generators(config.seed)
+    shape, classes, together = dataset.image_shape, len(dataset.classes), ranks.share.ranks
+    if passed is not None:
+        return copy_of_passed(passed, image_shape=shape, classes=classes, trained_by=together, part="student")
     return model_for(
         config.student.model,
-        image_shape=dataset.image_shape,
-        classes=len(dataset.classes),
+        image_shape=shape,
+        classes=classes,
         arguments=config.student.arguments,
-        trained_by=ranks.share.ranks,
+        trained_by=together,
     )
 
 
