@@ -10,8 +10,9 @@ from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import load_weights, model_for, parameter_count, save_weights, weights_hash
+from kcd_pipeline.models import load_weights, parameter_count, save_weights, weights_hash
 from kcd_pipeline.models.external import is_published
+from kcd_pipeline.models.starting import model_to_train
 from kcd_pipeline.runs import Record, RunFolder, claim_folder
 from kcd_pipeline.teacher.description import describe_teacher, describe_training_data
 from kcd_pipeline.training.device import seed_generators
@@ -90,12 +91,13 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
             f"teacher.weights is {config.teacher.weights}: there is nothing to train. Set it to a file to train a "
             f"teacher."
         )
-    model = model_for(
-        config.teacher.model,
-        image_shape=dataset.image_shape,
-        classes=len(dataset.classes),
-        arguments=config.teacher.arguments,
-        trained_by=1,
+    if config.teacher.classes is not None:
+        raise UserError(
+            "teacher.classes says how a trained teacher's classes are those of the data set: it is for one that is not "
+            "trained here. Leave it out; to begin from a teacher of other classes, set teacher.init to its weights."
+        )
+    model, init = model_to_train(
+        config.teacher, "teacher", image_shape=dataset.image_shape, classes=len(dataset.classes), trained_by=1
     )
     # before the folder is claimed or cleared: a device that is not there must cost nothing
     trainer = Trainer(
@@ -106,7 +108,7 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
         run=config.run,
     )
     with one_writer(folder.path):
-        _claim(folder, config, dataset, overwrite=overwrite)
+        _claim(folder, config, dataset, init, overwrite=overwrite)
         already = folder.finished and config.teacher.weights.exists()
         summary = _finished_summary(folder) if already else _train(config, folder, dataset, trainer)
     return TrainedTeacher(
@@ -129,12 +131,12 @@ def _finished_summary(folder: RunFolder) -> dict[str, Any]:
         ) from error
 
 
-def _claim(folder: RunFolder, config: Config, dataset: Dataset, *, overwrite: bool) -> None:
+def _claim(folder: RunFolder, config: Config, dataset: Dataset, init: str | None, *, overwrite: bool) -> None:
     """Make `folder` that of this training; raise UserError if it, or the file of weights, belongs to another."""
     _require_own(config.teacher.weights, folder)
     plain = config.plain()
     relevant = {section: plain[section] for section in SECTIONS}
-    origin = {"dataset": dataset.description["fingerprint"]}
+    origin = {"dataset": dataset.description["fingerprint"], **({} if init is None else {"init": init})}
     claim_folder(folder, relevant, origin, key="teacher.weights", overwrite=overwrite)
 
 
