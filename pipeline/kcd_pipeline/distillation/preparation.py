@@ -16,7 +16,7 @@ from kcd_pipeline.distillation.judge import Judge, judges_blends, load_judge
 from kcd_pipeline.distillation.objective import require_sample_losses
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import FeatureTap
+from kcd_pipeline.models import NONE_PASSED, FeatureTap, PassedModels
 from kcd_pipeline.models.starting import model_to_train
 from kcd_pipeline.own_parts import is_own_part, part_digest
 from kcd_pipeline.recipe_store import expected_origin
@@ -51,6 +51,8 @@ class Preparation:
         Content hash of the weights that the student begins with; None if they are new random ones.
     own_parts
         SHA-256 of the source of each value function or policy of the user's own, by the key that names it.
+    passed
+        Models that were passed as objects, in the place of the recipe's.
     """
 
     config: Config
@@ -65,6 +67,7 @@ class Preparation:
     judge: Judge | None
     init: str | None
     own_parts: Mapping[str, str]
+    passed: PassedModels
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -77,10 +80,11 @@ class Preparation:
             **({} if self.plans_from is None else {"plans": self.plans_from.digest}),
             **({} if self.init is None else {"init": self.init}),
             **({"parts": self.own_parts} if self.own_parts else {}),
+            **self.passed.origin(),
         }
 
 
-def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
+def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedModels = NONE_PASSED) -> Preparation:
     """Prepare the run of a recipe on its dataset `whole`. Nothing is written, so a refusal costs nothing.
 
     Raises
@@ -97,7 +101,7 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
         if config.condense.policy in WITH_WEIGHTS:
             require_sample_losses(config.distill, f"condense.policy is {config.condense.policy}")
     augmentation = build_augmentation(config.augmentation)
-    store = _open_matching_store(config, whole, augmentation)
+    store = _open_matching_store(config, whole, augmentation, passed.teacher)
     condensed = None if store is None else read_condensed(store)
     dataset, augmentation = _samples_of_store(whole, augmentation, condensed)
     _require_rows_within_last_epoch(config, len(dataset.train))
@@ -107,11 +111,13 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
     _require_loss_that_weighs(config, sample_weight, plans_from)
     judge = None
     if judges_blends(config) and store is not None and ranks.is_first:
-        judge = load_judge(config, dataset, store)  # before the student: a model may draw from the global generators
+        # before the student: a model may draw from the global generators
+        judge = load_judge(config, dataset, store, passed.teacher)
     seed_generators(config.seed)
     student, init = model_to_train(
         config.student,
         "student",
+        passed.student,
         image_shape=dataset.image_shape,
         classes=len(dataset.classes),
         trained_by=ranks.share.ranks,
@@ -132,6 +138,7 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
         init=init,
         sample_weight=sample_weight,
         own_parts=_own_parts(config),
+        passed=passed,
     )
 
 
@@ -179,7 +186,9 @@ def _require_rows_within_last_epoch(config: Config, samples: int) -> None:
         )
 
 
-def _open_matching_store(config: Config, dataset: Dataset, augmentation: Augmentation) -> KnowledgeStore | None:
+def _open_matching_store(
+    config: Config, dataset: Dataset, augmentation: Augmentation, teacher: nn.Module | None
+) -> KnowledgeStore | None:
     """Open the store of a recipe and compare it with the recipe; return None if method `none` finds no store.
 
     Raises
@@ -194,7 +203,7 @@ def _open_matching_store(config: Config, dataset: Dataset, augmentation: Augment
         return None
     on_features = isinstance(config.distill.loss, PktLossConfig) and not without_knowledge
     store = open_store(config.store.path, features=on_features)
-    store.require_made_from(expected_origin(config, dataset, augmentation))
+    store.require_made_from(expected_origin(config, dataset, augmentation, teacher))
     if on_features and store.features is None:
         raise UserError(
             f"distill.loss.name is {config.distill.loss.name}, which is on penultimate features, but the store at "

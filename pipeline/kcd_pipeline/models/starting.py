@@ -11,13 +11,20 @@ from kcd_pipeline.models.build import model_for
 from kcd_pipeline.models.external import is_published, published_state, timm_state, without_pretrained
 from kcd_pipeline.models.fitting import fill_model
 from kcd_pipeline.models.heads import without_other_heads
+from kcd_pipeline.models.passed import copy_of_passed
 from kcd_pipeline.models.weights import Weights, load_weights, weights_hash
 from kcd_pipeline.models.wrappers import without_holders
 from kcd_pipeline.progress import say
 
 
 def model_to_train(
-    part: TeacherConfig | StudentConfig, section: str, *, image_shape: Sequence[int], classes: int, trained_by: int
+    part: TeacherConfig | StudentConfig,
+    section: str,
+    passed: nn.Module | None = None,
+    *,
+    image_shape: Sequence[int],
+    classes: int,
+    trained_by: int,
 ) -> tuple[nn.Module, str | None]:
     """Return the model of a `section` of a recipe, and the content hash of the weights `init` if it begins with any.
 
@@ -25,6 +32,8 @@ def model_to_train(
 
     Parameters
     ----------
+    passed
+        A model that was passed as an object, in the place of the recipe's: a copy of it is returned.
     image_shape, classes, trained_by
         As in `model_for`.
 
@@ -35,6 +44,14 @@ def model_to_train(
     FailedError
         If published weights cannot be fetched.
     """
+    if passed is not None:
+        if part.init is not None:
+            raise UserError(
+                f"{section}.init is {part.init}, but the {section} was passed as an object, which begins as it is. "
+                f"Leave {section}.init out, or fill the object with these weights before it is passed."
+            )
+        copied = copy_of_passed(passed, image_shape=image_shape, classes=classes, trained_by=trained_by, part=section)
+        return copied, None
     arguments = part.arguments
     if part.init is not None:
         arguments = without_pretrained(part.model, arguments)
