@@ -73,7 +73,7 @@ def test_weights_without_a_last_layer_begin_a_model_too(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_model_are_refused_by_the_names_that_do_not_fit(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"not those of a resnet8: .* unknown to the model: .*wrn_16_1"):
+    with pytest.raises(UserError, match=r"not those of a resnet8: .* unknown to the model: block1"):
         begin(saved(tmp_path / "a.pth", state_for(7, "wrn_16_1")))
 
 
