@@ -57,8 +57,10 @@ Text = Annotated[str, AfterValidator(require_text)]
 class DataConfig(Section):
     """The images that teacher and student are trained on."""
 
-    name: Literal["digits", "fashion-mnist", "cifar10", "cifar100", "imagefolder", "tiny-imagenet", "imagenet"] = Field(
-        description="the data set; `imagefolder` is any folder of images of your own"
+    name: Literal[
+        "digits", "fashion-mnist", "cifar10", "cifar100", "imagefolder", "tiny-imagenet", "imagenet", "csv"
+    ] = Field(
+        description="the data set; of your own images, `imagefolder` is a folder of folders and `csv` a table of paths"
     )
     root: SharedFolder = Field(
         default=Path("data"), description="the folder that holds the data set; digits needs none"
@@ -136,6 +138,13 @@ class DataConfig(Section):
         if values is not None and values[1] - values[0] < 1e-9:  # so that the factor to bytes is finite
             raise ValueError(f"its first number must be smaller than its second, got {list(values)}")
         return values
+
+    @field_validator("classes")
+    @classmethod
+    def _require_distinct(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names is not None and len(set(names)) < max(len(names), 1):
+            raise ValueError(f"it must name each class once, got {list(names)}")
+        return names
 
     @model_validator(mode="after")
     def _require_both_or_neither(self) -> "DataConfig":
