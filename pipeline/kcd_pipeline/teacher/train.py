@@ -11,8 +11,9 @@ from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import copy_of_passed, load_weights, model_for, parameter_count, save_weights, weights_hash
+from kcd_pipeline.models import load_weights, parameter_count, save_weights, weights_hash
 from kcd_pipeline.models.external import is_published
+from kcd_pipeline.models.starting import model_to_train
 from kcd_pipeline.own_parts import digests_of
 from kcd_pipeline.runs import Record, RunFolder, claim_folder
 from kcd_pipeline.teacher.description import describe_teacher, describe_training_data
@@ -104,8 +105,15 @@ def train_teacher(
             f"teacher.weights is {config.teacher.weights}: there is nothing to train. Set it to a file to train a "
             f"teacher."
         )
+    if config.teacher.classes is not None:
+        raise UserError(
+            "teacher.classes says how a trained teacher's classes are those of the data set: it is for one that is not "
+            "trained here. Leave it out; to begin from a teacher of other classes, set teacher.init to its weights."
+        )
     try_own_optimisation(config.teacher)
-    model = _new_teacher(config, dataset, passed)
+    model, init = model_to_train(
+        config.teacher, "teacher", passed, image_shape=dataset.image_shape, classes=len(dataset.classes), trained_by=1
+    )
     # before the folder is claimed or cleared: a device that is not there must cost nothing
     trainer = Trainer(
         model,
@@ -119,6 +127,8 @@ def train_teacher(
         origin["parts"] = parts
     if passed is not None:
         origin["teacher"] = weights_hash(passed.state_dict())
+    if init is not None:
+        origin["init"] = init
     with one_writer(folder.path):
         _claim(folder, config, origin, overwrite=overwrite)
         already = folder.finished and config.teacher.weights.exists()
@@ -141,19 +151,6 @@ def _finished_summary(folder: RunFolder) -> dict[str, Any]:
             f"{folder.summary} is not the summary of a teacher's training ({error}). Restore it from a copy, or give "
             f"--overwrite to train anew."
         ) from error
-
-
-def _new_teacher(config: Config, dataset: Dataset, passed: nn.Module | None) -> nn.Module:
-    shape, classes = dataset.image_shape, len(dataset.classes)
-    if passed is not None:
-        return copy_of_passed(passed, image_shape=shape, classes=classes, trained_by=1, part="teacher")
-    return model_for(
-        config.teacher.model,
-        image_shape=shape,
-        classes=classes,
-        arguments=config.teacher.arguments,
-        trained_by=1,
-    )
 
 
 def _digests_of_parts(config: Config) -> dict[str, str]:
