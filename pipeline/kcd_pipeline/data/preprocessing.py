@@ -3,7 +3,7 @@
 Letters: B pictures, C channels, H and W pixels.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -146,23 +146,3 @@ class Preprocessing:
         """Return the crop, which leaves an image that has the size already as it is."""
         _, height, width = self.image_shape
         return CentreCrop(size=height, resize=self.resize or height) if height == width else None
-
-
-def preprocessing_from(image: Mapping[str, Any], mean: tuple[float, ...], std: tuple[float, ...]) -> Preprocessing:
-    """Return the preprocessing of which `describe` gave `image`.
-
-    Raises
-    ------
-    ValueError
-        If the numbers do not fit each other.
-    """
-    reading = {key: image[key] for key in ("exif", "pixel_range") if key in image}
-    if reading.get("pixel_range") is not None:
-        reading["pixel_range"] = tuple(reading["pixel_range"])
-    return Preprocessing(
-        image_shape=(image["channels"], image["height"], image["width"]),
-        mean=mean,
-        std=std,
-        resize=image["resize"],
-        **reading,
-    )
