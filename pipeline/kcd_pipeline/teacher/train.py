@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import load_weights, model_for, parameter_count, save_weights, weights_hash
+from kcd_pipeline.models import load_weights, parameter_count, save_weights, weights_hash
 from kcd_pipeline.models.external import is_published
+from kcd_pipeline.models.starting import model_to_train
 from kcd_pipeline.runs import Record, RunFolder, claim_folder
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.epoch import EpochResult, label_objective
@@ -71,10 +73,21 @@ def training_folder(weights: Path) -> RunFolder:
     return RunFolder(weights.with_name(f"{weights.stem}.training"))
 
 
-def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
+def train_teacher(
+    config: Config, *, overwrite: bool = False, dataset: Dataset | None = None, passed: nn.Module | None = None
+) -> TrainedTeacher:
     """Train the teacher of a recipe and write its weights; continue where an earlier call was interrupted.
 
     The result is the model after the last epoch, not the best one seen: the test set chooses nothing.
+
+    Parameters
+    ----------
+    overwrite
+        Start anew, replacing weights and training that are there.
+    dataset
+        The recipe's data set, if it is loaded already.
+    passed
+        A model that was passed as an object, in the place of the recipe's: a copy of it is trained.
 
     Raises
     ------
@@ -83,19 +96,20 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
         under way.
     """
     folder = training_folder(config.teacher.weights)
-    dataset = load_dataset(config.data)
+    dataset = dataset or load_dataset(config.data)
     seed_generators(config.seed)
     if is_published(config.teacher.weights):
         raise UserError(
             f"teacher.weights is {config.teacher.weights}: there is nothing to train. Set it to a file to train a "
             f"teacher."
         )
-    model = model_for(
-        config.teacher.model,
-        image_shape=dataset.image_shape,
-        classes=len(dataset.classes),
-        arguments=config.teacher.arguments,
-        trained_by=1,
+    if config.teacher.classes is not None:
+        raise UserError(
+            "teacher.classes says how a trained teacher's classes are those of the data set: it is for one that is not "
+            "trained here. Leave it out; to begin from a teacher of other classes, set teacher.init to its weights."
+        )
+    model, init = model_to_train(
+        config.teacher, "teacher", passed, image_shape=dataset.image_shape, classes=len(dataset.classes), trained_by=1
     )
     # before the folder is claimed or cleared: a device that is not there must cost nothing
     trainer = Trainer(
@@ -105,8 +119,13 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
         optimisation=config.teacher,
         run=config.run,
     )
+    origin = {"dataset": dataset.description["fingerprint"]}
+    if passed is not None:
+        origin["teacher"] = weights_hash(passed.state_dict())
+    if init is not None:
+        origin["init"] = init
     with one_writer(folder.path):
-        _claim(folder, config, dataset, overwrite=overwrite)
+        _claim(folder, config, origin, overwrite=overwrite)
         already = folder.finished and config.teacher.weights.exists()
         summary = _finished_summary(folder) if already else _train(config, folder, dataset, trainer)
     return TrainedTeacher(
@@ -129,12 +148,11 @@ def _finished_summary(folder: RunFolder) -> dict[str, Any]:
         ) from error
 
 
-def _claim(folder: RunFolder, config: Config, dataset: Dataset, *, overwrite: bool) -> None:
+def _claim(folder: RunFolder, config: Config, origin: dict[str, str], *, overwrite: bool) -> None:
     """Make `folder` that of this training; raise UserError if it, or the file of weights, belongs to another."""
     _require_own(config.teacher.weights, folder)
     plain = config.plain()
     relevant = {section: plain[section] for section in SECTIONS}
-    origin = {"dataset": dataset.description["fingerprint"]}
     claim_folder(folder, relevant, origin, key="teacher.weights", overwrite=overwrite)
 
 
