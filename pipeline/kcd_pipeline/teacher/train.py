@@ -16,9 +16,9 @@ from kcd_pipeline.models.external import is_published
 from kcd_pipeline.models.starting import model_to_train
 from kcd_pipeline.own_parts import digests_of
 from kcd_pipeline.runs import Record, RunFolder, claim_folder
-from kcd_pipeline.teacher.description import describe_teacher, describe_training_data
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.epoch import EpochResult, label_objective
+from kcd_pipeline.training.facts import weights_facts
 from kcd_pipeline.training.optimisation import try_own_optimisation
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import Trainer
@@ -193,7 +193,7 @@ def _require_own(weights: Path, folder: RunFolder) -> None:
 
 def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer) -> dict[str, Any]:
     """Train all epochs that are left, write the weights, and return the summary of the training."""
-    facts = {**describe_teacher(config.teacher), **describe_training_data(dataset)}
+    facts = weights_facts(config.teacher, dataset, method="labels", epochs=config.teacher.epochs, seed=config.seed)
     best = run_epochs(
         folder,
         trainer,
@@ -211,6 +211,7 @@ def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer
         "best_test_accuracy": best,
         "seconds": sum(line["seconds"] for line in metrics),
     }
-    save_weights(config.teacher.weights, trainer.model, {**facts, "test_accuracy": summary["test_accuracy"]})
+    told = {"epoch": len(metrics) - 1, "test_accuracy": summary["test_accuracy"]}
+    save_weights(config.teacher.weights, trainer.model, {**facts, **told})
     folder.write_summary(summary)
     return summary
