@@ -67,11 +67,11 @@ def _console(width: int | None = None) -> Console:
 
 
 def printed(show: Callable[[], None]) -> str:
-    """Return what `show` prints on standard output, as plain text without a line break at its end."""
+    """Return what `show` prints on standard output, as plain lines without blanks at their ends."""
     text = io.StringIO()
     with redirect_stdout(text):
         show()
-    return text.getvalue().rstrip("\n")
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
 def print_table(table: Table) -> None:
