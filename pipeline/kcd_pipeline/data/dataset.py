@@ -27,6 +27,8 @@ class Dataset:
         Names that people use for the classes, if `classes` holds ids.
     reading
         Settings, other than the defaults, by which files became pictures.
+    source_sha256
+        Digest of the source of the user's own code that makes it; None if it is no such data set.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Dataset:
     std: tuple[float, ...]
     label_names: tuple[str, ...] | None = None
     reading: Mapping[str, Any] = field(default_factory=dict)
+    source_sha256: str | None = None
 
     @property
     def channels(self) -> int:
@@ -75,6 +78,7 @@ class Dataset:
             "classes": list(self.classes),
             **label_names,
             **self.reading,
+            **({} if self.source_sha256 is None else {"source_sha256": self.source_sha256}),
             "mean": list(self.mean),
             "std": list(self.std),
             "fingerprint": self.train.fingerprint(self.classes),
