@@ -211,7 +211,7 @@ def test_a_row_without_a_picture_and_one_that_is_no_picture_are_named(folders: P
         root = tmp_path / name
         root.mkdir()
         for split in ("train", "test"):
-            contents = [content for content, _ in rows]
+            contents: list[bytes | None] = [content for content, _ in rows]
             contents[5] = wrong if split == "train" else contents[5]
             table = pa.table({"image": contents, "label": [label for _, label in rows]})
             pq.write_table(table, root / f"{split}.parquet")
