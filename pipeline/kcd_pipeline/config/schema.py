@@ -49,6 +49,7 @@ DATA_NAMES = (
     "imagefolder",
     "tiny-imagenet",
     "imagenet",
+    "csv",
     "huggingface",
     "parquet",
 )
@@ -65,7 +66,8 @@ class DataConfig(Section):
 
     name: Annotated[str, Field(max_length=200), AfterValidator(_name_or_part(DATA_NAMES))] = Field(
         description="the data set: digits, fashion-mnist, cifar10, cifar100, tiny-imagenet or imagenet; or, for images "
-        "of your own, imagefolder, huggingface, parquet, or package.module:callable, which makes torch datasets",
+        "of your own, imagefolder (a folder of folders), csv (a table of paths), huggingface, parquet, or "
+        "package.module:callable, which makes torch datasets",
     )
     arguments: Arguments = Field(default={}, description="keyword arguments of a data set by package.module:callable")
     root: SharedFolder = Field(
@@ -152,6 +154,13 @@ class DataConfig(Section):
         if values is not None and values[1] - values[0] < 1e-9:  # so that the factor to bytes is finite
             raise ValueError(f"its first number must be smaller than its second, got {list(values)}")
         return values
+
+    @field_validator("classes")
+    @classmethod
+    def _require_distinct(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names is not None and len(set(names)) < max(len(names), 1):
+            raise ValueError(f"it must name each class once, got {list(names)}")
+        return names
 
     @model_validator(mode="after")
     def _require_both_or_neither(self) -> "DataConfig":

@@ -7,6 +7,7 @@ from kcd_pipeline.data import cifar, digits, fashion_mnist
 from kcd_pipeline.data.dataset import Dataset
 from kcd_pipeline.data.folders import FOLDER_SETS, load_folders
 from kcd_pipeline.data.normalisation import Normalisation, measure_normalisation
+from kcd_pipeline.data.sources.csv_table import load_csv
 from kcd_pipeline.data.sources.hugging_face import load_hugging_face
 from kcd_pipeline.data.sources.own import load_own
 from kcd_pipeline.data.sources.parquet import load_parquet
@@ -17,6 +18,7 @@ from kcd_pipeline.own_parts import is_own_part
 # data sets of encoded pictures, by `data.name`
 PICTURE_KINDS: dict[str, Callable[[DataConfig], Dataset]] = {
     **dict.fromkeys(FOLDER_SETS, load_folders),
+    "csv": load_csv,
     "huggingface": load_hugging_face,
     "parquet": load_parquet,
 }

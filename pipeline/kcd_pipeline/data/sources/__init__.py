@@ -1,12 +1,13 @@
-"""Data sets that lie in tables, or in code of the user's own.
+"""Pictures that are kept in other ways than folders of classes.
 
 Modules
 -------
-tables         what both kinds of tables share: columns, labels, rows as pictures
+csv_table      CSV files of paths and labels
+tables         what parquet and Hugging Face's folders share: columns, labels, rows as pictures
+parquet        parquet files
 hugging_face   a folder of the library `datasets`
 hub            fetching such a folder from the Hugging Face hub
-parquet        parquet files
 own            torch datasets, by `package.module:callable` or as objects
 items          the items of one, checked
-classes        classes of labels that are numbers or names
+labels         labels that are numbers or names, and the classes that they stand for
 """

@@ -18,8 +18,8 @@ from kcd_pipeline.config import DataConfig
 from kcd_pipeline.data.dataset import Dataset
 from kcd_pipeline.data.normalisation import measure_normalisation
 from kcd_pipeline.data.pictures import PictureSplits, load_pictures
-from kcd_pipeline.data.sources.classes import settle_classes
 from kcd_pipeline.data.sources.items import Items, encoded
+from kcd_pipeline.data.sources.labels import settle_labels
 from kcd_pipeline.data.split import InMemorySplit
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.own_parts import load_part, part_digest, working_folder_importable
@@ -78,9 +78,13 @@ def dataset_from(
     given = {"classes": classes, "mean": mean, "std": std}
     settings = settings.model_copy(update={key: tuple(value) for key, value in given.items() if value is not None})
     splits = [Items(part, f"the {kind} set of {settings.name}") for kind, part in (("training", train), ("test", test))]
-    labels = [np.array(items.labels(), np.int64) for items in splits]
-    names = settle_classes(
-        stated=getattr(train, "classes", None), given=settings.classes, labels=labels, place=settings.name
+    stated = getattr(train, "classes", None)
+    labels, names = settle_labels(
+        [list(map(str, items.labels())) for items in splits],
+        [items.name for items in splits],
+        stated=None if stated is None else tuple(map(str, stated)),
+        given=settings.classes,
+        place=settings.name,
     )
     first = splits[0].read(0)[0]
     if isinstance(first, Tensor) and settings.image_size is None and not settings.on_the_fly:

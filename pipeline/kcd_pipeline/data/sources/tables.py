@@ -5,6 +5,7 @@ Letters: N samples, K chosen samples.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from kcd_pipeline.config import DataConfig
 from kcd_pipeline.data.pictures import PictureFile, PictureSplits
 from kcd_pipeline.data.pictures.stamps import stamp_of
-from kcd_pipeline.data.sources.classes import number_names, settle_classes
+from kcd_pipeline.data.pictures.unreadable import printable
+from kcd_pipeline.data.sources.labels import settle_labels
 from kcd_pipeline.errors import UserError
 
 IMAGE_NAMES = ("image", "img", "jpg", "png")  # columns that are taken where several hold pictures
@@ -97,7 +99,7 @@ class TableSource:
 
     def name(self, sample: int) -> str:
         """Return how messages call the picture: its row, counted from 0, and the table."""
-        return f"row {self.samples[sample]} of {self.rows.place}"
+        return row_name(self.rows, int(self.samples[sample]))
 
     def subset(self, samples: NDArray[np.int64]) -> "TableSource":
         """Return the pictures of `samples[K]`, in that order."""
@@ -107,6 +109,11 @@ class TableSource:
         """Return a stamp of the table's files and the chosen rows; None if pictures lie outside of them."""
         files = self.rows.files
         return None if files is None else stamp_of(self.rows.folder.resolve(), files) + self.samples.tobytes()
+
+
+def row_name(rows: Rows, row: int) -> str:
+    """Return how messages call a row, counted from 0."""
+    return f"row {row} of {rows.place}"
 
 
 def choose_column(asked: str | None, key: str, fitting: Sequence[str], usual: Sequence[str], place: str) -> str:
@@ -161,13 +168,14 @@ def table_splits(
             raise UserError(f"{rows.place} is empty. Expected at least one row.")
         missing = next((row for row, value in enumerate(of) if value is None), None)
         if missing is not None:
-            raise UserError(f"row {missing} of {rows.place} has no label. Take it out of the table, or give it one.")
-    place = f"{config.name} in {tables[0].folder}"
-    if isinstance(values[0][0], str):
-        labels, classes = number_names(values, config.classes, place)
-    else:
-        labels = [np.array(of, np.int64) for of in values]
-        classes = settle_classes(stated=class_names, given=config.classes, labels=labels, place=place)
+            raise UserError(f"{row_name(rows, missing)} has no label. Take it out of the table, or give it one.")
+    labels, classes = settle_labels(
+        [list(map(str, of)) for of in values],
+        [partial(row_name, rows) for rows in tables],
+        stated=class_names,
+        given=config.classes,
+        place=f"{config.name} in {printable(tables[0].folder)}",
+    )
     train, test = (
         TableSource(rows=rows, labels=of, samples=np.arange(len(of))) for rows, of in zip(tables, labels, strict=True)
     )
