@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kcd_pipeline.augmentation import Augmentation, ViewSource
+from kcd_pipeline.augmentation import Augmentation, CentreCrop, ViewSource
 from kcd_pipeline.data.split import ImageSplit
 
 
@@ -27,6 +27,8 @@ class Dataset:
         Names that people use for the classes, if `classes` holds ids.
     reading
         Settings, other than the defaults, by which files became pictures.
+    crop
+        How pictures of any size become images; None if they were of that size.
     source_sha256
         Digest of the source of the user's own code that makes it; None if it is no such data set.
     """
@@ -39,6 +41,7 @@ class Dataset:
     std: tuple[float, ...]
     label_names: tuple[str, ...] | None = None
     reading: Mapping[str, Any] = field(default_factory=dict)
+    crop: CentreCrop | None = None
     source_sha256: str | None = None
 
     @property

@@ -114,4 +114,6 @@ class RunRecorder:
 
     def finish(self, epochs: int) -> None:
         """Write the weights after the last of `epochs` epochs."""
-        save_weights(self._folder.weights, self._trainer.model, {**self._facts, "epoch": epochs - 1})
+        accuracy = self._folder.read_metrics()[epochs - 1]["test_accuracy"]
+        facts = {**self._facts, "epoch": epochs - 1, "test_accuracy": accuracy}
+        save_weights(self._folder.weights, self._trainer.model, facts)

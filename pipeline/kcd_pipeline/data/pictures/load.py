@@ -84,6 +84,7 @@ def load_pictures(config: DataConfig, splits: PictureSplits, facts: PictureFacts
         std=std,
         label_names=splits.label_names,
         reading=Reading.from_config(config).describe(),
+        crop=crop,
     )
 
 

@@ -119,8 +119,8 @@ def settle_labels(
     for of, name in zip(texts, where, strict=True):
         if MISSING in of:
             raise UserError(
-                f"{name(of.index(MISSING))} has the label {MISSING}, as have {of.count(MISSING):,} of {len(of):,}. That "
-                f"stands for none, as where the labels of a test set are kept secret: take a split that has labels."
+                f"{name(of.index(MISSING))} has the label {MISSING}, as have {of.count(MISSING):,} of {len(of):,}. "
+                f"That stands for none, as where the labels of a test set are kept secret: take a split that has them."
             )
     names = stated if stated is not None else given
     classes = class_names(set(texts[0]), names, place)
