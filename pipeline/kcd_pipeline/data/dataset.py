@@ -29,6 +29,8 @@ class Dataset:
         Settings, other than the defaults, by which files became pictures.
     crop
         How pictures of any size become images; None if they were of that size.
+    source_sha256
+        Digest of the source of the user's own code that makes it; None if it is no such data set.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Dataset:
     label_names: tuple[str, ...] | None = None
     reading: Mapping[str, Any] = field(default_factory=dict)
     crop: CentreCrop | None = None
+    source_sha256: str | None = None
 
     @property
     def channels(self) -> int:
@@ -78,6 +81,7 @@ class Dataset:
             "classes": list(self.classes),
             **label_names,
             **self.reading,
+            **({} if self.source_sha256 is None else {"source_sha256": self.source_sha256}),
             "mean": list(self.mean),
             "std": list(self.std),
             "fingerprint": self.train.fingerprint(self.classes),
