@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from kcd_pipeline.config.condense import CondenseConfig, _name_or_part
+from kcd_pipeline.config.condense import CondenseConfig
 from kcd_pipeline.config.losses import KdLossConfig, LossConfig
 from kcd_pipeline.config.places import FolderOrUrl, RunFolderPath, SharedFile, SharedFolder, fill_in, require_text
 from kcd_pipeline.config.section import (
@@ -73,7 +73,7 @@ Text = Annotated[str, AfterValidator(require_text)]
 class DataConfig(Section):
     """The images that teacher and student are trained on."""
 
-    name: Annotated[str, Field(max_length=200), AfterValidator(_name_or_part(DATA_NAMES))] = Field(
+    name: Annotated[str, Field(max_length=200), name_or_part(*DATA_NAMES)] = Field(
         description="the data set: digits, fashion-mnist, cifar10, cifar100, tiny-imagenet or imagenet; or, for images "
         "of your own, imagefolder (a folder of folders), csv (a table of paths), huggingface, parquet, or "
         "package.module:callable, which makes torch datasets",
