@@ -62,6 +62,18 @@ def _require_json(value: Any) -> Any:
     return value
 
 
+def _require_held_out(value: Any) -> Any:
+    """Return the part of the training set, or the folder or split, that holds the validation images."""
+    if isinstance(value, str):
+        return require_text(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise ValueError(
+            f"found {value!r}, expected a number between 0 and 1, such as 0.1 for a tenth of the training images, or "
+            f"the name of the folder or split that holds validation images"
+        )
+    return value
+
+
 NOT_A_TRUTH_VALUE = BeforeValidator(_no_truth_value)
 
 Fraction = Annotated[float, Field(gt=0, le=1), NOT_A_TRUTH_VALUE]
@@ -79,6 +91,9 @@ Logit = Annotated[float, Field(ge=-1e6, le=1e6), NOT_A_TRUTH_VALUE]
 Seed = Annotated[int, Field(ge=0, lt=2**63), NOT_A_TRUTH_VALUE]
 ModelName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_require_name)]
 Arguments = Annotated[dict[str, JsonValue], AfterValidator(_require_json)]
+HeldOut = Annotated[
+    float | str, BeforeValidator(_require_held_out), WithJsonSchema({"type": "fraction or name of a folder or split"})
+]
 Size = Annotated[
     str,
     BeforeValidator(_size_as_written),

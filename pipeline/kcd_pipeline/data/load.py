@@ -6,6 +6,7 @@ from kcd_pipeline.data.dataset import Dataset
 from kcd_pipeline.data.folders import FOLDER_SETS, load_folders
 from kcd_pipeline.data.normalisation import Normalisation, measure_normalisation
 from kcd_pipeline.data.split import InMemorySplit
+from kcd_pipeline.data.validation import hold_out
 from kcd_pipeline.errors import UserError
 
 
@@ -27,10 +28,17 @@ def load_dataset(config: DataConfig) -> Dataset:
             f"data.mean and data.std have {len(dataset.mean)} numbers, but the images of {config.name} have "
             f"{dataset.channels} channels"
         )
+    if isinstance(config.validation, float):
+        return hold_out(dataset, config.validation, config.validation_seed)
     return dataset
 
 
 def _load_in_memory(config: DataConfig) -> Dataset:
+    if isinstance(config.validation, str):
+        raise UserError(
+            f"data.validation is '{config.validation}', but {config.name} has no folder or split of validation images. "
+            f"Set it to the fraction of the training images that shall be held out, such as 0.1."
+        )
     train, test, classes = _read(config)
     mean, std = _normalisation(config, train)
     if config.limit_per_class is not None:

@@ -68,7 +68,7 @@ class Preparation:
         """Content hashes of data, store, plans and own parts, and the mode of streaming: they stay on a resume."""
         store, streaming = self.knowledge or (None, None)
         return {
-            "dataset": self.dataset.description["fingerprint"],
+            **self.dataset.fingerprints,
             "store": None if store is None else store.identity,
             "streaming": None if streaming is None else streaming.describe("store.memory"),
             **({} if self.plans_from is None else {"plans": self.plans_from.digest}),

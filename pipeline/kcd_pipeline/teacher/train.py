@@ -74,7 +74,8 @@ def training_folder(weights: Path) -> RunFolder:
 def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
     """Train the teacher of a recipe and write its weights; continue where an earlier call was interrupted.
 
-    The result is the model after the last epoch, not the best one seen: the test set chooses nothing.
+    The result is the model after the last epoch, not the best one seen: the test set chooses nothing. It is the same
+    with validation images, where `teacher.patience` may end the training early.
 
     Raises
     ------
@@ -134,8 +135,7 @@ def _claim(folder: RunFolder, config: Config, dataset: Dataset, *, overwrite: bo
     _require_own(config.teacher.weights, folder)
     plain = config.plain()
     relevant = {section: plain[section] for section in SECTIONS}
-    origin = {"dataset": dataset.description["fingerprint"]}
-    claim_folder(folder, relevant, origin, key="teacher.weights", overwrite=overwrite)
+    claim_folder(folder, relevant, dataset.fingerprints, key="teacher.weights", overwrite=overwrite)
 
 
 def _require_own(weights: Path, folder: RunFolder) -> None:
@@ -165,7 +165,7 @@ def _require_own(weights: Path, folder: RunFolder) -> None:
 def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer) -> dict[str, Any]:
     """Train all epochs that are left, write the weights, and return the summary of the training."""
     facts = {**describe_teacher(config.teacher), **describe_training_data(dataset)}
-    best = run_epochs(
+    results = run_epochs(
         folder,
         trainer,
         TeacherCurriculum(len(dataset.train), config.seed),
@@ -176,10 +176,8 @@ def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer
     metrics = folder.read_metrics()
     summary = {
         "model": config.teacher.model,
-        "epochs": config.teacher.epochs,
+        **results.summary(),
         "parameters": parameter_count(trainer.model),
-        "test_accuracy": metrics[-1]["test_accuracy"],
-        "best_test_accuracy": best,
         "seconds": sum(line["seconds"] for line in metrics),
     }
     save_weights(config.teacher.weights, trainer.model, {**facts, "test_accuracy": summary["test_accuracy"]})

@@ -24,7 +24,7 @@ class RunRecorder:
     first
         The epoch (0-based) that this process begins with.
     best
-        Best test accuracy before it, 0..1; -1 before the first epoch.
+        Best accuracy before it, by which epochs are judged, 0..1; -1 before the first epoch.
     facts
         Recorded in the weights.
     digests
@@ -72,7 +72,7 @@ class RunRecorder:
         Parameters
         ----------
         accuracy
-            On the test split, 0..1.
+            On the validation images, or the test split where there are none, 0..1.
         rows
             Knowledge rows that were used.
         counted
@@ -83,13 +83,13 @@ class RunRecorder:
         folder, trainer = self._folder, self._trainer
         if accuracy > self.best:
             self.best = accuracy
-            facts = {**self._facts, "epoch": epoch, "test_accuracy": accuracy}
+            facts = {**self._facts, "epoch": epoch, trainer.judged_by: accuracy}
             save_weights(folder.best_weights, trainer.model, facts)
         line = {
             "epoch": epoch,
             "loss": result.loss,
             "train_accuracy": result.accuracy,
-            "test_accuracy": accuracy,
+            trainer.judged_by: accuracy,
             "samples": len(result.order),
             "rows": rows,
             "steps": result.steps,
@@ -113,5 +113,5 @@ class RunRecorder:
                     self._board.add_scalar(key, value, line["epoch"])
 
     def finish(self, epochs: int) -> None:
-        """Write the weights after the last of `epochs` epochs."""
+        """Write the weights after the last of `epochs` epochs, which are all that were done."""
         save_weights(self._folder.weights, self._trainer.model, {**self._facts, "epoch": epochs - 1})
