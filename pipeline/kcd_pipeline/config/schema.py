@@ -47,6 +47,9 @@ MODEL = "a model that `kcd-pipeline models` lists, or torchvision/NAME, timm/NAM
 ARGUMENTS = "keyword arguments of a model that is not listed there; see docs/reference/models.md"
 
 
+Text = Annotated[str, AfterValidator(require_text)]
+
+
 class DataConfig(Section):
     """The images that teacher and student are trained on."""
 
@@ -64,7 +67,7 @@ class DataConfig(Section):
         description="folders of images: scale the shorter side, then cut this many pixels a side out of the middle; "
         "null: 64 for tiny-imagenet, 224 (of 256) for imagenet, and images as they are for imagefolder",
     )
-    test_folder: Annotated[str, AfterValidator(require_text)] | None = Field(
+    test_folder: Text | None = Field(
         default=None,
         description="folders of images: the folder below root that holds the labelled test images; null: test or val "
         "for imagefolder, whichever holds anything, and val for the others",
@@ -72,11 +75,28 @@ class DataConfig(Section):
     validation: HeldOut | None = Field(
         default=None,
         description="images by which the best epoch is chosen and early stopping judges: a fraction of the training "
-        "images, which are trained on no more, or for folders of images the folder below root that holds them; null: "
-        "none, and the test set is looked at in every epoch; see docs/how-to/validation.md",
+        "images, which are trained on no more, or the folder, file or split that holds them, named as test_folder or test is; "
+        "null: none, and the test set is looked at in every epoch; see docs/how-to/validation.md",
     )
     validation_seed: Seed = Field(
         default=0, description="seed of the choice of validation images, where they are a fraction of the training set"
+    )
+    train: Text | None = Field(
+        default=None,
+        description="data sets in other files than folders of images: the training set, below root; "
+        "docs/how-to/own-images.md says how each kind names it, and what null stands for",
+    )
+    test: Text | None = Field(default=None, description="as for train: the test set")
+    image_column: Text | None = Field(
+        default=None, description="tables: the column of images, or of their paths; null: each kind's usual name"
+    )
+    label_column: Text | None = Field(
+        default=None, description="tables: the column of labels; null: each kind's usual name"
+    )
+    classes: tuple[Text, ...] | None = Field(
+        default=None,
+        description="names of the classes, in the order of their labels, where the data does not have them; null: "
+        "its own",
     )
     exif: bool = Field(
         default=False,

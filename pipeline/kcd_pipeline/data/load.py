@@ -1,5 +1,7 @@
 """Data sets by the name that a recipe gives them."""
 
+from collections.abc import Callable
+
 from kcd_pipeline.config import DataConfig
 from kcd_pipeline.data import cifar, digits, fashion_mnist
 from kcd_pipeline.data.dataset import Dataset
@@ -8,6 +10,9 @@ from kcd_pipeline.data.normalisation import Normalisation, measure_normalisation
 from kcd_pipeline.data.split import InMemorySplit
 from kcd_pipeline.data.validation import hold_out
 from kcd_pipeline.errors import UserError
+
+# data sets of encoded pictures, by `data.name`
+PICTURE_KINDS: dict[str, Callable[[DataConfig], Dataset]] = dict.fromkeys(FOLDER_SETS, load_folders)
 
 
 def load_dataset(config: DataConfig) -> Dataset:
@@ -21,7 +26,7 @@ def load_dataset(config: DataConfig) -> Dataset:
     FailedError
         If it cannot be fetched.
     """
-    dataset = load_folders(config) if config.name in FOLDER_SETS else _load_in_memory(config)
+    dataset = PICTURE_KINDS.get(config.name, _load_in_memory)(config)
     _require_one_shape(config, dataset)
     if len(dataset.mean) != dataset.channels:
         raise UserError(
@@ -70,7 +75,7 @@ def _require_one_shape(config: DataConfig, dataset: Dataset) -> None:
     """Raise UserError if test images have another shape: many models would take them without a word."""
     train_shape, test_shape = dataset.train.image_shape, dataset.test.image_shape
     if train_shape != test_shape:
-        advice = "Give one size with --set data.image_size=N" if config.name in FOLDER_SETS else "Fetch it again."
+        advice = "Give one size with --set data.image_size=N" if config.name in PICTURE_KINDS else "Fetch it again."
         raise UserError(
             f"{config.name} in {config.root}: training images are {train_shape} and test images {test_shape} "
             f"(channels, height, width). {advice}"

@@ -12,6 +12,7 @@ from kcd_pipeline.distillation.judge import judges_blends
 from kcd_pipeline.distillation.judged_blends import BlendRows, JudgedBlends
 from kcd_pipeline.distillation.preparation import Preparation, prepare_run
 from kcd_pipeline.distillation.summary import summarise
+from kcd_pipeline.models import NONE_PASSED, PassedModels
 from kcd_pipeline.runs import Predictions, RunFolder, claim_folder
 from kcd_pipeline.runs.record import file_digest
 from kcd_pipeline.training.ranks import join_ranks
@@ -40,7 +41,12 @@ class Distillation:
 
 
 def distill(
-    config: Config, *, resume: bool = False, overwrite: bool = False, dataset: Dataset | None = None
+    config: Config,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    dataset: Dataset | None = None,
+    passed: PassedModels = NONE_PASSED,
 ) -> Distillation:
     """Train the student of a recipe, or go on with its training if the recipe's run folder holds the same run.
 
@@ -52,6 +58,8 @@ def distill(
         Put a new run in the place of any that is in that folder.
     dataset
         The recipe's dataset, if it is loaded already.
+    passed
+        Models that were passed as objects, in the place of the recipe's.
 
     Raises
     ------
@@ -62,7 +70,7 @@ def distill(
     """
     with join_ranks(config.run) as ranks:
         # before the folder is claimed or cleared: a model or a device that is missing must cost nothing
-        prepared = prepare_run(config, ranks, dataset or load_dataset(config.data))
+        prepared = prepare_run(config, ranks, dataset or load_dataset(config.data), passed)
         folder = RunFolder(config.run_dir)
         with ExitStack() as lock:
             claim = partial(_claim, prepared, folder, lock, resume=resume, overwrite=overwrite)

@@ -17,7 +17,7 @@ from kcd_pipeline.distillation.judge import Judge, judges_blends, load_judge
 from kcd_pipeline.distillation.objective import require_sample_losses
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import FeatureTap, model_for
+from kcd_pipeline.models import NONE_PASSED, FeatureTap, PassedModels, copy_of_passed, model_for
 from kcd_pipeline.own_parts import is_own_part, part_digest
 from kcd_pipeline.recipe_store import expected_origin
 from kcd_pipeline.store_opening import open_store
@@ -49,6 +49,8 @@ class Preparation:
         The teacher that blended pictures are shown to, on rank 0 if they are.
     own_parts
         SHA-256 of the source of each value function or policy of the user's own, by the key that names it.
+    passed
+        Models that were passed as objects, in the place of the recipe's.
     """
 
     config: Config
@@ -62,10 +64,14 @@ class Preparation:
     sample_weight: NDArray[np.float32] | None
     judge: Judge | None
     own_parts: Mapping[str, str]
+    passed: PassedModels
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Content hashes of data, store, plans and own parts, and the mode of streaming: they stay on a resume."""
+        """Content hashes of data, store, plans, own parts and a passed student, and the mode of streaming.
+
+        They stay what they are on a resume.
+        """
         store, streaming = self.knowledge or (None, None)
         return {
             **self.dataset.fingerprints,
@@ -73,10 +79,11 @@ class Preparation:
             "streaming": None if streaming is None else streaming.describe("store.memory"),
             **({} if self.plans_from is None else {"plans": self.plans_from.digest}),
             **({"parts": self.own_parts} if self.own_parts else {}),
+            **self.passed.origin(),
         }
 
 
-def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
+def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedModels = NONE_PASSED) -> Preparation:
     """Prepare the run of a recipe on its dataset `whole`. Nothing is written, so a refusal costs nothing.
 
     Raises
@@ -93,7 +100,7 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
         if config.condense.policy in WITH_WEIGHTS:
             require_sample_losses(config.distill, f"condense.policy is {config.condense.policy}")
     augmentation = build_augmentation(config.augmentation)
-    store = _open_matching_store(config, whole, augmentation)
+    store = _open_matching_store(config, whole, augmentation, passed.teacher)
     condensed = None if store is None else read_condensed(store)
     dataset, augmentation = _samples_of_store(whole, augmentation, condensed)
     _require_rows_within_last_epoch(config, len(dataset.train))
@@ -103,8 +110,10 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
     _require_loss_that_weighs(config, sample_weight, plans_from)
     judge = None
     if judges_blends(config) and store is not None and ranks.is_first:
-        judge = load_judge(config, dataset, store)  # before the student: a model may draw from the global generators
-    student = _new_student(config, dataset, ranks)
+        judge = load_judge(
+            config, dataset, store, passed.teacher
+        )  # before the student: a model may draw from the global generators
+    student = _new_student(config, dataset, ranks, passed.student)
     tap = None
     if taught_by is not None and taught_by.encoding.feature_columns:
         tap = FeatureTap(student, image_shape=dataset.image_shape, classes=len(dataset.classes))
@@ -120,6 +129,7 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
         judge=judge,
         sample_weight=sample_weight,
         own_parts=_own_parts(config),
+        passed=passed,
     )
 
 
@@ -167,7 +177,9 @@ def _require_rows_within_last_epoch(config: Config, samples: int) -> None:
         )
 
 
-def _open_matching_store(config: Config, dataset: Dataset, augmentation: Augmentation) -> KnowledgeStore | None:
+def _open_matching_store(
+    config: Config, dataset: Dataset, augmentation: Augmentation, teacher: nn.Module | None
+) -> KnowledgeStore | None:
     """Open the store of a recipe and compare it with the recipe; return None if method `none` finds no store.
 
     Raises
@@ -182,7 +194,7 @@ def _open_matching_store(config: Config, dataset: Dataset, augmentation: Augment
         return None
     on_features = isinstance(config.distill.loss, PktLossConfig) and not without_knowledge
     store = open_store(config.store.path, features=on_features)
-    store.require_made_from(expected_origin(config, dataset, augmentation))
+    store.require_made_from(expected_origin(config, dataset, augmentation, teacher))
     if on_features and store.features is None:
         raise UserError(
             f"distill.loss.name is {config.distill.loss.name}, which is on penultimate features, but the store at "
@@ -217,14 +229,17 @@ def _require_loss_that_weighs(
         require_sample_losses(config.distill, f"condense.plans_from is {config.condense.plans_from}")
 
 
-def _new_student(config: Config, dataset: Dataset, ranks: Ranks) -> nn.Module:
+def _new_student(config: Config, dataset: Dataset, ranks: Ranks, passed: nn.Module | None) -> nn.Module:
     seed_generators(config.seed)
+    shape, classes, together = dataset.image_shape, len(dataset.classes), ranks.share.ranks
+    if passed is not None:
+        return copy_of_passed(passed, image_shape=shape, classes=classes, trained_by=together, part="student")
     return model_for(
         config.student.model,
-        image_shape=dataset.image_shape,
-        classes=len(dataset.classes),
+        image_shape=shape,
+        classes=classes,
         arguments=config.student.arguments,
-        trained_by=ranks.share.ranks,
+        trained_by=together,
     )
 
 

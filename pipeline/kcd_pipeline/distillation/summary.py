@@ -1,8 +1,10 @@
 """The summary of a finished run: all that a report needs, so that the store may be gone by then."""
 
+import copy
 from typing import Any
 
 import torch
+from torch import nn
 
 from kcd_pipeline.condensation import stage_openings
 from kcd_pipeline.config import Config, StudentConfig, TeacherConfig
@@ -34,8 +36,8 @@ def summarise(prepared: Preparation, folder: RunFolder, results: Results) -> dic
         "store": None if prepared.store is None else _store_facts(prepared.store),
         "software": software_versions(),
         "parameters": parameter_count(prepared.trainer.model),
-        "multiply_adds": _multiply_adds(config.student, dataset),
-        "teacher_multiply_adds": _multiply_adds(config.teacher, dataset),
+        "multiply_adds": _multiply_adds(config.student, dataset, prepared.passed.student),
+        "teacher_multiply_adds": _multiply_adds(config.teacher, dataset, prepared.passed.teacher),
         "streaming": prepared.origin["streaming"],
     }
 
@@ -51,12 +53,16 @@ def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _multiply_adds(part: StudentConfig | TeacherConfig, dataset: Dataset) -> int | None:
+def _multiply_adds(part: StudentConfig | TeacherConfig, dataset: Dataset, passed: nn.Module | None) -> int | None:
     """Return the multiply-adds of a model for one image of `dataset`; None if they cannot be counted."""
     shape = dataset.image_shape
     try:
         with torch.random.fork_rng(devices=[]):
-            model = model_for(part.model, image_shape=shape, classes=len(dataset.classes), arguments=part.arguments)
+            model = (
+                model_for(part.model, image_shape=shape, classes=len(dataset.classes), arguments=part.arguments)
+                if passed is None
+                else copy.deepcopy(passed)
+            )
         return multiply_adds(model, (shape[0], shape[1], shape[2]))
     except Exception:  # a model of the user's own may raise anything, and a count is not worth a finished run
         return None

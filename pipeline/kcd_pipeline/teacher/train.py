@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import load_weights, model_for, parameter_count, save_weights, weights_hash
+from kcd_pipeline.models import copy_of_passed, load_weights, model_for, parameter_count, save_weights, weights_hash
 from kcd_pipeline.models.external import is_published
 from kcd_pipeline.runs import Record, RunFolder, claim_folder
 from kcd_pipeline.teacher.description import describe_teacher, describe_training_data
@@ -71,11 +72,22 @@ def training_folder(weights: Path) -> RunFolder:
     return RunFolder(weights.with_name(f"{weights.stem}.training"))
 
 
-def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
+def train_teacher(
+    config: Config, *, overwrite: bool = False, dataset: Dataset | None = None, passed: nn.Module | None = None
+) -> TrainedTeacher:
     """Train the teacher of a recipe and write its weights; continue where an earlier call was interrupted.
 
     The result is the model after the last epoch, not the best one seen: the test set chooses nothing. It is the same
     with validation images, where `teacher.patience` may end the training early.
+
+    Parameters
+    ----------
+    overwrite
+        Start anew, replacing weights and training that are there.
+    dataset
+        The recipe's data set, if it is loaded already.
+    passed
+        A model that was passed as an object, in the place of the recipe's: a copy of it is trained.
 
     Raises
     ------
@@ -84,20 +96,14 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
         under way.
     """
     folder = training_folder(config.teacher.weights)
-    dataset = load_dataset(config.data)
+    dataset = dataset or load_dataset(config.data)
     seed_generators(config.seed)
     if is_published(config.teacher.weights):
         raise UserError(
             f"teacher.weights is {config.teacher.weights}: there is nothing to train. Set it to a file to train a "
             f"teacher."
         )
-    model = model_for(
-        config.teacher.model,
-        image_shape=dataset.image_shape,
-        classes=len(dataset.classes),
-        arguments=config.teacher.arguments,
-        trained_by=1,
-    )
+    model = _new_teacher(config, dataset, passed)
     # before the folder is claimed or cleared: a device that is not there must cost nothing
     trainer = Trainer(
         model,
@@ -106,8 +112,11 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
         optimisation=config.teacher,
         run=config.run,
     )
+    origin = dataset.fingerprints
+    if passed is not None:
+        origin["teacher"] = weights_hash(passed.state_dict())
     with one_writer(folder.path):
-        _claim(folder, config, dataset, overwrite=overwrite)
+        _claim(folder, config, origin, overwrite=overwrite)
         already = folder.finished and config.teacher.weights.exists()
         summary = _finished_summary(folder) if already else _train(config, folder, dataset, trainer)
     return TrainedTeacher(
@@ -130,12 +139,25 @@ def _finished_summary(folder: RunFolder) -> dict[str, Any]:
         ) from error
 
 
-def _claim(folder: RunFolder, config: Config, dataset: Dataset, *, overwrite: bool) -> None:
+def _new_teacher(config: Config, dataset: Dataset, passed: nn.Module | None) -> nn.Module:
+    shape, classes = dataset.image_shape, len(dataset.classes)
+    if passed is not None:
+        return copy_of_passed(passed, image_shape=shape, classes=classes, trained_by=1, part="teacher")
+    return model_for(
+        config.teacher.model,
+        image_shape=shape,
+        classes=classes,
+        arguments=config.teacher.arguments,
+        trained_by=1,
+    )
+
+
+def _claim(folder: RunFolder, config: Config, origin: dict[str, str], *, overwrite: bool) -> None:
     """Make `folder` that of this training; raise UserError if it, or the file of weights, belongs to another."""
     _require_own(config.teacher.weights, folder)
     plain = config.plain()
     relevant = {section: plain[section] for section in SECTIONS}
-    claim_folder(folder, relevant, dataset.fingerprints, key="teacher.weights", overwrite=overwrite)
+    claim_folder(folder, relevant, origin, key="teacher.weights", overwrite=overwrite)
 
 
 def _require_own(weights: Path, folder: RunFolder) -> None:

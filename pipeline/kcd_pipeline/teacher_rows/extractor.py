@@ -28,6 +28,8 @@ class Extractor:
         The recipe's data set, if it is loaded already.
     weights
         The teacher's state dict; without it, the weights that the recipe names are loaded.
+    teacher
+        A teacher that was passed as an object, in the place of the recipe's.
 
     Attributes
     ----------
@@ -36,14 +38,18 @@ class Extractor:
     """
 
     def __init__(
-        self, config: Config, dataset: Dataset | None = None, weights: Mapping[str, torch.Tensor] | None = None
+        self,
+        config: Config,
+        dataset: Dataset | None = None,
+        weights: Mapping[str, torch.Tensor] | None = None,
+        teacher: nn.Module | None = None,
     ) -> None:
         self.config = config
         self.dataset: Dataset = dataset or load_dataset(config.data)
         self.augmentation: Augmentation = build_augmentation(config.augmentation)
         model: nn.Module
         if weights is None:
-            model, self._weights_hash = load_teacher(config, self.dataset)
+            model, self._weights_hash = load_teacher(config, self.dataset, teacher)
         else:
             model, self._weights_hash = build_teacher(config, self.dataset, weights), weights_hash(weights)
         self.model, self._device = prepare_for_inference(model, config.run)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_pipeline.data.folders.annotations import ANNOTATIONS, read_annotations
-from kcd_pipeline.data.folders.unreadable import cannot_be_read, printable
 from kcd_pipeline.data.folders.walk import UNNAMED, Skipped, class_folders, pictures_below
-from kcd_pipeline.data.split import first_of_each_label
+from kcd_pipeline.data.pictures.stamps import stamp_of
+from kcd_pipeline.data.pictures.unreadable import cannot_be_read, printable
 from kcd_pipeline.errors import UserError
 
 
@@ -38,17 +38,32 @@ class Listing:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def path(self, sample: int) -> Path:
+    @property
+    def place(self) -> str:
+        """The folder, for messages."""
+        return printable(self.root)
+
+    def open(self, sample: int) -> Path:
         """Return the file of `sample`."""
         return self.root / os.fsdecode(self.paths[sample])
 
-    def first_per_class(self, count: int) -> "Listing":
-        """Return the first `count` files of each class, in the same order."""
-        return self.subset(first_of_each_label(self.labels, count))
+    def name(self, sample: int) -> str:
+        """Return the path of the file of `sample`, for messages."""
+        return printable(self.open(sample))
 
     def subset(self, samples: NDArray[np.int64]) -> "Listing":
         """Return the files of `samples[K]`, in that order."""
         return replace(self, paths=self.paths[samples], labels=self.labels[samples])
+
+    def stamp(self) -> bytes:
+        """Return a SHA-256 over path, size and times of change of each file.
+
+        Raises
+        ------
+        UserError
+            If a file is gone, or in a folder that may not be read.
+        """
+        return stamp_of(self.root.resolve(), map(self.open, range(len(self))))
 
 
 def list_splits(root: Path, test_folders: Sequence[str]) -> tuple[Listing, Listing]:
