@@ -74,9 +74,9 @@ class DataConfig(Section):
     )
     validation: HeldOut | None = Field(
         default=None,
-        description="images by which the best epoch is chosen and early stopping judges: a fraction of the training "
-        "images, which are trained on no more, or the folder, file or split that holds them, named as test_folder or test is; "
-        "null: none, and the test set is looked at in every epoch; see docs/how-to/validation.md",
+        description="images by which the best epoch is chosen and training may stop early: a fraction of the training "
+        "images, which are trained on no more, or the name of the folder, file or split that holds them; null: none, "
+        "and the test set is looked at in every epoch; see docs/how-to/validation.md",
     )
     validation_seed: Seed = Field(
         default=0, description="seed of the choice of validation images, where they are a fraction of the training set"

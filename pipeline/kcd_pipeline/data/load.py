@@ -35,15 +35,15 @@ def load_dataset(config: DataConfig) -> Dataset:
         )
     if isinstance(config.validation, float):
         return hold_out(dataset, config.validation, config.validation_seed)
-    return dataset
-
-
-def _load_in_memory(config: DataConfig) -> Dataset:
-    if isinstance(config.validation, str):
+    if config.validation is not None and dataset.validation is None:
         raise UserError(
             f"data.validation is '{config.validation}', but {config.name} has no folder or split of validation images. "
             f"Set it to the fraction of the training images that shall be held out, such as 0.1."
         )
+    return dataset
+
+
+def _load_in_memory(config: DataConfig) -> Dataset:
     train, test, classes = _read(config)
     mean, std = _normalisation(config, train)
     if config.limit_per_class is not None:
@@ -72,11 +72,12 @@ def _normalisation(config: DataConfig, train: InMemorySplit) -> Normalisation:
 
 
 def _require_one_shape(config: DataConfig, dataset: Dataset) -> None:
-    """Raise UserError if test images have another shape: many models would take them without a word."""
-    train_shape, test_shape = dataset.train.image_shape, dataset.test.image_shape
-    if train_shape != test_shape:
-        advice = "Give one size with --set data.image_size=N" if config.name in PICTURE_KINDS else "Fetch it again."
-        raise UserError(
-            f"{config.name} in {config.root}: training images are {train_shape} and test images {test_shape} "
-            f"(channels, height, width). {advice}"
-        )
+    """Raise UserError if other images have another shape: many models would take them without a word."""
+    train_shape = dataset.train.image_shape
+    for split, images in (("test", dataset.test), ("validation", dataset.validation)):
+        if images is not None and images.image_shape != train_shape:
+            advice = "Give one size with --set data.image_size=N" if config.name in PICTURE_KINDS else "Fetch it again."
+            raise UserError(
+                f"{config.name} in {config.root}: training images are {train_shape} and {split} images "
+                f"{images.image_shape} (channels, height, width). {advice}"
+            )

@@ -43,7 +43,7 @@ def summarise(prepared: Preparation, folder: RunFolder, results: Results) -> dic
 
 
 def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
-    """Return the facts of the images by which the run was judged."""
+    """Return the facts of the images by which the run was measured."""
     facts = {"name": dataset.name, "test_fingerprint": dataset.test.fingerprint(dataset.classes)}
     if dataset.validation is None:
         return facts

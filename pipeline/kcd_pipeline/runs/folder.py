@@ -31,7 +31,7 @@ from kcd_pipeline.runs.settings import fixed_settings
 LARGEST_METRIC = 1e18  # of anything that is counted or measured of an epoch
 WHOLE_METRICS = {"epoch", "samples", "rows", "steps", "bytes_read", "teacher_rows", "ranks"}
 REQUIRED_METRICS = {"epoch", "samples", "rows", "seconds"}
-ACCURACIES = {"test_accuracy", "validation_accuracy"}  # a line has one of them: that by which epochs are judged
+ACCURACIES = {"test_accuracy", "validation_accuracy"}  # a line has one of them: that by which the best epoch is chosen
 
 
 class RunFolder:

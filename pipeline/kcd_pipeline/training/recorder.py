@@ -24,7 +24,7 @@ class RunRecorder:
     first
         The epoch (0-based) that this process begins with.
     best
-        Best accuracy before it, by which epochs are judged, 0..1; -1 before the first epoch.
+        Best accuracy before it, by which the best epoch is chosen, 0..1; -1 before the first epoch.
     facts
         Recorded in the weights.
     digests
@@ -83,13 +83,13 @@ class RunRecorder:
         folder, trainer = self._folder, self._trainer
         if accuracy > self.best:
             self.best = accuracy
-            facts = {**self._facts, "epoch": epoch, trainer.judged_by: accuracy}
+            facts = {**self._facts, "epoch": epoch, trainer.accuracy_key: accuracy}
             save_weights(folder.best_weights, trainer.model, facts)
         line = {
             "epoch": epoch,
             "loss": result.loss,
             "train_accuracy": result.accuracy,
-            trainer.judged_by: accuracy,
+            trainer.accuracy_key: accuracy,
             "samples": len(result.order),
             "rows": rows,
             "steps": result.steps,

@@ -50,7 +50,7 @@ def take_results(trainer: Trainer, folder: RunFolder) -> Results:
     With validation images this is where the test set is looked at, and the only place: once with the last weights, and
     once with the best ones if they are others.
     """
-    accuracies = trainer.ranks.run_on_first(partial(_accuracies, trainer.judged_by, folder))
+    accuracies = trainer.ranks.run_on_first(partial(_accuracies, trainer.accuracy_key, folder))
     best = max(accuracies)
     if not trainer.has_validation:
         return Results(epochs=len(accuracies), test_accuracy=accuracies[-1], best_test_accuracy=best, validation={})
@@ -73,8 +73,8 @@ def take_results(trainer: Trainer, folder: RunFolder) -> Results:
     )
 
 
-def _accuracies(judged_by: str, folder: RunFolder) -> list[float]:
-    return [line[judged_by] for line in folder.read_metrics()]
+def _accuracies(accuracy_key: str, folder: RunFolder) -> list[float]:
+    return [line[accuracy_key] for line in folder.read_metrics()]
 
 
 def _best_state(folder: RunFolder) -> dict[str, Tensor]:

@@ -108,7 +108,7 @@ def run_epochs(
         say(f"{name}: going on from epoch {first + 1} of {epochs}")
     recorder = RunRecorder(folder, trainer, first=first, best=best, facts=facts, digests=curriculum.digests)
     with recorder, progress_bar() as bar:
-        progress = EpochProgress(bar, name, epochs, judged_on=trainer.judged_by.removesuffix("_accuracy"))
+        progress = EpochProgress(bar, name, epochs, chosen_by=trainer.accuracy_key.removesuffix("_accuracy"))
         accuracies = _accuracies_before(first, trainer, folder)
         for epoch in range(first, epochs):
             if is_to_stop(accuracies, trainer.patience):
@@ -122,10 +122,10 @@ def run_epochs(
 
 
 def _accuracies_before(first: int, trainer: Trainer, folder: RunFolder) -> list[float]:
-    """Return the accuracies by which the epochs before `first` were judged, the same on every rank."""
+    """Return the accuracies of the epochs before `first`, by which the best one is chosen, the same on every rank."""
     if trainer.patience is None:
         return []
-    return trainer.ranks.run_on_first(lambda: [line[trainer.judged_by] for line in folder.read_metrics()[:first]])
+    return trainer.ranks.run_on_first(lambda: [line[trainer.accuracy_key] for line in folder.read_metrics()[:first]])
 
 
 def _say_stopped(name: str, trainer: Trainer, *, done: int, planned: int) -> None:
@@ -138,7 +138,7 @@ def _say_stopped(name: str, trainer: Trainer, *, done: int, planned: int) -> Non
 def _run_epoch(
     epoch: int, trainer: Trainer, curriculum: Curriculum, recorder: RunRecorder, progress: "EpochProgress"
 ) -> float:
-    """Train, record and evaluate one epoch; return the accuracy by which it is judged, 0..1."""
+    """Train, record and evaluate one epoch; return its accuracy, by which the best epoch is chosen, 0..1."""
     started = time.perf_counter()
     lesson = curriculum.lesson(epoch)
     progress.begin(epoch, lesson.samples)
@@ -164,8 +164,8 @@ def _run_epoch(
 class EpochProgress:
     """Shows how far a run of `epochs` epochs is, as a bar on a terminal or as a line an epoch in a log."""
 
-    def __init__(self, bar: Progress, name: str, epochs: int, *, judged_on: str) -> None:
-        self._bar, self._name, self._epochs, self._judged_on = bar, name, epochs, judged_on
+    def __init__(self, bar: Progress, name: str, epochs: int, *, chosen_by: str) -> None:
+        self._bar, self._name, self._epochs, self._chosen_by = bar, name, epochs, chosen_by
         self._task = bar.add_task(name, total=None, note="", unit="img")
 
     def begin(self, epoch: int, samples: int) -> None:
@@ -178,7 +178,7 @@ class EpochProgress:
 
     def end(self, epoch: int, result: EpochResult, accuracy: float, *, training: float, whole: float) -> None:
         """Show how `epoch` went and the time left, from its seconds of `training` and those of the `whole` epoch."""
-        done = f"{self._judged_on} {accuracy:.2%}, loss {result.loss:.3f}"
+        done = f"{self._chosen_by} {accuracy:.2%}, loss {result.loss:.3f}"
         left = human_seconds(whole * (self._epochs - epoch - 1))
         self._bar.update(self._task, note=f"{done}, about {left} to go")
         rate = len(result.order) / training

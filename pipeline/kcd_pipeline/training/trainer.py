@@ -96,12 +96,12 @@ class Trainer:
 
     @property
     def has_validation(self) -> bool:
-        """True if there are validation images, by which epochs are judged instead of by the test set."""
+        """True if there are validation images, by which the best epoch is chosen, instead of by the test set."""
         return self._validation is not None
 
     @property
-    def judged_by(self) -> str:
-        """The key of metrics.jsonl that has the accuracy by which epochs are judged."""
+    def accuracy_key(self) -> str:
+        """The key of metrics.jsonl that has the accuracy by which the best epoch is chosen."""
         return "validation_accuracy" if self.has_validation else "test_accuracy"
 
     @property
@@ -238,7 +238,7 @@ class Trainer:
             )
 
     def epoch_accuracy(self) -> float:
-        """Return the top-1 accuracy by which an epoch is judged, 0..1; see `judged_by`."""
+        """Return the top-1 accuracy by which the best epoch is chosen, 0..1; see `accuracy_key`."""
         if self._validation is None:
             return self.test_accuracy()
         return evaluate(self._model, self._validation, self._validation_labels, self.ranks)
@@ -248,7 +248,7 @@ class Trainer:
         return evaluate(self._model, self._test, self._test_labels, self.ranks)
 
     def test_accuracy_with(self, state: Mapping[str, Tensor], source: Path) -> float:
-        """Return the test accuracy that the model has with the weights `state` from the file `source`; it keeps its own."""
+        """Return the test accuracy of the model with the weights `state`, read from `source`; it keeps its own."""
         own = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         fill_model(self.model, state, source=source, name="model of this run")
         try:
