@@ -25,8 +25,8 @@ class Results:
         On the test set, with the best weights: those that did best on the validation images, or where there are none
         on the test set itself.
     validation
-        With validation images: `validation_accuracy` of the last weights, `best_validation_accuracy` and the
-        `best_epoch`, counted from 0.
+        With validation images: `validation_accuracy` of the last weights, `best_validation_accuracy`, the `best_epoch`,
+        counted from 0, and whether training has `stopped_early`. Empty without any.
     """
 
     epochs: int
@@ -69,6 +69,7 @@ def take_results(trainer: Trainer, folder: RunFolder) -> Results:
             "validation_accuracy": accuracies[-1],
             "best_validation_accuracy": best,
             "best_epoch": best_epoch,
+            "stopped_early": len(accuracies) < trainer.planned_epochs,
         },
     )
 

@@ -105,6 +105,11 @@ class Trainer:
         return "validation_accuracy" if self.has_validation else "test_accuracy"
 
     @property
+    def planned_epochs(self) -> int:
+        """The epochs that there will be, unless training stops early."""
+        return self._config.epochs
+
+    @property
     def patience(self) -> int | None:
         """Epochs in a row without a better accuracy after which training ends; None: it never ends early."""
         return self._config.patience

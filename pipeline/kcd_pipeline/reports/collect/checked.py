@@ -139,6 +139,7 @@ class _Summary(_Facts):
     validation_accuracy: Fraction | None = None
     best_validation_accuracy: Fraction | None = None
     best_epoch: Number | None = None
+    stopped_early: bool = False
     rows_trained: Number
     samples_trained: Number
     kept_fraction: Annotated[list[Fraction], Field(min_length=1)]

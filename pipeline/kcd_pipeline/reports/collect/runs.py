@@ -131,7 +131,7 @@ class RunRecord:
     @property
     def stopped_early(self) -> bool:
         """True if patience ended the training before its last epoch."""
-        return self.epochs < int(self.config["distill"]["epochs"])
+        return bool(self.summary.get("stopped_early"))
 
     @property
     def rows_trained(self) -> int:
