@@ -18,6 +18,7 @@ from kcd_pipeline.config.section import (
     Arguments,
     Aspect,
     Batch,
+    ClassMap,
     Count,
     Deviation,
     Epochs,
@@ -45,6 +46,10 @@ METHODS = ("none", "kd", "kcd")
 
 MODEL = "a model that `kcd-pipeline models` lists, or torchvision/NAME, timm/NAME, package.module:callable"
 ARGUMENTS = "keyword arguments of a model that is not listed there; see docs/reference/models.md"
+INIT = (
+    "weights to begin training from, whatever classes their last layer is for: a file, or torchvision/DEFAULT or "
+    "timm/pretrained; null: new random ones"
+)
 
 
 Text = Annotated[str, AfterValidator(require_text)]
@@ -53,8 +58,10 @@ Text = Annotated[str, AfterValidator(require_text)]
 class DataConfig(Section):
     """The images that teacher and student are trained on."""
 
-    name: Literal["digits", "fashion-mnist", "cifar10", "cifar100", "imagefolder", "tiny-imagenet", "imagenet"] = Field(
-        description="the data set; `imagefolder` is any folder of images of your own"
+    name: Literal[
+        "digits", "fashion-mnist", "cifar10", "cifar100", "imagefolder", "tiny-imagenet", "imagenet", "csv"
+    ] = Field(
+        description="the data set; of your own images, `imagefolder` is a folder of folders and `csv` a table of paths"
     )
     root: SharedFolder = Field(
         default=Path("data"), description="the folder that holds the data set; digits needs none"
@@ -142,6 +149,13 @@ class DataConfig(Section):
             raise ValueError(f"its first number must be smaller than its second, got {list(values)}")
         return values
 
+    @field_validator("classes")
+    @classmethod
+    def _require_distinct(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names is not None and len(set(names)) < max(len(names), 1):
+            raise ValueError(f"it must name each class once, got {list(names)}")
+        return names
+
     @model_validator(mode="after")
     def _require_both_or_neither(self) -> "DataConfig":
         if len(self.mean or ()) != len(self.std or ()):
@@ -220,6 +234,13 @@ class TeacherConfig(OptimisationConfig):
 
     model: ModelName = Field(description=MODEL)
     arguments: Arguments = Field(default={}, description=ARGUMENTS)
+    init: SharedFile | None = Field(default=None, description=INIT)
+    classes: ClassMap | None = Field(
+        default=None,
+        description="a trained teacher of other classes: for each class of the data set, by name or in order, the "
+        "teacher's class or classes (by name or index) that stand for it; logits of several are joined by logsumexp. "
+        "null: its classes are the data set's; see docs/how-to/own-teacher.md",
+    )
     weights: SharedFile = Field(
         description="the file of its weights, which train-teacher writes (safetensors) and extract-teacher reads; "
         "checkpoints by torch.save are read too, and torchvision/DEFAULT and timm/pretrained name published weights"
@@ -250,6 +271,11 @@ class StoreConfig(Section):
     features: bool = Field(
         default=False, description="store the teacher's penultimate features too, for losses that need them"
     )
+    logits: bool = Field(
+        default=True,
+        description="store the teacher's logits; false, with features: a store for losses on features alone, of a "
+        "teacher with any last layer or none",
+    )
     features_encoding: Literal["float16", "int8"] = Field(default="float16", description="how features are stored")
     batch_size: Batch = Field(default=256, description="images in a forward pass of the teacher, while extracting")
     block_rows: Count | None = Field(
@@ -261,12 +287,19 @@ class StoreConfig(Section):
         "not, through a block shuffle; see docs/concepts/streaming.md",
     )
 
+    @model_validator(mode="after")
+    def _require_something(self) -> "StoreConfig":
+        if not self.logits and not self.features:
+            raise ValueError("logits is false and features is false, so nothing would be stored: set features to true")
+        return self
+
 
 class StudentConfig(Section):
     """The student."""
 
     model: ModelName = Field(description=MODEL)
     arguments: Arguments = Field(default={}, description=ARGUMENTS)
+    init: SharedFile | None = Field(default=None, description=INIT)
 
 
 class DistillConfig(OptimisationConfig):
@@ -379,12 +412,20 @@ class Config(Section):
         return None if self.condense.plans_from is None else self._fill_in(self.condense.plans_from)
 
     def with_places_filled_in(self) -> "Config":
-        """Return the config with {student} and {seed} filled in where data, teacher and store are."""
-        data, teacher, store = self.data, self.teacher, self.store
+        """Return the config with {student} and {seed} filled in where data, weights and store are."""
+        data, teacher, store, student = self.data, self.teacher, self.store, self.student
         return self.model_copy(
             update={
                 "data": data.model_copy(update={"root": self._fill_in(data.root)}),
-                "teacher": teacher.model_copy(update={"weights": self._fill_in(teacher.weights)}),
+                "teacher": teacher.model_copy(
+                    update={
+                        "weights": self._fill_in(teacher.weights),
+                        "init": None if teacher.init is None else self._fill_in(teacher.init),
+                    }
+                ),
+                "student": student.model_copy(
+                    update={"init": None if student.init is None else self._fill_in(student.init)}
+                ),
                 "store": store.model_copy(update={"path": fill_in(store.path, self._names())}),
             }
         )

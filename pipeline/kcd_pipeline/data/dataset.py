@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kcd_pipeline.augmentation import Augmentation, ViewSource
+from kcd_pipeline.augmentation import Augmentation, CentreCrop, ViewSource
 from kcd_pipeline.data.split import ImageSplit
 
 
@@ -32,6 +32,8 @@ class Dataset:
     held_out
         The `fraction` of the training images that became validation images, and the `seed` of the choice; empty if
         none did.
+    crop
+        How pictures of any size become images; None if they were of that size.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Dataset:
     reading: Mapping[str, Any] = field(default_factory=dict)
     validation: ImageSplit | None = None
     held_out: Mapping[str, Any] = field(default_factory=dict)
+    crop: CentreCrop | None = None
 
     @property
     def channels(self) -> int:

@@ -7,12 +7,16 @@ from kcd_pipeline.data import cifar, digits, fashion_mnist
 from kcd_pipeline.data.dataset import Dataset
 from kcd_pipeline.data.folders import FOLDER_SETS, load_folders
 from kcd_pipeline.data.normalisation import Normalisation, measure_normalisation
+from kcd_pipeline.data.sources.csv_table import load_csv
 from kcd_pipeline.data.split import InMemorySplit
 from kcd_pipeline.data.validation import hold_out
 from kcd_pipeline.errors import UserError
 
 # data sets of encoded pictures, by `data.name`
-PICTURE_KINDS: dict[str, Callable[[DataConfig], Dataset]] = dict.fromkeys(FOLDER_SETS, load_folders)
+PICTURE_KINDS: dict[str, Callable[[DataConfig], Dataset]] = {
+    **dict.fromkeys(FOLDER_SETS, load_folders),
+    "csv": load_csv,
+}
 
 
 def load_dataset(config: DataConfig) -> Dataset:

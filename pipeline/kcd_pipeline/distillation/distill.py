@@ -15,6 +15,7 @@ from kcd_pipeline.distillation.summary import summarise
 from kcd_pipeline.models import NONE_PASSED, PassedModels
 from kcd_pipeline.runs import Predictions, RunFolder, claim_folder
 from kcd_pipeline.runs.record import file_digest
+from kcd_pipeline.training.facts import weights_facts
 from kcd_pipeline.training.ranks import join_ranks
 from kcd_pipeline.training.results import Results
 from kcd_pipeline.training.session import run_epochs
@@ -115,10 +116,24 @@ def _train(prepared: Preparation, folder: RunFolder) -> Results:
             curriculum,
             epochs=config.distill.epochs,
             name=config.distill.method,
-            facts={"model": config.student.model},
+            facts=_facts(prepared),
         )
     finally:
         curriculum.close()
+
+
+def _facts(prepared: Preparation) -> dict[str, Any]:
+    """Return the facts that the student's weights say of themselves."""
+    config, store = prepared.config, None if prepared.knowledge is None else prepared.knowledge[0]
+    return weights_facts(
+        config.student,
+        prepared.dataset,
+        method=config.distill.method,
+        epochs=config.distill.epochs,
+        seed=config.seed,
+        store=None if store is None else store.identity,
+        teacher=config.teacher.model,
+    )
 
 
 def _judged_blends(prepared: Preparation, folder: RunFolder) -> JudgedBlends | None:

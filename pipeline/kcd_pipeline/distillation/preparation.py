@@ -17,7 +17,8 @@ from kcd_pipeline.distillation.judge import Judge, judges_blends, load_judge
 from kcd_pipeline.distillation.objective import require_sample_losses
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import NONE_PASSED, FeatureTap, PassedModels, copy_of_passed, model_for
+from kcd_pipeline.models import NONE_PASSED, FeatureTap, PassedModels
+from kcd_pipeline.models.starting import model_to_train
 from kcd_pipeline.own_parts import is_own_part, part_digest
 from kcd_pipeline.recipe_store import expected_origin
 from kcd_pipeline.store_opening import open_store
@@ -47,6 +48,8 @@ class Preparation:
         `[N]` float32: the weights that a condensed store gives its samples; None if it gives none.
     judge
         The teacher that blended pictures are shown to, on rank 0 if they are.
+    init
+        Content hash of the weights that the student begins with; None if they are new random ones.
     own_parts
         SHA-256 of the source of each value function or policy of the user's own, by the key that names it.
     passed
@@ -63,21 +66,20 @@ class Preparation:
     plans_from: PlansFromRun | None
     sample_weight: NDArray[np.float32] | None
     judge: Judge | None
+    init: str | None
     own_parts: Mapping[str, str]
     passed: PassedModels
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Content hashes of data, store, plans, own parts and a passed student, and the mode of streaming.
-
-        They stay what they are on a resume.
-        """
+        """Content hashes of all that the run begins with, and the mode of streaming: they stay on a resume."""
         store, streaming = self.knowledge or (None, None)
         return {
             **self.dataset.fingerprints,
             "store": None if store is None else store.identity,
             "streaming": None if streaming is None else streaming.describe("store.memory"),
             **({} if self.plans_from is None else {"plans": self.plans_from.digest}),
+            **({} if self.init is None else {"init": self.init}),
             **({"parts": self.own_parts} if self.own_parts else {}),
             **self.passed.origin(),
         }
@@ -110,10 +112,17 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedMode
     _require_loss_that_weighs(config, sample_weight, plans_from)
     judge = None
     if judges_blends(config) and store is not None and ranks.is_first:
-        judge = load_judge(
-            config, dataset, store, passed.teacher
-        )  # before the student: a model may draw from the global generators
-    student = _new_student(config, dataset, ranks, passed.student)
+        # before the student: a model may draw from the global generators
+        judge = load_judge(config, dataset, store, passed.teacher)
+    seed_generators(config.seed)
+    student, init = model_to_train(
+        config.student,
+        "student",
+        passed.student,
+        image_shape=dataset.image_shape,
+        classes=len(dataset.classes),
+        trained_by=ranks.share.ranks,
+    )
     tap = None
     if taught_by is not None and taught_by.encoding.feature_columns:
         tap = FeatureTap(student, image_shape=dataset.image_shape, classes=len(dataset.classes))
@@ -127,6 +136,7 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedMode
         tap=tap,
         plans_from=plans_from,
         judge=judge,
+        init=init,
         sample_weight=sample_weight,
         own_parts=_own_parts(config),
         passed=passed,
@@ -227,20 +237,6 @@ def _require_loss_that_weighs(
         require_sample_losses(config.distill, f"store.path is {config.store.path}, a condensed set")
     if plans_from is not None and plans_from.weighted:
         require_sample_losses(config.distill, f"condense.plans_from is {config.condense.plans_from}")
-
-
-def _new_student(config: Config, dataset: Dataset, ranks: Ranks, passed: nn.Module | None) -> nn.Module:
-    seed_generators(config.seed)
-    shape, classes, together = dataset.image_shape, len(dataset.classes), ranks.share.ranks
-    if passed is not None:
-        return copy_of_passed(passed, image_shape=shape, classes=classes, trained_by=together, part="student")
-    return model_for(
-        config.student.model,
-        image_shape=shape,
-        classes=classes,
-        arguments=config.student.arguments,
-        trained_by=together,
-    )
 
 
 def _plan_streaming(config: Config, store: KnowledgeStore) -> Streaming:

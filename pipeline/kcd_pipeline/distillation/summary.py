@@ -12,9 +12,9 @@ from kcd_pipeline.data import Dataset
 from kcd_pipeline.distillation.preparation import Preparation
 from kcd_pipeline.models import model_for, parameter_count
 from kcd_pipeline.models.counting import multiply_adds
-from kcd_pipeline.recipe_store import software_versions
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.results import Results
+from kcd_pipeline.versions import software_versions
 from kcd_stores import KnowledgeStore
 
 

@@ -11,12 +11,13 @@ from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import copy_of_passed, load_weights, model_for, parameter_count, save_weights, weights_hash
+from kcd_pipeline.models import load_weights, parameter_count, save_weights, weights_hash
 from kcd_pipeline.models.external import is_published
+from kcd_pipeline.models.starting import model_to_train
 from kcd_pipeline.runs import Record, RunFolder, claim_folder
-from kcd_pipeline.teacher.description import describe_teacher, describe_training_data
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.epoch import EpochResult, label_objective
+from kcd_pipeline.training.facts import weights_facts
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import one_writer
@@ -103,7 +104,14 @@ def train_teacher(
             f"teacher.weights is {config.teacher.weights}: there is nothing to train. Set it to a file to train a "
             f"teacher."
         )
-    model = _new_teacher(config, dataset, passed)
+    if config.teacher.classes is not None:
+        raise UserError(
+            "teacher.classes says how a trained teacher's classes are those of the data set: it is for one that is not "
+            "trained here. Leave it out; to begin from a teacher of other classes, set teacher.init to its weights."
+        )
+    model, init = model_to_train(
+        config.teacher, "teacher", passed, image_shape=dataset.image_shape, classes=len(dataset.classes), trained_by=1
+    )
     # before the folder is claimed or cleared: a device that is not there must cost nothing
     trainer = Trainer(
         model,
@@ -115,6 +123,8 @@ def train_teacher(
     origin = dataset.fingerprints
     if passed is not None:
         origin["teacher"] = weights_hash(passed.state_dict())
+    if init is not None:
+        origin["init"] = init
     with one_writer(folder.path):
         _claim(folder, config, origin, overwrite=overwrite)
         already = folder.finished and config.teacher.weights.exists()
@@ -137,19 +147,6 @@ def _finished_summary(folder: RunFolder) -> dict[str, Any]:
             f"{folder.summary} is not the summary of a teacher's training ({error}). Restore it from a copy, or give "
             f"--overwrite to train anew."
         ) from error
-
-
-def _new_teacher(config: Config, dataset: Dataset, passed: nn.Module | None) -> nn.Module:
-    shape, classes = dataset.image_shape, len(dataset.classes)
-    if passed is not None:
-        return copy_of_passed(passed, image_shape=shape, classes=classes, trained_by=1, part="teacher")
-    return model_for(
-        config.teacher.model,
-        image_shape=shape,
-        classes=classes,
-        arguments=config.teacher.arguments,
-        trained_by=1,
-    )
 
 
 def _claim(folder: RunFolder, config: Config, origin: dict[str, str], *, overwrite: bool) -> None:
@@ -186,7 +183,7 @@ def _require_own(weights: Path, folder: RunFolder) -> None:
 
 def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer) -> dict[str, Any]:
     """Train all epochs that are left, write the weights, and return the summary of the training."""
-    facts = {**describe_teacher(config.teacher), **describe_training_data(dataset)}
+    facts = weights_facts(config.teacher, dataset, method="labels", epochs=config.teacher.epochs, seed=config.seed)
     results = run_epochs(
         folder,
         trainer,
@@ -202,6 +199,7 @@ def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer
         "parameters": parameter_count(trainer.model),
         "seconds": sum(line["seconds"] for line in metrics),
     }
-    save_weights(config.teacher.weights, trainer.model, {**facts, "test_accuracy": summary["test_accuracy"]})
+    told = {"epoch": len(metrics) - 1, "test_accuracy": summary["test_accuracy"]}
+    save_weights(config.teacher.weights, trainer.model, {**facts, **told})
     folder.write_summary(summary)
     return summary

@@ -11,6 +11,7 @@ from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.checkpoint import save_checkpoint
 from kcd_pipeline.training.epoch import EpochResult
 from kcd_pipeline.training.interrupts import interrupts_deferred
+from kcd_pipeline.training.results import Results
 from kcd_pipeline.training.trainer import Trainer
 
 
@@ -112,6 +113,9 @@ class RunRecorder:
                 if key != "epoch":
                     self._board.add_scalar(key, value, line["epoch"])
 
-    def finish(self, epochs: int) -> None:
-        """Write the weights after the last of `epochs` epochs, which are all that were done."""
-        save_weights(self._folder.weights, self._trainer.model, {**self._facts, "epoch": epochs - 1})
+    def finish(self, results: Results) -> None:
+        """Write the weights after the last epoch, with the results of the training in their header."""
+        told = {"epoch": results.epochs - 1, "test_accuracy": results.test_accuracy}
+        if "validation_accuracy" in results.validation:
+            told["validation_accuracy"] = results.validation["validation_accuracy"]
+        save_weights(self._folder.weights, self._trainer.model, {**self._facts, **told})

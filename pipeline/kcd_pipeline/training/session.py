@@ -117,7 +117,7 @@ def run_epochs(
             accuracies.append(_run_epoch(epoch, trainer, curriculum, recorder, progress))
         results = take_results(trainer, folder)
         if trainer.ranks.is_first:
-            recorder.finish(results.epochs)
+            recorder.finish(results)
         return results
 
 

@@ -88,6 +88,7 @@ def load_pictures(config: DataConfig, splits: PictureSplits, facts: PictureFacts
         label_names=splits.label_names,
         reading=Reading.from_config(config).describe(),
         validation=None if splits.validation is None else _read_like(train, splits.validation, crop, config),
+        crop=crop,
     )
 
 

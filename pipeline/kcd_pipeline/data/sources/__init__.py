@@ -1,0 +1,1 @@
+"""Pictures that are kept in other ways than folders of classes."""
