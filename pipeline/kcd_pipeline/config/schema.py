@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from kcd_pipeline.config.condense import CondenseConfig
+from kcd_pipeline.config.condense import CondenseConfig, _name_or_part
 from kcd_pipeline.config.losses import KdLossConfig, LossConfig
 from kcd_pipeline.config.places import FolderOrUrl, RunFolderPath, SharedFile, SharedFolder, fill_in, require_text
 from kcd_pipeline.config.section import (
@@ -43,6 +43,18 @@ ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
 
 LARGEST_PICTURE = 178_956_970  # pixels: Pillow opens no file that claims more
 METHODS = ("none", "kd", "kcd")
+DATA_NAMES = (
+    "digits",
+    "fashion-mnist",
+    "cifar10",
+    "cifar100",
+    "imagefolder",
+    "tiny-imagenet",
+    "imagenet",
+    "csv",
+    "huggingface",
+    "parquet",
+)
 
 MODEL = "a model that `kcd-pipeline models` lists, or torchvision/NAME, timm/NAME, package.module:callable"
 ARGUMENTS = "keyword arguments of a model that is not listed there; see docs/reference/models.md"
@@ -58,16 +70,25 @@ Text = Annotated[str, AfterValidator(require_text)]
 class DataConfig(Section):
     """The images that teacher and student are trained on."""
 
-    name: Literal[
-        "digits", "fashion-mnist", "cifar10", "cifar100", "imagefolder", "tiny-imagenet", "imagenet", "csv"
-    ] = Field(
-        description="the data set; of your own images, `imagefolder` is a folder of folders and `csv` a table of paths"
+    name: Annotated[str, Field(max_length=200), AfterValidator(_name_or_part(DATA_NAMES))] = Field(
+        description="the data set: digits, fashion-mnist, cifar10, cifar100, tiny-imagenet or imagenet; or, for images "
+        "of your own, imagefolder (a folder of folders), csv (a table of paths), huggingface, parquet, or "
+        "package.module:callable, which makes torch datasets",
     )
+    arguments: Arguments = Field(default={}, description="keyword arguments of a data set by package.module:callable")
     root: SharedFolder = Field(
         default=Path("data"), description="the folder that holds the data set; digits needs none"
     )
     download: bool = Field(
-        default=False, description="fetch fashion-mnist, cifar10 or cifar100 into root if it is not there"
+        default=False,
+        description="fetch fashion-mnist, cifar10, cifar100 or what hub names into root if it is not there",
+    )
+    hub: Text | None = Field(
+        default=None, description="huggingface: the name on the hub of what root holds, or what is fetched into it"
+    )
+    subset: Text | None = Field(default=None, description="huggingface: the subset of hub, which may need one")
+    revision: Text | None = Field(
+        default=None, description="huggingface: the branch, tag or commit of hub; null: the newest"
     )
     image_size: Annotated[int, Field(ge=1, le=8192), NOT_A_TRUTH_VALUE] | None = Field(
         default=None,

@@ -34,6 +34,8 @@ class Dataset:
         none did.
     crop
         How pictures of any size become images; None if they were of that size.
+    source_sha256
+        Digest of the source of the user's own code that makes it; None if it is no such data set.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Dataset:
     validation: ImageSplit | None = None
     held_out: Mapping[str, Any] = field(default_factory=dict)
     crop: CentreCrop | None = None
+    source_sha256: str | None = None
 
     @property
     def channels(self) -> int:
@@ -102,6 +105,7 @@ class Dataset:
             **label_names,
             **self.reading,
             **({"validation": dict(self.held_out)} if self.held_out else {}),
+            **({} if self.source_sha256 is None else {"source_sha256": self.source_sha256}),
             "mean": list(self.mean),
             "std": list(self.std),
             "fingerprint": self.train.fingerprint(self.classes),

@@ -8,14 +8,20 @@ from kcd_pipeline.data.dataset import Dataset
 from kcd_pipeline.data.folders import FOLDER_SETS, load_folders
 from kcd_pipeline.data.normalisation import Normalisation, measure_normalisation
 from kcd_pipeline.data.sources.csv_table import load_csv
+from kcd_pipeline.data.sources.hugging_face import load_hugging_face
+from kcd_pipeline.data.sources.own import load_own
+from kcd_pipeline.data.sources.parquet import load_parquet
 from kcd_pipeline.data.split import InMemorySplit
 from kcd_pipeline.data.validation import hold_out
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.own_parts import is_own_part
 
 # data sets of encoded pictures, by `data.name`
 PICTURE_KINDS: dict[str, Callable[[DataConfig], Dataset]] = {
     **dict.fromkeys(FOLDER_SETS, load_folders),
     "csv": load_csv,
+    "huggingface": load_hugging_face,
+    "parquet": load_parquet,
 }
 
 
@@ -30,7 +36,8 @@ def load_dataset(config: DataConfig) -> Dataset:
     FailedError
         If it cannot be fetched.
     """
-    dataset = PICTURE_KINDS.get(config.name, _load_in_memory)(config)
+    load = load_own if is_own_part(config.name) else PICTURE_KINDS.get(config.name, _load_in_memory)
+    dataset = load(config)
     _require_one_shape(config, dataset)
     if len(dataset.mean) != dataset.channels:
         raise UserError(
@@ -80,7 +87,8 @@ def _require_one_shape(config: DataConfig, dataset: Dataset) -> None:
     train_shape = dataset.train.image_shape
     for split, images in (("test", dataset.test), ("validation", dataset.validation)):
         if images is not None and images.image_shape != train_shape:
-            advice = "Give one size with --set data.image_size=N" if config.name in PICTURE_KINDS else "Fetch it again."
+            scaled = config.name in PICTURE_KINDS or is_own_part(config.name)
+            advice = "Give one size with --set data.image_size=N" if scaled else "Fetch it again."
             raise UserError(
                 f"{config.name} in {config.root}: training images are {train_shape} and {split} images "
                 f"{images.image_shape} (channels, height, width). {advice}"
