@@ -10,6 +10,7 @@ from kcd_pipeline.models import save_weights
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.checkpoint import save_checkpoint
 from kcd_pipeline.training.epoch import EpochResult
+from kcd_pipeline.training.evaluation import Measures
 from kcd_pipeline.training.interrupts import interrupts_deferred
 from kcd_pipeline.training.results import Results
 from kcd_pipeline.training.trainer import Trainer
@@ -62,7 +63,7 @@ class RunRecorder:
         self,
         epoch: int,
         result: EpochResult,
-        accuracy: float,
+        measures: Measures,
         *,
         rows: int,
         counted: Mapping[str, float],
@@ -72,8 +73,8 @@ class RunRecorder:
 
         Parameters
         ----------
-        accuracy
-            On the validation images, or the test split where there are none, 0..1.
+        measures
+            On the validation images, or the test split where there are none.
         rows
             Knowledge rows that were used.
         counted
@@ -81,7 +82,7 @@ class RunRecorder:
         seconds
             Time of the epoch without evaluation.
         """
-        folder, trainer = self._folder, self._trainer
+        folder, trainer, accuracy = self._folder, self._trainer, measures.accuracy
         if accuracy > self.best:
             self.best = accuracy
             facts = {**self._facts, "epoch": epoch, trainer.accuracy_key: accuracy}
@@ -95,6 +96,7 @@ class RunRecorder:
             "rows": rows,
             "steps": result.steps,
             **counted,
+            **({"metrics": measures.metrics} if measures.metrics else {}),
             "kept_fraction": len(result.order) / trainer.samples,
             "seconds": seconds,
             "rows_per_second": len(result.order) / seconds,
@@ -110,8 +112,10 @@ class RunRecorder:
         assert self._board is not None
         with interrupts_deferred():
             for key, value in line.items():
-                if key != "epoch":
-                    self._board.add_scalar(key, value, line["epoch"])
+                numbers = value if isinstance(value, Mapping) else {key: value}
+                for name, number in numbers.items():
+                    if key != "epoch" and number is not None:
+                        self._board.add_scalar(name, number, line["epoch"])
 
     def finish(self, results: Results) -> None:
         """Write the weights after the last epoch, with the results of the training in their header."""
