@@ -1,7 +1,6 @@
 """Metrics of the user's own, on the logits of a whole split. Letters: N samples, C classes."""
 
 import json
-import math
 from collections.abc import Sequence
 
 import torch
@@ -12,6 +11,7 @@ from kcd_pipeline.errors import FailedError
 from kcd_pipeline.own_parts import OwnPart
 
 KEY = "distill.metrics"
+LARGEST = 1e18  # of a number that a run's files hold
 TRIED_PER_CLASS = 2  # samples of each class that a metric is tried on
 
 
@@ -48,7 +48,7 @@ class OwnMetrics:
                     f"{KEY}: {label} failed: {type(error).__name__}: {error}. It is called with logits "
                     f"{list(logits.shape)} and labels {list(labels.shape)} on the CPU, and returns one number."
                 ) from error
-            found[label] = number if math.isfinite(number) else None
+            found[label] = number if abs(number) <= LARGEST else None
         return found
 
 
@@ -70,4 +70,5 @@ def try_metrics(configs: Sequence[MetricConfig], classes: int) -> None:
 
 def _label(config: MetricConfig) -> str:
     """Return the name of a metric in a run's files: its own, and its arguments if it has any."""
-    return f"{config.name}({json.dumps(config.arguments, sort_keys=True)[1:-1]})" if config.arguments else config.name
+    arguments = ", ".join(f"{key}={json.dumps(value)}" for key, value in sorted(config.arguments.items()))
+    return f"{config.name}({arguments})" if arguments else config.name
