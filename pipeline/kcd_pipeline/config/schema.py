@@ -24,6 +24,7 @@ from kcd_pipeline.config.section import (
     Epochs,
     Fraction,
     GreyValue,
+    HeldOut,
     Logit,
     ModelName,
     PixelValue,
@@ -98,6 +99,15 @@ class DataConfig(Section):
         default=None,
         description="folders of images: the folder below root that holds the labelled test images; null: test or val "
         "for imagefolder, whichever holds anything, and val for the others",
+    )
+    validation: HeldOut | None = Field(
+        default=None,
+        description="images by which the best epoch is chosen and training may stop early: a fraction of the training "
+        "images, which are trained on no more, or the name of the folder, file or split that holds them; null: none, "
+        "and the test set is looked at in every epoch; see docs/how-to/validation.md",
+    )
+    validation_seed: Seed = Field(
+        default=0, description="seed of the choice of validation images, where they are a fraction of the training set"
     )
     train: Text | None = Field(
         default=None,
@@ -227,6 +237,11 @@ class OptimisationConfig(Section):
         description="milestones: epochs after which lr is multiplied by gamma; null: 5/8, 3/4 and 7/8 of epochs",
     )
     gamma: Fraction = Field(default=0.1, description="milestones: factor of lr at each of them")
+    patience: Count | None = Field(
+        default=None,
+        description="epochs in a row without a better validation accuracy after which training stops early; null: "
+        "never. It needs data.validation",
+    )
 
     @model_validator(mode="after")
     def _require_order(self) -> "OptimisationConfig":
@@ -346,6 +361,8 @@ class DistillConfig(OptimisationConfig):
     def _require_whole_stages(self) -> "DistillConfig":
         if self.rows is not None and self.method == "kcd":
             raise ValueError("rows ends an epoch early, which method kcd cannot: its policy says what it is taught")
+        if self.rows is not None and self.patience is not None:
+            raise ValueError("rows says how many samples are trained on, and patience may stop before: set one of them")
         return self
 
 
@@ -393,6 +410,17 @@ class Config(Section):
     distill: DistillConfig = DistillConfig()
     condense: CondenseConfig = CondenseConfig()
     run: RunConfig = RunConfig()
+
+    @model_validator(mode="after")
+    def _require_validation(self) -> "Config":
+        for section in ("teacher", "distill"):
+            patience = getattr(self, section).patience
+            if patience is not None and self.data.validation is None:
+                raise ValueError(
+                    f"{section}.patience is {patience}, but data.validation is null: there are no validation images by "
+                    f"which training could stop early. Set data.validation, such as 0.1, or {section}.patience to null"
+                )
+        return self
 
     @property
     def run_dir(self) -> Path:

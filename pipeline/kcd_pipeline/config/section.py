@@ -63,6 +63,18 @@ def _require_json(value: Any) -> Any:
     return value
 
 
+def _require_held_out(value: Any) -> Any:
+    """Return the part of the training set, or the folder or split, that holds the validation images."""
+    if isinstance(value, str):
+        return require_text(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise ValueError(
+            f"found {value!r}, expected a number between 0 and 1, such as 0.1 for a tenth of the training images, or "
+            f"the name of the folder or split that holds validation images"
+        )
+    return value
+
+
 def _require_classes(value: Any) -> Any:
     """Return a choice of a teacher's classes with the names of the data set's classes as text, which YAML may not do.
 
@@ -106,6 +118,9 @@ ClassMap = Annotated[
     WithJsonSchema({"type": "string", "format": "mapping or list of classes"}),
 ]
 Arguments = Annotated[dict[str, JsonValue], AfterValidator(_require_json)]
+HeldOut = Annotated[
+    float | str, BeforeValidator(_require_held_out), WithJsonSchema({"type": "fraction or name of a folder or split"})
+]
 Size = Annotated[
     str,
     BeforeValidator(_size_as_written),

@@ -75,7 +75,7 @@ class Preparation:
         """Content hashes of all that the run begins with, and the mode of streaming: they stay on a resume."""
         store, streaming = self.knowledge or (None, None)
         return {
-            "dataset": self.dataset.description["fingerprint"],
+            **self.dataset.fingerprints,
             "store": None if store is None else store.identity,
             "streaming": None if streaming is None else streaming.describe("store.memory"),
             **({} if self.plans_from is None else {"plans": self.plans_from.digest}),

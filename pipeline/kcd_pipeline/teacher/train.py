@@ -78,7 +78,8 @@ def train_teacher(
 ) -> TrainedTeacher:
     """Train the teacher of a recipe and write its weights; continue where an earlier call was interrupted.
 
-    The result is the model after the last epoch, not the best one seen: the test set chooses nothing.
+    The result is the model after the last epoch, not the best one seen: the test set chooses nothing. It is the same
+    with validation images, where `teacher.patience` may end the training early.
 
     Parameters
     ----------
@@ -119,7 +120,7 @@ def train_teacher(
         optimisation=config.teacher,
         run=config.run,
     )
-    origin = {"dataset": dataset.description["fingerprint"]}
+    origin = dataset.fingerprints
     if passed is not None:
         origin["teacher"] = weights_hash(passed.state_dict())
     if init is not None:
@@ -183,7 +184,7 @@ def _require_own(weights: Path, folder: RunFolder) -> None:
 def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer) -> dict[str, Any]:
     """Train all epochs that are left, write the weights, and return the summary of the training."""
     facts = weights_facts(config.teacher, dataset, method="labels", epochs=config.teacher.epochs, seed=config.seed)
-    best = run_epochs(
+    results = run_epochs(
         folder,
         trainer,
         TeacherCurriculum(len(dataset.train), config.seed),
@@ -194,10 +195,8 @@ def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer
     metrics = folder.read_metrics()
     summary = {
         "model": config.teacher.model,
-        "epochs": config.teacher.epochs,
+        **results.summary(),
         "parameters": parameter_count(trainer.model),
-        "test_accuracy": metrics[-1]["test_accuracy"],
-        "best_test_accuracy": best,
         "seconds": sum(line["seconds"] for line in metrics),
     }
     told = {"epoch": len(metrics) - 1, "test_accuracy": summary["test_accuracy"]}
