@@ -1,4 +1,4 @@
-"""Data sets of the user's own: torch datasets by name or as objects; what is random, or no such data set, is refused."""
+"""Data sets of the user's own: torch datasets by name or as objects; one that is random, or none at all, is refused."""
 
 import pickle
 import sys
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.datasets import load_digits
 from tests.support.tables import CLASSES, cuttings
 
 from kcd_pipeline.augmentation import build_augmentation
@@ -202,6 +201,19 @@ def test_limits_and_normalisation_are_those_of_the_recipe() -> None:
     assert (found.mean, found.std) == ((0.5,), (0.25,))
 
 
+def test_validation_images_are_a_part_of_the_training_set_or_a_set_of_their_own() -> None:
+    many = Listed(*((tensor(k), k % 2) for k in range(20)))
+    part = dataset_from(many, two(), settings=DataConfig(name="object:x.Y", validation=0.2))
+    assert part.validation is not None
+    assert (len(part.train), len(part.validation)) == (16, 4)
+    apart = dataset_from(many, two(), validation=two())
+    assert apart.validation is not None
+    assert (len(apart.train), len(apart.validation)) == (20, 2)
+    named = of_recipe(name="examples.own_parts.data_set:Letters", arguments={"each": 2}, validation="validation")
+    assert named.validation is not None
+    assert not torch.equal(named.validation.image(0), named.test.image(0))
+
+
 # --- by name ---------------------------------------------------------------------------------------------
 
 SOURCE = """
@@ -264,7 +276,7 @@ def test_a_callable_that_fails_or_makes_no_data_set_is_named(own: Callable[..., 
         with pytest.raises(UserError) as caught:
             own(part)
         assert words in str(caught.value)
-    with pytest.raises(UserError, match="data.arguments holds its arguments beside split"):
+    with pytest.raises(UserError, match=r"data\.arguments holds its arguments beside split"):
         own(arguments={"colour": 1})
 
 
