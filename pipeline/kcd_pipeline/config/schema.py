@@ -58,9 +58,18 @@ class DataConfig(Section):
     """The images that teacher and student are trained on."""
 
     name: Literal[
-        "digits", "fashion-mnist", "cifar10", "cifar100", "imagefolder", "tiny-imagenet", "imagenet", "csv"
+        "digits",
+        "fashion-mnist",
+        "cifar10",
+        "cifar100",
+        "imagefolder",
+        "tiny-imagenet",
+        "imagenet",
+        "csv",
+        "webdataset",
     ] = Field(
-        description="the data set; of your own images, `imagefolder` is a folder of folders and `csv` a table of paths"
+        description="the data set; of your own images, `imagefolder` is a folder of folders, `csv` a table of paths "
+        "and `webdataset` tar shards"
     )
     root: SharedFolder = Field(
         default=Path("data"), description="the folder that holds the data set; digits needs none"

@@ -8,6 +8,7 @@ from kcd_pipeline.data.dataset import Dataset
 from kcd_pipeline.data.folders import FOLDER_SETS, load_folders
 from kcd_pipeline.data.normalisation import Normalisation, measure_normalisation
 from kcd_pipeline.data.sources.csv_table import load_csv
+from kcd_pipeline.data.sources.shards import load_shards
 from kcd_pipeline.data.split import InMemorySplit
 from kcd_pipeline.errors import UserError
 
@@ -15,6 +16,7 @@ from kcd_pipeline.errors import UserError
 PICTURE_KINDS: dict[str, Callable[[DataConfig], Dataset]] = {
     **dict.fromkeys(FOLDER_SETS, load_folders),
     "csv": load_csv,
+    "webdataset": load_shards,
 }
 
 
