@@ -12,6 +12,7 @@ from kcd_pipeline.data.sources.csv_table import load_csv
 from kcd_pipeline.data.sources.hugging_face import load_hugging_face
 from kcd_pipeline.data.sources.own import load_own
 from kcd_pipeline.data.sources.parquet import load_parquet
+from kcd_pipeline.data.sources.shards import load_shards
 from kcd_pipeline.data.split import InMemorySplit
 from kcd_pipeline.own_parts import is_own_part
 
@@ -19,6 +20,7 @@ from kcd_pipeline.own_parts import is_own_part
 PICTURE_KINDS: dict[str, Callable[[DataConfig], Dataset]] = {
     **dict.fromkeys(FOLDER_SETS, load_folders),
     "csv": load_csv,
+    "webdataset": load_shards,
     "huggingface": load_hugging_face,
     "parquet": load_parquet,
 }
