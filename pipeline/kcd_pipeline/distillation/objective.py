@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kcd_pipeline.config import DistillConfig, DistLossConfig
+from kcd_pipeline.config import DistillConfig
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.losses import LossWeights, compares_batch, make_feature_loss, make_loss
+from kcd_pipeline.losses import LossWeights, compares_batch, key_of_comparison, make_feature_loss, make_loss
 from kcd_pipeline.models import FeatureTap
 
 
@@ -34,11 +34,10 @@ def require_sample_losses(config: DistillConfig, weighed_by: str) -> None:
         The key that gives samples weights, and its value, to begin the message with.
     """
     if compares_batch(config):
-        term = "gamma" if isinstance(config.loss, DistLossConfig) else "beta"
         raise UserError(
             f"{weighed_by}, which gives samples weights, but distill.loss.name is {config.loss.name}, which compares "
             f"all samples of a batch with each other: such a loss is no mean over samples that weights could apply to. "
-            f"Set distill.loss.{term}=0, or choose another loss or another policy."
+            f"Set distill.loss.{key_of_comparison(config)}, or choose another loss or another policy."
         )
 
 
@@ -115,5 +114,5 @@ class DistillationLoss:
         if self._on_features is None or self._tap is None:
             return loss, torch.stack([*terms, torch.zeros_like(terms[0])]).float()
         weight, feature_loss = self._on_features
-        on_features = weight * feature_loss(self._tap.take(), targets[:, classes:])
+        on_features = weight * feature_loss(self._tap.take(), targets[:, classes:], labels)
         return loss + on_features, torch.stack([*terms, on_features.detach()]).float()
