@@ -46,11 +46,13 @@ def distill_command(
     from kcd_pipeline.distillation import distill
     from kcd_pipeline.reports.collect import read_checked_summary
     from kcd_pipeline.runs import RunFolder
+    from kcd_pipeline.teacher import with_teacher_images
     from kcd_pipeline.training.ranks import join_ranks
     from kcd_pipeline.verification.against_teacher import compare_with_teacher
 
     trains = overwrite or not RunFolder(settings.run_dir).finished
     with join_ranks(settings.run) as ranks:
+        settings = with_teacher_images(settings)
         dataset = load_dataset(settings.data)
         if trains and not no_check and settings.distill.method != "none" and settings.teacher.weights.is_file():
             ranks.run_on_first(lambda: compare_with_teacher(settings, rows=COMPARED_ROWS, dataset=dataset))

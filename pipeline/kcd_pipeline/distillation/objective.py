@@ -41,6 +41,24 @@ def require_sample_losses(config: DistillConfig, weighed_by: str) -> None:
         )
 
 
+def require_no_logits(config: DistillConfig) -> None:
+    """Raise UserError if the loss of `config` needs the logits of a teacher, of which features alone are stored."""
+    if config.method == "none":
+        return
+    without = "but store.logits is false: the store has the teacher's features alone"
+    if make_feature_loss(config) is None:
+        raise UserError(
+            f"distill.loss.name is {config.loss.name}, which is on logits, {without}. Take pkt, which is on features, "
+            f"with distill.kd_weight=0, or a store with logits."
+        )
+    if config.kd_weight or config.kd_follows_kept:
+        key = f"kd_weight is {config.kd_weight:g}" if config.kd_weight else "kd_follows_kept is true"
+        raise UserError(
+            f"distill.{key}, the weight of a loss on logits, {without}. Set distill.kd_weight=0 and "
+            f"distill.kd_follows_kept=false, and ce_weight to the weight of the labels, or take a store with logits."
+        )
+
+
 class DistillationLoss:
     """`ce * CE + kd * (the chosen loss on logits)`, plus the weighted loss on features if there is one.
 
@@ -72,19 +90,20 @@ class DistillationLoss:
         Parameters
         ----------
         targets
-            `[B, C + D]`: the C logits that are taught and, for a loss on features, the D features.
+            `[B, C + D]`: the C logits that are taught, if any, and, for a loss on features, the D features.
         labels
             `[B]` int64.
         classes
-            C.
+            C; 0 if there are features alone.
         weights
             Factors of the cross-entropy and of the loss on logits in this epoch.
         sample_weight
             `[B]` float32, the factor of each sample's loss; None: 1. The loss on features is one number for the batch,
             and has no such factor.
         """
-        knowledge = self._on_logits(logits, targets[:, :classes], labels)
-        each = weights.ce * F.cross_entropy(logits, labels, reduction="none") + weights.kd * knowledge
+        each = weights.ce * F.cross_entropy(logits, labels, reduction="none")
+        if classes:  # otherwise features alone are taught
+            each = each + weights.kd * self._on_logits(logits, targets[:, :classes], labels)
         loss = (each if sample_weight is None else sample_weight * each).mean()
         if self._on_features is None or self._tap is None:
             return loss
