@@ -16,7 +16,9 @@ from kcd_pipeline.models import NONE_PASSED, PassedModels
 from kcd_pipeline.runs import Predictions, RunFolder, claim_folder
 from kcd_pipeline.runs.record import file_digest
 from kcd_pipeline.teacher import with_teacher_images
+from kcd_pipeline.training.facts import weights_facts
 from kcd_pipeline.training.ranks import join_ranks
+from kcd_pipeline.training.results import Results
 from kcd_pipeline.training.session import run_epochs
 from kcd_stores import one_writer
 
@@ -80,9 +82,9 @@ def distill(
             finished = ranks.run_on_first(claim)
             if finished is not None:
                 return Distillation(folder=folder, summary=finished, already=True)
-            best = _train(prepared, folder)
+            results = _train(prepared, folder)
             predictions = prepared.trainer.test_predictions()
-            summary = ranks.run_on_first(partial(_finish, prepared, folder, best, predictions))
+            summary = ranks.run_on_first(partial(_finish, prepared, folder, results, predictions))
     return Distillation(folder=folder, summary=summary, already=False)
 
 
@@ -95,8 +97,8 @@ def _claim(
     return folder.read_summary() if folder.finished else None
 
 
-def _train(prepared: Preparation, folder: RunFolder) -> float:
-    """Run all epochs; return the best test accuracy, 0..1."""
+def _train(prepared: Preparation, folder: RunFolder) -> Results:
+    """Run all epochs; return the accuracies at their end."""
     config, trainer = prepared.config, prepared.trainer
     curriculum = StudentCurriculum(
         config,
@@ -118,10 +120,24 @@ def _train(prepared: Preparation, folder: RunFolder) -> float:
             curriculum,
             epochs=config.distill.epochs,
             name=config.distill.method,
-            facts={"model": config.student.model},
+            facts=_facts(prepared),
         )
     finally:
         curriculum.close()
+
+
+def _facts(prepared: Preparation) -> dict[str, Any]:
+    """Return the facts that the student's weights say of themselves."""
+    config, store = prepared.config, None if prepared.knowledge is None else prepared.knowledge[0]
+    return weights_facts(
+        config.student,
+        prepared.dataset,
+        method=config.distill.method,
+        epochs=config.distill.epochs,
+        seed=config.seed,
+        store=None if store is None else store.identity,
+        teacher=config.teacher.model,
+    )
 
 
 def _judged_blends(prepared: Preparation, folder: RunFolder) -> JudgedBlends | None:
@@ -142,9 +158,9 @@ def _judged_blends(prepared: Preparation, folder: RunFolder) -> JudgedBlends | N
     return JudgedBlends(prepared.ranks, rows)
 
 
-def _finish(prepared: Preparation, folder: RunFolder, best: float, predictions: Predictions) -> dict[str, Any]:
+def _finish(prepared: Preparation, folder: RunFolder, results: Results, predictions: Predictions) -> dict[str, Any]:
     """Write the predictions, then the summary, which marks the run as finished; return the summary."""
     predictions.write(folder.predictions)
-    summary = summarise(prepared, folder, best) | {"predictions_sha256": file_digest(folder.predictions)}
+    summary = summarise(prepared, folder, results) | {"predictions_sha256": file_digest(folder.predictions)}
     folder.write_summary(summary)
     return summary

@@ -1,16 +1,9 @@
 """The origin of the store that a recipe asks for: extraction records it, distillation requires it."""
 
-import platform
 from typing import Any
 
-import numpy
-import PIL
-import torch
-import torchvision
-import zarr
 from torch import nn
 
-from kcd_pipeline import __version__
 from kcd_pipeline.augmentation import Augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset
@@ -38,17 +31,4 @@ def expected_origin(
         "augmentation": augmentation.describe(),
         "teacher": teacher,
         "encoding": required_encoding(config.store),
-    }
-
-
-def software_versions() -> dict[str, str]:
-    """Return the versions of all software that the last bits of a row may depend on."""
-    return {
-        "kcd-pipeline": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "numpy": numpy.__version__,
-        "pillow": PIL.__version__,
-        "zarr": zarr.__version__,
     }

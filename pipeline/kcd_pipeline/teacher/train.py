@@ -14,11 +14,13 @@ from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import load_weights, parameter_count, save_weights, weights_hash
 from kcd_pipeline.models.external import is_published
 from kcd_pipeline.models.starting import model_to_train
+from kcd_pipeline.own_parts import digests_of
 from kcd_pipeline.runs import Record, RunFolder, claim_folder
-from kcd_pipeline.teacher.description import describe_teacher, describe_training_data
 from kcd_pipeline.teacher.images import with_teacher_images
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.epoch import EpochResult, label_objective
+from kcd_pipeline.training.facts import weights_facts
+from kcd_pipeline.training.optimisation import try_own_optimisation
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import one_writer
@@ -79,7 +81,8 @@ def train_teacher(
 ) -> TrainedTeacher:
     """Train the teacher of a recipe and write its weights; continue where an earlier call was interrupted.
 
-    The result is the model after the last epoch, not the best one seen: the test set chooses nothing.
+    The result is the model after the last epoch, not the best one seen: the test set chooses nothing. It is the same
+    with validation images, where `teacher.patience` may end the training early.
 
     Parameters
     ----------
@@ -111,6 +114,7 @@ def train_teacher(
             "teacher.classes says how a trained teacher's classes are those of the data set: it is for one that is not "
             "trained here. Leave it out; to begin from a teacher of other classes, set teacher.init to its weights."
         )
+    try_own_optimisation(config.teacher)
     model, init = model_to_train(
         config.teacher, "teacher", passed, image_shape=dataset.image_shape, classes=len(dataset.classes), trained_by=1
     )
@@ -122,7 +126,9 @@ def train_teacher(
         optimisation=config.teacher,
         run=config.run,
     )
-    origin = {"dataset": dataset.description["fingerprint"]}
+    origin: dict[str, Any] = dict(dataset.fingerprints)
+    if parts := _digests_of_parts(config):
+        origin["parts"] = parts
     if passed is not None:
         origin["teacher"] = weights_hash(passed.state_dict())
     if init is not None:
@@ -151,7 +157,13 @@ def _finished_summary(folder: RunFolder) -> dict[str, Any]:
         ) from error
 
 
-def _claim(folder: RunFolder, config: Config, origin: dict[str, str], *, overwrite: bool) -> None:
+def _digests_of_parts(config: Config) -> dict[str, str]:
+    """Return the digest of the source of each part of the user's own that the training calls, by its key."""
+    of_teacher = [(f"teacher.{key}", getattr(config.teacher, key)) for key in ("model", "optimizer", "schedule")]
+    return digests_of([("augmentation.name", config.augmentation.name), *of_teacher])
+
+
+def _claim(folder: RunFolder, config: Config, origin: dict[str, Any], *, overwrite: bool) -> None:
     """Make `folder` that of this training; raise UserError if it, or the file of weights, belongs to another."""
     _require_own(config.teacher.weights, folder)
     plain = config.plain()
@@ -185,8 +197,8 @@ def _require_own(weights: Path, folder: RunFolder) -> None:
 
 def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer) -> dict[str, Any]:
     """Train all epochs that are left, write the weights, and return the summary of the training."""
-    facts = {**describe_teacher(config.teacher), **describe_training_data(dataset)}
-    best = run_epochs(
+    facts = weights_facts(config.teacher, dataset, method="labels", epochs=config.teacher.epochs, seed=config.seed)
+    results = run_epochs(
         folder,
         trainer,
         TeacherCurriculum(len(dataset.train), config.seed),
@@ -197,12 +209,11 @@ def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer
     metrics = folder.read_metrics()
     summary = {
         "model": config.teacher.model,
-        "epochs": config.teacher.epochs,
+        **results.summary(),
         "parameters": parameter_count(trainer.model),
-        "test_accuracy": metrics[-1]["test_accuracy"],
-        "best_test_accuracy": best,
         "seconds": sum(line["seconds"] for line in metrics),
     }
-    save_weights(config.teacher.weights, trainer.model, {**facts, "test_accuracy": summary["test_accuracy"]})
+    told = {"epoch": len(metrics) - 1, "test_accuracy": summary["test_accuracy"]}
+    save_weights(config.teacher.weights, trainer.model, {**facts, **told})
     folder.write_summary(summary)
     return summary

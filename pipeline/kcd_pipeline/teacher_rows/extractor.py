@@ -11,7 +11,7 @@ from kcd_pipeline.augmentation import Augmentation, Identity, build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.models import FeatureTap, Weights, parameter_count, weights_hash
-from kcd_pipeline.recipe_store import expected_origin, software_versions
+from kcd_pipeline.recipe_store import expected_origin
 from kcd_pipeline.teacher import (
     IMAGES_KEY,
     build_teacher,
@@ -24,6 +24,7 @@ from kcd_pipeline.teacher import (
 from kcd_pipeline.teacher_rows.forward import TeacherRows
 from kcd_pipeline.training.device import prepare_for_inference
 from kcd_pipeline.training.evaluation import evaluate
+from kcd_pipeline.versions import software_versions
 
 
 class Extractor:

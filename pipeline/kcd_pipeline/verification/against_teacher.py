@@ -158,8 +158,10 @@ def _distances(
     again = _encoded_and_decoded(store.encoding, fresh, view, rows)
     stored = store.read_rows(view, int(rows[0]), int(rows[-1]) + 1)[rows - rows[0]]
     classes = store.layout.classes
-    p, q = (np.exp(log_softmax(part[:, :classes])) for part in (again, stored))
-    distances = np.abs(p - q).sum(axis=1) / 2
+    distances = np.zeros(len(rows))
+    if classes:
+        p, q = (np.exp(log_softmax(part[:, :classes])) for part in (again, stored))
+        distances = np.abs(p - q).sum(axis=1) / 2
     if store.encoding.feature_columns:
         distances = np.maximum(distances, _relative_distances(again[:, classes:], stored[:, classes:]))
     return distances

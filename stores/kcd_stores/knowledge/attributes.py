@@ -196,7 +196,7 @@ class Description:
         return self.attributes.get("features")
 
     def encoding(self, *, features: bool) -> Encoding:
-        """Return the encoding; with `features`, or if there are no logits, that of the features too if there are any."""
+        """Return the encoding; with `features`, or where there are no logits, that of any features too."""
         encoding = make_encoding(**self.attributes["encoding"])
         return with_features(encoding, self.features) if features or isinstance(encoding, NoLogits) else encoding
 
