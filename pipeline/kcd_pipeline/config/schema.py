@@ -56,6 +56,7 @@ DATA_NAMES = (
     "tiny-imagenet",
     "imagenet",
     "csv",
+    "webdataset",
     "huggingface",
     "parquet",
 )
@@ -76,8 +77,8 @@ class DataConfig(Section):
 
     name: Annotated[str, Field(max_length=200), name_or_part(*DATA_NAMES)] = Field(
         description="the data set: digits, fashion-mnist, cifar10, cifar100, tiny-imagenet or imagenet; or, for images "
-        "of your own, imagefolder (a folder of folders), csv (a table of paths), huggingface, parquet, or "
-        "package.module:callable, which makes torch datasets",
+        "of your own, imagefolder (a folder of folders), csv (a table of paths), webdataset (tar shards), huggingface, "
+        "parquet, or package.module:callable, which makes torch datasets",
     )
     arguments: Arguments = Field(default={}, description="keyword arguments of a data set by package.module:callable")
     root: SharedFolder = Field(
