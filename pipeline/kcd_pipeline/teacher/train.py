@@ -16,6 +16,7 @@ from kcd_pipeline.models.external import is_published
 from kcd_pipeline.models.starting import model_to_train
 from kcd_pipeline.own_parts import digests_of
 from kcd_pipeline.runs import Record, RunFolder, claim_folder
+from kcd_pipeline.teacher.images import with_teacher_images
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.epoch import EpochResult, label_objective
 from kcd_pipeline.training.facts import weights_facts
@@ -66,6 +67,9 @@ class TeacherCurriculum:
     def record(self, epoch: int, result: EpochResult) -> dict[str, int]:
         return {}
 
+    def values(self) -> None:
+        return None
+
     def digests(self, epochs: int) -> dict[str, list[str]]:
         return {}
 
@@ -99,7 +103,9 @@ def train_teacher(
         under way.
     """
     folder = training_folder(config.teacher.weights)
-    dataset = dataset or load_dataset(config.data)
+    if dataset is None:
+        config = with_teacher_images(config)
+        dataset = load_dataset(config.data)
     seed_generators(config.seed)
     if is_published(config.teacher.weights):
         raise UserError(
@@ -157,7 +163,8 @@ def _finished_summary(folder: RunFolder) -> dict[str, Any]:
 def _digests_of_parts(config: Config) -> dict[str, str]:
     """Return the digest of the source of each part of the user's own that the training calls, by its key."""
     of_teacher = [(f"teacher.{key}", getattr(config.teacher, key)) for key in ("model", "optimizer", "schedule")]
-    return digests_of([("augmentation.name", config.augmentation.name), *of_teacher])
+    of_both = [("data.name", config.data.name), ("augmentation.name", config.augmentation.name)]
+    return digests_of([*of_both, *of_teacher])
 
 
 def _claim(folder: RunFolder, config: Config, origin: dict[str, Any], *, overwrite: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from kcd_pipeline.models import load_weights
-from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.runs import OWN_METRICS, RunFolder
 from kcd_pipeline.training.trainer import Trainer
 
 
@@ -43,7 +43,7 @@ class Results:
             "epochs": self.epochs,
             "test_accuracy": self.test_accuracy,
             "best_test_accuracy": self.best_test_accuracy,
-            **({"metrics": self.metrics} if self.metrics else {}),
+            **({OWN_METRICS: self.metrics} if self.metrics else {}),
             **self.validation,
         }
 
@@ -57,7 +57,7 @@ def take_results(trainer: Trainer, folder: RunFolder) -> Results:
     accuracies = trainer.ranks.run_on_first(partial(_accuracies, trainer.accuracy_key, folder))
     best = max(accuracies)
     if not trainer.has_validation:
-        metrics = trainer.ranks.run_on_first(lambda: folder.read_metrics()[-1].get("metrics", {}))
+        metrics = trainer.ranks.run_on_first(lambda: folder.read_metrics()[-1].get(OWN_METRICS, {}))
         return Results(
             epochs=len(accuracies),
             test_accuracy=accuracies[-1],

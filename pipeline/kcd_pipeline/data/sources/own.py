@@ -3,8 +3,7 @@
 Letters: N samples, K chosen samples, C channels, H and W pixels.
 """
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, BinaryIO
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kcd_pipeline.config import DataConfig
+from kcd_pipeline.data.completion import complete
 from kcd_pipeline.data.dataset import Dataset
 from kcd_pipeline.data.normalisation import measure_normalisation
 from kcd_pipeline.data.pictures import PictureSplits, load_pictures
@@ -22,7 +22,7 @@ from kcd_pipeline.data.sources.items import Items, encoded
 from kcd_pipeline.data.sources.labels import settle_labels
 from kcd_pipeline.data.split import InMemorySplit
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.own_parts import load_part, part_digest, working_folder_importable
+from kcd_pipeline.own_parts import OwnPart, part_digest, passed_name, working_folder_importable
 from kcd_stores.sizes import human_bytes, machine_memory
 
 KEY = "data.name"
@@ -31,7 +31,7 @@ KEY = "data.name"
 def load_own(config: DataConfig) -> Dataset:
     """Return the data set that the callable `data.name` makes, called with `split` and `data.arguments`.
 
-    A callable that has a parameter `root` is given `data.root`, unless the arguments have another.
+    A callable that has a parameter `root` is given `data.root` too.
 
     Raises
     ------
@@ -40,15 +40,18 @@ def load_own(config: DataConfig) -> Dataset:
     """
     digest = part_digest(config.name, KEY)
     with working_folder_importable():  # also while items are read, for that may import more
-        make = load_part(config.name, KEY)
+        make = OwnPart(config.name, KEY, config.arguments)
         train, test = (_called(make, config, split) for split in (config.train or "train", config.test or "test"))
-        return replace(dataset_from(train, test, settings=config), source_sha256=digest)
+        validation = _called(make, config, config.validation) if isinstance(config.validation, str) else None
+        dataset = dataset_from(train, test, validation=validation, settings=config)
+    return replace(dataset, source_sha256=digest)
 
 
 def dataset_from(
     train: Any,
     test: Any,
     *,
+    validation: Any = None,
     classes: Sequence[str] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -62,6 +65,9 @@ def dataset_from(
 
     Parameters
     ----------
+    validation
+        Images by which the best epoch is chosen, of the same form; `data.validation` of the settings may instead be
+        the part of `train` that is held out.
     classes
         Names of the classes; None: the attribute `classes` of `train`, or else the numbers of the labels.
     mean, std
@@ -74,10 +80,11 @@ def dataset_from(
     UserError
         If one of them is no such dataset, has an item that differs when it is read again, or a label without a class.
     """
-    settings = settings or DataConfig(name=object_name(train))
+    settings = settings or DataConfig(name=passed_name(train))
     given = {"classes": classes, "mean": mean, "std": std}
     settings = settings.model_copy(update={key: tuple(value) for key, value in given.items() if value is not None})
-    splits = [Items(part, f"the {kind} set of {settings.name}") for kind, part in (("training", train), ("test", test))]
+    given_parts = {"training": train, "test": test, **({} if validation is None else {"validation": validation})}
+    splits = [Items(part, f"the {kind} set of {settings.name}") for kind, part in given_parts.items()]
     stated = getattr(train, "classes", None)
     labels, names = settle_labels(
         [list(map(str, items.labels())) for items in splits],
@@ -88,15 +95,11 @@ def dataset_from(
     )
     first = splits[0].read(0)[0]
     if isinstance(first, Tensor) and settings.image_size is None and not settings.on_the_fly:
-        return _of_tensors(settings, splits, labels, names)
-    sources = [OwnSource(items=items, labels=of) for items, of in zip(splits, labels, strict=True)]
-    return load_pictures(settings, PictureSplits(train=sources[0], test=sources[1], classes=names))
-
-
-def object_name(dataset: Any) -> str:
-    """Return the name under which a data set that was passed as an object is recorded: `object:package.Class`."""
-    kind = type(dataset)
-    return f"object:{kind.__module__}.{kind.__name__}"
+        dataset = _of_tensors(settings, splits, labels, names)
+    else:
+        sources = [OwnSource(items=items, labels=of) for items, of in zip(splits, labels, strict=True)]
+        dataset = load_pictures(settings, PictureSplits.of(sources, names))
+    return complete(settings, dataset, can_be_scaled=True)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -164,39 +167,36 @@ class OwnSource:
         return sample if self.samples is None else int(self.samples[sample])
 
 
-def _called(make: Callable[..., Any], config: DataConfig, split: str) -> Any:
+def _called(make: OwnPart, config: DataConfig, split: str) -> Any:
     """Return what the callable returns for a split; raise UserError if it raises anything."""
-    arguments: dict[str, Any] = {"split": split, **config.arguments}
-    if "root" not in arguments and _has_root(make):
-        arguments["root"] = str(config.root)
     try:
-        return make(**arguments)
+        return make(split=split, root=str(config.root))
     except (Exception, SystemExit) as error:  # code of the user's, called as the recipe says
-        said = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise UserError(
-            f"'{config.name}', which {KEY} names, cannot be called with {said}: {type(error).__name__}: {error}. "
-            f"Expected a callable that returns a torch Dataset; data.arguments holds its arguments beside split."
+            f"'{config.name}', which {KEY} names, cannot make the split '{split}' with {config.arguments or 'no'} "
+            f"arguments: {type(error).__name__}: {error}. Its arguments are set by data.arguments."
         ) from error
-
-
-def _has_root(make: Callable[..., Any]) -> bool:
-    try:
-        return "root" in inspect.signature(make).parameters
-    except (TypeError, ValueError):  # some callables written in C have no signature
-        return False
 
 
 def _of_tensors(
     settings: DataConfig, splits: Sequence[Items], labels: Sequence[NDArray[np.int64]], classes: tuple[str, ...]
 ) -> Dataset:
     """Return the data set of images that are tensors of one size, as they are."""
-    train, test = (_stacked(items, of) for items, of in zip(splits, labels, strict=True))
+    train, test, *others = (_stacked(items, of) for items, of in zip(splits, labels, strict=True))
     mean, std = (settings.mean, settings.std) if settings.mean and settings.std else measure_normalisation(train.images)
     if settings.limit_per_class is not None:
         train = train.first_per_class(settings.limit_per_class)
     if settings.test_limit_per_class is not None:
         test = test.first_per_class(settings.test_limit_per_class)
-    return Dataset(name=settings.name, classes=classes, train=train, test=test, mean=mean, std=std)
+    return Dataset(
+        name=settings.name,
+        classes=classes,
+        train=train,
+        test=test,
+        mean=mean,
+        std=std,
+        validation=others[0] if others else None,
+    )
 
 
 def _stacked(items: Items, labels: NDArray[np.int64]) -> InMemorySplit:
