@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from kcd_pipeline.config.condense import CondenseConfig
 from kcd_pipeline.config.losses import KdLossConfig, LossConfig
@@ -24,6 +24,7 @@ from kcd_pipeline.config.section import (
     Epochs,
     Fraction,
     GreyValue,
+    HeldOut,
     Logit,
     ModelName,
     PixelValue,
@@ -32,6 +33,8 @@ from kcd_pipeline.config.section import (
     Seed,
     Size,
     Weight,
+    name_or_part,
+    require_no_arguments,
 )
 from kcd_pipeline.config.variants import variant_words
 from kcd_stores import masked
@@ -39,9 +42,26 @@ from kcd_stores.sizes import DEFAULT_MEMORY
 
 EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample"]
 ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
+AUGMENTATION_NAMES = ("none", "crop-flip", "resized-crop-flip")
+SCHEDULE_NAMES = ("milestones", "cosine")
+
+TrackerName = Literal["wandb", "mlflow", "trackio", "swanlab", "comet_ml"]  # as accelerate names them
 
 LARGEST_PICTURE = 178_956_970  # pixels: Pillow opens no file that claims more
 METHODS = ("none", "kd", "kcd")
+DATA_NAMES = (
+    "digits",
+    "fashion-mnist",
+    "cifar10",
+    "cifar100",
+    "imagefolder",
+    "tiny-imagenet",
+    "imagenet",
+    "csv",
+    "webdataset",
+    "huggingface",
+    "parquet",
+)
 
 MODEL = "a model that `kcd-pipeline models` lists, or torchvision/NAME, timm/NAME, package.module:callable"
 ARGUMENTS = "keyword arguments of a model that is not listed there; see docs/reference/models.md"
@@ -57,16 +77,25 @@ Text = Annotated[str, AfterValidator(require_text)]
 class DataConfig(Section):
     """The images that teacher and student are trained on."""
 
-    name: Literal[
-        "digits", "fashion-mnist", "cifar10", "cifar100", "imagefolder", "tiny-imagenet", "imagenet", "csv"
-    ] = Field(
-        description="the data set; of your own images, `imagefolder` is a folder of folders and `csv` a table of paths"
+    name: Annotated[str, Field(max_length=200), name_or_part(*DATA_NAMES)] = Field(
+        description="the data set: digits, fashion-mnist, cifar10, cifar100, tiny-imagenet or imagenet; or, for images "
+        "of your own, imagefolder (a folder of folders), csv (a table of paths), webdataset (tar shards), huggingface, "
+        "parquet, or package.module:callable, which makes torch datasets",
     )
+    arguments: Arguments = Field(default={}, description="keyword arguments of a data set by package.module:callable")
     root: SharedFolder = Field(
         default=Path("data"), description="the folder that holds the data set; digits needs none"
     )
     download: bool = Field(
-        default=False, description="fetch fashion-mnist, cifar10 or cifar100 into root if it is not there"
+        default=False,
+        description="fetch fashion-mnist, cifar10, cifar100 or what hub names into root if it is not there",
+    )
+    hub: Text | None = Field(
+        default=None, description="huggingface: the name on the hub of what root holds, or what is fetched into it"
+    )
+    subset: Text | None = Field(default=None, description="huggingface: the subset of hub, which may need one")
+    revision: Text | None = Field(
+        default=None, description="huggingface: the branch, tag or commit of hub; null: the newest"
     )
     image_size: Annotated[int, Field(ge=1, le=8192), NOT_A_TRUTH_VALUE] | None = Field(
         default=None,
@@ -77,6 +106,15 @@ class DataConfig(Section):
         default=None,
         description="folders of images: the folder below root that holds the labelled test images; null: test or val "
         "for imagefolder, whichever holds anything, and val for the others",
+    )
+    validation: HeldOut | None = Field(
+        default=None,
+        description="images by which the best epoch is chosen and training may stop early: a fraction of the training "
+        "images, which are trained on no more, or the name of the folder, file or split that holds them; null: none, "
+        "and the test set is looked at in every epoch; see docs/how-to/validation.md",
+    )
+    validation_seed: Seed = Field(
+        default=0, description="seed of the choice of validation images, where they are a fraction of the training set"
     )
     train: Text | None = Field(
         default=None,
@@ -156,9 +194,12 @@ class DataConfig(Section):
 class AugmentationConfig(Section):
     """The views of a sample; each is a pure function of (seed, sample, view)."""
 
-    name: Literal["none", "crop-flip", "resized-crop-flip"] = Field(
-        default="crop-flip", description="how views are made; none: every view is the image itself"
+    name: Annotated[str, Field(max_length=200), name_or_part(*AUGMENTATION_NAMES)] = Field(
+        default="crop-flip",
+        description="how views are made: none (every view is the image itself), crop-flip, resized-crop-flip, or "
+        "package.module:callable; see docs/how-to/bring-your-own.md",
     )
+    arguments: Arguments = Field(default={}, description="keyword arguments of an augmentation of your own")
     seed: Seed = Field(
         default=0,
         description="seed of the views; it is not the run's seed, so that students of all seeds share one store",
@@ -179,6 +220,11 @@ class AugmentationConfig(Section):
     )
 
     @model_validator(mode="after")
+    def _require_taker_of_arguments(self) -> "AugmentationConfig":
+        require_no_arguments("arguments", self.name, self.arguments)
+        return self
+
+    @model_validator(mode="after")
     def _require_order(self) -> "AugmentationConfig":
         for name in ("scale", "ratio"):
             low, high = getattr(self, name)
@@ -188,24 +234,43 @@ class AugmentationConfig(Section):
 
 
 class OptimisationConfig(Section):
-    """SGD with momentum, by which teacher and students are trained."""
+    """The optimizer and its schedule, by which teacher and students are trained."""
 
     epochs: Epochs = Field(default=240, description="passes over the training set")
     batch_size: Batch = Field(default=64, description="samples in a step")
     lr: Rate = Field(default=0.05, description="learning rate at the start")
-    momentum: Annotated[float, Field(ge=0, lt=1), NOT_A_TRUTH_VALUE] = Field(default=0.9, description="momentum of SGD")
-    nesterov: bool = Field(default=False, description="use Nesterov momentum")
+    optimizer: Annotated[str, Field(max_length=200), name_or_part("sgd")] = Field(
+        default="sgd",
+        description="sgd, or package.module:callable such as torch.optim:AdamW; see docs/how-to/bring-your-own.md",
+    )
+    optimizer_arguments: Arguments = Field(default={}, description="keyword arguments of an optimizer of your own")
+    momentum: Annotated[float, Field(ge=0, lt=1), NOT_A_TRUTH_VALUE] = Field(default=0.9, description="sgd: momentum")
+    nesterov: bool = Field(default=False, description="sgd: use Nesterov momentum")
     weight_decay: Annotated[float, Field(ge=0, le=1e3), NOT_A_TRUTH_VALUE] = Field(
-        default=5e-4, description="weight decay, on all parameters"
+        default=5e-4, description="sgd: weight decay, on all parameters"
     )
-    schedule: Literal["milestones", "cosine"] = Field(
-        default="milestones", description="how the learning rate falls: by steps, or along a cosine towards 0"
+    schedule: Annotated[str, Field(max_length=200), name_or_part(*SCHEDULE_NAMES)] = Field(
+        default="milestones",
+        description="how the learning rate falls: milestones (by steps), cosine (along a cosine towards 0), or "
+        "package.module:callable",
     )
+    schedule_arguments: Arguments = Field(default={}, description="keyword arguments of a schedule of your own")
     milestones: tuple[Epochs, ...] | None = Field(
         default=None,
         description="milestones: epochs after which lr is multiplied by gamma; null: 5/8, 3/4 and 7/8 of epochs",
     )
     gamma: Fraction = Field(default=0.1, description="milestones: factor of lr at each of them")
+    patience: Count | None = Field(
+        default=None,
+        description="epochs in a row without a better validation accuracy after which training stops early; null: "
+        "never. It needs data.validation",
+    )
+
+    @model_validator(mode="after")
+    def _require_takers_of_arguments(self) -> "OptimisationConfig":
+        require_no_arguments("optimizer_arguments", self.optimizer, self.optimizer_arguments)
+        require_no_arguments("schedule_arguments", self.schedule, self.schedule_arguments)
+        return self
 
     @model_validator(mode="after")
     def _require_order(self) -> "OptimisationConfig":
@@ -287,6 +352,21 @@ class StudentConfig(Section):
     init: SharedFile | None = Field(default=None, description=INIT)
 
 
+class MetricConfig(Section):
+    """A measure of the user's own, on the logits of a whole split."""
+
+    name: Annotated[str, Field(max_length=200), name_or_part()]
+    arguments: Arguments = Field(default={})
+
+
+def _name_alone(value: Any) -> Any:
+    """Return the mapping that stands for the name of a metric without arguments."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+Metric = Annotated[MetricConfig, BeforeValidator(_name_alone)]
+
+
 class DistillConfig(OptimisationConfig):
     """How a student is trained: its loss is `ce_weight * CE + kd_weight * KD`, where `distill.loss` names KD."""
 
@@ -320,11 +400,18 @@ class DistillConfig(OptimisationConfig):
         "them, f of ce_weight stays and the rest of it is added to kd_weight; see docs/how-to/methods-and-losses.md",
     )
     loss: LossConfig = KdLossConfig()
+    metrics: tuple[Metric, ...] = Field(
+        default=(),
+        description="measures of your own, each as package.module:callable or as a mapping of name and arguments: "
+        "recorded of every epoch beside the accuracy",
+    )
 
     @model_validator(mode="after")
     def _require_whole_stages(self) -> "DistillConfig":
         if self.rows is not None and self.method == "kcd":
             raise ValueError("rows ends an epoch early, which method kcd cannot: its policy says what it is taught")
+        if self.rows is not None and self.patience is not None:
+            raise ValueError("rows says how many samples are trained on, and patience may stop before: set one of them")
         return self
 
 
@@ -355,6 +442,11 @@ class RunConfig(Section):
         description="with several ranks, batch norms take the statistics of the whole batch, as one process would, or "
         "each rank those of its own part; see docs/how-to/several-ranks.md",
     )
+    trackers: tuple[TrackerName, ...] = Field(
+        default=(),
+        description="trackers of experiments that are told what TensorBoard is shown, which is written in any case; "
+        "see docs/how-to/trackers.md",
+    )
     threads: Annotated[int, Field(ge=1, le=1024), NOT_A_TRUTH_VALUE] | None = Field(
         default=None, description="CPU threads of each process; null: torch's own choice"
     )
@@ -372,6 +464,17 @@ class Config(Section):
     distill: DistillConfig = DistillConfig()
     condense: CondenseConfig = CondenseConfig()
     run: RunConfig = RunConfig()
+
+    @model_validator(mode="after")
+    def _require_validation(self) -> "Config":
+        for section in ("teacher", "distill"):
+            patience = getattr(self, section).patience
+            if patience is not None and self.data.validation is None:
+                raise ValueError(
+                    f"{section}.patience is {patience}, but data.validation is null: there are no validation images by "
+                    f"which training could stop early. Set data.validation, such as 0.1, or {section}.patience to null"
+                )
+        return self
 
     @property
     def run_dir(self) -> Path:

@@ -4,17 +4,25 @@ from collections.abc import Callable
 
 from kcd_pipeline.config import DataConfig
 from kcd_pipeline.data import cifar, digits, fashion_mnist
+from kcd_pipeline.data.completion import complete
 from kcd_pipeline.data.dataset import Dataset
 from kcd_pipeline.data.folders import FOLDER_SETS, load_folders
 from kcd_pipeline.data.normalisation import Normalisation, measure_normalisation
 from kcd_pipeline.data.sources.csv_table import load_csv
+from kcd_pipeline.data.sources.hugging_face import load_hugging_face
+from kcd_pipeline.data.sources.own import load_own
+from kcd_pipeline.data.sources.parquet import load_parquet
+from kcd_pipeline.data.sources.shards import load_shards
 from kcd_pipeline.data.split import InMemorySplit
-from kcd_pipeline.errors import UserError
+from kcd_pipeline.own_parts import is_own_part
 
 # data sets of encoded pictures, by `data.name`
 PICTURE_KINDS: dict[str, Callable[[DataConfig], Dataset]] = {
     **dict.fromkeys(FOLDER_SETS, load_folders),
     "csv": load_csv,
+    "webdataset": load_shards,
+    "huggingface": load_hugging_face,
+    "parquet": load_parquet,
 }
 
 
@@ -29,14 +37,10 @@ def load_dataset(config: DataConfig) -> Dataset:
     FailedError
         If it cannot be fetched.
     """
+    if is_own_part(config.name):
+        return load_own(config)
     dataset = PICTURE_KINDS.get(config.name, _load_in_memory)(config)
-    _require_one_shape(config, dataset)
-    if len(dataset.mean) != dataset.channels:
-        raise UserError(
-            f"data.mean and data.std have {len(dataset.mean)} numbers, but the images of {config.name} have "
-            f"{dataset.channels} channels"
-        )
-    return dataset
+    return complete(config, dataset, can_be_scaled=config.name in PICTURE_KINDS)
 
 
 def _load_in_memory(config: DataConfig) -> Dataset:
@@ -65,14 +69,3 @@ def _normalisation(config: DataConfig, train: InMemorySplit) -> Normalisation:
     if config.mean and config.std:
         return config.mean, config.std
     return cifar.NORMALISATION.get(config.name) or measure_normalisation(train.images)
-
-
-def _require_one_shape(config: DataConfig, dataset: Dataset) -> None:
-    """Raise UserError if test images have another shape: many models would take them without a word."""
-    train_shape, test_shape = dataset.train.image_shape, dataset.test.image_shape
-    if train_shape != test_shape:
-        advice = "Give one size with --set data.image_size=N" if config.name in PICTURE_KINDS else "Fetch it again."
-        raise UserError(
-            f"{config.name} in {config.root}: training images are {train_shape} and test images {test_shape} "
-            f"(channels, height, width). {advice}"
-        )

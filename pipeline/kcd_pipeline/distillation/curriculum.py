@@ -144,6 +144,10 @@ class StudentCurriculum:
         """
         return self._ranks.run_on_first(partial(self._write_values, epoch, result))
 
+    def values(self) -> NDArray[np.float64]:
+        """Return the values `[N]` of all samples, NaN where never visited; rank 0 alone has them."""
+        return self._value
+
     def digests(self, epochs: int) -> dict[str, list[str]]:
         """Return the digests of the values after each of so many epochs, and of the plans up to now."""
         return {
@@ -306,5 +310,7 @@ class StudentCurriculum:
         """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with `labels[B]`, taught `rows`."""
         targets = taught.batch(rows, index, judged)
         sample_weight = self._sample_weights.batch(index)
-        loss = self._loss(logits, targets, labels, classes=classes, weights=weights, sample_weight=sample_weight)
-        return StepOutcome(loss, self._worth(logits, labels, targets[:, :classes]))
+        loss, terms = self._loss.in_terms(
+            logits, targets, labels, classes=classes, weights=weights, sample_weight=sample_weight
+        )
+        return StepOutcome(loss, self._worth(logits, labels, targets[:, :classes]), terms)

@@ -15,8 +15,10 @@ from kcd_pipeline.distillation.summary import summarise
 from kcd_pipeline.models import NONE_PASSED, PassedModels
 from kcd_pipeline.runs import Predictions, RunFolder, claim_folder
 from kcd_pipeline.runs.record import file_digest
+from kcd_pipeline.teacher import with_teacher_images
 from kcd_pipeline.training.facts import weights_facts
 from kcd_pipeline.training.ranks import join_ranks
+from kcd_pipeline.training.results import Results
 from kcd_pipeline.training.session import run_epochs
 from kcd_stores import one_writer
 
@@ -70,16 +72,19 @@ def distill(
     """
     with join_ranks(config.run) as ranks:
         # before the folder is claimed or cleared: a model or a device that is missing must cost nothing
-        prepared = prepare_run(config, ranks, dataset or load_dataset(config.data), passed)
+        if dataset is None:
+            config = with_teacher_images(config)
+            dataset = load_dataset(config.data)
+        prepared = prepare_run(config, ranks, dataset, passed)
         folder = RunFolder(config.run_dir)
         with ExitStack() as lock:
             claim = partial(_claim, prepared, folder, lock, resume=resume, overwrite=overwrite)
             finished = ranks.run_on_first(claim)
             if finished is not None:
                 return Distillation(folder=folder, summary=finished, already=True)
-            best = _train(prepared, folder)
+            results = _train(prepared, folder)
             predictions = prepared.trainer.test_predictions()
-            summary = ranks.run_on_first(partial(_finish, prepared, folder, best, predictions))
+            summary = ranks.run_on_first(partial(_finish, prepared, folder, results, predictions))
     return Distillation(folder=folder, summary=summary, already=False)
 
 
@@ -92,8 +97,8 @@ def _claim(
     return folder.read_summary() if folder.finished else None
 
 
-def _train(prepared: Preparation, folder: RunFolder) -> float:
-    """Run all epochs; return the best test accuracy, 0..1."""
+def _train(prepared: Preparation, folder: RunFolder) -> Results:
+    """Run all epochs; return the accuracies at their end."""
     config, trainer = prepared.config, prepared.trainer
     curriculum = StudentCurriculum(
         config,
@@ -116,6 +121,7 @@ def _train(prepared: Preparation, folder: RunFolder) -> float:
             epochs=config.distill.epochs,
             name=config.distill.method,
             facts=_facts(prepared),
+            beside=_beside(prepared),
         )
     finally:
         curriculum.close()
@@ -133,6 +139,14 @@ def _facts(prepared: Preparation) -> dict[str, Any]:
         store=None if store is None else store.identity,
         teacher=config.teacher.model,
     )
+
+
+def _beside(prepared: Preparation) -> dict[str, float]:
+    """Return the test accuracy of the teacher, as the store has it, to be shown beside that of the student."""
+    if prepared.knowledge is None:
+        return {}
+    accuracy = prepared.knowledge[0].made_from["teacher"].get("test_accuracy")
+    return {} if accuracy is None else {"teacher_test_accuracy": float(accuracy)}
 
 
 def _judged_blends(prepared: Preparation, folder: RunFolder) -> JudgedBlends | None:
@@ -153,9 +167,9 @@ def _judged_blends(prepared: Preparation, folder: RunFolder) -> JudgedBlends | N
     return JudgedBlends(prepared.ranks, rows)
 
 
-def _finish(prepared: Preparation, folder: RunFolder, best: float, predictions: Predictions) -> dict[str, Any]:
+def _finish(prepared: Preparation, folder: RunFolder, results: Results, predictions: Predictions) -> dict[str, Any]:
     """Write the predictions, then the summary, which marks the run as finished; return the summary."""
     predictions.write(folder.predictions)
-    summary = summarise(prepared, folder, best) | {"predictions_sha256": file_digest(folder.predictions)}
+    summary = summarise(prepared, folder, results) | {"predictions_sha256": file_digest(folder.predictions)}
     folder.write_summary(summary)
     return summary

@@ -13,33 +13,43 @@ from kcd_pipeline.distillation.preparation import Preparation
 from kcd_pipeline.models import model_for, parameter_count
 from kcd_pipeline.models.counting import multiply_adds
 from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.training.results import Results
 from kcd_pipeline.versions import software_versions
 from kcd_stores import KnowledgeStore
 
 
-def summarise(prepared: Preparation, folder: RunFolder, best: float) -> dict[str, Any]:
-    """Return the summary of the run in `folder`, whose best test accuracy was `best` (0..1); times are in seconds."""
+def summarise(prepared: Preparation, folder: RunFolder, results: Results) -> dict[str, Any]:
+    """Return the summary of the run in `folder`, which ended with these `results`; times are in seconds."""
     config, dataset, metrics = prepared.config, prepared.dataset, folder.read_metrics()
     return {
         "method": config.distill.method,
         "student": config.student.model,
         "seed": config.seed,
-        "epochs": config.distill.epochs,
-        "test_accuracy": metrics[-1]["test_accuracy"],
-        "best_test_accuracy": best,
+        **results.summary(),
         "rows_trained": sum(line["rows"] for line in metrics),
         "samples_trained": sum(line["samples"] for line in metrics),
-        "kept_fraction": [metrics[epoch]["kept_fraction"] for epoch in _openings(config)],
+        "kept_fraction": [metrics[epoch]["kept_fraction"] for epoch in _openings(config) if epoch < len(metrics)],
         "seconds": sum(line["seconds"] for line in metrics),
         "teacher_rows": sum(line.get("teacher_rows", 0) for line in metrics),
         "teacher_seconds": sum(line.get("teacher_seconds", 0.0) for line in metrics),
-        "dataset": {"name": dataset.name, "test_fingerprint": dataset.test.fingerprint(dataset.classes)},
+        "dataset": _dataset_facts(dataset),
         "store": None if prepared.store is None else _store_facts(prepared.store),
         "software": software_versions(),
         "parameters": parameter_count(prepared.trainer.model),
         "multiply_adds": _multiply_adds(config.student, dataset, prepared.passed.student),
         "teacher_multiply_adds": _multiply_adds(config.teacher, dataset, prepared.passed.teacher),
         "streaming": prepared.origin["streaming"],
+    }
+
+
+def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
+    """Return the facts of the images by which the run was measured."""
+    facts = {"name": dataset.name, "test_fingerprint": dataset.test.fingerprint(dataset.classes)}
+    if dataset.validation is None:
+        return facts
+    return facts | {
+        "validation_fingerprint": dataset.fingerprints["validation"],
+        "validation_size": len(dataset.validation),
     }
 
 

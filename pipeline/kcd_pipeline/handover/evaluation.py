@@ -149,6 +149,8 @@ def _teacher(
     name, weights = config.teacher.model, config.teacher.weights
     if is_own_part(name) and not trusted:
         return None, f"not known: {name} is somebody's own; name the recipe, too"
+    if not config.store.logits:
+        return None, f"not known: {name} gives features, and its own outputs are of other classes"
     try:
         if isinstance(images, TestImages):
             return (load_teacher(config, images.dataset)[0], student.preprocess), name

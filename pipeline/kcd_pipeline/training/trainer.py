@@ -5,7 +5,7 @@ Letters: n samples trained in an epoch, B batch, b a rank's share of a batch, C 
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from kcd_pipeline.training.epoch import EpochResult, EpochSums, Objective, Part,
 from kcd_pipeline.training.evaluation import evaluate, predict
 from kcd_pipeline.training.optimisation import learning_rate, make_optimizer
 from kcd_pipeline.training.ranks import Ranks
+from kcd_pipeline.training.trackers import require_trackers
 from kcd_stores.streaming.order import cut_batches
 
 
@@ -46,7 +47,12 @@ class Trainer:
     Raises
     ------
     UserError
-        If the device or the precision of `run` is not available.
+        If the device or the precision of `run` is not available, or the package of a tracker is not installed.
+
+    Attributes
+    ----------
+    trackers
+        `run.trackers`.
     """
 
     def __init__(
@@ -58,14 +64,19 @@ class Trainer:
         optimisation: OptimisationConfig,
         run: RunConfig,
     ) -> None:
+        require_trackers(run.trackers)
         self.ranks = Ranks.current()
         self.accelerator = make_accelerator(run)
         self.device: torch.device = self.accelerator.device
+        self.trackers = run.trackers
         self._config, self._image_shape, self._classes = optimisation, dataset.image_shape, len(dataset.classes)
         model = model.to(memory_format=torch.channels_last)
         if self.ranks.several and run.batch_norm == "synchronised":
             model = synchronise_batch_norm(model, self.device)
-        self._optimizer = self.accelerator.prepare(make_optimizer(model, optimisation))
+        optimizer = make_optimizer(model, optimisation)
+        # an optimizer of the user's own may give layers other rates: they keep their ratios to the rate of the epoch
+        self._rate_factors = [group["lr"] / optimisation.lr for group in optimizer.param_groups]
+        self._optimizer = self.accelerator.prepare(optimizer)
         # evaluation mode keeps accelerate from wrapping the model: checkpoints then fit any number of ranks
         self._model = self.accelerator.prepare_model(model, evaluation_mode=True)
         self.accelerator.register_save_state_pre_hook(_part_neighbours)
@@ -79,6 +90,9 @@ class Trainer:
         self._labels = dataset.train.labels.to(self.device)
         self._test = dataset.test_views(Identity(), self.device, run.resident)
         self._test_labels = dataset.test.labels.to(self.device)
+        self._validation = dataset.validation_views(Identity(), self.device, run.resident)
+        if dataset.validation is not None:
+            self._validation_labels = dataset.validation.labels.to(self.device)
 
     @property
     def model(self) -> nn.Module:
@@ -90,6 +104,31 @@ class Trainer:
     def train_views(self) -> ViewSource:
         """The training images as the model takes them, on its device."""
         return self._train
+
+    @property
+    def has_validation(self) -> bool:
+        """True if there are validation images, by which the best epoch is chosen, instead of by the test set."""
+        return self._validation is not None
+
+    @property
+    def accuracy_key(self) -> str:
+        """The key of metrics.jsonl that has the accuracy by which the best epoch is chosen."""
+        return "validation_accuracy" if self.has_validation else "test_accuracy"
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the current epoch."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    @property
+    def planned_epochs(self) -> int:
+        """The epochs that there will be, unless training stops early."""
+        return self._config.epochs
+
+    @property
+    def patience(self) -> int | None:
+        """Epochs in a row without a better accuracy after which training ends; None: it never ends early."""
+        return self._config.patience
 
     @property
     def samples(self) -> int:
@@ -130,15 +169,16 @@ class Trainer:
             If the augmentation does not fit images of this size.
         """
         started = time.perf_counter()
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(self._config, epoch)
+        rate = learning_rate(self._config, epoch)
+        for group, factor in zip(self._optimizer.param_groups, self._rate_factors, strict=True):
+            group["lr"] = rate * factor
         orders: list[NDArray[np.int64]] = []
         sums = EpochSums(samples, self.device)
         self._trained.train()
         for order, objective in parts:
             self._train_part(order, objective, sums, view=view, perturbation=perturbation, on_batch=on_batch)
             orders.append(order)
-        self.ranks.add_up(sums.worth, sums.loss, sums.correct)
+        self.ranks.add_up(sums.worth, sums.loss, sums.correct, sums.terms)
         self.ranks.share_buffers(self._model)
         loss = float(sums.loss) / samples
         self._require_finite(loss, epoch)
@@ -149,6 +189,7 @@ class Trainer:
             worth=sums.worth.cpu().numpy(),
             steps=sums.steps,
             seconds=time.perf_counter() - started,
+            terms=sums.mean_terms(samples),
         )
 
     def _train_part(
@@ -218,9 +259,24 @@ class Trainer:
                 f"(now {learning_rate(self._config, epoch):g}) and start anew; earlier checkpoints are untouched."
             )
 
+    def epoch_accuracy(self) -> float:
+        """Return the top-1 accuracy by which the best epoch is chosen, 0..1; see `accuracy_key`."""
+        if self._validation is None:
+            return self.test_accuracy()
+        return evaluate(self._model, self._validation, self._validation_labels, self.ranks)
+
     def test_accuracy(self) -> float:
         """Return the top-1 accuracy on the test split, 0..1; each rank evaluates its share of the batches."""
         return evaluate(self._model, self._test, self._test_labels, self.ranks)
+
+    def test_accuracy_with(self, state: Mapping[str, Tensor], source: Path) -> float:
+        """Return the test accuracy of the model with the weights `state`, read from `source`; it keeps its own."""
+        own = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        fill_model(self.model, state, source=source, name="model of this run")
+        try:
+            return self.test_accuracy()
+        finally:
+            self.model.load_state_dict(own)
 
     def test_predictions(self) -> Predictions:
         """Return what the model predicts of the test split; each rank predicts its share of the batches."""

@@ -7,7 +7,7 @@ from torchvision.models import ResNet18_Weights
 
 from kcd_pipeline.config import DataConfig
 from kcd_pipeline.data.dataset import Dataset
-from kcd_pipeline.data.folders.listing import list_splits
+from kcd_pipeline.data.folders.listing import list_splits, list_validation
 from kcd_pipeline.data.pictures import PictureFacts, PictureSplits, load_pictures
 from kcd_pipeline.data.pictures.text import read_text
 from kcd_pipeline.progress import say
@@ -50,11 +50,16 @@ def load_folders(config: DataConfig) -> Dataset:
     facts = FOLDER_SETS[config.name]
     test_folders = facts.test_folders if config.test_folder is None else (config.test_folder,)
     train, test = list_splits(config.root, test_folders)
-    for listing in (train, test):
-        if listing.skipped:
+    validation = None
+    if isinstance(config.validation, str):
+        validation = list_validation(config.root / config.validation, train, test)
+    for listing in (train, test, validation):
+        if listing is not None and listing.skipped:
             say(f"{listing.place}: not taken as pictures: {listing.skipped}")
     label_names = _label_names(config, train.classes)
-    splits = PictureSplits(train=train, test=test, classes=train.classes, label_names=label_names)
+    splits = PictureSplits(
+        train=train, test=test, classes=train.classes, label_names=label_names, validation=validation
+    )
     return load_pictures(config, splits, facts)
 
 

@@ -1,5 +1,6 @@
 """A data set of pictures, from the sources of its splits: cropped to one size, in memory or on disk, and normalised."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self, TypeVar
 
@@ -51,12 +52,21 @@ class PictureSplits:
     ----------
     label_names
         Names that people use for the classes, if `classes` holds ids.
+    validation
+        Validation pictures that lie apart from the others, if the recipe names some.
     """
 
     train: PictureSource
     test: PictureSource
     classes: tuple[str, ...]
     label_names: tuple[str, ...] | None = None
+    validation: PictureSource | None = None
+
+    @classmethod
+    def of(cls, sources: Sequence[PictureSource], classes: tuple[str, ...]) -> Self:
+        """Return the splits in `sources`: training set, test set, and validation set if there is one."""
+        train, test, *others = sources
+        return cls(train=train, test=test, classes=classes, validation=others[0] if others else None)
 
 
 def load_pictures(config: DataConfig, splits: PictureSplits, facts: PictureFacts | None = None) -> Dataset:
@@ -84,8 +94,16 @@ def load_pictures(config: DataConfig, splits: PictureSplits, facts: PictureFacts
         std=std,
         label_names=splits.label_names,
         reading=Reading.from_config(config).describe(),
+        validation=None if splits.validation is None else _read_like(train, splits.validation, crop, config),
         crop=crop,
     )
+
+
+def _read_like(train: ImageSplit, validation: PictureSource, crop: CentreCrop | None, config: DataConfig) -> ImageSplit:
+    """Return the validation pictures on disk if the training pictures are, else in memory."""
+    if isinstance(train, OnDiskSplit):
+        return replace(train, source=validation)
+    return decode(validation, crop, Reading.from_config(config))
 
 
 def _on_disk(

@@ -12,6 +12,7 @@ from kcd_pipeline.progress import say
 
 WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 NAMED = 5  # classes or labels that a message names
+MISSING = "-1"  # a label that is none, as Hugging Face's and torchvision's data sets have it
 
 
 def class_names(found: Collection[str], given: Sequence[str] | None, place: str) -> tuple[str, ...]:
@@ -34,7 +35,7 @@ def class_names(found: Collection[str], given: Sequence[str] | None, place: str)
     """
     if given is not None:
         return tuple(given)
-    if not _are_numbers(found):
+    if not found or not _are_numbers(found):
         return tuple(sorted(found))
     numbers = sorted(map(int, found))
     first, last = numbers[0], numbers[-1]
@@ -80,6 +81,54 @@ def label_places(
             f"set data.classes to the names of all classes."
         )
     return np.fromiter((places[text] for text in texts), np.int64, len(texts))
+
+
+def settle_labels(
+    texts: Sequence[Sequence[str]],
+    where: Sequence[Callable[[int], str]],
+    *,
+    stated: Sequence[str] | None,
+    given: Sequence[str] | None,
+    place: str,
+) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
+    """Return the labels `[N]` of each split, whose training set is the first, and the names of the classes.
+
+    Parameters
+    ----------
+    texts
+        The labels of each split, names or numbers.
+    where
+        Of each split, how messages call a sample.
+    stated
+        The names of the classes that the data itself has; None if it has none.
+    given
+        `data.classes`.
+    place
+        What holds the data set, for messages.
+
+    Raises
+    ------
+    UserError
+        If the data and the recipe name other classes, or a label is none of them.
+    """
+    if stated is not None and given is not None and tuple(stated) != tuple(given):
+        raise UserError(
+            f"{place} has its own names of classes ({_listed(stated)}), and data.classes says {_listed(given)}. Leave "
+            f"data.classes out, or make both the same."
+        )
+    for of, name in zip(texts, where, strict=True):
+        if MISSING in of:
+            raise UserError(
+                f"{name(of.index(MISSING))} has the label {MISSING}, as have {of.count(MISSING):,} of {len(of):,}. "
+                f"That stands for none, as where the labels of a test set are kept secret: take a split that has them."
+            )
+    names = stated if stated is not None else given
+    classes = class_names(set(texts[0]), names, place)
+    labels = [
+        label_places(of, classes, numbered=names is not None, where=name) for of, name in zip(texts, where, strict=True)
+    ]
+    say_if_a_class_is_empty(labels[0], classes, place)
+    return labels, classes
 
 
 def say_if_a_class_is_empty(labels: NDArray[np.int64], classes: Sequence[str], place: str) -> None:
