@@ -53,15 +53,14 @@ def check_augmentation(augmentation: Any, images: Tensor) -> None:
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or len(images) < 3:
         raise ValueError(f"images are {images.dtype} {list(images.shape)}, expected uint8 [N, C, H, W], N at least 3")
-    index = np.arange(len(images))
     for view in VIEWS:
         whole = _require_well_formed(augmentation, images, view)
         for way, rule in WAYS.items():
             _require_same(rule, view, way(augmentation, images, view), whole)
     if images.shape[1] == 3 and hasattr(augmentation, "augment_picture"):
         _require_same_pictures(augmentation, images)
+    _require_several_views(augmentation, images)
     _require_same_elsewhere(augmentation, images)
-    _require_several_views(augmentation, images, index)
 
 
 def _require_well_formed(augmentation: Any, images: Tensor, view: int) -> Made:
@@ -179,15 +178,16 @@ def _require_same_elsewhere(augmentation: Any, images: Tensor) -> None:
             f"it cannot be used in another process: {said[-1] if said else 'the process died'}. Define its class in a "
             f"module that can be imported by its name, not in a notebook or a script"
         )
-    if child.stdout.decode().split() != digest_of(augmentation, images, VIEWS):
+    if child.stdout.decode().split() != digest_of(augmentation, images.cpu(), VIEWS):
         raise BrokenRuleError(
             "it depends on the process: a new one makes other views. Do not draw from hash(), id(), the time, or a "
             "generator that is seeded when the module is imported"
         )
 
 
-def _require_several_views(augmentation: Any, images: Tensor, index: NDArray[np.int64]) -> None:
+def _require_several_views(augmentation: Any, images: Tensor) -> None:
     """Raise if parameters are drawn and are all the same, in every view of every image."""
+    index = np.arange(len(images))
     drawn = [augmentation.parameters(index, np.full(len(index), view), *images.shape[2:]) for view in VIEWS]
     if all(len(part) for part in drawn) and len({part[:, :1].tobytes() for part in drawn}) == 1 and _alike(drawn[0]):
         raise BrokenRuleError(
