@@ -63,10 +63,10 @@ class PictureSplits:
     validation: PictureSource | None = None
 
     @classmethod
-    def of(cls, sources: Sequence[PictureSource], classes: tuple[str, ...]) -> "PictureSplits":
-        """Return the splits whose sources are those of training, test and, if there is a third, validation."""
-        train, test, *validation = sources
-        return cls(train=train, test=test, classes=classes, validation=validation[0] if validation else None)
+    def of(cls, sources: Sequence[PictureSource], classes: tuple[str, ...]) -> Self:
+        """Return the splits in `sources`: training set, test set, and validation set if there is one."""
+        train, test, *others = sources
+        return cls(train=train, test=test, classes=classes, validation=others[0] if others else None)
 
 
 def load_pictures(config: DataConfig, splits: PictureSplits, facts: PictureFacts | None = None) -> Dataset:
