@@ -148,7 +148,7 @@ def test_the_finding_says_what_the_images_and_the_teacher_were() -> None:
     )
     for run in runs:  # images of the user's own are known by where they are
         run.summary["dataset"]["name"] = "webdataset"
-        run.config["data"] |= {"root": "data/birds", "hub": None}
+        run.config["data"].update(root="data/birds", hub=None)
     assert compare(runs).finding[0].startswith("On 2,500 images of data/birds, resnet8")
 
 
