@@ -59,7 +59,10 @@ def outputs(home: Path) -> tuple[np.ndarray, np.ndarray]:
     views = dataset.train_views(Identity(), torch.device("cpu"))
     (_, images) = next(iter(views.batches([np.arange(len(dataset.train))], 0)))
     with torch.no_grad():
-        return model(images).numpy(), model.features(images).numpy()
+        last = model.get_submodule("fc")
+        inputs: list[torch.Tensor] = []
+        last.register_forward_pre_hook(lambda layer, given: inputs.append(given[0]))
+        return model(images).numpy(), inputs[0].numpy()
 
 
 def test_a_mapped_teacher_is_extracted_verified_and_taught(home: Path) -> None:
