@@ -19,6 +19,7 @@ from kcd_pipeline.config.schema import (
     StudentConfig,
     TeacherConfig,
 )
+from kcd_pipeline.config.section import ClassMap
 from kcd_pipeline.config.study import Study, StudyConfig, load_study
 from kcd_pipeline.config.suggestions import did_you_mean
 from kcd_pipeline.config.value_words import ValueWords, value_words
@@ -32,6 +33,7 @@ __all__ = [
     "POLICY_NAMES",
     "VALUE_NAMES",
     "AugmentationConfig",
+    "ClassMap",
     "CondenseConfig",
     "Config",
     "DataConfig",

@@ -45,6 +45,8 @@ ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
 AUGMENTATION_NAMES = ("none", "crop-flip", "resized-crop-flip")
 SCHEDULE_NAMES = ("milestones", "cosine")
 
+TrackerName = Literal["wandb", "mlflow", "trackio", "swanlab", "comet_ml"]  # as accelerate names them
+
 LARGEST_PICTURE = 178_956_970  # pixels: Pillow opens no file that claims more
 METHODS = ("none", "kd", "kcd")
 DATA_NAMES = (
@@ -56,6 +58,7 @@ DATA_NAMES = (
     "tiny-imagenet",
     "imagenet",
     "csv",
+    "webdataset",
     "huggingface",
     "parquet",
 )
@@ -76,8 +79,8 @@ class DataConfig(Section):
 
     name: Annotated[str, Field(max_length=200), name_or_part(*DATA_NAMES)] = Field(
         description="the data set: digits, fashion-mnist, cifar10, cifar100, tiny-imagenet or imagenet; or, for images "
-        "of your own, imagefolder (a folder of folders), csv (a table of paths), huggingface, parquet, or "
-        "package.module:callable, which makes torch datasets",
+        "of your own, imagefolder (a folder of folders), csv (a table of paths), webdataset (tar shards), huggingface, "
+        "parquet, or package.module:callable, which makes torch datasets",
     )
     arguments: Arguments = Field(default={}, description="keyword arguments of a data set by package.module:callable")
     root: SharedFolder = Field(
@@ -438,6 +441,11 @@ class RunConfig(Section):
         default="synchronised",
         description="with several ranks, batch norms take the statistics of the whole batch, as one process would, or "
         "each rank those of its own part; see docs/how-to/several-ranks.md",
+    )
+    trackers: tuple[TrackerName, ...] = Field(
+        default=(),
+        description="trackers of experiments that are told what TensorBoard is shown, which is written in any case; "
+        "see docs/how-to/trackers.md",
     )
     threads: Annotated[int, Field(ge=1, le=1024), NOT_A_TRUTH_VALUE] | None = Field(
         default=None, description="CPU threads of each process; null: torch's own choice"

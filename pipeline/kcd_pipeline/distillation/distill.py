@@ -15,6 +15,7 @@ from kcd_pipeline.distillation.summary import summarise
 from kcd_pipeline.models import NONE_PASSED, PassedModels
 from kcd_pipeline.runs import Predictions, RunFolder, claim_folder
 from kcd_pipeline.runs.record import file_digest
+from kcd_pipeline.teacher import with_teacher_images
 from kcd_pipeline.training.facts import weights_facts
 from kcd_pipeline.training.ranks import join_ranks
 from kcd_pipeline.training.results import Results
@@ -71,7 +72,10 @@ def distill(
     """
     with join_ranks(config.run) as ranks:
         # before the folder is claimed or cleared: a model or a device that is missing must cost nothing
-        prepared = prepare_run(config, ranks, dataset or load_dataset(config.data), passed)
+        if dataset is None:
+            config = with_teacher_images(config)
+            dataset = load_dataset(config.data)
+        prepared = prepare_run(config, ranks, dataset, passed)
         folder = RunFolder(config.run_dir)
         with ExitStack() as lock:
             claim = partial(_claim, prepared, folder, lock, resume=resume, overwrite=overwrite)
@@ -117,6 +121,7 @@ def _train(prepared: Preparation, folder: RunFolder) -> Results:
             epochs=config.distill.epochs,
             name=config.distill.method,
             facts=_facts(prepared),
+            beside=_beside(prepared),
         )
     finally:
         curriculum.close()
@@ -134,6 +139,14 @@ def _facts(prepared: Preparation) -> dict[str, Any]:
         store=None if store is None else store.identity,
         teacher=config.teacher.model,
     )
+
+
+def _beside(prepared: Preparation) -> dict[str, float]:
+    """Return the test accuracy of the teacher, as the store has it, to be shown beside that of the student."""
+    if prepared.knowledge is None:
+        return {}
+    accuracy = prepared.knowledge[0].made_from["teacher"].get("test_accuracy")
+    return {} if accuracy is None else {"teacher_test_accuracy": float(accuracy)}
 
 
 def _judged_blends(prepared: Preparation, folder: RunFolder) -> JudgedBlends | None:

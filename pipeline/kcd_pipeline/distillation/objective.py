@@ -41,6 +41,27 @@ def require_sample_losses(config: DistillConfig, weighed_by: str) -> None:
         )
 
 
+def require_no_logits(config: DistillConfig, without: str) -> None:
+    """Raise UserError if the loss of `config` needs the logits of a teacher.
+
+    Parameters
+    ----------
+    without
+        The middle of the message: that there are none.
+    """
+    if make_feature_loss(config) is None:
+        raise UserError(
+            f"distill.loss.name is {config.loss.name}, which is on logits, {without}Take a loss on features, such as "
+            f"pkt, with distill.kd_weight=0, or a store with logits."
+        )
+    if config.kd_weight or config.kd_follows_kept:
+        key = f"kd_weight is {config.kd_weight:g}" if config.kd_weight else "kd_follows_kept is true"
+        raise UserError(
+            f"distill.{key}, which weighs a loss on logits, {without}Set distill.kd_weight=0 and "
+            f"distill.kd_follows_kept=false, or take a store with logits."
+        )
+
+
 class DistillationLoss:
     """`ce * CE + kd * (the chosen loss on logits)`, plus the weighted loss on features if there is one.
 
@@ -72,11 +93,11 @@ class DistillationLoss:
         Parameters
         ----------
         targets
-            `[B, C + D]`: the C logits that are taught and, for a loss on features, the D features.
+            `[B, C + D]`: the C logits that are taught, if any, and, for a loss on features, the D features.
         labels
             `[B]` int64.
         classes
-            C.
+            C; 0 if there are features alone.
         weights
             Factors of the cross-entropy and of the loss on logits in this epoch.
         sample_weight
@@ -105,7 +126,9 @@ class DistillationLoss:
             `[3]` float32, detached: of labels, of the teacher's logits and of its features, with their weights.
         """
         ce = weights.ce * F.cross_entropy(logits, labels, reduction="none")
-        kd = weights.kd * self._on_logits(logits, targets[:, :classes], labels)
+        kd = torch.zeros_like(ce)
+        if classes:  # otherwise features alone are taught
+            kd = weights.kd * self._on_logits(logits, targets[:, :classes], labels)
         if sample_weight is None:
             loss, terms = (ce + kd).mean(), [ce.detach().mean(), kd.detach().mean()]
         else:

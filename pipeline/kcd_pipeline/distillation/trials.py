@@ -4,7 +4,7 @@ import torch
 
 from kcd_pipeline.condensation import WITH_WEIGHTS, make_policy, make_worth
 from kcd_pipeline.config import Config
-from kcd_pipeline.distillation.objective import require_sample_losses
+from kcd_pipeline.distillation.objective import require_no_logits, require_sample_losses
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.losses import compares_batch, key_of_comparison, try_own_loss
 from kcd_pipeline.own_parts import digests_of
@@ -23,6 +23,8 @@ def try_parts(config: Config, ranks: Ranks, *, classes: int) -> None:
         If one of the user's own fails.
     """
     _require_whole_batches(config, ranks)
+    if not config.store.logits:
+        _require_no_logits(config)
     _try_value(config, classes)
     try_own_optimisation(config.distill)
     if config.distill.method != "none":
@@ -52,6 +54,19 @@ def digests_of_parts(config: Config) -> dict[str, str]:
     return digests_of(called)
 
 
+def _require_no_logits(config: Config) -> None:
+    """Raise UserError if loss or value need a teacher's logits, while features alone are stored."""
+    if config.distill.method == "none":
+        return
+    without = "but store.logits is false: features alone are stored. "
+    require_no_logits(config.distill, without)
+    if make_worth(config).needs_teacher:
+        raise UserError(
+            f"condense.value is {config.condense.value}, which looks at the teacher's logits, {without}Take a value of "
+            f"the student alone, such as entropy, or a store with logits."
+        )
+
+
 def _try_value(config: Config, classes: int) -> None:
     """Raise unless `condense.value` can be computed of a batch of two samples; all else may take long to be made."""
     if classes < 2 and config.condense.value in ("margin", "aum"):
@@ -59,9 +74,10 @@ def _try_value(config: Config, classes: int) -> None:
             f"condense.value: {config.condense.value} compares the logits of two classes, but the data set has "
             f"{classes}. Take another value."
         )
+    taught = config.distill.method != "none" and config.store.logits
     logits = torch.linspace(0, 1, 2 * classes).reshape(2, classes)
     with torch.random.fork_rng(devices=[]):  # one of the user's own may draw random numbers
-        make_worth(config)(logits, torch.tensor([0, classes - 1]), None if config.distill.method == "none" else logits)
+        make_worth(config)(logits, torch.tensor([0, classes - 1]), logits if taught else None)
 
 
 def _require_whole_batches(config: Config, ranks: Ranks) -> None:

@@ -16,6 +16,7 @@ from kcd_pipeline.models.external import is_published
 from kcd_pipeline.models.starting import model_to_train
 from kcd_pipeline.own_parts import digests_of
 from kcd_pipeline.runs import Record, RunFolder, claim_folder
+from kcd_pipeline.teacher.images import with_teacher_images
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.epoch import EpochResult, label_objective
 from kcd_pipeline.training.facts import weights_facts
@@ -66,6 +67,9 @@ class TeacherCurriculum:
     def record(self, epoch: int, result: EpochResult) -> dict[str, int]:
         return {}
 
+    def values(self) -> None:
+        return None
+
     def digests(self, epochs: int) -> dict[str, list[str]]:
         return {}
 
@@ -99,7 +103,9 @@ def train_teacher(
         under way.
     """
     folder = training_folder(config.teacher.weights)
-    dataset = dataset or load_dataset(config.data)
+    if dataset is None:
+        config = with_teacher_images(config)
+        dataset = load_dataset(config.data)
     seed_generators(config.seed)
     if is_published(config.teacher.weights):
         raise UserError(
