@@ -23,7 +23,7 @@ from kcd_pipeline.data.sources.items import Items, encoded
 from kcd_pipeline.data.sources.labels import settle_labels
 from kcd_pipeline.data.split import InMemorySplit
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.own_parts import load_part, part_digest, working_folder_importable
+from kcd_pipeline.own_parts import load_part, part_digest, passed_name, working_folder_importable
 from kcd_stores.sizes import human_bytes, machine_memory
 
 KEY = "data.name"
@@ -81,7 +81,7 @@ def dataset_from(
     UserError
         If one of them is no such dataset, has an item that differs when it is read again, or a label without a class.
     """
-    settings = settings or DataConfig(name=object_name(train))
+    settings = settings or DataConfig(name=passed_name(train))
     given = {"classes": classes, "mean": mean, "std": std}
     settings = settings.model_copy(update={key: tuple(value) for key, value in given.items() if value is not None})
     given_parts = {"training": train, "test": test, **({} if validation is None else {"validation": validation})}
@@ -101,12 +101,6 @@ def dataset_from(
         sources = [OwnSource(items=items, labels=of) for items, of in zip(splits, labels, strict=True)]
         dataset = load_pictures(settings, PictureSplits.of(sources, names))
     return complete(settings, dataset, can_be_scaled=True)
-
-
-def object_name(dataset: Any) -> str:
-    """Return the name under which a data set that was passed as an object is recorded: `object:package.Class`."""
-    kind = type(dataset)
-    return f"object:{kind.__module__}.{kind.__name__}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
