@@ -70,7 +70,8 @@ def test_extraction_of_images_in_memory_loads_neither_torchvision_nor_scikit_lea
     code = (
         "import sys, kcd_pipeline.extraction\n"
         "from kcd_pipeline.data import digits\n"
-        "print(len(digits.load()[0]), [name for name in ('torchvision', 'sklearn', 'torch._dynamo') if name in sys.modules])"
+        "slow = {'torchvision', 'sklearn', 'torch._dynamo'}\n"
+        "print(len(digits.load()[0]), sorted(slow & set(sys.modules)))"
     )
     assert fresh(code, tmp_path) == "1437 []"
 
