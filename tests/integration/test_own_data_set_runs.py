@@ -49,8 +49,8 @@ def test_a_run_is_resumed_with_the_same_code_only_and_reported_without_it(
 
     (tmp_path / "kcd_spots.py").write_text(SOURCE + "\n# another\n")
     monkeypatch.delitem(sys.modules, "kcd_spots")
-    for command in (["distill", *recipe, "--resume"], ["train-teacher", *recipe]):
-        refused = run_command(*command)
+    for words in (["distill", *recipe, "--resume"], ["train-teacher", *recipe]):
+        refused = run_command(*words)
         assert refused.exit_code == 2
         assert "data.name" in refused.output
 
