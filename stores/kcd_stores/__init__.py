@@ -43,7 +43,7 @@ from kcd_stores.storage import (
     same_place,
 )
 from kcd_stores.streaming.batches import batches
-from kcd_stores.streaming.blended_stores import BLENDS, BlendedStores
+from kcd_stores.streaming.blended_stores import BlendedStores
 from kcd_stores.streaming.budget import Streaming, plan_streaming
 from kcd_stores.streaming.open import open_stream
 from kcd_stores.streaming.order import ONLY_RANK, Share, cut_batches
@@ -52,7 +52,6 @@ from kcd_stores.streaming.rows import HeldRows, ViewRows
 from kcd_stores.streaming.whole_views import ViewStream
 
 __all__ = [
-    "BLENDS",
     "ENCODINGS",
     "NO_PARTNER",
     "ONLY_RANK",

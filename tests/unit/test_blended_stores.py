@@ -61,8 +61,8 @@ def stores(tmp_path_factory: pytest.TempPathFactory, logits: NDArray[np.float32]
 
 def test_numbers_by_hand(tmp_path: Path) -> None:
     pair = [
-        store_of(tmp_path / "a", np.log(np.float32([[[1, 3]]]))),
-        store_of(tmp_path / "b", np.float32([[[7, 7]]])),  # a constant in a row's logits changes nothing
+        store_of(tmp_path / "a", np.log(np.array([[[1, 3]]], np.float32))),
+        store_of(tmp_path / "b", np.array([[[7, 7]]], np.float32)),  # a constant in a row's logits changes nothing
     ]
     mixed = BlendedStores(pair, weights=[3, 1]).read_rows(0, 0, 1)
     np.testing.assert_allclose(mixed[0], np.log(11 / 5) * np.array([-0.5, 0.5]), rtol=1e-6)
@@ -100,7 +100,9 @@ def test_equal_teachers_are_one_teacher(tmp_path: Path, logits: NDArray[np.float
 
 
 def test_far_apart_teachers_give_finite_logits(tmp_path: Path) -> None:
-    pair = [store_of(tmp_path / name, np.float32([[[size, 0, -size]]])) for name, size in (("a", 1e4), ("b", 9e3))]
+    pair = [
+        store_of(tmp_path / name, np.array([[[size, 0, -size]]], np.float32)) for name, size in (("a", 1e4), ("b", 9e3))
+    ]
     rows = BlendedStores(pair, weights=[1, 1]).read_rows(0, 0, 1)
     assert np.isfinite(rows).all()
     np.testing.assert_allclose(softmax(rows, axis=1), [[1, 0, 0]], atol=2e-38)

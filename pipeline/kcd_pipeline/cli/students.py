@@ -1,6 +1,7 @@
 """The commands of stage 2, distill and condense, and report."""
 
 import shlex
+from functools import partial
 from pathlib import Path
 
 import click
@@ -52,8 +53,10 @@ def distill_command(
     trains = overwrite or not RunFolder(settings.run_dir).finished
     with join_ranks(settings.run) as ranks:
         dataset = load_dataset(settings.data)
-        if trains and not no_check and settings.distill.method != "none" and settings.teacher.weights.is_file():
-            ranks.run_on_first(lambda: compare_with_teacher(settings, rows=COMPARED_ROWS, dataset=dataset))
+        if trains and not no_check and settings.distill.method != "none":
+            for part in settings.each_teacher():
+                if part.teacher.weights.is_file():
+                    ranks.run_on_first(partial(compare_with_teacher, part, rows=COMPARED_ROWS, dataset=dataset))
         run = distill(settings, resume=resume, overwrite=overwrite, dataset=dataset)
         if not ranks.is_first:
             return

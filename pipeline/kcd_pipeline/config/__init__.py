@@ -14,6 +14,7 @@ from kcd_pipeline.config.schema import (
     DataConfig,
     DistillConfig,
     OptimisationConfig,
+    OtherTeacherConfig,
     RunConfig,
     StoreConfig,
     StudentConfig,
@@ -22,7 +23,7 @@ from kcd_pipeline.config.schema import (
 from kcd_pipeline.config.study import Study, StudyConfig, load_study
 from kcd_pipeline.config.suggestions import did_you_mean
 from kcd_pipeline.config.value_words import ValueWords, value_words
-from kcd_pipeline.config.variants import MOVABLE_KEYS, variant_words
+from kcd_pipeline.config.variants import MOVABLE_KEYS, fixed_of_teachers, variant_words
 from kcd_pipeline.config.yaml_files import read_yaml, write_yaml
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "DkdLossConfig",
     "KdLossConfig",
     "OptimisationConfig",
+    "OtherTeacherConfig",
     "PktLossConfig",
     "RunConfig",
     "StoreConfig",
@@ -51,6 +53,7 @@ __all__ = [
     "as_override",
     "did_you_mean",
     "find_recipe",
+    "fixed_of_teachers",
     "in_todays_words",
     "is_study",
     "load_config",

@@ -30,6 +30,7 @@ from kcd_pipeline.config.section import (
     Section,
     Seed,
     Size,
+    TeacherWeight,
     Weight,
 )
 from kcd_pipeline.config.variants import variant_words
@@ -40,6 +41,7 @@ EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample
 ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
 
 LARGEST_PICTURE = 178_956_970  # pixels: Pillow opens no file that claims more
+MOST_TEACHERS = 64
 METHODS = ("none", "kd", "kcd")
 
 MODEL = "a model that `kcd-pipeline models` lists, or torchvision/NAME, timm/NAME, package.module:callable"
@@ -189,6 +191,15 @@ class TeacherConfig(OptimisationConfig):
         description="the file of its weights, which train-teacher writes (safetensors) and extract-teacher reads; "
         "checkpoints by torch.save are read too, and torchvision/DEFAULT and timm/pretrained name published weights"
     )
+    weight: TeacherWeight = Field(
+        default=1.0, description="several teachers: weight of this one in their blend, relative to the others"
+    )
+
+
+class OtherTeacherConfig(TeacherConfig):
+    """A teacher beside the first one, and its store."""
+
+    store: FolderOrUrl = Field(description="where its zarr store is: a folder, or a URL such as s3://bucket/key")
 
 
 class StoreConfig(Section):
@@ -256,6 +267,11 @@ class DistillConfig(OptimisationConfig):
     kd_weight: Weight = Field(
         default=0.9, description="weight of the loss against the stored knowledge; always 0 for method none"
     )
+    blend: Literal["probabilities", "logits"] = Field(
+        default="probabilities",
+        description="several teachers: how their rows are blended, as probabilities at the temperature or as logits; "
+        "see docs/how-to/several-teachers.md",
+    )
     kd_warmup: Annotated[int, Field(ge=0, le=100_000), NOT_A_TRUTH_VALUE] = Field(
         default=0,
         description="epochs over which kd_weight grows: epoch e of w, counted from 1, has e/w of it; DKD was published "
@@ -314,6 +330,11 @@ class Config(Section):
     data: DataConfig
     augmentation: AugmentationConfig = AugmentationConfig()
     teacher: TeacherConfig
+    other_teachers: Annotated[tuple[OtherTeacherConfig, ...], Field(max_length=MOST_TEACHERS - 1)] = Field(
+        default=(),
+        description="the teachers beside the first one, each with the keys of `teacher` and a `store`; a recipe may "
+        "write all of them as a list under `teacher`",
+    )
     store: StoreConfig
     student: StudentConfig
     distill: DistillConfig = DistillConfig()
@@ -330,13 +351,53 @@ class Config(Section):
         """`condense.plans_from` with its placeholders filled in."""
         return None if self.condense.plans_from is None else self._fill_in(self.condense.plans_from)
 
+    @model_validator(mode="after")
+    def _require_stores_apart(self) -> "Config":
+        stores = [self.store.path, *(teacher.store for teacher in self.other_teachers)]
+        twice = [store for store in stores if stores.count(store) > 1]
+        if twice:
+            raise ValueError(f"two teachers have one store, {masked(twice[0])}: give each a store of its own")
+        return self
+
+    @property
+    def teacher_weights(self) -> tuple[float, ...]:
+        """The weight of each teacher in their blend, as the recipe has it."""
+        return (self.teacher.weight, *(teacher.weight for teacher in self.other_teachers))
+
+    def for_teacher(self, number: int) -> "Config":
+        """Return the config under which the teacher of this number (0: the first) is trained and its store extracted.
+
+        It has no other teachers.
+        """
+        teacher: TeacherConfig = (self.teacher, *self.other_teachers)[number]
+        alone = {name: getattr(teacher, name) for name in TeacherConfig.model_fields if name != "weight"}
+        path = teacher.store if isinstance(teacher, OtherTeacherConfig) else self.store.path
+        return self.model_copy(
+            update={
+                "teacher": TeacherConfig.model_construct(**alone),
+                "other_teachers": (),
+                "store": self.store.model_copy(update={"path": path}),
+            }
+        )
+
+    def each_teacher(self) -> tuple["Config", ...]:
+        """Return the config of each teacher, the first one first; see `for_teacher`."""
+        return tuple(self.for_teacher(number) for number in range(1 + len(self.other_teachers)))
+
     def with_places_filled_in(self) -> "Config":
-        """Return the config with {student} and {seed} filled in where data, teacher and store are."""
+        """Return the config with {student} and {seed} filled in where data, teachers and stores are."""
         data, teacher, store = self.data, self.teacher, self.store
+        others = [
+            other.model_copy(
+                update={"weights": self._fill_in(other.weights), "store": fill_in(other.store, self._names())}
+            )
+            for other in self.other_teachers
+        ]
         return self.model_copy(
             update={
                 "data": data.model_copy(update={"root": self._fill_in(data.root)}),
                 "teacher": teacher.model_copy(update={"weights": self._fill_in(teacher.weights)}),
+                "other_teachers": tuple(others),
                 "store": store.model_copy(update={"path": fill_in(store.path, self._names())}),
             }
         )

@@ -117,12 +117,12 @@ def _judged_blends(prepared: Preparation, folder: RunFolder) -> JudgedBlends | N
     if prepared.knowledge is None or not judges_blends(prepared.config):
         return None
     rows = None
-    if prepared.judge is not None:
+    if prepared.judge is not None and prepared.store is not None:
         rows = BlendRows(
             prepared.config,
             folder.blends,
             prepared.judge,
-            source=prepared.knowledge[0],
+            source=prepared.store,
             images=prepared.trainer.train_views,
             dataset=prepared.dataset,
             device=prepared.trainer.device,

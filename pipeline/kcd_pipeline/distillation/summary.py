@@ -33,12 +33,20 @@ def summarise(prepared: Preparation, folder: RunFolder, best: float) -> dict[str
         "teacher_seconds": sum(line.get("teacher_seconds", 0.0) for line in metrics),
         "dataset": {"name": dataset.name, "test_fingerprint": dataset.test.fingerprint(dataset.classes)},
         "store": None if prepared.store is None else _store_facts(prepared.store),
+        **({"other_stores": [_store_facts(store) for store in prepared.other_stores]} if prepared.other_stores else {}),
         "software": software_versions(),
         "parameters": parameter_count(prepared.trainer.model),
         "multiply_adds": _multiply_adds(config.student, dataset),
-        "teacher_multiply_adds": _multiply_adds(config.teacher, dataset),
+        "teacher_multiply_adds": _multiply_adds_of_teachers(config, dataset),
         "streaming": prepared.origin["streaming"],
     }
+
+
+def _multiply_adds_of_teachers(config: Config, dataset: Dataset) -> int | None:
+    """Return the multiply-adds of all teachers for one image of `dataset`; None if those of one cannot be counted."""
+    counted = [_multiply_adds(teacher, dataset) for teacher in (config.teacher, *config.other_teachers)]
+    known = [count for count in counted if count is not None]
+    return sum(known) if len(known) == len(counted) else None
 
 
 def _multiply_adds(part: StudentConfig | TeacherConfig, dataset: Dataset) -> int | None:
