@@ -1,7 +1,12 @@
-"""Parts of the user's own, named in a recipe as `package.module:callable`: models, value functions, policies."""
+"""Parts of the user's own, named in a recipe as `package.module:callable`: models, value functions, policies.
+
+A part that was passed to a function of the Python interface as an object is recorded as `object:package.module.Class`.
+That name tells people what it was; nothing is ever imported by it.
+"""
 
 import hashlib
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,10 +16,24 @@ from typing import Any
 
 from kcd_pipeline.errors import UserError
 
+PASSED = "object:"  # how the name of a part that was passed as an object begins
+
 
 def is_own_part(name: str) -> bool:
     """Return True if `name` has the form of a part of the user's own."""
     return ":" in name
+
+
+def is_passed_object(name: str) -> bool:
+    """Return True if `name` was recorded for a part that was passed as an object."""
+    return name.startswith(PASSED)
+
+
+def passed_name(part: object) -> str:
+    """Return the name by which an object that was passed is recorded: `object:package.module.Class`."""
+    kind = type(part)
+    parts = re.findall(r"\w+", f"{kind.__module__}.{kind.__qualname__}".replace("<locals>", ""))
+    return f"{PASSED}{'.'.join(parts)}"
 
 
 def load_part(name: str, key: str) -> Callable[..., Any]:
@@ -28,8 +47,14 @@ def load_part(name: str, key: str) -> Callable[..., Any]:
     Raises
     ------
     UserError
-        If the module cannot be imported, lacks the callable, or has something else under its name.
+        If the module cannot be imported, lacks the callable, or has something else under its name, or if the part was
+        passed as an object.
     """
+    if is_passed_object(name):
+        raise UserError(
+            f"{key} is '{name}': it was passed as an object from Python, and no name leads to it. Pass it again to the "
+            f"function of kcd_pipeline that made this run or store, or name it as package.module:callable."
+        )
     module_name, _, attribute = name.partition(":")
     try:
         with working_folder_importable():

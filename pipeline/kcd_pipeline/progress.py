@@ -1,4 +1,4 @@
-"""Messages and progress on standard error: bars on a terminal, lines in a log file."""
+"""Messages and progress on standard error: bars on a terminal, lines in a log file, both in a notebook."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +17,15 @@ from rich.progress import (
 from rich.text import Text
 
 from kcd_pipeline.message_copies import copy_message
+from kcd_pipeline.notebooks import NotebookProgress, in_notebook
 from kcd_pipeline.plain_text import shown
 
 WIDE = 80  # characters that a bar with all its columns takes
 
-console = Console(stderr=True)
+IN_NOTEBOOK = in_notebook()
+
+# a notebook shows what comes on standard error as if it were wrong
+console = Console(stderr=not IN_NOTEBOOK, force_jupyter=False)
 
 
 class RateColumn(ProgressColumn):
@@ -39,7 +43,7 @@ _shown: list[Progress] = []  # the display that is on the terminal, if any: ther
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Show a bar with counts, rate, time spent and time left; draw nothing where stderr is not a terminal.
+    """Show a bar with counts, rate, time spent and time left; draw nothing in a log file.
 
     On a narrow terminal, where they would be cut to nothing, only the counts and the time left are shown. Within
     another bar its display is used, and the tasks that are added to it go when this one ends.
@@ -55,15 +59,21 @@ def progress_bar() -> Iterator[Progress]:
         return
     name, counts, left = TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn()
     columns: tuple[ProgressColumn, ...] = (name, counts, left)
-    if console.width >= WIDE:
+    if IN_NOTEBOOK or console.width >= WIDE:
         note = TextColumn("{task.fields[note]}")
         columns = (name, BarColumn(), counts, RateColumn(), TimeElapsedColumn(), left, note)
-    with Progress(*columns, console=console, disable=console.quiet or not console.is_terminal) as progress:
+    with _display(columns) as progress:
         _shown.append(progress)
         try:
             yield progress
         finally:
             _shown.remove(progress)
+
+
+def _display(columns: tuple[ProgressColumn, ...]) -> Progress:
+    if IN_NOTEBOOK and not console.quiet:
+        return NotebookProgress(*columns)
+    return Progress(*columns, console=console, disable=console.quiet or not console.is_terminal)
 
 
 def keep_quiet() -> None:
@@ -79,8 +89,8 @@ def say(message: str) -> None:
 
 
 def say_progress(message: str) -> None:
-    """Print one line of progress where there is no terminal to draw a bar on, as in a log file."""
-    if not console.is_terminal:
+    """Print one line of progress where no bar is drawn, as in a log file."""
+    if not (console.is_terminal or IN_NOTEBOOK):
         say(message)
 
 

@@ -4,6 +4,8 @@ import codecs
 import io
 import sys
 import unicodedata
+from collections.abc import Callable
+from contextlib import redirect_stdout
 
 from rich import box
 from rich.console import Console
@@ -59,14 +61,27 @@ def new_table() -> PlainTable:
     return PlainTable()
 
 
+def _console(width: int | None = None) -> Console:
+    """Return a console that writes to standard output; also in a notebook, for which rich has another way."""
+    return Console(highlight=False, width=width, force_jupyter=False)
+
+
+def printed(show: Callable[[], None]) -> str:
+    """Return what `show` prints on standard output, as plain lines without blanks at their ends."""
+    text = io.StringIO()
+    with redirect_stdout(text):
+        show()
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
 def print_table(table: Table) -> None:
     """Print a table, folded to the terminal, or at its full width where there is none.
 
     On a terminal that is too narrow for its longest words, each row is printed as lines of a heading and a value.
     """
-    console = Console(highlight=False)
+    console = _console()
     if not console.is_terminal:  # rich would cut to 80 columns, and a log would get half of each line
-        console = Console(highlight=False, width=UNCUT_WIDTH)
+        console = _console(width=UNCUT_WIDTH)
     if Measurement.get(console, console.options.update(width=UNCUT_WIDTH), table).minimum <= console.width:
         console.print(table)
         return
@@ -85,4 +100,4 @@ def natural_width(console: Console, table: Table) -> int:
 
 def print_line(text: str, style: str = "") -> None:
     """Print a line, or several, which only the terminal may wrap."""
-    Console(highlight=False).print(Text(shown(text), style=style), soft_wrap=True)
+    _console().print(Text(shown(text), style=style), soft_wrap=True)

@@ -25,6 +25,7 @@ PRUNE_STREAM = 104  # which of the samples of low value are left out
 DRAW_STREAM = 105  # draws with replacement; they are counted, instead of samples
 SHARE_STREAM = 106  # which class gets the draws that cannot be shared evenly
 TIE_STREAM = 107  # order of samples with the same count
+VALIDATION_STREAM = 108  # which of the training images are for validation
 SAMPLE_STREAM = 200  # and above: classes that the encoding `sample` draws, which takes several draws
 
 

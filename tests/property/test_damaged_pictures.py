@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kcd_pipeline.augmentation import CentreCrop
-from kcd_pipeline.data.folders.picture import Reading, deep_mark, open_picture, used_range
+from kcd_pipeline.data.pictures.picture import Reading, deep_mark, open_picture, used_range
 from kcd_pipeline.errors import UserError
 
 READINGS = (Reading(max_pixels=10**6), Reading(exif=True, pixel_range=(0, 1), max_pixels=10**6))

@@ -103,7 +103,7 @@ def test_a_typo_in_a_section_names_the_nearest_section() -> None:
 def test_a_key_like_no_other_gets_the_list_instead_of_a_guess() -> None:
     message = refusal(SMALLEST | {"student": {"model": "resnet8", "zzzz": 1}})
     assert "did you mean" not in message
-    assert "(section 'student' has: model, arguments)" in message
+    assert "(section 'student' has: model, arguments, init)" in message
 
 
 def test_a_key_that_yaml_reads_as_a_number_is_refused_by_name() -> None:

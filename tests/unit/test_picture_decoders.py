@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.utils.data._utils import MP_STATUS_CHECK_INTERVAL
 from torch.utils.data._utils import worker as torch_worker
 
-from kcd_pipeline.data.folders import loader
-from kcd_pipeline.data.folders.budget import PixelBudget
-from kcd_pipeline.data.folders.handover import Pieces, shared_places
-from kcd_pipeline.data.folders.loader import AHEAD_BYTES, PictureViews, read_ahead
+from kcd_pipeline.data.pictures import loader
+from kcd_pipeline.data.pictures.budget import PixelBudget
+from kcd_pipeline.data.pictures.handover import Pieces, shared_places
+from kcd_pipeline.data.pictures.loader import AHEAD_BYTES, PictureViews, read_ahead
 from kcd_pipeline.errors import FailedError
 
 SHAPE = (3, 4, 5)

@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional
 from kcd_pipeline.augmentation import CentreCrop
 from kcd_pipeline.config import DataConfig
 from kcd_pipeline.data import load_dataset
-from kcd_pipeline.data.folders.picture import Reading, open_picture, used_range
+from kcd_pipeline.data.pictures.picture import Reading, open_picture, used_range
 from kcd_pipeline.errors import UserError
 
 EVERY_16_BITS = np.arange(65536, dtype=np.uint16).reshape(256, 256)

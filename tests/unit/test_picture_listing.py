@@ -57,7 +57,7 @@ def refusal(asked: Callable[..., Any], *arguments: Any, **more: Any) -> str:
 
 
 def names(listing: Listing) -> list[str]:
-    return [str(listing.path(sample).relative_to(listing.root)) for sample in range(len(listing))]
+    return [str(listing.open(sample).relative_to(listing.root)) for sample in range(len(listing))]
 
 
 # --- what is in it ---------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ def test_files_are_listed_in_the_order_of_torchvision(tmp_path: Path) -> None:
     (tmp_path / "linked").symlink_to(tmp_path / "b")
     theirs = ImageFolder(str(tmp_path))
     ours = list_folder(tmp_path)
-    assert [str(ours.path(k)) for k in range(len(ours))] == [path for path, _ in theirs.samples]
+    assert [str(ours.open(k)) for k in range(len(ours))] == [path for path, _ in theirs.samples]
     assert ours.labels.tolist() == theirs.targets
     assert list(ours.classes) == theirs.classes == ["B", "a", "b", "linked"]
     assert ours.skipped == ""

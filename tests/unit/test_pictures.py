@@ -18,8 +18,8 @@ from torchvision.transforms.v2 import functional
 from kcd_pipeline.augmentation import Augmentation, Identity, SubsetAugmentation, build_augmentation
 from kcd_pipeline.config import AugmentationConfig, DataConfig
 from kcd_pipeline.data import Dataset, load_dataset
-from kcd_pipeline.data.folders import fingerprint as fingerprints
-from kcd_pipeline.data.folders import loader
+from kcd_pipeline.data.pictures import fingerprint as fingerprints
+from kcd_pipeline.data.pictures import loader
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.reports.collect.samples import thumbnail
 from kcd_pipeline.reports.render.pictures import data_uri
@@ -238,12 +238,12 @@ def test_the_fingerprint_changes_with_a_byte_a_label_a_class_or_the_frame(root: 
 def test_the_fingerprint_is_read_from_the_cache_until_a_file_changes(
     root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[Path] = []
+    read: list[int] = []
     digest = fingerprints._digest_file
 
-    def noting(path: Path, reading: Any) -> bytes:
-        read.append(path)
-        return digest(path, reading)
+    def noting(source: Any, sample: int, reading: Any) -> bytes:
+        read.append(sample)
+        return digest(source, sample, reading)
 
     monkeypatch.setattr(fingerprints, "_digest_file", noting)
     first = load(root).description["fingerprint"]

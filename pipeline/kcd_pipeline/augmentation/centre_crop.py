@@ -18,9 +18,13 @@ class CentreCrop:
 
     def __call__(self, picture: Image.Image) -> Tensor:
         """Return an RGB `picture` as uint8 [3, size, size], scaled bilinearly and antialiased as torchvision does."""
+        return pixels_of(self.cut(picture))
+
+    def cut(self, picture: Image.Image) -> Image.Image:
+        """Return the middle of a `picture` of any mode, scaled."""
         if min(picture.size) != self.resize:
             picture = functional.resize(picture, [self.resize])
-        return pixels_of(functional.center_crop(picture, [self.size, self.size]))
+        return functional.center_crop(picture, [self.size, self.size])
 
     def scaled_size(self, width: int, height: int) -> tuple[int, int]:
         """Return width and height of a picture of `width` x `height` before its middle is cut out."""

@@ -1,7 +1,6 @@
 """The commands of stage 2, distill and condense, and report."""
 
 import shlex
-from functools import partial
 from pathlib import Path
 
 import click
@@ -14,7 +13,6 @@ from kcd_pipeline.terminal import print_line
 from kcd_stores import human_bytes
 
 PORT = 8237  # of a report that is served
-COMPARED_ROWS = 64  # before training: a moment even for a large teacher
 
 
 @click.command("distill", short_help="Train a student from the store.")
@@ -43,21 +41,12 @@ def distill_command(
     if method is not None:
         overrides = (*overrides, f"distill.method={method}")
     settings = read_asked(config, overrides)
-    from kcd_pipeline.data import load_dataset
-    from kcd_pipeline.distillation import distill
+    from kcd_pipeline.api.students import checked_distill
     from kcd_pipeline.reports.collect import read_checked_summary
-    from kcd_pipeline.runs import RunFolder
     from kcd_pipeline.training.ranks import join_ranks
-    from kcd_pipeline.verification.against_teacher import compare_with_teacher
 
-    trains = overwrite or not RunFolder(settings.run_dir).finished
     with join_ranks(settings.run) as ranks:
-        dataset = load_dataset(settings.data)
-        if trains and not no_check and settings.distill.method != "none":
-            for part in settings.each_teacher():
-                if part.teacher.weights.is_file():
-                    ranks.run_on_first(partial(compare_with_teacher, part, rows=COMPARED_ROWS, dataset=dataset))
-        run = distill(settings, resume=resume, overwrite=overwrite, dataset=dataset)
+        run = checked_distill(settings, resume=resume, overwrite=overwrite, check=not no_check)
         if not ranks.is_first:
             return
     summary = read_checked_summary(run.folder) if run.already else run.summary

@@ -2,7 +2,7 @@
 
 from kcd_pipeline.config.condense import POLICY_NAMES, VALUE_NAMES, CondenseConfig
 from kcd_pipeline.config.earlier import in_todays_words
-from kcd_pipeline.config.load import load_config, parse_config
+from kcd_pipeline.config.load import Recipe, load_config, parse_config
 from kcd_pipeline.config.losses import DistLossConfig, DkdLossConfig, KdLossConfig, PktLossConfig
 from kcd_pipeline.config.merge import as_override, override_of
 from kcd_pipeline.config.recipes import find_recipe, is_study, recipe_names, recipes_folder, study_names
@@ -43,6 +43,7 @@ __all__ = [
     "OptimisationConfig",
     "OtherTeacherConfig",
     "PktLossConfig",
+    "Recipe",
     "RunConfig",
     "StoreConfig",
     "StudentConfig",

@@ -76,7 +76,8 @@ def _explain_one(item: dict[str, Any], root: type[BaseModel]) -> str:
         tag, known = item["ctx"]["tag"], _quoted_names(item["ctx"]["expected_tags"])
         return f"{key}.name: found {shown(tag)}, expected one of {', '.join(known)}{did_you_mean(tag, known)}"
     if kind == "value_error":
-        return f"{key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}"
+        problem = item["msg"].removeprefix("Value error, ")
+        return f"{key}: {problem}" if key else problem  # one that compares sections has no key of its own
     if kind == "model_type":
         return f"{key}: found {shown(found)}, expected a section of keys"
     return f"{key}: found {shown(found)}; {item['msg'][0].lower()}{item['msg'][1:]}"

@@ -64,10 +64,17 @@ class Recipe:
     """
 
     def __init__(self, name: str) -> None:
-        self._path = find_recipe(name)
-        self._keys = _read_keys(self._path, ())
+        path = find_recipe(name)
+        self._source, self._keys = str(path), _read_keys(path, ())
 
-    def config(self, overrides: Iterable[str] = ()) -> Config:
+    @classmethod
+    def of_keys(cls, tree: Mapping[str, Any], *, source: str) -> "Recipe":
+        """Return the recipe of keys that a caller has, which may extend another; messages call it `source`."""
+        recipe = cls.__new__(cls)
+        recipe._source, recipe._keys = source, _keys_of(dict(tree), Path(source), ())
+        return recipe
+
+    def config(self, overrides: Iterable[str] = (), recorded: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
         """Return the config of the recipe with `overrides` put over it.
 
         In paths `~`, `$VAR` and the placeholders are filled in. `{variant}` in run.dir is left, followed by what the
@@ -77,6 +84,8 @@ class Recipe:
         ----------
         overrides
             Texts of the form `section.key=value`; of two that set the same key, the last one counts.
+        recorded
+            By section, the keys that record what a caller passed as an object; they replace those of the recipe.
 
         Raises
         ------
@@ -84,10 +93,12 @@ class Recipe:
             If a key is unknown, a value is out of bounds, or a variable in a path is not set.
         """
         keys = self._keys
-        tree, source = keys.tree, ", which extends ".join(map(str, (self._path, *keys.extends)))
+        tree, source = keys.tree, ", which extends ".join((self._source, *map(str, keys.extends)))
         for override in overrides:
             tree = merge_override(tree, override)
-            source = f"{self._path} with --set"
+            source = f"{self._source} with --set"
+        for section, values in (recorded or {}).items():
+            tree = {**tree, section: {**tree.get(section, {}), **values}}
         config = parse_config(expand_places(tree, source), source=source)
         named = keys.tree if keys.with_folder is None else keys.with_folder
         return _set_apart(config, _alone(named, tree, source)).with_places_filled_in()
@@ -152,7 +163,11 @@ def _alone(recipe: Mapping[str, Any], tree: Mapping[str, Any], source: str) -> C
 
 def _read_keys(path: Path, extending: tuple[Path, ...]) -> _Keys:
     """Read a recipe and what it extends; `extending` are the recipes that led here, each of which extends the next."""
-    tree = read_yaml(path)
+    return _keys_of(read_yaml(path), path, extending)
+
+
+def _keys_of(tree: dict[str, Any], path: Path, extending: tuple[Path, ...]) -> _Keys:
+    """Return the keys `tree` of the recipe `path` over what it extends."""
     if OF_STUDIES in tree:
         raise UserError(f"{path} is a study, not a recipe. Run it with `kcd-pipeline study {path}`.")
     base = tree.pop(EXTENDS, None)

@@ -14,9 +14,12 @@ from kcd_pipeline.errors import UserError
 from kcd_stores import masked
 
 # the keys that hold a path or a URL
-PLACES = ("data.root", "teacher.weights", "store.path", "condense.plans_from", "run.dir")
+PLACES = (
+    *("data.root", "teacher.init", "teacher.weights", "store.path"),
+    *("student.init", "condense.plans_from", "run.dir"),
+)
 
-PLACES_OF_TEACHER = ("weights", "store")  # and each of `other_teachers`
+PLACES_OF_TEACHER = ("init", "weights", "store")  # and each of `other_teachers`
 
 OF_RUN = ("{student}", "{method}", "{variant}", "{seed}")
 OF_ALL_METHODS = ("{student}", "{seed}")  # a teacher and a store serve the runs of every method

@@ -5,11 +5,11 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from kcd_pipeline.config.condense import CondenseConfig
+from kcd_pipeline.config.condense import CondenseConfig, _name_or_part
 from kcd_pipeline.config.losses import KdLossConfig, LossConfig
 from kcd_pipeline.config.places import FolderOrUrl, RunFolderPath, SharedFile, SharedFolder, fill_in, require_text
 from kcd_pipeline.config.section import (
@@ -18,11 +18,13 @@ from kcd_pipeline.config.section import (
     Arguments,
     Aspect,
     Batch,
+    ClassMap,
     Count,
     Deviation,
     Epochs,
     Fraction,
     GreyValue,
+    HeldOut,
     Logit,
     ModelName,
     PixelValue,
@@ -43,32 +45,88 @@ ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
 LARGEST_PICTURE = 178_956_970  # pixels: Pillow opens no file that claims more
 MOST_TEACHERS = 64
 METHODS = ("none", "kd", "kcd")
+DATA_NAMES = (
+    "digits",
+    "fashion-mnist",
+    "cifar10",
+    "cifar100",
+    "imagefolder",
+    "tiny-imagenet",
+    "imagenet",
+    "csv",
+    "huggingface",
+    "parquet",
+)
 
 MODEL = "a model that `kcd-pipeline models` lists, or torchvision/NAME, timm/NAME, package.module:callable"
 ARGUMENTS = "keyword arguments of a model that is not listed there; see docs/reference/models.md"
+INIT = (
+    "weights to begin training from, whatever classes their last layer is for: a file, or torchvision/DEFAULT or "
+    "timm/pretrained; null: new random ones"
+)
+
+
+Text = Annotated[str, AfterValidator(require_text)]
 
 
 class DataConfig(Section):
     """The images that teacher and student are trained on."""
 
-    name: Literal["digits", "fashion-mnist", "cifar10", "cifar100", "imagefolder", "tiny-imagenet", "imagenet"] = Field(
-        description="the data set; `imagefolder` is any folder of images of your own"
+    name: Annotated[str, Field(max_length=200), AfterValidator(_name_or_part(DATA_NAMES))] = Field(
+        description="the data set: digits, fashion-mnist, cifar10, cifar100, tiny-imagenet or imagenet; or, for images "
+        "of your own, imagefolder (a folder of folders), csv (a table of paths), huggingface, parquet, or "
+        "package.module:callable, which makes torch datasets",
     )
+    arguments: Arguments = Field(default={}, description="keyword arguments of a data set by package.module:callable")
     root: SharedFolder = Field(
         default=Path("data"), description="the folder that holds the data set; digits needs none"
     )
     download: bool = Field(
-        default=False, description="fetch fashion-mnist, cifar10 or cifar100 into root if it is not there"
+        default=False,
+        description="fetch fashion-mnist, cifar10, cifar100 or what hub names into root if it is not there",
+    )
+    hub: Text | None = Field(
+        default=None, description="huggingface: the name on the hub of what root holds, or what is fetched into it"
+    )
+    subset: Text | None = Field(default=None, description="huggingface: the subset of hub, which may need one")
+    revision: Text | None = Field(
+        default=None, description="huggingface: the branch, tag or commit of hub; null: the newest"
     )
     image_size: Annotated[int, Field(ge=1, le=8192), NOT_A_TRUTH_VALUE] | None = Field(
         default=None,
         description="folders of images: scale the shorter side, then cut this many pixels a side out of the middle; "
         "null: 64 for tiny-imagenet, 224 (of 256) for imagenet, and images as they are for imagefolder",
     )
-    test_folder: Annotated[str, AfterValidator(require_text)] | None = Field(
+    test_folder: Text | None = Field(
         default=None,
         description="folders of images: the folder below root that holds the labelled test images; null: test or val "
         "for imagefolder, whichever holds anything, and val for the others",
+    )
+    validation: HeldOut | None = Field(
+        default=None,
+        description="images by which the best epoch is chosen and training may stop early: a fraction of the training "
+        "images, which are trained on no more, or the name of the folder, file or split that holds them; null: none, "
+        "and the test set is looked at in every epoch; see docs/how-to/validation.md",
+    )
+    validation_seed: Seed = Field(
+        default=0, description="seed of the choice of validation images, where they are a fraction of the training set"
+    )
+    train: Text | None = Field(
+        default=None,
+        description="data sets in other files than folders of images: the training set, below root; "
+        "docs/how-to/own-images.md says how each kind names it, and what null stands for",
+    )
+    test: Text | None = Field(default=None, description="as for train: the test set")
+    image_column: Text | None = Field(
+        default=None, description="tables: the column of images, or of their paths; null: each kind's usual name"
+    )
+    label_column: Text | None = Field(
+        default=None, description="tables: the column of labels; null: each kind's usual name"
+    )
+    classes: tuple[Text, ...] | None = Field(
+        default=None,
+        description="names of the classes, in the order of their labels, where the data does not have them; null: "
+        "its own",
     )
     exif: bool = Field(
         default=False,
@@ -113,6 +171,13 @@ class DataConfig(Section):
         if values is not None and values[1] - values[0] < 1e-9:  # so that the factor to bytes is finite
             raise ValueError(f"its first number must be smaller than its second, got {list(values)}")
         return values
+
+    @field_validator("classes")
+    @classmethod
+    def _require_distinct(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names is not None and len(set(names)) < max(len(names), 1):
+            raise ValueError(f"it must name each class once, got {list(names)}")
+        return names
 
     @model_validator(mode="after")
     def _require_both_or_neither(self) -> "DataConfig":
@@ -174,6 +239,11 @@ class OptimisationConfig(Section):
         description="milestones: epochs after which lr is multiplied by gamma; null: 5/8, 3/4 and 7/8 of epochs",
     )
     gamma: Fraction = Field(default=0.1, description="milestones: factor of lr at each of them")
+    patience: Count | None = Field(
+        default=None,
+        description="epochs in a row without a better validation accuracy after which training stops early; null: "
+        "never. It needs data.validation",
+    )
 
     @model_validator(mode="after")
     def _require_order(self) -> "OptimisationConfig":
@@ -187,6 +257,13 @@ class TeacherConfig(OptimisationConfig):
 
     model: ModelName = Field(description=MODEL)
     arguments: Arguments = Field(default={}, description=ARGUMENTS)
+    init: SharedFile | None = Field(default=None, description=INIT)
+    classes: ClassMap | None = Field(
+        default=None,
+        description="a trained teacher of other classes: for each class of the data set, by name or in order, the "
+        "teacher's class or classes (by name or index) that stand for it; logits of several are joined by logsumexp. "
+        "null: its classes are the data set's; see docs/how-to/own-teacher.md",
+    )
     weights: SharedFile = Field(
         description="the file of its weights, which train-teacher writes (safetensors) and extract-teacher reads; "
         "checkpoints by torch.save are read too, and torchvision/DEFAULT and timm/pretrained name published weights"
@@ -200,6 +277,9 @@ class OtherTeacherConfig(TeacherConfig):
     """A teacher beside the first one, and its store."""
 
     store: FolderOrUrl = Field(description="where its zarr store is: a folder, or a URL such as s3://bucket/key")
+
+
+AnyTeacher = TypeVar("AnyTeacher", bound=TeacherConfig)
 
 
 class StoreConfig(Section):
@@ -226,6 +306,11 @@ class StoreConfig(Section):
     features: bool = Field(
         default=False, description="store the teacher's penultimate features too, for losses that need them"
     )
+    logits: bool = Field(
+        default=True,
+        description="store the teacher's logits; false, with features: a store for losses on features alone, of a "
+        "teacher with any last layer or none",
+    )
     features_encoding: Literal["float16", "int8"] = Field(default="float16", description="how features are stored")
     batch_size: Batch = Field(default=256, description="images in a forward pass of the teacher, while extracting")
     block_rows: Count | None = Field(
@@ -237,12 +322,19 @@ class StoreConfig(Section):
         "not, through a block shuffle; see docs/concepts/streaming.md",
     )
 
+    @model_validator(mode="after")
+    def _require_something(self) -> "StoreConfig":
+        if not self.logits and not self.features:
+            raise ValueError("logits is false and features is false, so nothing would be stored: set features to true")
+        return self
+
 
 class StudentConfig(Section):
     """The student."""
 
     model: ModelName = Field(description=MODEL)
     arguments: Arguments = Field(default={}, description=ARGUMENTS)
+    init: SharedFile | None = Field(default=None, description=INIT)
 
 
 class DistillConfig(OptimisationConfig):
@@ -288,6 +380,8 @@ class DistillConfig(OptimisationConfig):
     def _require_whole_stages(self) -> "DistillConfig":
         if self.rows is not None and self.method == "kcd":
             raise ValueError("rows ends an epoch early, which method kcd cannot: its policy says what it is taught")
+        if self.rows is not None and self.patience is not None:
+            raise ValueError("rows says how many samples are trained on, and patience may stop before: set one of them")
         return self
 
 
@@ -341,6 +435,17 @@ class Config(Section):
     condense: CondenseConfig = CondenseConfig()
     run: RunConfig = RunConfig()
 
+    @model_validator(mode="after")
+    def _require_validation(self) -> "Config":
+        for section in ("teacher", "distill"):
+            patience = getattr(self, section).patience
+            if patience is not None and self.data.validation is None:
+                raise ValueError(
+                    f"{section}.patience is {patience}, but data.validation is null: there are no validation images by "
+                    f"which training could stop early. Set data.validation, such as 0.1, or {section}.patience to null"
+                )
+        return self
+
     @property
     def run_dir(self) -> Path:
         """`run.dir` with its placeholders filled in."""
@@ -385,22 +490,27 @@ class Config(Section):
         return tuple(self.for_teacher(number) for number in range(1 + len(self.other_teachers)))
 
     def with_places_filled_in(self) -> "Config":
-        """Return the config with {student} and {seed} filled in where data, teachers and stores are."""
-        data, teacher, store = self.data, self.teacher, self.store
+        """Return the config with {student} and {seed} filled in where data, weights and stores are."""
+        data, store, student, names = self.data, self.store, self.student, self._names()
         others = [
-            other.model_copy(
-                update={"weights": self._fill_in(other.weights), "store": fill_in(other.store, self._names())}
-            )
+            self._with_weights_filled_in(other).model_copy(update={"store": fill_in(other.store, names)})
             for other in self.other_teachers
         ]
         return self.model_copy(
             update={
                 "data": data.model_copy(update={"root": self._fill_in(data.root)}),
-                "teacher": teacher.model_copy(update={"weights": self._fill_in(teacher.weights)}),
+                "teacher": self._with_weights_filled_in(self.teacher),
                 "other_teachers": tuple(others),
+                "student": student.model_copy(
+                    update={"init": None if student.init is None else self._fill_in(student.init)}
+                ),
                 "store": store.model_copy(update={"path": fill_in(store.path, self._names())}),
             }
         )
+
+    def _with_weights_filled_in(self, teacher: AnyTeacher) -> AnyTeacher:
+        init = None if teacher.init is None else self._fill_in(teacher.init)
+        return teacher.model_copy(update={"weights": self._fill_in(teacher.weights), "init": init})
 
     def plain(self) -> dict[str, Any]:
         """Return the config as plain JSON and YAML types, with every default written out and secrets of URLs masked."""

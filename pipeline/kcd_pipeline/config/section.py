@@ -6,6 +6,7 @@ memory before anything is said.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
@@ -62,6 +63,36 @@ def _require_json(value: Any) -> Any:
     return value
 
 
+def _require_held_out(value: Any) -> Any:
+    """Return the part of the training set, or the folder or split, that holds the validation images."""
+    if isinstance(value, str):
+        return require_text(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise ValueError(
+            f"found {value!r}, expected a number between 0 and 1, such as 0.1 for a tenth of the training images, or "
+            f"the name of the folder or split that holds validation images"
+        )
+    return value
+
+
+def _require_classes(value: Any) -> Any:
+    """Return a choice of a teacher's classes with the names of the data set's classes as text, which YAML may not do.
+
+    Each class has one or several of the teacher's, and a class of the teacher stands for one class at most.
+    """
+    if not isinstance(value, Mapping | list | tuple) or not value:
+        raise ValueError("expected a list with an entry for each class, or a mapping from class to the teacher's")
+    entries = list(value.values()) if isinstance(value, Mapping) else list(value)
+    chosen = [one for entry in entries for one in (entry if isinstance(entry, list | tuple) else [entry])]
+    if wrong := [one for one in chosen if isinstance(one, bool) or not isinstance(one, str | int)]:
+        raise ValueError(f"expected names or indices of the teacher's classes, found {wrong[0]!r}")
+    if any(entry in ([], ()) for entry in entries):
+        raise ValueError("a class has none of the teacher's classes, expected one or several")
+    if twice := [one for one, count in Counter(chosen).items() if count > 1]:
+        raise ValueError(f"the teacher's class {twice[0]!r} is given twice, expected each once at most")
+    return {str(name): entry for name, entry in value.items()} if isinstance(value, Mapping) else value
+
+
 NOT_A_TRUTH_VALUE = BeforeValidator(_no_truth_value)
 
 Fraction = Annotated[float, Field(gt=0, le=1), NOT_A_TRUTH_VALUE]
@@ -79,7 +110,18 @@ GreyValue = Annotated[float, Field(ge=-1e12, le=1e12), NOT_A_TRUTH_VALUE]  # in 
 Logit = Annotated[float, Field(ge=-1e6, le=1e6), NOT_A_TRUTH_VALUE]
 Seed = Annotated[int, Field(ge=0, lt=2**63), NOT_A_TRUTH_VALUE]
 ModelName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_require_name)]
+ClassIndex = Annotated[int, Field(ge=0, lt=MANY)]
+ClassName = Annotated[str, AfterValidator(require_text)]
+ClassChoice = ClassIndex | ClassName | tuple[ClassIndex | ClassName, ...]
+ClassMap = Annotated[
+    dict[str, ClassChoice] | tuple[ClassChoice, ...],
+    BeforeValidator(_require_classes),
+    WithJsonSchema({"type": "string", "format": "mapping or list of classes"}),
+]
 Arguments = Annotated[dict[str, JsonValue], AfterValidator(_require_json)]
+HeldOut = Annotated[
+    float | str, BeforeValidator(_require_held_out), WithJsonSchema({"type": "fraction or name of a folder or split"})
+]
 Size = Annotated[
     str,
     BeforeValidator(_size_as_written),

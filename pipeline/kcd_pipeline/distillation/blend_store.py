@@ -14,7 +14,7 @@ from typing import Any
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.progress import say
-from kcd_pipeline.recipe_store import software_versions
+from kcd_pipeline.versions import software_versions
 from kcd_stores import (
     CondensedRows,
     Encoding,

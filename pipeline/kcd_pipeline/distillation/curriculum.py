@@ -307,5 +307,7 @@ class StudentCurriculum:
         """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with `labels[B]`, taught `rows`."""
         targets = taught.batch(rows, index, judged)
         sample_weight = self._sample_weights.batch(index)
-        loss = self._loss(logits, targets, labels, classes=classes, weights=weights, sample_weight=sample_weight)
-        return StepOutcome(loss, self._worth(logits, labels, targets[:, :classes]))
+        loss, terms = self._loss.in_terms(
+            logits, targets, labels, classes=classes, weights=weights, sample_weight=sample_weight
+        )
+        return StepOutcome(loss, self._worth(logits, labels, targets[:, :classes]), terms)

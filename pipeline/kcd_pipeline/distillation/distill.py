@@ -12,9 +12,12 @@ from kcd_pipeline.distillation.judge import judges_blends
 from kcd_pipeline.distillation.judged_blends import BlendRows, JudgedBlends
 from kcd_pipeline.distillation.preparation import Preparation, prepare_run
 from kcd_pipeline.distillation.summary import summarise
+from kcd_pipeline.models import NONE_PASSED, PassedModels
 from kcd_pipeline.runs import Predictions, RunFolder, claim_folder
 from kcd_pipeline.runs.record import file_digest
+from kcd_pipeline.training.facts import weights_facts
 from kcd_pipeline.training.ranks import join_ranks
+from kcd_pipeline.training.results import Results
 from kcd_pipeline.training.session import run_epochs
 from kcd_stores import one_writer
 
@@ -39,7 +42,12 @@ class Distillation:
 
 
 def distill(
-    config: Config, *, resume: bool = False, overwrite: bool = False, dataset: Dataset | None = None
+    config: Config,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    dataset: Dataset | None = None,
+    passed: PassedModels = NONE_PASSED,
 ) -> Distillation:
     """Train the student of a recipe, or go on with its training if the recipe's run folder holds the same run.
 
@@ -51,6 +59,8 @@ def distill(
         Put a new run in the place of any that is in that folder.
     dataset
         The recipe's dataset, if it is loaded already.
+    passed
+        Models that were passed as objects, in the place of the recipe's.
 
     Raises
     ------
@@ -61,16 +71,16 @@ def distill(
     """
     with join_ranks(config.run) as ranks:
         # before the folder is claimed or cleared: a model or a device that is missing must cost nothing
-        prepared = prepare_run(config, ranks, dataset or load_dataset(config.data))
+        prepared = prepare_run(config, ranks, dataset or load_dataset(config.data), passed)
         folder = RunFolder(config.run_dir)
         with ExitStack() as lock:
             claim = partial(_claim, prepared, folder, lock, resume=resume, overwrite=overwrite)
             finished = ranks.run_on_first(claim)
             if finished is not None:
                 return Distillation(folder=folder, summary=finished, already=True)
-            best = _train(prepared, folder)
+            results = _train(prepared, folder)
             predictions = prepared.trainer.test_predictions()
-            summary = ranks.run_on_first(partial(_finish, prepared, folder, best, predictions))
+            summary = ranks.run_on_first(partial(_finish, prepared, folder, results, predictions))
     return Distillation(folder=folder, summary=summary, already=False)
 
 
@@ -83,8 +93,8 @@ def _claim(
     return folder.read_summary() if folder.finished else None
 
 
-def _train(prepared: Preparation, folder: RunFolder) -> float:
-    """Run all epochs; return the best test accuracy, 0..1."""
+def _train(prepared: Preparation, folder: RunFolder) -> Results:
+    """Run all epochs; return the accuracies at their end."""
     config, trainer = prepared.config, prepared.trainer
     curriculum = StudentCurriculum(
         config,
@@ -106,10 +116,25 @@ def _train(prepared: Preparation, folder: RunFolder) -> float:
             curriculum,
             epochs=config.distill.epochs,
             name=config.distill.method,
-            facts={"model": config.student.model},
+            facts=_facts(prepared),
         )
     finally:
         curriculum.close()
+
+
+def _facts(prepared: Preparation) -> dict[str, Any]:
+    """Return the facts that the student's weights say of themselves."""
+    config, stores = prepared.config, prepared.stores_taught_by
+    teachers = (config.teacher, *config.other_teachers)
+    return weights_facts(
+        config.student,
+        prepared.dataset,
+        method=config.distill.method,
+        epochs=config.distill.epochs,
+        seed=config.seed,
+        store=", ".join(store.identity for store in stores) or None,
+        teacher=", ".join(teacher.model for teacher in teachers),
+    )
 
 
 def _judged_blends(prepared: Preparation, folder: RunFolder) -> JudgedBlends | None:
@@ -130,9 +155,9 @@ def _judged_blends(prepared: Preparation, folder: RunFolder) -> JudgedBlends | N
     return JudgedBlends(prepared.ranks, rows)
 
 
-def _finish(prepared: Preparation, folder: RunFolder, best: float, predictions: Predictions) -> dict[str, Any]:
+def _finish(prepared: Preparation, folder: RunFolder, results: Results, predictions: Predictions) -> dict[str, Any]:
     """Write the predictions, then the summary, which marks the run as finished; return the summary."""
     predictions.write(folder.predictions)
-    summary = summarise(prepared, folder, best) | {"predictions_sha256": file_digest(folder.predictions)}
+    summary = summarise(prepared, folder, results) | {"predictions_sha256": file_digest(folder.predictions)}
     folder.write_summary(summary)
     return summary

@@ -47,8 +47,13 @@ def judges_blends(config: Config) -> bool:
     return config.distill.method == "kcd" and config.condense.perturb == "teacher"
 
 
-def load_judge(config: Config, dataset: Dataset, store: KnowledgeStore) -> Judge:
+def load_judge(config: Config, dataset: Dataset, store: KnowledgeStore, passed: nn.Module | None = None) -> Judge:
     """Load the teacher of a recipe, which must be the one that `store` was made by.
+
+    Parameters
+    ----------
+    passed
+        A teacher that was passed as an object, in the place of the recipe's.
 
     Raises
     ------
@@ -63,11 +68,11 @@ def load_judge(config: Config, dataset: Dataset, store: KnowledgeStore) -> Judge
             f"{needed}, in every view of all samples, but the store at {store.location} is a condensed set. Set "
             f"store.path to the store that it was condensed from, {otherwise}."
         )
-    if not is_published(weights) and not weights.is_file():
+    if passed is None and not is_published(weights) and not weights.is_file():
         raise UserError(
             f"{needed}, but its weights, teacher.weights, are not at {weights}. Put them there, {otherwise}."
         )
-    model, found = load_teacher(config, dataset)
+    model, found = load_teacher(config, dataset, passed)
     expected = str(store.made_from["teacher"].get("weights_sha256"))
     if found != expected:
         raise UserError(

@@ -1,5 +1,6 @@
 """The losses of a student, from labels alone and from knowledge. Letters: B batch, C classes, D features."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -83,10 +84,36 @@ class DistillationLoss:
             `[B]` float32, the factor of each sample's loss; None: 1. The loss on features is one number for the batch,
             and has no such factor.
         """
-        knowledge = self._on_logits(logits, targets[:, :classes], labels)
-        each = weights.ce * F.cross_entropy(logits, labels, reduction="none") + weights.kd * knowledge
-        loss = (each if sample_weight is None else sample_weight * each).mean()
+        return self.in_terms(logits, targets, labels, classes=classes, weights=weights, sample_weight=sample_weight)[0]
+
+    def in_terms(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        labels: Tensor,
+        *,
+        classes: int,
+        weights: LossWeights,
+        sample_weight: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss of a batch, as a call does, and the three terms it is the sum of.
+
+        Returns
+        -------
+        loss
+            Scalar, from which gradients come.
+        terms
+            `[3]` float32, detached: of labels, of the teacher's logits and of its features, with their weights.
+        """
+        ce = weights.ce * F.cross_entropy(logits, labels, reduction="none")
+        kd = weights.kd * self._on_logits(logits, targets[:, :classes], labels)
+        if sample_weight is None:
+            loss, terms = (ce + kd).mean(), [ce.detach().mean(), kd.detach().mean()]
+        else:
+            loss = (sample_weight * (ce + kd)).mean()
+            terms = [(sample_weight * ce.detach()).mean(), (sample_weight * kd.detach()).mean()]
         if self._on_features is None or self._tap is None:
-            return loss
+            return loss, torch.stack([*terms, torch.zeros_like(terms[0])]).float()
         weight, feature_loss = self._on_features
-        return loss + weight * feature_loss(self._tap.take(), targets[:, classes:])
+        on_features = weight * feature_loss(self._tap.take(), targets[:, classes:])
+        return loss + on_features, torch.stack([*terms, on_features.detach()]).float()

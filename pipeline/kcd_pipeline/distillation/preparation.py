@@ -18,7 +18,8 @@ from kcd_pipeline.distillation.objective import require_sample_losses
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.distillation.several_stores import knowledge_of
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import FeatureTap, model_for
+from kcd_pipeline.models import NONE_PASSED, FeatureTap, PassedModels
+from kcd_pipeline.models.starting import model_to_train
 from kcd_pipeline.own_parts import is_own_part, part_digest
 from kcd_pipeline.recipe_store import expected_origin
 from kcd_pipeline.store_opening import open_store
@@ -61,8 +62,12 @@ class Preparation:
         `[N]` float32: the weights that a condensed store gives its samples; None if it gives none.
     judge
         The teacher that blended pictures are shown to, on rank 0 if they are.
+    init
+        Content hash of the weights that the student begins with; None if they are new random ones.
     own_parts
         SHA-256 of the source of each value function or policy of the user's own, by the key that names it.
+    passed
+        Models that were passed as objects, in the place of the recipe's.
     """
 
     config: Config
@@ -76,24 +81,33 @@ class Preparation:
     plans_from: PlansFromRun | None
     sample_weight: NDArray[np.float32] | None
     judge: Judge | None
+    init: str | None
     own_parts: Mapping[str, str]
+    passed: PassedModels
+
+    @property
+    def stores_taught_by(self) -> tuple[KnowledgeStore, ...]:
+        """The store of each teacher; none if the student learns from labels alone."""
+        return () if self.knowledge is None or self.store is None else (self.store, *self.other_stores)
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Content hashes of data, store, plans and own parts, and the mode of streaming: they stay on a resume."""
-        store = None if self.knowledge is None else self.store
+        """Content hashes of all that the run begins with, and the mode of streaming: they stay on a resume."""
+        stores = [store.identity for store in self.stores_taught_by]
         streaming = None if self.knowledge is None else self.knowledge[1]
         return {
-            "dataset": self.dataset.description["fingerprint"],
-            "store": None if store is None else store.identity,
-            **({"other_stores": [other.identity for other in self.other_stores]} if self.other_stores else {}),
+            **self.dataset.fingerprints,
+            "store": stores[0] if stores else None,
+            **({"other_stores": stores[1:]} if len(stores) > 1 else {}),
             "streaming": None if streaming is None else streaming.describe("store.memory"),
             **({} if self.plans_from is None else {"plans": self.plans_from.digest}),
+            **({} if self.init is None else {"init": self.init}),
             **({"parts": self.own_parts} if self.own_parts else {}),
+            **self.passed.origin(),
         }
 
 
-def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
+def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedModels = NONE_PASSED) -> Preparation:
     """Prepare the run of a recipe on its dataset `whole`. Nothing is written, so a refusal costs nothing.
 
     Raises
@@ -110,7 +124,7 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
         if config.condense.policy in WITH_WEIGHTS:
             require_sample_losses(config.distill, f"condense.policy is {config.condense.policy}")
     augmentation = build_augmentation(config.augmentation)
-    store, other_stores = _open_matching_stores(config, whole, augmentation)
+    store, other_stores = _open_matching_stores(config, whole, augmentation, passed.teacher)
     condensed = None if store is None else read_condensed(store)
     dataset, augmentation = _samples_of_store(whole, augmentation, condensed)
     _require_rows_within_last_epoch(config, len(dataset.train))
@@ -121,8 +135,17 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
     _require_loss_that_weighs(config, sample_weight, plans_from)
     judge = None
     if judges_blends(config) and store is not None and ranks.is_first:
-        judge = load_judge(config, dataset, store)  # before the student: a model may draw from the global generators
-    student = _new_student(config, dataset, ranks)
+        # before the student: a model may draw from the global generators
+        judge = load_judge(config, dataset, store, passed.teacher)
+    seed_generators(config.seed)
+    student, init = model_to_train(
+        config.student,
+        "student",
+        passed.student,
+        image_shape=dataset.image_shape,
+        classes=len(dataset.classes),
+        trained_by=ranks.share.ranks,
+    )
     tap = None
     if taught_by is not None and taught_by.encoding.feature_columns:
         tap = FeatureTap(student, image_shape=dataset.image_shape, classes=len(dataset.classes))
@@ -137,8 +160,10 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset) -> Preparation:
         tap=tap,
         plans_from=plans_from,
         judge=judge,
+        init=init,
         sample_weight=sample_weight,
         own_parts=_own_parts(config),
+        passed=passed,
     )
 
 
@@ -187,18 +212,20 @@ def _require_rows_within_last_epoch(config: Config, samples: int) -> None:
 
 
 def _open_matching_stores(
-    config: Config, dataset: Dataset, augmentation: Augmentation
+    config: Config, dataset: Dataset, augmentation: Augmentation, teacher: nn.Module | None
 ) -> tuple[KnowledgeStore | None, tuple[KnowledgeStore, ...]]:
     """Open the stores of the first teacher and of the others; a student that learns from labels needs no others."""
     first, *others = config.each_teacher()
-    store = _open_matching_store(first, dataset, augmentation)
+    store = _open_matching_store(first, dataset, augmentation, teacher)
     if config.distill.method == "none":
         return store, ()
-    found = (_open_matching_store(other, dataset, augmentation) for other in others)
+    found = (_open_matching_store(other, dataset, augmentation, None) for other in others)
     return store, tuple(other for other in found if other is not None)
 
 
-def _open_matching_store(config: Config, dataset: Dataset, augmentation: Augmentation) -> KnowledgeStore | None:
+def _open_matching_store(
+    config: Config, dataset: Dataset, augmentation: Augmentation, teacher: nn.Module | None
+) -> KnowledgeStore | None:
     """Open the store of a recipe and compare it with the recipe; return None if method `none` finds no store.
 
     Raises
@@ -213,7 +240,7 @@ def _open_matching_store(config: Config, dataset: Dataset, augmentation: Augment
         return None
     on_features = isinstance(config.distill.loss, PktLossConfig) and not without_knowledge
     store = open_store(config.store.path, features=on_features)
-    store.require_made_from(expected_origin(config, dataset, augmentation))
+    store.require_made_from(expected_origin(config, dataset, augmentation, teacher))
     if on_features and store.features is None:
         raise UserError(
             f"distill.loss.name is {config.distill.loss.name}, which is on penultimate features, but the store at "
@@ -246,17 +273,6 @@ def _require_loss_that_weighs(
         require_sample_losses(config.distill, f"store.path is {config.store.path}, a condensed set")
     if plans_from is not None and plans_from.weighted:
         require_sample_losses(config.distill, f"condense.plans_from is {config.condense.plans_from}")
-
-
-def _new_student(config: Config, dataset: Dataset, ranks: Ranks) -> nn.Module:
-    seed_generators(config.seed)
-    return model_for(
-        config.student.model,
-        image_shape=dataset.image_shape,
-        classes=len(dataset.classes),
-        arguments=config.student.arguments,
-        trained_by=ranks.share.ranks,
-    )
 
 
 def _plan_streaming(config: Config, source: RowSource) -> Streaming:

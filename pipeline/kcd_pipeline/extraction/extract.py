@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
+from torch import nn
+
 from kcd_pipeline.config import Config
+from kcd_pipeline.data import Dataset
 from kcd_pipeline.extraction.cluster import Cluster
 from kcd_pipeline.extraction.teacher_source import TeacherSource
 from kcd_pipeline.progress import say
@@ -20,7 +23,14 @@ class Extraction:
     blocks_found: int
 
 
-def extract_teacher(config: Config, *, overwrite: bool = False, cluster: Cluster | None = None) -> Extraction:
+def extract_teacher(
+    config: Config,
+    *,
+    overwrite: bool = False,
+    cluster: Cluster | None = None,
+    dataset: Dataset | None = None,
+    teacher: nn.Module | None = None,
+) -> Extraction:
     """Make the knowledge store of a recipe, or the blocks that it lacks.
 
     Parameters
@@ -29,6 +39,10 @@ def extract_teacher(config: Config, *, overwrite: bool = False, cluster: Cluster
         Replace a store that is there.
     cluster
         The workers that make the blocks; this process, if it is None.
+    dataset
+        The recipe's data set, if it is loaded already.
+    teacher
+        A teacher that was passed as an object, in the place of the recipe's; without a cluster.
 
     Raises
     ------
@@ -42,7 +56,7 @@ def extract_teacher(config: Config, *, overwrite: bool = False, cluster: Cluster
     storage.require_writable()
     storage.is_vacant()  # so that a server that cannot be reached is noticed before the teacher is loaded
     if cluster is None:
-        extractor = Extractor(config)
+        extractor = Extractor(config, dataset, teacher=teacher)
         with one_writer(storage):
             return _extract(storage, extractor, LocalMaker(extractor.rows), overwrite=overwrite)
     from kcd_pipeline.extraction.cluster_maker import open_cluster_maker  # dask.distributed takes a second to load

@@ -10,6 +10,8 @@ from kcd_pipeline.config import variant_words
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.inspection.reading_speed import measure_reading
 from kcd_pipeline.reports.collect import (
+    chosen_by,
+    epoch_accuracy,
     read_checked_epochs,
     read_checked_settings,
     read_checked_summary,
@@ -104,7 +106,7 @@ def run_facts(folder: RunFolder) -> dict[str, Any]:
     config, metrics = read_checked_settings(folder), read_checked_epochs(folder)
     of_student = "student" in config
     section = config["distill" if of_student else "teacher"]
-    accuracies = [line["test_accuracy"] for line in metrics]
+    accuracies, images = [epoch_accuracy(line) for line in metrics], chosen_by(metrics)
     cost = training_cost(metrics)
     files = sorted(file for file in folder.path.rglob("*") if file.is_file())
     facts = {
@@ -117,8 +119,10 @@ def run_facts(folder: RunFolder) -> dict[str, Any]:
         "model": config["student"]["model"] if of_student else section["model"],
         "seed": config["seed"],
         "dataset": config["data"]["name"],
-        "test_accuracy": accuracies[-1] if accuracies else None,
-        "best_test_accuracy": max(accuracies, default=None),
+        "chosen_by": images,
+        f"{images}_accuracy": accuracies[-1] if accuracies else None,
+        f"best_{images}_accuracy": max(accuracies, default=None),
+        **(_looked_at_once(folder) if images == "validation" else {}),
         "rows_trained": sum(line["rows"] for line in metrics),
         "samples_trained": cost.samples,
         "steps": cost.steps,
@@ -132,6 +136,12 @@ def run_facts(folder: RunFolder) -> dict[str, Any]:
         "config": config,
     }
     return facts | (_student_facts(folder, config, metrics) if of_student else {})
+
+
+def _looked_at_once(folder: RunFolder) -> dict[str, float | None]:
+    """Return the test accuracies of a training with validation images, which are known once it is finished."""
+    summary = folder.read_summary() if folder.finished else {}
+    return {key: summary.get(key) for key in ("test_accuracy", "best_test_accuracy")}
 
 
 def _student_facts(folder: RunFolder, config: Mapping[str, Any], metrics: list[dict[str, Any]]) -> dict[str, Any]:

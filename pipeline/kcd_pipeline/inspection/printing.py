@@ -127,14 +127,14 @@ def print_run(facts: Mapping[str, Any]) -> None:
 
 def _run_lines(facts: Mapping[str, Any], of_student: bool) -> dict[str, str | None]:
     """Return the text of each fact on a line of its own; None for facts that the run does not have."""
-    done = f"{facts['epochs_done']:,} of {facts['epochs']:,} epochs"
     return {
-        "state": f"finished, {done}" if facts["finished"] else f"not finished: {done} are done",
+        "state": _state(facts),
         "student" if of_student else "teacher": facts["model"],
         "method": ", ".join([facts["method"], *facts["variant"]]) if of_student else None,
         "data set": facts["dataset"],
         "seed": str(facts["seed"]),
-        "test accuracy": _accuracy(facts),
+        "validation accuracy": _accuracy(facts, "validation"),
+        "test accuracy": _accuracy(facts, "test"),
         "top-5 accuracy": None if facts.get("top5_accuracy") is None else percent(facts["top5_accuracy"]),
         "trained on": f"{facts['samples_trained']:,} samples, {facts['rows_trained']:,} knowledge rows",
         "time": duration(facts["seconds"]),
@@ -156,10 +156,22 @@ def _judged(facts: Mapping[str, Any]) -> str | None:
     return f"{facts['teacher_rows']:,} rows of blended pictures, {duration(facts['teacher_seconds'])} of teacher time"
 
 
-def _accuracy(facts: Mapping[str, Any]) -> str | None:
-    if facts["test_accuracy"] is None:
+def _state(facts: Mapping[str, Any]) -> str:
+    done = f"{facts['epochs_done']:,} of {facts['epochs']:,} epochs"
+    if not facts["finished"]:
+        return f"not finished: {done} are done"
+    early = facts["epochs_done"] < facts["epochs"]
+    return f"finished, {done}{': stopped early, for the validation accuracy had ceased to rise' if early else ''}"
+
+
+def _accuracy(facts: Mapping[str, Any], images: str) -> str | None:
+    """Return the accuracies on the test set or on validation images; None before there are any."""
+    if facts.get(f"{images}_accuracy") is None:
         return None
-    return f"{percent(facts['test_accuracy'])} after the last epoch done, {percent(facts['best_test_accuracy'])} best"
+    last, best = percent(facts[f"{images}_accuracy"]), percent(facts[f"best_{images}_accuracy"])
+    if images != facts["chosen_by"]:
+        return f"{last} after the last epoch done, {best} of the epoch that was best by validation"
+    return f"{last} after the last epoch done, {best} best"
 
 
 def _values(values: Mapping[str, Any] | None) -> str | None:

@@ -1,6 +1,7 @@
 """Models of other packages: `torchvision/NAME`, `timm/NAME`, and what the user's `package.module:callable` returns."""
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from kcd_pipeline.config import did_you_mean
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.own_parts import is_own_part, load_part, working_folder_importable
+from kcd_pipeline.progress import say
 
 TORCHVISION, TIMM = "torchvision/", "timm/"
 WEIGHTS_ARGUMENT = {TORCHVISION: "weights", TIMM: "pretrained"}  # the argument that asks for published weights
@@ -69,8 +71,12 @@ def is_published(weights: Path) -> bool:
     return len(weights.parts) == 2 and f"{weights.parts[0]}/" in WEIGHTS_ARGUMENT and not weights.exists()
 
 
-def published_state(name: str, weights: Path, arguments: Mapping[str, Any]) -> dict[str, Tensor]:
+def published_state(
+    name: str, weights: Path, arguments: Mapping[str, Any], *, key: str = "teacher.weights"
+) -> dict[str, Tensor]:
     """Return the state dict of published `weights` (`torchvision/DEFAULT`, `timm/pretrained`) for the model `name`.
+
+    `key` is that of the recipe which names the weights, for messages.
 
     Raises
     ------
@@ -81,16 +87,38 @@ def published_state(name: str, weights: Path, arguments: Mapping[str, Any]) -> d
     """
     prefix, which = f"{weights.parts[0]}/", weights.parts[1]
     if not name.startswith(prefix):
-        raise UserError(f"teacher.weights is {weights}, but teacher.model is {name}: give a {prefix}NAME, or a file")
+        model_key = f"{key.partition('.')[0]}.model"
+        raise UserError(f"{key} is {weights}, but {model_key} is {name}: give a {prefix}NAME, or a file")
     if prefix == TIMM and which != "pretrained":
         raise UserError(
-            f"teacher.weights: found {weights}, expected timm/pretrained; which of a model's weights is part of its "
+            f"{key}: found {weights}, expected timm/pretrained; which of a model's weights is part of its "
             f"name, as in timm/resnet18.a1_in1k"
         )
     others = without_pretrained(name, arguments)
     if prefix == TORCHVISION:
         return _build_torchvision(name.removeprefix(prefix), 3, None, others | {"weights": which}).state_dict()
     return _build_timm(name.removeprefix(prefix), 3, None, others | {"pretrained": True}).state_dict()
+
+
+def timm_state(name: str, model: nn.Module, state: Mapping[str, Tensor], *, source: Path) -> dict[str, Tensor]:
+    """Return `state` in the names and shapes of a `model` of timm, if timm itself converts files of that kind.
+
+    Some of timm's files are older than its models, or are for images of another size. timm's models convert them by a
+    function `checkpoint_filter_fn` of their module. It is not called where the names and shapes fit but for the last
+    layer, nor for models of others.
+    """
+    expected = model.state_dict()
+    unlike = [key for key in expected if key not in state or state[key].shape[1:] != expected[key].shape[1:]]
+    convert = getattr(sys.modules.get(type(model).__module__), "checkpoint_filter_fn", None)
+    if not name.startswith(TIMM) or not unlike or convert is None:
+        return dict(state)
+    try:
+        converted = dict(convert(dict(state), model))
+    except Exception:  # a file of something else, which the names and shapes show
+        return dict(state)
+    if converted.keys() != state.keys() or any(converted[key].shape != state[key].shape for key in converted):
+        say(f"{source}: converted by timm to the names and shapes of its {name.removeprefix(TIMM)}")
+    return converted
 
 
 # --- torchvision and timm --------------------------------------------------------------------------------

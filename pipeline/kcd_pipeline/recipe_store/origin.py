@@ -1,46 +1,34 @@
 """The origin of the store that a recipe asks for: extraction records it, distillation requires it."""
 
-import platform
 from typing import Any
 
-import numpy
-import PIL
-import torch
-import torchvision
-import zarr
+from torch import nn
 
-from kcd_pipeline import __version__
 from kcd_pipeline.augmentation import Augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset
+from kcd_pipeline.models import weights_hash
+from kcd_pipeline.own_parts import is_passed_object
 from kcd_pipeline.recipe_store.encoding import required_encoding
 from kcd_pipeline.teacher import describe_teacher, teacher_hash
 
 
-def expected_origin(config: Config, dataset: Dataset, augmentation: Augmentation) -> dict[str, Any]:
+def expected_origin(
+    config: Config, dataset: Dataset, augmentation: Augmentation, passed_teacher: nn.Module | None = None
+) -> dict[str, Any]:
     """Return the facts that any store of this recipe must have been made from, and its encoding.
 
-    The hash of the teacher's weights is among them only if their file is there, for a student needs no teacher.
+    The hash of the teacher's weights is among them only if their file is there, or if the teacher was passed as an
+    object, for a student needs no teacher.
     """
     teacher = describe_teacher(config.teacher)
-    if config.teacher.weights.is_file():
+    if passed_teacher is not None:
+        teacher["weights_sha256"] = weights_hash(passed_teacher.state_dict())
+    elif config.teacher.weights.is_file() and not is_passed_object(config.teacher.model):
         teacher["weights_sha256"] = teacher_hash(config.teacher.weights)
     return {
         "dataset": dataset.description,
         "augmentation": augmentation.describe(),
         "teacher": teacher,
         "encoding": required_encoding(config.store),
-    }
-
-
-def software_versions() -> dict[str, str]:
-    """Return the versions of all software that the last bits of a row may depend on."""
-    return {
-        "kcd-pipeline": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "numpy": numpy.__version__,
-        "pillow": PIL.__version__,
-        "zarr": zarr.__version__,
     }

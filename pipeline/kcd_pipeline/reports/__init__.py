@@ -16,7 +16,7 @@ from kcd_pipeline.reports.collect import collect_runs, read_stage_facts
 from kcd_pipeline.reports.compute import Comparison, StudyFrame, compare
 from kcd_pipeline.reports.wording import listing
 
-__all__ = ["report", "results"]
+__all__ = ["compare_runs", "comparison_data", "report", "results"]
 
 MOST_LEFT_OUT = 8  # folders named in a line
 
@@ -53,17 +53,28 @@ def report(
     StoreError
         If JSON or a page is asked for, and the values or plans of a run cannot be read.
     """
+    comparison = compare_runs(runs, frame=frame, html=html, figures=figures)
+    _print(comparison, form)
+    if html is not None:
+        say(f"Page: {html}")
+    if figures is not None:
+        say(f"Figures: {figures}")
+
+
+def compare_runs(
+    runs: Sequence[Path], *, frame: StudyFrame | None = None, html: Path | None = None, figures: Path | None = None
+) -> Comparison:
+    """Return the comparison that `report` prints, after writing the page or the figures if these are asked for.
+
+    Parameters and errors are those of `report`.
+    """
     collected = collect_runs(runs)
     comparison = compare(collected.finished, collected.unfinished, frame)
     if collected.left_out:
         say(f"Left out: {listing(collected.left_out, most=MOST_LEFT_OUT)}.")
     if html is not None or figures is not None:
         _write_pictured(comparison, html, figures)
-    _print(comparison, form)
-    if html is not None:
-        say(f"Page: {html}")
-    if figures is not None:
-        say(f"Figures: {figures}")
+    return comparison
 
 
 def results(runs: Sequence[Path], frame: StudyFrame) -> dict[str, Any]:
@@ -117,18 +128,25 @@ def _print(comparison: Comparison, form: str) -> None:
 
         print_comparison(comparison)
     elif form == "json":
-        _print_json(comparison)
+        click.echo(json.dumps(comparison_data(comparison), indent=2, allow_nan=False))
     else:
         from kcd_pipeline.reports.render.exports import EXPORTS
 
         click.echo(EXPORTS[form](comparison), nl=False)
 
 
-def _print_json(comparison: Comparison) -> None:
+def comparison_data(comparison: Comparison) -> dict[str, Any]:
+    """Return all of a comparison as plain data, with the stages and the outcome of each run.
+
+    Raises
+    ------
+    StoreError
+        If the plans of a run cannot be read.
+    """
     from kcd_pipeline.reports.collect.outcomes import names_by_test_set, read_outcome
     from kcd_pipeline.reports.render.plain_data import plain_data
 
     stage_facts = [read_stage_facts(run.folder, run.metrics) for run in comparison.runs]
     names = names_by_test_set(comparison.runs)
     outcomes = [read_outcome(run, names) for run in comparison.runs]
-    click.echo(json.dumps(plain_data(comparison, stage_facts, outcomes), indent=2, allow_nan=False))
+    return plain_data(comparison, stage_facts, outcomes)

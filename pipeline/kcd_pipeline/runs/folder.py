@@ -9,7 +9,8 @@ plans.zarr            the plan of each stage
 blends/               the teacher's rows of blended pictures, a store for each stage that has any
 checkpoint/           the newest two complete training states, until the run is finished
 weights.safetensors   weights after the last epoch
-best.safetensors      weights after the epoch with the best test accuracy
+best.safetensors      weights after the epoch with the best accuracy on validation images, or where there are none on
+                      the test set
 summary.json          written last: a run that has it is finished
 """
 
@@ -29,7 +30,8 @@ from kcd_pipeline.runs.settings import fixed_settings
 
 LARGEST_METRIC = 1e18  # of anything that is counted or measured of an epoch
 WHOLE_METRICS = {"epoch", "samples", "rows", "steps", "bytes_read", "teacher_rows", "ranks"}
-REQUIRED_METRICS = {"epoch", "test_accuracy", "samples", "rows", "seconds"}
+REQUIRED_METRICS = {"epoch", "samples", "rows", "seconds"}
+ACCURACIES = {"test_accuracy", "validation_accuracy"}  # a line has one of them: that by which the best epoch is chosen
 
 
 class RunFolder:
@@ -127,7 +129,8 @@ class RunFolder:
             parsed = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DamagedError(f"{self.metrics} is damaged: line {epoch + 1}: {error}.") from error
-        if not isinstance(parsed, dict) or parsed.get("epoch") != epoch or not parsed.keys() >= REQUIRED_METRICS:
+        whole = isinstance(parsed, dict) and parsed.keys() >= REQUIRED_METRICS and parsed.keys() & ACCURACIES
+        if not whole or parsed["epoch"] != epoch:
             raise DamagedError(f"{self.metrics} is damaged: line {epoch + 1} is not that of epoch {epoch + 1}.")
         for key, number in parsed.items():
             kinds = (int,) if key in WHOLE_METRICS else (int, float)

@@ -29,7 +29,7 @@ class Manifest(BaseModel):
     epoch
         The epoch, counted from 0, after which the checkpoint was written.
     best
-        Best test accuracy up to then, 0..1.
+        Best accuracy up to then, by which the best epoch is chosen, 0..1.
     files
         SHA-256 of each other file of the checkpoint, by its name; empty for the first format.
     record

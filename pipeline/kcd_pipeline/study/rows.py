@@ -35,6 +35,8 @@ def expected_samples(config: Config, samples: int) -> int:
 
 def follows_schedule(config: Config) -> bool:
     """Return True if the number of samples that a run trains on is known before, and not just the most of them."""
+    if config.distill.patience is not None:
+        return False
     if config.distill.method != "kcd":
         return True
     return config.condense.policy in SCHEDULED and config.condense.plans_from is None

@@ -8,15 +8,20 @@ from torch import Tensor, nn
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import fill_model, load_weights, model_for, weights_hash
+from kcd_pipeline.models import copy_of_passed, fill_model, load_weights, model_for, weights_hash
 from kcd_pipeline.models.external import is_published, published_state, without_pretrained
 from kcd_pipeline.progress import say
 from kcd_pipeline.teacher.description import describe_training_data
 from kcd_pipeline.training.device import seed_generators
 
 
-def load_teacher(config: Config, dataset: Dataset) -> tuple[nn.Module, str]:
+def load_teacher(config: Config, dataset: Dataset, passed: nn.Module | None = None) -> tuple[nn.Module, str]:
     """Return the teacher of a recipe, on the CPU, in evaluation mode, and the content hash of the weights that it has.
+
+    Parameters
+    ----------
+    passed
+        A teacher that was passed as an object, in the place of the recipe's: a copy of it is returned.
 
     Raises
     ------
@@ -27,6 +32,10 @@ def load_teacher(config: Config, dataset: Dataset) -> tuple[nn.Module, str]:
         If published weights cannot be fetched.
     """
     path, teacher = config.teacher.weights, config.teacher
+    if passed is not None:
+        shape, classes = dataset.image_shape, len(dataset.classes)
+        model = copy_of_passed(passed, image_shape=shape, classes=classes, part="teacher").eval()
+        return model, weights_hash(model.state_dict())
     if is_published(path):
         model = build_teacher(config, dataset, published_state(teacher.model, path, teacher.arguments))
         return model, weights_hash(model.state_dict())

@@ -5,17 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import load_weights, model_for, parameter_count, save_weights, weights_hash
+from kcd_pipeline.models import load_weights, parameter_count, save_weights, weights_hash
 from kcd_pipeline.models.external import is_published
+from kcd_pipeline.models.starting import model_to_train
 from kcd_pipeline.runs import Record, RunFolder, claim_folder
-from kcd_pipeline.teacher.description import describe_teacher, describe_training_data
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.epoch import EpochResult, label_objective
+from kcd_pipeline.training.facts import weights_facts
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import one_writer
@@ -76,10 +78,22 @@ def is_given(weights: Path) -> bool:
     return is_published(weights) or (weights.is_file() and not training_folder(weights).exists)
 
 
-def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
+def train_teacher(
+    config: Config, *, overwrite: bool = False, dataset: Dataset | None = None, passed: nn.Module | None = None
+) -> TrainedTeacher:
     """Train the teacher of a recipe and write its weights; continue where an earlier call was interrupted.
 
-    The result is the model after the last epoch, not the best one seen: the test set chooses nothing.
+    The result is the model after the last epoch, not the best one seen: the test set chooses nothing. It is the same
+    with validation images, where `teacher.patience` may end the training early.
+
+    Parameters
+    ----------
+    overwrite
+        Start anew, replacing weights and training that are there.
+    dataset
+        The recipe's data set, if it is loaded already.
+    passed
+        A model that was passed as an object, in the place of the recipe's: a copy of it is trained.
 
     Raises
     ------
@@ -88,19 +102,20 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
         under way.
     """
     folder = training_folder(config.teacher.weights)
-    dataset = load_dataset(config.data)
+    dataset = dataset or load_dataset(config.data)
     seed_generators(config.seed)
     if is_published(config.teacher.weights):
         raise UserError(
             f"teacher.weights is {config.teacher.weights}: there is nothing to train. Set it to a file to train a "
             f"teacher."
         )
-    model = model_for(
-        config.teacher.model,
-        image_shape=dataset.image_shape,
-        classes=len(dataset.classes),
-        arguments=config.teacher.arguments,
-        trained_by=1,
+    if config.teacher.classes is not None:
+        raise UserError(
+            "teacher.classes says how a trained teacher's classes are those of the data set: it is for one that is not "
+            "trained here. Leave it out; to begin from a teacher of other classes, set teacher.init to its weights."
+        )
+    model, init = model_to_train(
+        config.teacher, "teacher", passed, image_shape=dataset.image_shape, classes=len(dataset.classes), trained_by=1
     )
     # before the folder is claimed or cleared: a device that is not there must cost nothing
     trainer = Trainer(
@@ -110,8 +125,13 @@ def train_teacher(config: Config, *, overwrite: bool = False) -> TrainedTeacher:
         optimisation=config.teacher,
         run=config.run,
     )
+    origin = dataset.fingerprints
+    if passed is not None:
+        origin["teacher"] = weights_hash(passed.state_dict())
+    if init is not None:
+        origin["init"] = init
     with one_writer(folder.path):
-        _claim(folder, config, dataset, overwrite=overwrite)
+        _claim(folder, config, origin, overwrite=overwrite)
         already = folder.finished and config.teacher.weights.exists()
         summary = _finished_summary(folder) if already else _train(config, folder, dataset, trainer)
     return TrainedTeacher(
@@ -134,12 +154,11 @@ def _finished_summary(folder: RunFolder) -> dict[str, Any]:
         ) from error
 
 
-def _claim(folder: RunFolder, config: Config, dataset: Dataset, *, overwrite: bool) -> None:
+def _claim(folder: RunFolder, config: Config, origin: dict[str, str], *, overwrite: bool) -> None:
     """Make `folder` that of this training; raise UserError if it, or the file of weights, belongs to another."""
     _require_own(config.teacher.weights, folder)
     plain = config.plain()
     relevant = {section: plain[section] for section in SECTIONS}
-    origin = {"dataset": dataset.description["fingerprint"]}
     claim_folder(folder, relevant, origin, key="teacher.weights", overwrite=overwrite)
 
 
@@ -169,8 +188,8 @@ def _require_own(weights: Path, folder: RunFolder) -> None:
 
 def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer) -> dict[str, Any]:
     """Train all epochs that are left, write the weights, and return the summary of the training."""
-    facts = {**describe_teacher(config.teacher), **describe_training_data(dataset)}
-    best = run_epochs(
+    facts = weights_facts(config.teacher, dataset, method="labels", epochs=config.teacher.epochs, seed=config.seed)
+    results = run_epochs(
         folder,
         trainer,
         TeacherCurriculum(len(dataset.train), config.seed),
@@ -181,12 +200,11 @@ def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer
     metrics = folder.read_metrics()
     summary = {
         "model": config.teacher.model,
-        "epochs": config.teacher.epochs,
+        **results.summary(),
         "parameters": parameter_count(trainer.model),
-        "test_accuracy": metrics[-1]["test_accuracy"],
-        "best_test_accuracy": best,
         "seconds": sum(line["seconds"] for line in metrics),
     }
-    save_weights(config.teacher.weights, trainer.model, {**facts, "test_accuracy": summary["test_accuracy"]})
+    told = {"epoch": len(metrics) - 1, "test_accuracy": summary["test_accuracy"]}
+    save_weights(config.teacher.weights, trainer.model, {**facts, **told})
     folder.write_summary(summary)
     return summary

@@ -12,11 +12,12 @@ from kcd_pipeline.augmentation import Augmentation, Identity, build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.models import FeatureTap, parameter_count, weights_hash
-from kcd_pipeline.recipe_store import expected_origin, software_versions
+from kcd_pipeline.recipe_store import expected_origin
 from kcd_pipeline.teacher import build_teacher, load_teacher
 from kcd_pipeline.teacher_rows.forward import TeacherRows
 from kcd_pipeline.training.device import prepare_for_inference
 from kcd_pipeline.training.evaluation import evaluate
+from kcd_pipeline.versions import software_versions
 
 
 class Extractor:
@@ -28,6 +29,8 @@ class Extractor:
         The recipe's data set, if it is loaded already.
     weights
         The teacher's state dict; without it, the weights that the recipe names are loaded.
+    teacher
+        A teacher that was passed as an object, in the place of the recipe's.
 
     Attributes
     ----------
@@ -36,14 +39,18 @@ class Extractor:
     """
 
     def __init__(
-        self, config: Config, dataset: Dataset | None = None, weights: Mapping[str, torch.Tensor] | None = None
+        self,
+        config: Config,
+        dataset: Dataset | None = None,
+        weights: Mapping[str, torch.Tensor] | None = None,
+        teacher: nn.Module | None = None,
     ) -> None:
         self.config = config
         self.dataset: Dataset = dataset or load_dataset(config.data)
         self.augmentation: Augmentation = build_augmentation(config.augmentation)
         model: nn.Module
         if weights is None:
-            model, self._weights_hash = load_teacher(config, self.dataset)
+            model, self._weights_hash = load_teacher(config, self.dataset, teacher)
         else:
             model, self._weights_hash = build_teacher(config, self.dataset, weights), weights_hash(weights)
         self.model, self._device = prepare_for_inference(model, config.run)

@@ -3,8 +3,8 @@
 Letters: n samples trained in an epoch, B batch, C classes.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kcd_pipeline.condensation.values import prediction_entropy
+
+LOSS_TERMS = ("ce", "kd", "features")  # of labels, of the teacher's logits, of its features
 
 
 class StepOutcome(NamedTuple):
@@ -25,10 +27,13 @@ class StepOutcome(NamedTuple):
         Scalar: the mean loss, from which gradients come.
     worth
         `[B]` float32, detached: what the knowledge of each sample is worth to the model at this visit.
+    terms
+        `[3]` float32, detached: what each of `LOSS_TERMS` adds to the loss; None if it is all of the first.
     """
 
     loss: Tensor
     worth: Tensor
+    terms: Tensor | None = None
 
 
 # (logits[B, C], labels[B], samples index[B]) -> loss and worth
@@ -54,6 +59,8 @@ class EpochResult:
         Number of optimizer steps.
     seconds
         Time of training alone, without evaluation.
+    terms
+        What each of `LOSS_TERMS` adds to the mean loss, those that are 0 left out.
     """
 
     loss: float
@@ -62,6 +69,7 @@ class EpochResult:
     worth: NDArray[np.float32]
     steps: int
     seconds: float
+    terms: Mapping[str, float] = field(default_factory=dict)
 
 
 class EpochSums:
@@ -75,6 +83,8 @@ class EpochSums:
         `[n]` float32, in the order of training.
     loss, correct
         Scalars float32: summed loss, number of right predictions.
+    terms
+        `[3]` float32: what each of `LOSS_TERMS` adds to the summed loss.
     steps
         Number of batches added.
     """
@@ -82,6 +92,7 @@ class EpochSums:
     def __init__(self, samples: int, device: torch.device) -> None:
         self.worth = torch.zeros(samples, device=device)
         self.loss, self.correct = torch.zeros((), device=device), torch.zeros((), device=device)
+        self.terms = torch.zeros(len(LOSS_TERMS), device=device)
         self.steps = 0
         self._done = 0
 
@@ -90,9 +101,17 @@ class EpochSums:
         """Add a rank's `share` of a batch of `batch_size` samples: `logits[b, C]`, `labels[b]` and their outcome."""
         self.worth[self._done + share.start : self._done + share.stop] = outcome.worth
         self.loss += outcome.loss * len(labels)
+        if outcome.terms is None:
+            self.terms[0] += outcome.loss * len(labels)
+        else:
+            self.terms += outcome.terms * len(labels)
         self.correct += (logits.argmax(dim=1) == labels).sum()
         self._done += batch_size
         self.steps += 1
+
+    def mean_terms(self, samples: int) -> dict[str, float]:
+        """Return what each of `LOSS_TERMS` adds to the mean loss of so many samples, those that are 0 left out."""
+        return {name: total / samples for name, total in zip(LOSS_TERMS, self.terms.tolist(), strict=True) if total}
 
 
 def label_objective(logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> StepOutcome:

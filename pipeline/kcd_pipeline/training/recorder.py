@@ -11,6 +11,7 @@ from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.checkpoint import save_checkpoint
 from kcd_pipeline.training.epoch import EpochResult
 from kcd_pipeline.training.interrupts import interrupts_deferred
+from kcd_pipeline.training.results import Results
 from kcd_pipeline.training.trainer import Trainer
 
 
@@ -24,7 +25,7 @@ class RunRecorder:
     first
         The epoch (0-based) that this process begins with.
     best
-        Best test accuracy before it, 0..1; -1 before the first epoch.
+        Best accuracy before it, by which the best epoch is chosen, 0..1; -1 before the first epoch.
     facts
         Recorded in the weights.
     digests
@@ -72,7 +73,7 @@ class RunRecorder:
         Parameters
         ----------
         accuracy
-            On the test split, 0..1.
+            On the validation images, or the test split where there are none, 0..1.
         rows
             Knowledge rows that were used.
         counted
@@ -83,13 +84,13 @@ class RunRecorder:
         folder, trainer = self._folder, self._trainer
         if accuracy > self.best:
             self.best = accuracy
-            facts = {**self._facts, "epoch": epoch, "test_accuracy": accuracy}
+            facts = {**self._facts, "epoch": epoch, trainer.accuracy_key: accuracy}
             save_weights(folder.best_weights, trainer.model, facts)
         line = {
             "epoch": epoch,
             "loss": result.loss,
             "train_accuracy": result.accuracy,
-            "test_accuracy": accuracy,
+            trainer.accuracy_key: accuracy,
             "samples": len(result.order),
             "rows": rows,
             "steps": result.steps,
@@ -112,6 +113,9 @@ class RunRecorder:
                 if key != "epoch":
                     self._board.add_scalar(key, value, line["epoch"])
 
-    def finish(self, epochs: int) -> None:
-        """Write the weights after the last of `epochs` epochs."""
-        save_weights(self._folder.weights, self._trainer.model, {**self._facts, "epoch": epochs - 1})
+    def finish(self, results: Results) -> None:
+        """Write the weights after the last epoch, with the results of the training in their header."""
+        told = {"epoch": results.epochs - 1, "test_accuracy": results.test_accuracy}
+        if "validation_accuracy" in results.validation:
+            told["validation_accuracy"] = results.validation["validation_accuracy"]
+        save_weights(self._folder.weights, self._trainer.model, {**self._facts, **told})

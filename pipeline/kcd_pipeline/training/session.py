@@ -12,8 +12,10 @@ from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.progress import human_seconds, progress_bar, say, say_progress
 from kcd_pipeline.runs import Record, RunFolder
 from kcd_pipeline.training.checkpoint import load_checkpoint
+from kcd_pipeline.training.early_stopping import is_to_stop
 from kcd_pipeline.training.epoch import EpochResult, Part
 from kcd_pipeline.training.recorder import RunRecorder
+from kcd_pipeline.training.results import Results, take_results
 from kcd_pipeline.training.trainer import Trainer
 
 
@@ -76,8 +78,8 @@ def run_epochs(
     epochs: int,
     name: str,
     facts: dict[str, Any],
-) -> float:
-    """Train until `epochs` are done, from the newest sound checkpoint on; return the best test accuracy, 0..1.
+) -> Results:
+    """Train until `epochs` are done or patience ends, from the newest sound checkpoint on; return the results.
 
     Values and metrics of an epoch are written first, then the checkpoint that completes it. Anything newer than the
     newest checkpoint is written again, with the same content, by the resumed run. Every rank must call this; only rank
@@ -106,18 +108,37 @@ def run_epochs(
         say(f"{name}: going on from epoch {first + 1} of {epochs}")
     recorder = RunRecorder(folder, trainer, first=first, best=best, facts=facts, digests=curriculum.digests)
     with recorder, progress_bar() as bar:
-        progress = EpochProgress(bar, name, epochs)
+        progress = EpochProgress(bar, name, epochs, chosen_by=trainer.accuracy_key.removesuffix("_accuracy"))
+        accuracies = _accuracies_before(first, trainer, folder)
         for epoch in range(first, epochs):
-            _run_epoch(epoch, trainer, curriculum, recorder, progress)
+            if is_to_stop(accuracies, trainer.patience):
+                _say_stopped(name, trainer, done=epoch, planned=epochs)
+                break
+            accuracies.append(_run_epoch(epoch, trainer, curriculum, recorder, progress))
+        results = take_results(trainer, folder)
         if trainer.ranks.is_first:
-            recorder.finish(epochs)
-        return recorder.best
+            recorder.finish(results)
+        return results
+
+
+def _accuracies_before(first: int, trainer: Trainer, folder: RunFolder) -> list[float]:
+    """Return the accuracies of the epochs before `first`, by which the best one is chosen, the same on every rank."""
+    if trainer.patience is None:
+        return []
+    return trainer.ranks.run_on_first(lambda: [line[trainer.accuracy_key] for line in folder.read_metrics()[:first]])
+
+
+def _say_stopped(name: str, trainer: Trainer, *, done: int, planned: int) -> None:
+    say(
+        f"{name}: stopped after epoch {done} of {planned}: none of the last {trainer.patience} epochs had a better "
+        f"validation accuracy."
+    )
 
 
 def _run_epoch(
     epoch: int, trainer: Trainer, curriculum: Curriculum, recorder: RunRecorder, progress: "EpochProgress"
-) -> None:
-    """Train, record and evaluate one epoch."""
+) -> float:
+    """Train, record and evaluate one epoch; return its accuracy, by which the best epoch is chosen, 0..1."""
     started = time.perf_counter()
     lesson = curriculum.lesson(epoch)
     progress.begin(epoch, lesson.samples)
@@ -131,19 +152,20 @@ def _run_epoch(
     )
     counted = curriculum.record(epoch, result)
     seconds = time.perf_counter() - started
-    accuracy = trainer.test_accuracy()
+    accuracy = trainer.epoch_accuracy()
     rows = lesson.knowledge_rows
     trainer.ranks.run_on_first(
         partial(recorder.add, epoch, result, accuracy, rows=rows, counted=counted, seconds=seconds)
     )
     progress.end(epoch, result, accuracy, training=seconds, whole=time.perf_counter() - started)
+    return accuracy
 
 
 class EpochProgress:
     """Shows how far a run of `epochs` epochs is, as a bar on a terminal or as a line an epoch in a log."""
 
-    def __init__(self, bar: Progress, name: str, epochs: int) -> None:
-        self._bar, self._name, self._epochs = bar, name, epochs
+    def __init__(self, bar: Progress, name: str, epochs: int, *, chosen_by: str) -> None:
+        self._bar, self._name, self._epochs, self._chosen_by = bar, name, epochs, chosen_by
         self._task = bar.add_task(name, total=None, note="", unit="img")
 
     def begin(self, epoch: int, samples: int) -> None:
@@ -156,7 +178,7 @@ class EpochProgress:
 
     def end(self, epoch: int, result: EpochResult, accuracy: float, *, training: float, whole: float) -> None:
         """Show how `epoch` went and the time left, from its seconds of `training` and those of the `whole` epoch."""
-        done = f"test {accuracy:.2%}, loss {result.loss:.3f}"
+        done = f"{self._chosen_by} {accuracy:.2%}, loss {result.loss:.3f}"
         left = human_seconds(whole * (self._epochs - epoch - 1))
         self._bar.update(self._task, note=f"{done}, about {left} to go")
         rate = len(result.order) / training

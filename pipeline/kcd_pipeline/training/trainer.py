@@ -5,7 +5,7 @@ Letters: n samples trained in an epoch, B batch, b a rank's share of a batch, C 
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +79,9 @@ class Trainer:
         self._labels = dataset.train.labels.to(self.device)
         self._test = dataset.test_views(Identity(), self.device, run.resident)
         self._test_labels = dataset.test.labels.to(self.device)
+        self._validation = dataset.validation_views(Identity(), self.device, run.resident)
+        if dataset.validation is not None:
+            self._validation_labels = dataset.validation.labels.to(self.device)
 
     @property
     def model(self) -> nn.Module:
@@ -90,6 +93,26 @@ class Trainer:
     def train_views(self) -> ViewSource:
         """The training images as the model takes them, on its device."""
         return self._train
+
+    @property
+    def has_validation(self) -> bool:
+        """True if there are validation images, by which the best epoch is chosen, instead of by the test set."""
+        return self._validation is not None
+
+    @property
+    def accuracy_key(self) -> str:
+        """The key of metrics.jsonl that has the accuracy by which the best epoch is chosen."""
+        return "validation_accuracy" if self.has_validation else "test_accuracy"
+
+    @property
+    def planned_epochs(self) -> int:
+        """The epochs that there will be, unless training stops early."""
+        return self._config.epochs
+
+    @property
+    def patience(self) -> int | None:
+        """Epochs in a row without a better accuracy after which training ends; None: it never ends early."""
+        return self._config.patience
 
     @property
     def samples(self) -> int:
@@ -138,7 +161,7 @@ class Trainer:
         for order, objective in parts:
             self._train_part(order, objective, sums, view=view, perturbation=perturbation, on_batch=on_batch)
             orders.append(order)
-        self.ranks.add_up(sums.worth, sums.loss, sums.correct)
+        self.ranks.add_up(sums.worth, sums.loss, sums.correct, sums.terms)
         self.ranks.share_buffers(self._model)
         loss = float(sums.loss) / samples
         self._require_finite(loss, epoch)
@@ -149,6 +172,7 @@ class Trainer:
             worth=sums.worth.cpu().numpy(),
             steps=sums.steps,
             seconds=time.perf_counter() - started,
+            terms=sums.mean_terms(samples),
         )
 
     def _train_part(
@@ -218,9 +242,24 @@ class Trainer:
                 f"(now {learning_rate(self._config, epoch):g}) and start anew; earlier checkpoints are untouched."
             )
 
+    def epoch_accuracy(self) -> float:
+        """Return the top-1 accuracy by which the best epoch is chosen, 0..1; see `accuracy_key`."""
+        if self._validation is None:
+            return self.test_accuracy()
+        return evaluate(self._model, self._validation, self._validation_labels, self.ranks)
+
     def test_accuracy(self) -> float:
         """Return the top-1 accuracy on the test split, 0..1; each rank evaluates its share of the batches."""
         return evaluate(self._model, self._test, self._test_labels, self.ranks)
+
+    def test_accuracy_with(self, state: Mapping[str, Tensor], source: Path) -> float:
+        """Return the test accuracy of the model with the weights `state`, read from `source`; it keeps its own."""
+        own = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        fill_model(self.model, state, source=source, name="model of this run")
+        try:
+            return self.test_accuracy()
+        finally:
+            self.model.load_state_dict(own)
 
     def test_predictions(self) -> Predictions:
         """Return what the model predicts of the test split; each rank predicts its share of the batches."""

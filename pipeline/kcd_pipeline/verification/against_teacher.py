@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.config import Config
@@ -49,7 +50,12 @@ class TeacherAgreement:
 
 
 def compare_with_teacher(
-    config: Config, *, rows: int, seed: int = 0, dataset: Dataset | None = None
+    config: Config,
+    *,
+    rows: int,
+    seed: int = 0,
+    dataset: Dataset | None = None,
+    teacher: nn.Module | None = None,
 ) -> TeacherAgreement:
     """Make about `rows` random rows again, encode and decode them as the store does, and compare them with its rows.
 
@@ -60,6 +66,8 @@ def compare_with_teacher(
     ----------
     dataset
         The recipe's data set, if it is loaded already.
+    teacher
+        A teacher that was passed as an object, in the place of the recipe's.
 
     Raises
     ------
@@ -69,8 +77,8 @@ def compare_with_teacher(
         If the rows differ by more than other arithmetic can explain.
     """
     dataset = dataset or load_dataset(config.data)
-    store = _open_store(config, dataset)
-    extractor = Extractor(config, dataset)
+    store = _open_store(config, dataset, teacher)
+    extractor = Extractor(config, dataset, teacher=teacher)
     condensed = read_condensed(store)
     unperturbed = np.arange(store.layout.samples) if condensed is None else np.flatnonzero(condensed.epsilon == 0)
     distances = np.concatenate(
@@ -89,10 +97,10 @@ def compare_with_teacher(
     return found
 
 
-def _open_store(config: Config, dataset: Dataset) -> KnowledgeStore:
+def _open_store(config: Config, dataset: Dataset, teacher: nn.Module | None) -> KnowledgeStore:
     """Open the recipe's store; raise StoreUsageError if it was made from something else or is not complete."""
     store = KnowledgeStore.open(config.store.path, features=config.store.features)
-    store.require_made_from(expected_origin(config, dataset, build_augmentation(config.augmentation)))
+    store.require_made_from(expected_origin(config, dataset, build_augmentation(config.augmentation), teacher))
     store.require_views(config.store.views)
     return store
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from kcd_pipeline.data.folders.text import read_text
-from kcd_pipeline.data.folders.unreadable import printable
+from kcd_pipeline.data.pictures.text import read_text
+from kcd_pipeline.data.pictures.unreadable import printable
 from kcd_pipeline.errors import UserError
 
 ANNOTATIONS = "val_annotations.txt"  # file name, tab, class, tab, box

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_pipeline.data.folders.annotations import ANNOTATIONS, read_annotations
-from kcd_pipeline.data.folders.unreadable import cannot_be_read, printable
 from kcd_pipeline.data.folders.walk import UNNAMED, Skipped, class_folders, pictures_below
-from kcd_pipeline.data.split import first_of_each_label
+from kcd_pipeline.data.pictures.stamps import stamp_of
+from kcd_pipeline.data.pictures.unreadable import cannot_be_read, printable
 from kcd_pipeline.errors import UserError
 
 
@@ -38,17 +38,32 @@ class Listing:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def path(self, sample: int) -> Path:
+    @property
+    def place(self) -> str:
+        """The folder, for messages."""
+        return printable(self.root)
+
+    def open(self, sample: int) -> Path:
         """Return the file of `sample`."""
         return self.root / os.fsdecode(self.paths[sample])
 
-    def first_per_class(self, count: int) -> "Listing":
-        """Return the first `count` files of each class, in the same order."""
-        return self.subset(first_of_each_label(self.labels, count))
+    def name(self, sample: int) -> str:
+        """Return the path of the file of `sample`, for messages."""
+        return printable(self.open(sample))
 
     def subset(self, samples: NDArray[np.int64]) -> "Listing":
         """Return the files of `samples[K]`, in that order."""
         return replace(self, paths=self.paths[samples], labels=self.labels[samples])
+
+    def stamp(self) -> bytes:
+        """Return a SHA-256 over path, size and times of change of each file.
+
+        Raises
+        ------
+        UserError
+            If a file is gone, or in a folder that may not be read.
+        """
+        return stamp_of(self.root.resolve(), map(self.open, range(len(self))))
 
 
 def list_splits(root: Path, test_folders: Sequence[str]) -> tuple[Listing, Listing]:
@@ -73,21 +88,55 @@ def list_splits(root: Path, test_folders: Sequence[str]) -> tuple[Listing, Listi
             f"those that a student was trained on, its accuracy says little."
         )
     train = list_folder(root / "train")
-    if (test_root / ANNOTATIONS).is_file():
-        return train, list_annotated(test_root, train.classes)
-    if not class_folders(test_root, Skipped()):
+    return train, _list_other(test_root, train, key="data.test_folder", split="test")
+
+
+def list_validation(folder: Path, train: Listing, test: Listing) -> Listing:
+    """List the validation images in `folder`, laid out as the test images may be.
+
+    Raises
+    ------
+    UserError
+        If the folder is missing or cannot be read, holds the images of another split, or has other classes.
+    """
+    if not _holds_anything(folder):
         raise UserError(
-            f"{printable(test_root)} holds files and no folders of classes: sort its images into "
-            f"{test_root.name}/<class>/, as train/ has them, or set data.test_folder to the folder that holds the "
-            f"labelled test images."
+            f"data.validation: there is nothing in {printable(folder.resolve())}. Name the folder below data.root that "
+            f"holds validation images, or set it to the fraction of the training images to be held out, such as 0.1."
         )
-    test = list_folder(test_root)
-    if train.classes != test.classes:
-        only = sorted(set(train.classes) ^ set(test.classes))
+    for split, listing in (("training", train), ("test", test)):
+        if folder.samefile(listing.root):
+            raise UserError(
+                f"{printable(folder)} holds the {split} images, so data.validation cannot be this folder: the best "
+                f"epoch is to be chosen by images that nothing else uses. Name another folder, or set data.test_folder "
+                f"if this one is not the test set."
+            )
+    return _list_other(folder, train, key="data.validation", split="validation")
+
+
+def _list_other(root: Path, train: Listing, *, key: str, split: str) -> Listing:
+    """List the images of a split beside the training set, which the recipe names by `key`.
+
+    Raises
+    ------
+    UserError
+        If they are not sorted into folders of classes, or into others than those of `train`.
+    """
+    if (root / ANNOTATIONS).is_file():
+        return list_annotated(root, train.classes)
+    if not class_folders(root, Skipped()):
         raise UserError(
-            f"{printable(root)}: train and {test_root.name} must hold the same classes; only in one: {', '.join(only)}"
+            f"{printable(root)} holds files and no folders of classes: sort its images into {root.name}/<class>/, as "
+            f"train/ has them, or set {key} to the folder that holds the labelled {split} images."
         )
-    return train, test
+    listing = list_folder(root)
+    if train.classes != listing.classes:
+        only = sorted(set(train.classes) ^ set(listing.classes))
+        raise UserError(
+            f"{printable(root.parent)}: train and {root.name} must hold the same classes; only in one: "
+            f"{', '.join(only)}"
+        )
+    return listing
 
 
 def _holds_anything(folder: Path) -> bool:

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from kcd_pipeline.data.folders.picture import ENDINGS
-from kcd_pipeline.data.folders.unreadable import cannot_be_read, printable
+from kcd_pipeline.data.pictures.picture import ENDINGS
+from kcd_pipeline.data.pictures.unreadable import cannot_be_read, printable
 
 # of unpacked archives (macOS), of disks (Linux), and thumbnails (Synology)
 FOREIGN_FOLDERS = ("__MACOSX", "lost+found", "@eaDir")

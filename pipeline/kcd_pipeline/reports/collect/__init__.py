@@ -5,7 +5,14 @@
 
 from kcd_pipeline.reports.collect.checked import read_checked_epochs, read_checked_settings, read_checked_summary
 from kcd_pipeline.reports.collect.costs import TrainingCost, training_cost
-from kcd_pipeline.reports.collect.runs import CollectedRuns, RunRecord, UnfinishedRun, collect_runs
+from kcd_pipeline.reports.collect.runs import (
+    CollectedRuns,
+    RunRecord,
+    UnfinishedRun,
+    chosen_by,
+    collect_runs,
+    epoch_accuracy,
+)
 from kcd_pipeline.reports.collect.stages import read_stage_facts
 
 __all__ = [
@@ -13,7 +20,9 @@ __all__ = [
     "RunRecord",
     "TrainingCost",
     "UnfinishedRun",
+    "chosen_by",
     "collect_runs",
+    "epoch_accuracy",
     "read_checked_epochs",
     "read_checked_settings",
     "read_checked_summary",

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictInt, StrictStr, ValidationError, model_validator
 
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.plain_text import masked_facts
@@ -69,7 +69,8 @@ class _Epoch(_Facts):
     """A line of metrics.jsonl."""
 
     epoch: Number
-    test_accuracy: Fraction
+    test_accuracy: Fraction | None = None
+    validation_accuracy: Fraction | None = None
     kept_fraction: Fraction
     samples: Number
     rows: Number
@@ -80,10 +81,18 @@ class _Epoch(_Facts):
     teacher_rows: Number = 0
     teacher_seconds: Seconds = 0.0
 
+    @model_validator(mode="after")
+    def _require_accuracy(self) -> "_Epoch":
+        if self.test_accuracy is None and self.validation_accuracy is None:
+            raise ValueError("it has neither a test_accuracy nor a validation_accuracy")
+        return self
+
 
 class _Split(_Facts):
     name: StrictStr
     test_fingerprint: StrictStr
+    validation_fingerprint: StrictStr | None = None
+    validation_size: Positive | None = None
 
 
 class _Samples(_Facts):
@@ -127,6 +136,10 @@ class _Summary(_Facts):
     epochs: Positive
     test_accuracy: Fraction
     best_test_accuracy: Fraction
+    validation_accuracy: Fraction | None = None
+    best_validation_accuracy: Fraction | None = None
+    best_epoch: Number | None = None
+    stopped_early: bool = False
     rows_trained: Number
     samples_trained: Number
     kept_fraction: Annotated[list[Fraction], Field(min_length=1)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kcd_pipeline.config import variant_words
 from kcd_pipeline.errors import UserError
@@ -21,6 +21,16 @@ REQUIRED_KEYS = (
     "method", "student", "seed", "epochs", "test_accuracy", "best_test_accuracy", "rows_trained", "samples_trained",
     "kept_fraction", "seconds", "dataset", "store",
 )  # fmt: skip
+
+
+def chosen_by(metrics: Sequence[Mapping[str, Any]]) -> Literal["test", "validation"]:
+    """Return the images by which the best epoch of `metrics` is chosen."""
+    return "validation" if any("validation_accuracy" in line for line in metrics) else "test"
+
+
+def epoch_accuracy(line: Mapping[str, Any]) -> float:
+    """Return the accuracy, 0..1, of a line of metrics.jsonl, by which the best epoch is chosen."""
+    return float(line["validation_accuracy"] if "validation_accuracy" in line else line["test_accuracy"])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,8 +115,23 @@ class RunRecord:
 
     @property
     def best_test_accuracy(self) -> float:
-        """Test accuracy of the best epoch, 0..1. It was chosen on the test set, so it is not the result."""
+        """Test accuracy of the best epoch, 0..1; chosen by the images that `chosen_by` names."""
         return float(self.summary["best_test_accuracy"])
+
+    @property
+    def chosen_by(self) -> Literal["test", "validation"]:
+        """The images by which the best epoch was chosen."""
+        return chosen_by(self.metrics)
+
+    @property
+    def best_validation_accuracy(self) -> float | None:
+        """Accuracy of the best epoch on the validation images, 0..1; None without any."""
+        return self.summary.get("best_validation_accuracy")
+
+    @property
+    def stopped_early(self) -> bool:
+        """True if patience ended the training before its last epoch."""
+        return bool(self.summary.get("stopped_early"))
 
     @property
     def rows_trained(self) -> int:
@@ -188,9 +213,14 @@ class UnfinishedRun:
         return len(self.metrics)
 
     @property
-    def test_accuracy(self) -> float | None:
-        """Test accuracy after the last of the epochs done, 0..1; None before the first."""
-        return float(self.metrics[-1]["test_accuracy"]) if self.metrics else None
+    def accuracy(self) -> float | None:
+        """Accuracy after the last of the epochs done, 0..1, on the images that `chosen_by` names; None before it."""
+        return epoch_accuracy(self.metrics[-1]) if self.metrics else None
+
+    @property
+    def chosen_by(self) -> Literal["test", "validation"]:
+        """The images by which the best epoch is chosen."""
+        return chosen_by(self.metrics)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from PIL import Image
 from kcd_pipeline.config import parse_config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.own_parts import is_own_part
 from kcd_pipeline.reports.collect.runs import RunRecord
 from kcd_pipeline.reports.collect.values import most_and_least_valued
 from kcd_pipeline.runs import open_plans
@@ -63,9 +64,12 @@ class DatasetCache:
         Raises
         ------
         UserError
-            If it is not where the run had it, its content has changed, or the run was trained on a part of it.
+            If it is not where the run had it, its content has changed, the run was trained on a part of it, or code of
+            the user's own makes it.
         """
         config = parse_config(run.config, source=str(run.folder.config)).data
+        if is_own_part(config.name):
+            raise UserError(f"its data set is {config.name}, and a report imports no code that a run names")
         key = config.model_dump_json()
         if key not in self._loaded:
             self._loaded[key] = load_dataset(config.model_copy(update={"download": False}))

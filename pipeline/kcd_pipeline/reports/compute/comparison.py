@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from kcd_pipeline.reports.collect import RunRecord, UnfinishedRun
 from kcd_pipeline.reports.compute.arms import Arm, arms_by_settings, arms_of_study
@@ -59,6 +60,12 @@ class Comparison:
     def not_begun(self) -> int:
         """The number of runs of the study that have not been begun; 0 for runs that were named one by one."""
         return 0 if self.planned is None else max(self.planned - len(self.runs) - len(self.unfinished), 0)
+
+    @property
+    def chosen_by(self) -> tuple[Literal["test", "validation"], ...]:
+        """The kinds of images by which best epochs were chosen, in the order of runs; `test` before there are any."""
+        runs: list[RunRecord | UnfinishedRun] = [*self.runs, *self.unfinished]
+        return tuple(dict.fromkeys(run.chosen_by for run in runs)) or ("test",)
 
     def store_letter(self, run: RunRecord) -> str | None:
         """Return the letter of the store that `run` learnt from; None if it learnt from labels alone."""

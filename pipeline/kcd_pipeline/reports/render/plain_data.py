@@ -69,6 +69,9 @@ def _run_data(run: RunRecord) -> dict[str, Any]:
         "epochs": run.epochs,
         "test_accuracy": run.test_accuracy,
         "best_test_accuracy": run.best_test_accuracy,
+        "chosen_by": run.chosen_by,
+        "best_validation_accuracy": run.best_validation_accuracy,
+        "stopped_early": run.stopped_early,
         "rows_trained": run.rows_trained,
         "samples_trained": run.samples_trained,
         "kept_fraction": run.kept_fraction,
@@ -107,7 +110,8 @@ def _unfinished_data(run: UnfinishedRun) -> dict[str, Any]:
         "seed": run.seed,
         "epochs_done": run.epochs_done,
         "epochs": run.epochs,
-        "test_accuracy": run.test_accuracy,
+        "chosen_by": run.chosen_by,
+        f"{run.chosen_by}_accuracy": run.accuracy,
     }
 
 

@@ -135,6 +135,11 @@ def run_table(comparison: Comparison) -> PageTable:
             "epochs": whole(run.epochs),
             "test accuracy": number(run.test_accuracy, percent),
             "best epoch": number(run.best_test_accuracy, percent),
+            **(
+                {"validation, best epoch": number(run.best_validation_accuracy, percent)}
+                if "validation" in comparison.chosen_by
+                else {}
+            ),
             "knowledge rows": whole(run.rows_trained),
             "samples trained": whole(run.samples_trained),
             "time": number(run.seconds, duration),
@@ -156,7 +161,8 @@ def unfinished_table(comparison: Comparison) -> PageTable:
             "student": word(run.student),
             "seed": whole(run.seed),
             "epochs done": Cell(text=f"{run.epochs_done} of {run.epochs}", value=run.epochs_done / run.epochs),
-            "test accuracy so far": number(run.test_accuracy, percent),
+            "accuracy so far": number(run.accuracy, percent),
+            "measured on": word(f"{run.chosen_by} images"),
         }
         for run in comparison.unfinished
     ]

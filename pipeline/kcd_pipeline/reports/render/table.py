@@ -33,10 +33,14 @@ SPARE_COLUMNS = ("epochs", "seed", "student", "store", "time", "kept")
 
 def print_comparison(comparison: Comparison) -> None:
     """Print the runs, the arms, the pairs, the finding, what each store saved, and the warnings."""
-    print_line("Runs: test accuracy after the last epoch (the result) and of the best epoch", style="bold")
+    print_line(
+        f"Runs: test accuracy after the last epoch (the result) and of the best epoch{_chosen(comparison)}",
+        style="bold",
+    )
     print_table(fitting_run_table(comparison, Console()))
     if comparison.unfinished:
-        print_line("Not finished, so not compared: test accuracy so far", style="bold")
+        so_far = " or ".join(dict.fromkeys(run.chosen_by for run in comparison.unfinished))
+        print_line(f"Not finished, so not compared: {so_far} accuracy so far", style="bold")
         print_table(unfinished_table(comparison.unfinished))
     print_line(
         "Arms: mean ± standard deviation of the last epoch over seeds, and the 95% interval of the mean", style="bold"
@@ -96,6 +100,14 @@ def _run_cells(comparison: Comparison) -> dict[str, Callable[[RunRecord], Text]]
     }
 
 
+def _chosen(comparison: Comparison) -> str:
+    """Return words that tell how the best epochs were chosen, unless all of them were by the test set."""
+    if comparison.chosen_by == ("test",):
+        return ""
+    by = "validation images" if comparison.chosen_by == ("validation",) else "validation images where a run has them"
+    return f", chosen by {by}"
+
+
 def unfinished_table(runs: Sequence[UnfinishedRun]) -> Table:
     """Return a table with one line for each run that is not finished."""
     table = new_table()
@@ -109,7 +121,7 @@ def unfinished_table(runs: Sequence[UnfinishedRun]) -> Table:
             run.student,
             str(run.seed),
             f"{run.epochs_done} of {run.epochs}",
-            MISSING if run.test_accuracy is None else percent(run.test_accuracy),
+            MISSING if run.accuracy is None else percent(run.accuracy),
         )
     return table
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kcd_pipeline.reports.collect import UnfinishedRun
+from kcd_pipeline.reports.collect import RunRecord, UnfinishedRun
 from kcd_pipeline.reports.compute.arms import Arm
 from kcd_pipeline.reports.render.charts.chart import Chart, Numbers
 from kcd_pipeline.reports.render.charts.series import going_on, mean_and_ends
@@ -115,7 +115,9 @@ def _result_cells(arms: Sequence[Arm], row: dict[str, float]) -> tuple[str, ...]
 def accuracy_by_epoch(
     arms: Sequence[Arm], courses: Rows, teacher: float | None, unfinished: Sequence[UnfinishedRun]
 ) -> Chart:
-    """Chart the mean test accuracy after each epoch with its 95% interval, and runs that are not finished.
+    """Chart the mean accuracy after each epoch with its 95% interval, and runs that are not finished.
+
+    It is that on the images by which the best epoch is chosen: the test set, or validation images.
 
     Parameters
     ----------
@@ -126,21 +128,24 @@ def accuracy_by_epoch(
     unfinished
         Runs that are drawn one by one, in grey.
     """
-    layers = lines_with_bands(arms, "accuracy", ACCURACY, digits=2)
+    chosen_by = _chosen_by(arms, unfinished)
+    title = f"{chosen_by} accuracy (%)"
+    layers = lines_with_bands(arms, "accuracy", title, digits=2)
     datasets: dict[str, Rows] = {"epochs": courses}
     if any(run.metrics for run in unfinished):
         datasets["going-on"] = going_on(unfinished)
-        layers.append(_unfinished_lines())
+        layers.append(_unfinished_lines(title))
     if teacher is not None:
-        datasets["teacher"] = [{"accuracy": round(100 * teacher, 2), "text": f"teacher, {100 * teacher:.2f}%"}]
+        on_test = "" if chosen_by == "test" else " on the test set"
+        datasets["teacher"] = [{"accuracy": round(100 * teacher, 2), "text": f"teacher{on_test}, {100 * teacher:.2f}%"}]
         layers += _teacher_line()
     return Chart(
         name="accuracy-epoch",
         heading="Accuracy by epoch",
-        finding=_course_finding(arms, teacher, unfinished),
+        finding=_course_finding(arms, teacher, unfinished, chosen_by),
         spec=overlay(layers, arms, datasets),
         numbers=Numbers(
-            headings=("arm", "epoch", ACCURACY, "95% interval", "seeds"),
+            headings=("arm", "epoch", title, "95% interval", "seeds"),
             rows=tuple(
                 (
                     arms[row["arm"]].name, str(row["epoch"]), f"{row['accuracy']:.2f}",
@@ -188,13 +193,20 @@ def few_marks() -> Part:
     return {"condition": {"test": "datum.marked", "value": 1}, "value": 0}
 
 
-def _unfinished_lines() -> Part:
+def _chosen_by(arms: Sequence[Arm], unfinished: Sequence[UnfinishedRun]) -> str:
+    """Return `test`, `validation` or, where runs differ, both: the images that curves are of."""
+    runs: list[RunRecord | UnfinishedRun] = [run for arm in arms for run in arm.runs]
+    runs += [run for run in unfinished if run.metrics]
+    return " or ".join(sorted({run.chosen_by for run in runs})) or "test"
+
+
+def _unfinished_lines(title: str) -> Part:
     return {
         "data": {"name": "going-on"},
         "mark": {"type": "line", "point": {"size": 30}, "strokeWidth": 1, "style": "quiet"},
         "encoding": {
-            "x": epochs(), "y": measured("accuracy", ACCURACY), "detail": {"field": "run", "type": "nominal"},
-            "tooltip": hints((("run", "not finished"), ("epoch", "epoch"), ("accuracy", ACCURACY))),
+            "x": epochs(), "y": measured("accuracy", title), "detail": {"field": "run", "type": "nominal"},
+            "tooltip": hints((("run", "not finished"), ("epoch", "epoch"), ("accuracy", title))),
         },
     }  # fmt: skip
 
@@ -211,15 +223,18 @@ def _teacher_line() -> list[Part]:
     ]
 
 
-def _course_finding(arms: Sequence[Arm], teacher: float | None, unfinished: Sequence[UnfinishedRun]) -> str:
+def _course_finding(
+    arms: Sequence[Arm], teacher: float | None, unfinished: Sequence[UnfinishedRun], chosen_by: str
+) -> str:
     going = [run for run in unfinished if run.metrics]
     if not arms:
-        return f"Test accuracy by epoch of {counted(len(going), 'run')} not finished."
+        return f"{chosen_by.capitalize()} accuracy by epoch of {counted(len(going), 'run')} not finished."
     best = max(arms, key=lambda arm: arm.mean_accuracy)
     bands = f"with bands for 95% intervals over seeds{band_words(arms)}"
     seeds = bands if any(len(arm.runs) > 1 for arm in arms) else "one seed each"
-    words = [f"Test accuracy by epoch of {counted(len(arms), 'arm')}, {seeds}"]
-    words.append(f"{best.name} ends with the highest mean, {percentage(best)}")
+    words = [f"{chosen_by.capitalize()} accuracy by epoch of {counted(len(arms), 'arm')}, {seeds}"]
+    of_test = "" if chosen_by == "test" else "on the test set, "
+    words.append(f"{of_test}{best.name} ends with the highest mean, {percentage(best)}")
     if teacher is not None:
         words.append(f"the teacher has {100 * teacher:.1f}%")
     if going:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from kcd_pipeline.reports.collect import UnfinishedRun
+from kcd_pipeline.reports.collect import UnfinishedRun, epoch_accuracy
 from kcd_pipeline.reports.compute.arms import Arm
 from kcd_pipeline.reports.render.charts.spec import Rows
 from kcd_pipeline.statistics import t_interval
@@ -32,7 +32,7 @@ def _course(number: int, arm: Arm, most: int) -> Rows:
     for epoch in epochs:
         lines = [run.metrics[epoch] for run in arm.runs if epoch < run.epochs]
         row = {"arm": number, "epoch": epoch + 1, "seeds": len(lines), "marked": epoch in marks}
-        row |= mean_and_ends("accuracy", [100 * line["test_accuracy"] for line in lines], digits=2)
+        row |= mean_and_ends("accuracy", [100 * epoch_accuracy(line) for line in lines], digits=2)
         if all("loss" in line for line in lines):
             row |= mean_and_ends("loss", [line["loss"] for line in lines], digits=4)
         kept = float(np.mean([100 * line["kept_fraction"] for line in lines]))
@@ -53,7 +53,7 @@ def going_on(runs: Sequence[UnfinishedRun]) -> Rows:
     """Return a row for each epoch that an unfinished run has done: `run`, its name, `epoch` and `accuracy`."""
     most = max(2, MOST_POINTS // max(len(runs), 1))
     return [
-        {"run": run.label, "epoch": epoch + 1, "accuracy": round(100 * run.metrics[epoch]["test_accuracy"], 2)}
+        {"run": run.label, "epoch": epoch + 1, "accuracy": round(100 * epoch_accuracy(run.metrics[epoch]), 2)}
         for run in runs
         for epoch in spread(len(run.metrics), most)
     ]

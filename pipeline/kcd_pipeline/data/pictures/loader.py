@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from kcd_pipeline.augmentation import Normaliser
-from kcd_pipeline.data.folders.handover import Made, MakeView, Pieces, Request, shared_places
+from kcd_pipeline.data.pictures.handover import Made, MakeView, Pieces, Request, shared_places
 from kcd_pipeline.errors import FailedError
 
 PIECE = 32  # pictures in a request; with whole batches the others would wait for the worker that makes the first

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kcd_pipeline.data.folders.unreadable import cannot_be_read, printable
+from kcd_pipeline.data.pictures.unreadable import cannot_be_read, printable
 from kcd_pipeline.errors import UserError
 
 

@@ -1,4 +1,4 @@
-"""Folders of pictures that are decoded into memory, all at once."""
+"""Pictures that are decoded into memory, all at once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -8,10 +8,9 @@ from PIL import Image
 from torch import Tensor
 
 from kcd_pipeline.augmentation import CentreCrop, pixels_of
-from kcd_pipeline.data.folders.budget import PixelBudget
-from kcd_pipeline.data.folders.listing import Listing
-from kcd_pipeline.data.folders.picture import Reading, open_picture
-from kcd_pipeline.data.folders.unreadable import printable
+from kcd_pipeline.data.pictures.budget import PixelBudget
+from kcd_pipeline.data.pictures.picture import Reading, open_picture
+from kcd_pipeline.data.pictures.source import PictureSource
 from kcd_pipeline.data.split import InMemorySplit
 from kcd_pipeline.errors import UserError
 from kcd_stores.sizes import human_bytes, machine_memory
@@ -22,8 +21,8 @@ AT_ONCE = 64_000_000  # pixels that are being decoded: about 0.9 GB
 BLOCK_BYTES = 64 * 2**20
 
 
-def decode(listing: Listing, crop: CentreCrop | None, reading: Reading) -> InMemorySplit:
-    """Decode all pictures of `listing` and crop them, or keep their size if `crop` is None: uint8 [N, 3, H, W].
+def decode(source: PictureSource, crop: CentreCrop | None, reading: Reading) -> InMemorySplit:
+    """Decode all pictures of `source` and crop them, or keep their size if `crop` is None: uint8 [N, 3, H, W].
 
     Raises
     ------
@@ -36,28 +35,32 @@ def decode(listing: Listing, crop: CentreCrop | None, reading: Reading) -> InMem
     def pixels(sample: int) -> Tensor:
         with ExitStack() as held:
             picture = open_picture(
-                listing.path(sample), reading, crop, admit=lambda count: held.enter_context(budget.hold(count))
+                source.open(sample),
+                reading,
+                crop,
+                name=source.name(sample),
+                admit=lambda count: held.enter_context(budget.hold(count)),
             )
             return pixels_of(picture) if crop is None else crop(picture)
 
     first = pixels(0)
-    _require_room(len(listing), first)
-    images = torch.empty((len(listing), *first.shape), dtype=torch.uint8)
+    _require_room(len(source), first)
+    images = torch.empty((len(source), *first.shape), dtype=torch.uint8)
 
     def put(sample: int) -> None:
         image = pixels(sample)
         if image.shape != first.shape:
-            raise _sizes_differ(listing, first, image, sample)
+            raise _sizes_differ(source, first, image, sample)
         images[sample] = image
 
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside the interpreter lock
-        for _ in pool.map(put, range(len(listing))):
+        for _ in pool.map(put, range(len(source))):
             pass
-    return InMemorySplit(images=images, labels=torch.from_numpy(listing.labels))
+    return InMemorySplit(images=images, labels=torch.from_numpy(source.labels))
 
 
-def _sizes_differ(listing: Listing, first: Tensor, image: Tensor, sample: int) -> UserError:
-    sizes = [f"{printable(listing.path(k))} is {of.shape[2]}x{of.shape[1]}" for k, of in ((0, first), (sample, image))]
+def _sizes_differ(source: PictureSource, first: Tensor, image: Tensor, sample: int) -> UserError:
+    sizes = [f"{source.name(k)} is {of.shape[2]}x{of.shape[1]}" for k, of in ((0, first), (sample, image))]
     return UserError(f"images differ in size: {', '.join(sizes)} pixels. Give one size with --set data.image_size=N")
 
 

@@ -5,37 +5,37 @@ import os
 from pathlib import Path
 from typing import Any
 
-from kcd_pipeline.data.folders.listing import Listing
-from kcd_pipeline.data.folders.unreadable import cannot_be_read
+from kcd_pipeline.data.pictures.source import PictureSource
 from kcd_pipeline.files import write_whole
 
 
-def cache_file(listing: Listing, facts: Any) -> Path | None:
-    """Return the file for the fingerprint of `listing` and `facts`, or None if there is no place for it.
+def cache_file(source: PictureSource, facts: Any) -> Path | None:
+    """Return the file for the fingerprint of `source` and `facts`, or None if there is no place for it.
 
-    Its name depends on path, size and times of change of each file, and on all else that is in the fingerprint. It
-    lies in `$XDG_CACHE_HOME/kcd-pipeline`, or in `~/.cache/kcd-pipeline`.
+    Its name depends on the stamp of the source, and on all else that is in the fingerprint. It lies in
+    `$XDG_CACHE_HOME/kcd-pipeline`, or in `~/.cache/kcd-pipeline`.
 
     Raises
     ------
     UserError
         If a file is gone, or in a folder that may not be read.
     """
-    digest = hashlib.sha256(repr((str(listing.root.resolve()), facts)).encode())
-    for sample, label in enumerate(listing.labels.tolist()):
-        path = listing.path(sample)
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise cannot_be_read(path, error) from error
-        # ctime, which no program can set back, finds a change that copied the times of the file before
-        times = f"{status.st_mtime_ns} {status.st_ctime_ns}"
-        digest.update(f"{label} {status.st_size} {times} ".encode() + os.fsencode(path) + b"\n")
+    stamp, folder = source.stamp(), cache_folder()
+    if stamp is None or folder is None:
+        return None
+    digest = hashlib.sha256(repr(facts).encode())
+    digest.update(stamp)
+    digest.update(source.labels.astype("<i8").tobytes())
+    return folder / f"fingerprint-{digest.hexdigest()}"
+
+
+def cache_folder() -> Path | None:
+    """Return the folder of what may be made anew at any time, or None if the user has no place for such."""
     try:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:  # a user without a home
         return None
-    return base / "kcd-pipeline" / f"fingerprint-{digest.hexdigest()}" if base.is_absolute() else None
+    return base / "kcd-pipeline" if base.is_absolute() else None
 
 
 def kept(file: Path | None) -> str | None:

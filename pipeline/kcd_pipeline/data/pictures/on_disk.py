@@ -11,15 +11,16 @@ from PIL import Image
 from torch import Tensor
 
 from kcd_pipeline.augmentation import Augmentation, CentreCrop, ViewSource
-from kcd_pipeline.data.folders.fingerprint import fingerprint_files
-from kcd_pipeline.data.folders.listing import Listing
-from kcd_pipeline.data.folders.loader import PictureViews
-from kcd_pipeline.data.folders.picture import Reading, open_picture
+from kcd_pipeline.data.pictures.fingerprint import fingerprint_files
+from kcd_pipeline.data.pictures.loader import PictureViews
+from kcd_pipeline.data.pictures.picture import Reading, open_picture
+from kcd_pipeline.data.pictures.source import PictureSource
+from kcd_pipeline.data.split import first_of_each_label
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OnDiskSplit:
-    """The pictures of `listing`, which models take as `crop` cuts them.
+    """The pictures of `source`, which models take as `crop` cuts them.
 
     Attributes
     ----------
@@ -27,18 +28,18 @@ class OnDiskSplit:
         Processes that decode ahead of the training loop; with 0 the loop itself decodes.
     """
 
-    listing: Listing
+    source: PictureSource
     crop: CentreCrop
     reading: Reading
     workers: int
 
     def __len__(self) -> int:
-        return len(self.listing)
+        return len(self.source)
 
     @cached_property
     def labels(self) -> Tensor:
         """`[N]` int64."""
-        return torch.from_numpy(self.listing.labels)
+        return torch.from_numpy(self.source.labels)
 
     @property
     def image_shape(self) -> list[int]:
@@ -54,19 +55,19 @@ class OnDiskSplit:
         return augmentation.augment_picture(self._open(sample), self.crop, sample, view)
 
     def _open(self, sample: int) -> Image.Image:
-        return open_picture(self.listing.path(sample), self.reading, self.crop)
+        return open_picture(self.source.open(sample), self.reading, self.crop, name=self.source.name(sample))
 
     def fingerprint(self, classes: Sequence[str]) -> str:
-        """Return a SHA-256 over crop, reading, class names and, in order, the label and bytes of each file."""
-        return fingerprint_files(self.listing, self.crop, classes, self.reading)
+        """Return a SHA-256 over crop, reading, class names and, in order, the label and bytes of each picture."""
+        return fingerprint_files(self.source, self.crop, classes, self.reading)
 
     def first_per_class(self, count: int) -> "OnDiskSplit":
         """Return the split of the first `count` samples of each class, in the same order."""
-        return replace(self, listing=self.listing.first_per_class(count))
+        return self.subset(first_of_each_label(self.source.labels, count))
 
     def subset(self, samples: NDArray[np.int64]) -> "OnDiskSplit":
         """Return the split of `samples[K]`, in that order."""
-        return replace(self, listing=self.listing.subset(samples))
+        return replace(self, source=self.source.subset(samples))
 
     def views(
         self,

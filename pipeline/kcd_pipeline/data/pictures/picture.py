@@ -2,19 +2,20 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kcd_pipeline.augmentation import CentreCrop
 from kcd_pipeline.config import DataConfig
-from kcd_pipeline.data.folders.grey import Range, implied_range, is_deep, scaled_to_bytes
-from kcd_pipeline.data.folders.unreadable import cannot_be_read, printable
+from kcd_pipeline.data.pictures.grey import Range, implied_range, is_deep, scaled_to_bytes
+from kcd_pipeline.data.pictures.source import PictureFile
+from kcd_pipeline.data.pictures.unreadable import cannot_be_read, printable
 from kcd_pipeline.errors import UserError
 from kcd_stores.sizes import human_bytes
 
@@ -56,7 +57,7 @@ class Reading:
         turned = {"exif": True} if self.exif else {}
         return turned if self.pixel_range is None else turned | {"pixel_range": list(self.pixel_range)}
 
-    def grey_range(self, picture: Image.Image) -> Range | None:
+    def grey_range(self, picture: Image.Image, name: str) -> Range | None:
         """Return the values of a deep grey `picture` that become black and white; None for an ordinary picture.
 
         Raises
@@ -70,21 +71,30 @@ class Reading:
         if values is None:
             kind = "floats" if picture.mode == "F" else "of 32 bits, or signed"
             raise UserError(
-                f"{_name(picture)} is a grey picture whose values are {kind}, and its format does not say which of "
+                f"{name} is a grey picture whose values are {kind}, and its format does not say which of "
                 f"them are black and white. Set data.pixel_range to these two, such as [0, 1]."
             )
         return values
 
 
 def open_picture(
-    path: Path, reading: Reading, crop: CentreCrop | None = None, *, admit: Callable[[int], Any] | None = None
+    file: PictureFile,
+    reading: Reading,
+    crop: CentreCrop | None = None,
+    *,
+    name: str | None = None,
+    admit: Callable[[int], Any] | None = None,
 ) -> Image.Image:
-    """Return the picture in `path`, decoded as RGB; its transparency is dropped, as torchvision does.
+    """Return the picture in `file`, decoded as RGB; its transparency is dropped, as torchvision does.
 
     Parameters
     ----------
+    file
+        Its path, or an open file, which is closed.
     crop
         How the picture will be evaluated, which must stay within `reading.max_pixels` too.
+    name
+        How messages call it; None: by its path.
     admit
         Called with the number of pixels before they are decoded.
 
@@ -93,70 +103,94 @@ def open_picture(
     UserError
         If it cannot be read, is too large, or has grey values of unknown range.
     """
-    with _opened(path) as file:
-        _require_bounded(file, reading, crop)
+    name = _name(file, name)
+    with _opened(file, name) as picture:
+        _require_bounded(picture, name, reading, crop)
         if admit is not None:
-            admit(file.width * file.height)
-        return _decode(file, reading)
+            admit(picture.width * picture.height)
+        return _decode(picture, name, reading)
 
 
-def deep_mark(path: Path, reading: Reading) -> bytes:
-    """Return the range of grey values in which `path` will be read, as bytes; none for an ordinary picture.
+def deep_mark(file: PictureFile, reading: Reading, *, name: str | None = None) -> bytes:
+    """Return the range of grey values in which `file` will be read, as bytes; none for an ordinary picture.
 
     Raises
     ------
     UserError
         As for `open_picture`, as far as the head of the file tells.
     """
-    with _opened(path) as file:
-        values = reading.grey_range(file)
+    name = _name(file, name)
+    with _opened(file, name) as picture:
+        values = reading.grey_range(picture, name)
     return b"" if values is None else repr(values).encode()
 
 
-def used_range(path: Path, reading: Reading) -> float | None:
-    """Return the largest grey value of `path` as a fraction of its range; None for an ordinary picture.
+def used_range(file: PictureFile, reading: Reading, *, name: str | None = None) -> float | None:
+    """Return the largest grey value of `file` as a fraction of its range; None for an ordinary picture.
 
     Raises
     ------
     UserError
         As for `open_picture`.
     """
-    with _opened(path) as file:
-        values = reading.grey_range(file)
+    name = _name(file, name)
+    with _opened(file, name) as picture:
+        values = reading.grey_range(picture, name)
         if values is None:
             return None
-        _require_bounded(file, reading, None)
-        return (float(np.asarray(file).max()) - values[0]) / (values[1] - values[0])
+        _require_bounded(picture, name, reading, None)
+        return (float(np.asarray(picture).max()) - values[0]) / (values[1] - values[0])
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open `path` without decoding it, and name it in the error if this or what is done with it fails."""
+def reading_bytes(file: PictureFile, name: str) -> Iterator[BinaryIO]:
+    """Open the bytes of `file`, and close it.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read.
+    """
     try:
-        with Image.open(path, formats=_formats()) as file:
-            yield file
+        with closing(file.open("rb") if isinstance(file, Path) else file) as opened:
+            yield opened
+    except OSError as error:
+        raise cannot_be_read(name, error) from error
+
+
+@contextmanager
+def _opened(file: PictureFile, name: str) -> Iterator[Image.Image]:
+    """Open `file` without decoding it, and name it in the error if this or what is done with it fails."""
+    try:
+        with (
+            nullcontext() if isinstance(file, Path) else closing(file),
+            Image.open(file, formats=_formats()) as picture,
+        ):
+            yield picture
     except (UserError, MemoryError):  # memory is the machine's, not the file's
         raise
     except Exception as error:  # Pillow raises almost anything of bytes that are damaged
         if isinstance(error, OSError) and error.errno is not None:
-            raise cannot_be_read(path, error) from error
-        raise UserError(f"{printable(path)} cannot be read as an image: {error}. Mend or remove the file.") from error
+            raise cannot_be_read(name, error) from error
+        # of an open file, Pillow says where in memory it lies
+        reason = "cannot identify image file" if isinstance(error, UnidentifiedImageError) else error
+        raise UserError(f"{name} cannot be read as an image: {reason}. Mend or remove the file.") from error
 
 
-def _decode(file: Image.Image, reading: Reading) -> Image.Image:
-    values = reading.grey_range(file)
+def _decode(picture: Image.Image, name: str, reading: Reading) -> Image.Image:
+    values = reading.grey_range(picture, name)
     if reading.exif:
-        ImageOps.exif_transpose(file, in_place=True)
-    file.load()
+        ImageOps.exif_transpose(picture, in_place=True)
+    picture.load()
     if values is not None:
-        return scaled_to_bytes(file, values).convert("RGB")
-    file.info.pop("transparency", None)  # it has no place in RGB, but Pillow would warn of it
-    return file.convert("RGB")
+        return scaled_to_bytes(picture, values).convert("RGB")
+    picture.info.pop("transparency", None)  # it has no place in RGB, but Pillow would warn of it
+    return picture.convert("RGB")
 
 
-def _require_bounded(file: Image.Image, reading: Reading, crop: CentreCrop | None) -> None:
+def _require_bounded(picture: Image.Image, name: str, reading: Reading, crop: CentreCrop | None) -> None:
     """Raise if the picture has no pixels, or if it, or what `crop` scales it to, has more than `max_pixels`."""
-    width, height = file.size
+    width, height = picture.size
     if not width or not height:
         raise ValueError(f"it has {width}x{height} pixels")
     forms = {"": (width, height)}
@@ -165,14 +199,14 @@ def _require_bounded(file: Image.Image, reading: Reading, crop: CentreCrop | Non
     for form, (columns, rows) in forms.items():
         if columns * rows > reading.max_pixels:
             raise UserError(
-                f"{_name(file)} has {width:,}x{height:,} pixels. That makes {columns * rows:,} of them{form}, which "
+                f"{name} has {width:,}x{height:,} pixels. That makes {columns * rows:,} of them{form}, which "
                 f"would take about {human_bytes(columns * rows * BYTES_A_PIXEL)} of memory, and data.max_pixels allows "
                 f"{reading.max_pixels:,}. Make the picture smaller, or raise data.max_pixels."
             )
 
 
-def _name(picture: Image.Image) -> str:
-    return printable(getattr(picture, "filename", ""))
+def _name(file: PictureFile, name: str | None) -> str:
+    return name or printable(file if isinstance(file, Path) else getattr(file, "name", "an image"))
 
 
 @cache
