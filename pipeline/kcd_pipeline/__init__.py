@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kcd_pipeline.api.recipes import load_config
     from kcd_pipeline.api.students import distill, open_run
     from kcd_pipeline.api.teachers import extract_teacher, train_teacher
+    from kcd_pipeline.handover import load_student
 
 __version__ = version("kcd-pipeline")
 
@@ -24,6 +25,7 @@ __all__ = [
     "extract_teacher",
     "inspect",
     "load_config",
+    "load_student",
     "open_run",
     "report",
     "train_teacher",
@@ -35,6 +37,7 @@ _MODULES = {
     "extract_teacher": "kcd_pipeline.api.teachers",
     "inspect": "kcd_pipeline.api.looking",
     "load_config": "kcd_pipeline.api.recipes",
+    "load_student": "kcd_pipeline.handover",
     "open_run": "kcd_pipeline.api.students",
     "report": "kcd_pipeline.api.looking",
     "train_teacher": "kcd_pipeline.api.teachers",

@@ -166,14 +166,14 @@ def test_workers_that_do_not_see_the_weights_are_sent_them(
     home: Path, running: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[Any] = []
-    original = cluster_maker._serialised_weights
+    original = cluster_maker._weights_to_send
 
     def noting(extractor: Any) -> Any:
         sent.append(original(extractor))
         return sent[-1]
 
     monkeypatch.setattr(cluster_maker, "file_is_visible", lambda path: False)
-    monkeypatch.setattr(cluster_maker, "_serialised_weights", noting)
+    monkeypatch.setattr(cluster_maker, "_weights_to_send", noting)
     extract_teacher(settings(home, "sent.zarr"), cluster=Cluster(scheduler=address(running)))
     assert len(sent) == 1
     assert knowledge_contents(home / "sent.zarr") == knowledge_contents(home / "alone.zarr")

@@ -137,7 +137,7 @@ def test_all_errors_of_a_recipe_are_listed_at_once() -> None:
     [
         (
             "distill.loss.name=dkdd",
-            "distill.loss.name: found 'dkdd', expected one of kd, dkd, dist, pkt; did you mean 'dkd'?",
+            "found 'dkdd', expected one of kd, dkd, dist, pkt, package.module:callable; did you mean 'dkd'?",
         ),
         ("distill.loss.standardize=true", "no key 'distill.loss.standardize'; did you mean 'standardise'?"),
         ("distill.loss.beta=2", "there is no key 'distill.loss.beta'"),  # kd has none

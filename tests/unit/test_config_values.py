@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from kcd_pipeline.config import Config, load_config, parse_config
+from kcd_pipeline.config.schema import DATA_NAMES
 from kcd_pipeline.errors import UserError
 
 
@@ -28,15 +29,15 @@ def refused_override(override: str) -> str:
     [
         ("distill.method", "kcdd", "none, kd, kcd", "kcd"),
         ("store.encoding", "float61", "float32, float16, bitround, int8, topk, sample", "float16"),
-        (
-            "data.name",
-            "cifar-100",
-            "digits, fashion-mnist, cifar10, cifar100, imagefolder, tiny-imagenet, imagenet",
-            "cifar100",
-        ),
+        ("data.name", "cifar-100", f"{', '.join(DATA_NAMES)}, or package.module:callable", "cifar100"),
         ("augmentation.padding_mode", "zero", "zeros, reflect", "zeros"),
-        ("augmentation.name", "cropflip", "none, crop-flip, resized-crop-flip", "crop-flip"),
-        ("distill.schedule", "cosin", "milestones, cosine", "cosine"),
+        (
+            "augmentation.name",
+            "cropflip",
+            "none, crop-flip, resized-crop-flip, or package.module:callable",
+            "crop-flip",
+        ),
+        ("distill.schedule", "cosin", "milestones, cosine, or package.module:callable", "cosine"),
         ("condense.schedule", "release", "linear, released, constant", "released"),
         ("run.device", "cuda0", "auto, cpu, cuda, mps", "cuda"),
     ],

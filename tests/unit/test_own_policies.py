@@ -76,7 +76,7 @@ def chosen(**arrays: Any) -> Any:
     [
         (lambda here: [1, 3], "it returned a list"),
         (lambda here: 1 / 0, "it raised ZeroDivisionError: division by zero"),
-        (lambda: None, "it raised TypeError"),
+        (lambda here: len(here.stage), "it raised TypeError"),
         (chosen(kept=np.array([], np.int64)), "it raised ValueError: kept is empty"),
         (chosen(kept=np.array([3, 1])), "it raised ValueError: kept is not ascending"),
         (chosen(weight=np.ones(3, np.float32)), r"weight is \[3\] float32, expected an array \[2\] float32"),

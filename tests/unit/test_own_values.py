@@ -10,7 +10,7 @@ from tests.support.commands import run_command
 from tests.support.recipes import small_recipe
 
 from kcd_pipeline.condensation.values import Worth, make_worth
-from kcd_pipeline.distillation.preparation import _try_value
+from kcd_pipeline.distillation.trials import _try_value
 from kcd_pipeline.errors import FailedError, UserError
 
 LOGITS, LABELS, TEACHER = torch.eye(3), torch.tensor([0, 1, 1]), torch.full((3, 3), 2.0)

@@ -135,7 +135,8 @@ def test_columns_and_splits_are_found_by_type_or_named(folders: Path, tmp_path: 
     )
     message = refusal("huggingface", tmp_path / "hf", train="learn", label_column="colour")
     assert "has no column 'colour' of the right type for data.label_column. Those that fit: fine, id" in message
-    assert "take two" in refusal("huggingface", tmp_path / "hf", train="learn", test="learn")
+    message = refusal("huggingface", tmp_path / "hf", train="learn", test="learn")
+    assert f"the split learn of {tmp_path / 'hf'} would be two of data.train, data.test and data.validation" in message
 
 
 def test_two_columns_of_labels_must_be_told_apart(folders: Path, tmp_path: Path) -> None:
@@ -246,6 +247,24 @@ def test_an_empty_folder_says_what_is_expected(name: str, tmp_path: Path) -> Non
 def test_a_single_split_of_hugging_face_is_told_from_a_whole_set(folders: Path, tmp_path: Path) -> None:
     hugging_face(folders)["train"].save_to_disk(str(tmp_path / "one"))
     assert "is one split that datasets has saved" in refusal("huggingface", tmp_path / "one")
+
+
+def test_validation_images_are_a_split_of_their_own(folders: Path, tmp_path: Path) -> None:
+    whole = hugging_face(folders)
+    whole["validation"] = whole["test"].select([0, 5])
+    whole.save_to_disk(str(tmp_path / "hf"))
+    (tmp_path / "pq").mkdir()
+    for split, part in whole.items():
+        part.to_parquet(str(tmp_path / "pq" / f"{split}.parquet"))
+    for fly in (False, True):
+        for name, root, asked in (("huggingface", "hf", "validation"), ("parquet", "pq", "validation.parquet")):
+            found = load(name, tmp_path / root, validation=asked, on_the_fly=fly)
+            assert found.validation is not None
+            assert found.validation.labels.tolist() == [0, 1]
+            assert torch.equal(found.validation.image(1), found.test.image(5))
+    assert "has no split dev. Set data.validation to one that is there: test, train, validation" in refusal(
+        "huggingface", tmp_path / "hf", validation="dev"
+    )
 
 
 def test_a_pattern_names_the_files_of_a_split(kept_in: dict[str, tuple[str, Path]]) -> None:

@@ -11,6 +11,7 @@ from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import PassedModels, recorded_model
+from kcd_pipeline.teacher import with_teacher_images
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,6 +57,8 @@ def read_request(
         settings = read_recipe(config).config(override_texts(overrides), recorded)
     else:
         settings = load_config(config, overrides)
+    if dataset is None:
+        settings = with_teacher_images(settings)
     return Request(
         config=settings,
         dataset=load_dataset(settings.data) if dataset is None else dataset,

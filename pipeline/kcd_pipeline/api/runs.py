@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
@@ -26,6 +26,11 @@ from kcd_pipeline.runs import (
     require_run,
 )
 from kcd_stores import FolderStorage, Plan, open_storage
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from kcd_pipeline.handover import Student
 
 Place = str | os.PathLike[str]
 
@@ -97,6 +102,18 @@ class Run:
     def predictions(self) -> Predictions | None:
         """Return the predictions of the test set; None for a run that kept none."""
         return read_predictions(self._folder.predictions, sha256=self.summary.get("predictions_sha256"))
+
+    def load(self, *, model: "nn.Module | None" = None) -> "Student":
+        """Return the trained student and its preprocessing; see `load_student`.
+
+        Parameters
+        ----------
+        model
+            A module of the student's class, for a student that was passed as an object: it is filled with the weights.
+        """
+        from kcd_pipeline.handover import load_student  # it loads torch
+
+        return load_student(self.path, model=model)
 
     @property
     def _folder(self) -> RunFolder:

@@ -15,6 +15,7 @@ from kcd_pipeline.distillation import distill as train_student
 from kcd_pipeline.models import NONE_PASSED, PassedModels
 from kcd_pipeline.own_parts import is_passed_object
 from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.teacher import with_teacher_images
 from kcd_pipeline.training.ranks import join_ranks
 from kcd_pipeline.verification.against_teacher import compare_with_teacher
 
@@ -94,7 +95,9 @@ def checked_distill(
     """
     trains = overwrite or not RunFolder(config.run_dir).finished
     with join_ranks(config.run) as ranks:
-        dataset = dataset or load_dataset(config.data)
+        if dataset is None:
+            config = with_teacher_images(config)
+            dataset = load_dataset(config.data)
         if trains and check and config.distill.method != "none":
             ranks.run_on_first(partial(_compare_with_teachers, config, dataset, passed.teacher))
         return train_student(config, resume=resume, overwrite=overwrite, dataset=dataset, passed=passed)

@@ -26,7 +26,7 @@ class Augmentation(Protocol):
         """Return all settings that the pixels depend on, as a store records them."""
         ...
 
-    def parameters(self, index: NDArray[np.int64], view: ArrayLike, height: int, width: int) -> NDArray[np.int64]:
+    def parameters(self, index: NDArray[np.int64], view: ArrayLike, height: int, width: int) -> NDArray[Any]:
         """Draw the parameters of the views of samples `index[B]`, for images of this height and width: `[P, B]`.
 
         Parameters

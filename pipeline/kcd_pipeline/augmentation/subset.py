@@ -26,7 +26,7 @@ class SubsetAugmentation:
     def describe(self) -> dict[str, Any]:
         return self._augmentation.describe()
 
-    def parameters(self, index: NDArray[np.int64], view: ArrayLike, height: int, width: int) -> NDArray[np.int64]:
+    def parameters(self, index: NDArray[np.int64], view: ArrayLike, height: int, width: int) -> NDArray[Any]:
         return self._augmentation.parameters(self._samples[index], view, height, width)
 
     def apply(self, images: Tensor, parameters: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ def condense(
         seed=seed,
         memory=memory,
     )
-    choice = make_policy(config.policy)(situation)
+    choice = make_policy(config.policy, config.policy_arguments)(situation)
     try:
         return _plan(choice, situation)
     except ValueError as error:

@@ -3,7 +3,7 @@
 from kcd_pipeline.config.condense import POLICY_NAMES, VALUE_NAMES, CondenseConfig
 from kcd_pipeline.config.earlier import in_todays_words
 from kcd_pipeline.config.load import Recipe, load_config, parse_config
-from kcd_pipeline.config.losses import DistLossConfig, DkdLossConfig, KdLossConfig, PktLossConfig
+from kcd_pipeline.config.losses import DistLossConfig, DkdLossConfig, KdLossConfig, OwnLossConfig, PktLossConfig
 from kcd_pipeline.config.merge import as_override, override_of
 from kcd_pipeline.config.recipes import find_recipe, is_study, recipe_names, recipes_folder, study_names
 from kcd_pipeline.config.schema import (
@@ -20,6 +20,7 @@ from kcd_pipeline.config.schema import (
     StudentConfig,
     TeacherConfig,
 )
+from kcd_pipeline.config.section import ClassMap
 from kcd_pipeline.config.study import Study, StudyConfig, load_study
 from kcd_pipeline.config.suggestions import did_you_mean
 from kcd_pipeline.config.value_words import ValueWords, value_words
@@ -33,6 +34,7 @@ __all__ = [
     "POLICY_NAMES",
     "VALUE_NAMES",
     "AugmentationConfig",
+    "ClassMap",
     "CondenseConfig",
     "Config",
     "DataConfig",
@@ -42,6 +44,7 @@ __all__ = [
     "KdLossConfig",
     "OptimisationConfig",
     "OtherTeacherConfig",
+    "OwnLossConfig",
     "PktLossConfig",
     "Recipe",
     "RunConfig",

@@ -1,13 +1,19 @@
 """The section `condense`: how samples are valued, which of them a stage is taught, and how knowledge is blended."""
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from kcd_pipeline.config.places import RunFolderPath
-from kcd_pipeline.config.section import NOT_A_TRUTH_VALUE, Epochs, Fraction, Section
-from kcd_pipeline.config.suggestions import did_you_mean
+from kcd_pipeline.config.section import (
+    NOT_A_TRUTH_VALUE,
+    Arguments,
+    Epochs,
+    Fraction,
+    Section,
+    name_or_part,
+    require_no_arguments,
+)
 
 VALUE_NAMES = (
     "entropy",
@@ -30,36 +36,21 @@ def _off(value: Any) -> Any:
     return "off" if value is False else value
 
 
-def _name_or_part(names: tuple[str, ...]) -> Callable[[str], str]:
-    """Return a validator of one of the `names`, or of a part of the user's own: `package.module:callable`."""
-
-    def require(text: str) -> str:
-        module, colon, attribute = text.partition(":")
-        if colon and all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
-            return text
-        if text not in names:
-            raise ValueError(
-                f"expected one of {', '.join(names)}, or one of your own as package.module:callable, got "
-                f"{text!r}{did_you_mean(text, names)}"
-            )
-        return text
-
-    return require
-
-
 class CondenseConfig(Section):
     """Knowledge condensation: samples are valued (OGVE), and each stage is taught some of them (VAKS, or others)."""
 
-    policy: Annotated[str, Field(max_length=200), AfterValidator(_name_or_part(POLICY_NAMES))] = Field(
+    policy: Annotated[str, Field(max_length=200), name_or_part(*POLICY_NAMES)] = Field(
         default="kcd",
         description="how a stage's samples are chosen: kcd, annealed (kcd that ends on all samples), infobatch, rs2, "
         "weighted, or package.module:callable; see docs/concepts/policies.md",
     )
-    value: Annotated[str, Field(max_length=200), AfterValidator(_name_or_part(VALUE_NAMES))] = Field(
+    policy_arguments: Arguments = Field(default={}, description="keyword arguments of a policy of your own")
+    value: Annotated[str, Field(max_length=200), name_or_part(*VALUE_NAMES)] = Field(
         default="entropy",
         description="worth of a sample at a visit: entropy (the paper), loss, gap, margin, el2n, forgetting, aum, "
         "disagreement, teacher_entropy, excess, or package.module:callable; see docs/concepts/values.md",
     )
+    value_arguments: Arguments = Field(default={}, description="keyword arguments of a value function of your own")
     track: Literal["mean", "latest"] = Field(
         default="mean",
         description="V, the value of a sample: the running mean of its worth over all visits (eq. 12), or its worth at "
@@ -124,6 +115,12 @@ class CondenseConfig(Section):
         description="folder of a finished run whose plans are followed, stage by stage, instead of computing new ones; "
         "takes the placeholders of run.dir",
     )
+
+    @model_validator(mode="after")
+    def _require_takers_of_arguments(self) -> "CondenseConfig":
+        require_no_arguments("value_arguments", self.value, self.value_arguments)
+        require_no_arguments("policy_arguments", self.policy, self.policy_arguments)
+        return self
 
     @model_validator(mode="after")
     def _require_convex_blends(self) -> "CondenseConfig":

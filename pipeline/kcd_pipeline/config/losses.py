@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from kcd_pipeline.config.section import Section, Weight
+from kcd_pipeline.config.section import OWN, Arguments, Section, Weight, is_part_name, name_or_part
 
 
 class KdLossConfig(Section):
@@ -58,13 +58,44 @@ class PktLossConfig(Section):
     )
 
 
+class OwnLossConfig(Section):
+    """A loss of the user's own, over logits or over features."""
+
+    name: Annotated[str, Field(max_length=200), name_or_part()]
+    arguments: Arguments = Field(
+        default={}, description="package.module:callable: keyword arguments of a loss of your own"
+    )
+    over: Literal["logits", "features"] = Field(
+        default="logits",
+        description="package.module:callable: what it compares, logits in the place of kd, or penultimate features, as "
+        "a term beside kd; see docs/how-to/bring-your-own.md",
+    )
+    beta: Weight = Field(
+        default=1.0, description="package.module:callable over features: its weight, beside kd_weight * kd"
+    )
+    compares_batch: bool = Field(
+        default=False,
+        description="package.module:callable over logits: the loss of a sample depends on the others of its batch",
+    )
+
+
 def _kd_if_unnamed(value: Any) -> Any:
     """Call a loss without a name `kd`."""
     return {"name": "kd", **value} if isinstance(value, Mapping) else value
 
 
+def _form(value: Any) -> str:
+    """Return the name of a loss, or OWN for one of the user's own: the form of its section."""
+    name = str(value.get("name") if isinstance(value, Mapping) else getattr(value, "name", None))
+    return OWN if is_part_name(name) else name
+
+
 LossConfig = Annotated[
-    KdLossConfig | DkdLossConfig | DistLossConfig | PktLossConfig,
-    Field(discriminator="name"),
+    Annotated[KdLossConfig, Tag("kd")]
+    | Annotated[DkdLossConfig, Tag("dkd")]
+    | Annotated[DistLossConfig, Tag("dist")]
+    | Annotated[PktLossConfig, Tag("pkt")]
+    | Annotated[OwnLossConfig, Tag(OWN)],
+    Field(discriminator=Discriminator(_form)),
     BeforeValidator(_kd_if_unnamed),
 ]

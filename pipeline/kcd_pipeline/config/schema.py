@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from kcd_pipeline.config.condense import CondenseConfig, _name_or_part
+from kcd_pipeline.config.condense import CondenseConfig
 from kcd_pipeline.config.losses import KdLossConfig, LossConfig
 from kcd_pipeline.config.places import FolderOrUrl, RunFolderPath, SharedFile, SharedFolder, fill_in, require_text
 from kcd_pipeline.config.section import (
@@ -34,6 +34,8 @@ from kcd_pipeline.config.section import (
     Size,
     TeacherWeight,
     Weight,
+    name_or_part,
+    require_no_arguments,
 )
 from kcd_pipeline.config.variants import variant_words
 from kcd_stores import masked
@@ -41,6 +43,8 @@ from kcd_stores.sizes import DEFAULT_MEMORY
 
 EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample"]
 ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
+AUGMENTATION_NAMES = ("none", "crop-flip", "resized-crop-flip")
+SCHEDULE_NAMES = ("milestones", "cosine")
 
 LARGEST_PICTURE = 178_956_970  # pixels: Pillow opens no file that claims more
 MOST_TEACHERS = 64
@@ -54,6 +58,7 @@ DATA_NAMES = (
     "tiny-imagenet",
     "imagenet",
     "csv",
+    "webdataset",
     "huggingface",
     "parquet",
 )
@@ -72,10 +77,10 @@ Text = Annotated[str, AfterValidator(require_text)]
 class DataConfig(Section):
     """The images that teacher and student are trained on."""
 
-    name: Annotated[str, Field(max_length=200), AfterValidator(_name_or_part(DATA_NAMES))] = Field(
+    name: Annotated[str, Field(max_length=200), name_or_part(*DATA_NAMES)] = Field(
         description="the data set: digits, fashion-mnist, cifar10, cifar100, tiny-imagenet or imagenet; or, for images "
-        "of your own, imagefolder (a folder of folders), csv (a table of paths), huggingface, parquet, or "
-        "package.module:callable, which makes torch datasets",
+        "of your own, imagefolder (a folder of folders), csv (a table of paths), webdataset (tar shards), huggingface, "
+        "parquet, or package.module:callable, which makes torch datasets",
     )
     arguments: Arguments = Field(default={}, description="keyword arguments of a data set by package.module:callable")
     root: SharedFolder = Field(
@@ -189,9 +194,12 @@ class DataConfig(Section):
 class AugmentationConfig(Section):
     """The views of a sample; each is a pure function of (seed, sample, view)."""
 
-    name: Literal["none", "crop-flip", "resized-crop-flip"] = Field(
-        default="crop-flip", description="how views are made; none: every view is the image itself"
+    name: Annotated[str, Field(max_length=200), name_or_part(*AUGMENTATION_NAMES)] = Field(
+        default="crop-flip",
+        description="how views are made: none (every view is the image itself), crop-flip, resized-crop-flip, or "
+        "package.module:callable; see docs/how-to/bring-your-own.md",
     )
+    arguments: Arguments = Field(default={}, description="keyword arguments of an augmentation of your own")
     seed: Seed = Field(
         default=0,
         description="seed of the views; it is not the run's seed, so that students of all seeds share one store",
@@ -212,6 +220,11 @@ class AugmentationConfig(Section):
     )
 
     @model_validator(mode="after")
+    def _require_taker_of_arguments(self) -> "AugmentationConfig":
+        require_no_arguments("arguments", self.name, self.arguments)
+        return self
+
+    @model_validator(mode="after")
     def _require_order(self) -> "AugmentationConfig":
         for name in ("scale", "ratio"):
             low, high = getattr(self, name)
@@ -221,19 +234,27 @@ class AugmentationConfig(Section):
 
 
 class OptimisationConfig(Section):
-    """SGD with momentum, by which teacher and students are trained."""
+    """The optimizer and its schedule, by which teacher and students are trained."""
 
     epochs: Epochs = Field(default=240, description="passes over the training set")
     batch_size: Batch = Field(default=64, description="samples in a step")
     lr: Rate = Field(default=0.05, description="learning rate at the start")
-    momentum: Annotated[float, Field(ge=0, lt=1), NOT_A_TRUTH_VALUE] = Field(default=0.9, description="momentum of SGD")
-    nesterov: bool = Field(default=False, description="use Nesterov momentum")
+    optimizer: Annotated[str, Field(max_length=200), name_or_part("sgd")] = Field(
+        default="sgd",
+        description="sgd, or package.module:callable such as torch.optim:AdamW; see docs/how-to/bring-your-own.md",
+    )
+    optimizer_arguments: Arguments = Field(default={}, description="keyword arguments of an optimizer of your own")
+    momentum: Annotated[float, Field(ge=0, lt=1), NOT_A_TRUTH_VALUE] = Field(default=0.9, description="sgd: momentum")
+    nesterov: bool = Field(default=False, description="sgd: use Nesterov momentum")
     weight_decay: Annotated[float, Field(ge=0, le=1e3), NOT_A_TRUTH_VALUE] = Field(
-        default=5e-4, description="weight decay, on all parameters"
+        default=5e-4, description="sgd: weight decay, on all parameters"
     )
-    schedule: Literal["milestones", "cosine"] = Field(
-        default="milestones", description="how the learning rate falls: by steps, or along a cosine towards 0"
+    schedule: Annotated[str, Field(max_length=200), name_or_part(*SCHEDULE_NAMES)] = Field(
+        default="milestones",
+        description="how the learning rate falls: milestones (by steps), cosine (along a cosine towards 0), or "
+        "package.module:callable",
     )
+    schedule_arguments: Arguments = Field(default={}, description="keyword arguments of a schedule of your own")
     milestones: tuple[Epochs, ...] | None = Field(
         default=None,
         description="milestones: epochs after which lr is multiplied by gamma; null: 5/8, 3/4 and 7/8 of epochs",
@@ -244,6 +265,12 @@ class OptimisationConfig(Section):
         description="epochs in a row without a better validation accuracy after which training stops early; null: "
         "never. It needs data.validation",
     )
+
+    @model_validator(mode="after")
+    def _require_takers_of_arguments(self) -> "OptimisationConfig":
+        require_no_arguments("optimizer_arguments", self.optimizer, self.optimizer_arguments)
+        require_no_arguments("schedule_arguments", self.schedule, self.schedule_arguments)
+        return self
 
     @model_validator(mode="after")
     def _require_order(self) -> "OptimisationConfig":
@@ -337,6 +364,21 @@ class StudentConfig(Section):
     init: SharedFile | None = Field(default=None, description=INIT)
 
 
+class MetricConfig(Section):
+    """A measure of the user's own, on the logits of a whole split."""
+
+    name: Annotated[str, Field(max_length=200), name_or_part()]
+    arguments: Arguments = Field(default={})
+
+
+def _name_alone(value: Any) -> Any:
+    """Return the mapping that stands for the name of a metric without arguments."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+Metric = Annotated[MetricConfig, BeforeValidator(_name_alone)]
+
+
 class DistillConfig(OptimisationConfig):
     """How a student is trained: its loss is `ce_weight * CE + kd_weight * KD`, where `distill.loss` names KD."""
 
@@ -375,6 +417,11 @@ class DistillConfig(OptimisationConfig):
         "them, f of ce_weight stays and the rest of it is added to kd_weight; see docs/how-to/methods-and-losses.md",
     )
     loss: LossConfig = KdLossConfig()
+    metrics: tuple[Metric, ...] = Field(
+        default=(),
+        description="measures of your own, each as package.module:callable or as a mapping of name and arguments: "
+        "recorded of every epoch beside the accuracy",
+    )
 
     @model_validator(mode="after")
     def _require_whole_stages(self) -> "DistillConfig":

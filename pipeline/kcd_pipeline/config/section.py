@@ -14,11 +14,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from kcd_pipeline.config.places import require_text
+from kcd_pipeline.config.suggestions import did_you_mean
 from kcd_stores.sizes import parse_bytes
 
 MANY = 10**9  # samples, rows, classes
 LARGEST_WEIGHT = 1e6  # of a term of the loss
 LARGEST_MEMORY = 2**60  # bytes: an exbibyte
+OWN = "package.module:callable"  # the form of the name of a part of the user's own
 
 
 class Section(BaseModel):
@@ -43,17 +45,42 @@ def _size_as_written(value: Any) -> str:
     return str(value)
 
 
+def is_part_name(text: str) -> bool:
+    """Return True if `text` can name a part of the user's own: `package.module:callable`."""
+    module, colon, attribute = text.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), *attribute.split(".")))
+
+
+def name_or_part(*names: str) -> AfterValidator:
+    """Return the validator of a key that holds one of `names`, or names a part of the user's own."""
+
+    def require(text: str) -> str:
+        if text not in names and not is_part_name(text):
+            known = f"one of {', '.join(names)}, or " if names else ""
+            raise ValueError(f"found {text!r}, expected {known}{OWN}{did_you_mean(text, names)}")
+        return text
+
+    return AfterValidator(require)
+
+
+def require_no_arguments(key: str, name: str, arguments: Mapping[str, Any]) -> None:
+    """Raise ValueError if arguments are given to what `key` names and it is no part of the user's own."""
+    if arguments and not is_part_name(name):
+        raise ValueError(
+            f"{key} are for a part of your own, {OWN}, and {name} is none: its settings have keys of their own"
+        )
+
+
 def _require_name(text: str) -> str:
     """Return the name of a model, `NAME`, `library/NAME` or `package.module:callable`, if it can be one."""
     require_text(text)
-    module, colon, attribute = text.partition(":")
-    if colon and not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
+    if ":" in text and not is_part_name(text):
         raise ValueError(f"{text!r} is not package.module:callable, the form of a model of your own")
     return text
 
 
 def _require_json(value: Any) -> Any:
-    """Return the arguments of a model, if JSON and the libraries behind take each number in them."""
+    """Return the arguments of a part, if JSON and the libraries behind take each number in them."""
     if isinstance(value, Mapping):
         return {key: _require_json(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -130,10 +157,13 @@ Size = Annotated[
 
 
 def sections_by_name(field: FieldInfo) -> dict[str, type[BaseModel]]:
-    """Return the sections that a field chooses among by their `name`, in order; empty for any other field."""
+    """Return the sections that a field chooses among by their `name`, in order; empty for any other field.
+
+    That of a part of the user's own, if the field takes one, is at `OWN`.
+    """
     if field.discriminator is None:
         return {}
-    return {get_args(section.model_fields["name"].annotation)[0]: section for section in get_args(field.annotation)}
+    return {tag.tag: section for section, tag in map(get_args, get_args(field.annotation))}
 
 
 def item_section_of(field: FieldInfo) -> type[BaseModel] | None:
@@ -158,4 +188,5 @@ def section_of(field: FieldInfo, value: Any) -> type[BaseModel] | None:
     if not known:
         return None
     first = next(iter(known))
-    return known.get(str(value.get("name", first)) if isinstance(value, Mapping) else first)
+    name = str(value.get("name", first)) if isinstance(value, Mapping) else first
+    return known.get(OWN if is_part_name(name) else name)

@@ -15,6 +15,7 @@ from kcd_pipeline.distillation.summary import summarise
 from kcd_pipeline.models import NONE_PASSED, PassedModels
 from kcd_pipeline.runs import Predictions, RunFolder, claim_folder
 from kcd_pipeline.runs.record import file_digest
+from kcd_pipeline.teacher import with_teacher_images
 from kcd_pipeline.training.facts import weights_facts
 from kcd_pipeline.training.ranks import join_ranks
 from kcd_pipeline.training.results import Results
@@ -71,7 +72,10 @@ def distill(
     """
     with join_ranks(config.run) as ranks:
         # before the folder is claimed or cleared: a model or a device that is missing must cost nothing
-        prepared = prepare_run(config, ranks, dataset or load_dataset(config.data), passed)
+        if dataset is None:
+            config = with_teacher_images(config)
+            dataset = load_dataset(config.data)
+        prepared = prepare_run(config, ranks, dataset, passed)
         folder = RunFolder(config.run_dir)
         with ExitStack() as lock:
             claim = partial(_claim, prepared, folder, lock, resume=resume, overwrite=overwrite)

@@ -12,7 +12,7 @@ from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import FeatureTap
 from kcd_pipeline.models.external import is_published
-from kcd_pipeline.teacher import load_teacher
+from kcd_pipeline.teacher import load_teacher, tap_features
 from kcd_stores import KnowledgeStore, is_condensed
 
 SHOWN = 12  # digits of a hash in a message
@@ -82,5 +82,5 @@ def load_judge(config: Config, dataset: Dataset, store: KnowledgeStore, passed: 
         )
     tap = None
     if store.encoding.feature_columns:
-        tap = FeatureTap(model, image_shape=dataset.image_shape, classes=len(dataset.classes))
+        tap = tap_features(model, config, dataset)
     return Judge(model=model, tap=tap)

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kcd_pipeline.config import DistillConfig, DistLossConfig
+from kcd_pipeline.config import DistillConfig
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.losses import LossWeights, compares_batch, make_feature_loss, make_loss
+from kcd_pipeline.losses import LossWeights, compares_batch, key_of_comparison, make_feature_loss, make_loss
 from kcd_pipeline.models import FeatureTap
 
 
@@ -34,11 +34,31 @@ def require_sample_losses(config: DistillConfig, weighed_by: str) -> None:
         The key that gives samples weights, and its value, to begin the message with.
     """
     if compares_batch(config):
-        term = "gamma" if isinstance(config.loss, DistLossConfig) else "beta"
         raise UserError(
             f"{weighed_by}, which gives samples weights, but distill.loss.name is {config.loss.name}, which compares "
             f"all samples of a batch with each other: such a loss is no mean over samples that weights could apply to. "
-            f"Set distill.loss.{term}=0, or choose another loss or another policy."
+            f"Set distill.loss.{key_of_comparison(config)}, or choose another loss or another policy."
+        )
+
+
+def require_no_logits(config: DistillConfig, without: str) -> None:
+    """Raise UserError if the loss of `config` needs the logits of a teacher.
+
+    Parameters
+    ----------
+    without
+        The middle of the message: that there are none.
+    """
+    if make_feature_loss(config) is None:
+        raise UserError(
+            f"distill.loss.name is {config.loss.name}, which is on logits, {without}Take a loss on features, such as "
+            f"pkt, with distill.kd_weight=0, or a store with logits."
+        )
+    if config.kd_weight or config.kd_follows_kept:
+        key = f"kd_weight is {config.kd_weight:g}" if config.kd_weight else "kd_follows_kept is true"
+        raise UserError(
+            f"distill.{key}, which weighs a loss on logits, {without}Set distill.kd_weight=0 and "
+            f"distill.kd_follows_kept=false, or take a store with logits."
         )
 
 
@@ -73,11 +93,11 @@ class DistillationLoss:
         Parameters
         ----------
         targets
-            `[B, C + D]`: the C logits that are taught and, for a loss on features, the D features.
+            `[B, C + D]`: the C logits that are taught, if any, and, for a loss on features, the D features.
         labels
             `[B]` int64.
         classes
-            C.
+            C; 0 if there are features alone.
         weights
             Factors of the cross-entropy and of the loss on logits in this epoch.
         sample_weight
@@ -106,7 +126,9 @@ class DistillationLoss:
             `[3]` float32, detached: of labels, of the teacher's logits and of its features, with their weights.
         """
         ce = weights.ce * F.cross_entropy(logits, labels, reduction="none")
-        kd = weights.kd * self._on_logits(logits, targets[:, :classes], labels)
+        kd = torch.zeros_like(ce)
+        if classes:  # otherwise features alone are taught
+            kd = weights.kd * self._on_logits(logits, targets[:, :classes], labels)
         if sample_weight is None:
             loss, terms = (ce + kd).mean(), [ce.detach().mean(), kd.detach().mean()]
         else:
@@ -115,5 +137,5 @@ class DistillationLoss:
         if self._on_features is None or self._tap is None:
             return loss, torch.stack([*terms, torch.zeros_like(terms[0])]).float()
         weight, feature_loss = self._on_features
-        on_features = weight * feature_loss(self._tap.take(), targets[:, classes:])
+        on_features = weight * feature_loss(self._tap.take(), targets[:, classes:], labels)
         return loss + on_features, torch.stack([*terms, on_features.detach()]).float()

@@ -5,22 +5,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from kcd_pipeline.augmentation import Augmentation, SubsetAugmentation, build_augmentation
-from kcd_pipeline.condensation import WITH_WEIGHTS, make_policy, make_worth
-from kcd_pipeline.config import Config, DistLossConfig, PktLossConfig
+from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.distillation.judge import Judge, judges_blends, load_judge
 from kcd_pipeline.distillation.objective import require_sample_losses
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.distillation.several_stores import knowledge_of
+from kcd_pipeline.distillation.trials import digests_of_parts, try_parts
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.losses import is_over_features, try_own_loss
 from kcd_pipeline.models import NONE_PASSED, FeatureTap, PassedModels
 from kcd_pipeline.models.starting import model_to_train
-from kcd_pipeline.own_parts import is_own_part, part_digest
 from kcd_pipeline.recipe_store import expected_origin
 from kcd_pipeline.store_opening import open_store
 from kcd_pipeline.training.device import seed_generators
@@ -65,7 +64,7 @@ class Preparation:
     init
         Content hash of the weights that the student begins with; None if they are new random ones.
     own_parts
-        SHA-256 of the source of each value function or policy of the user's own, by the key that names it.
+        SHA-256 of the source of each part of the user's own, by the key that names it.
     passed
         Models that were passed as objects, in the place of the recipe's.
     """
@@ -117,12 +116,7 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedMode
     FailedError
         If a value function of the user's own fails.
     """
-    _require_whole_batches(config, ranks)
-    _try_value(config, len(whole.classes))
-    if config.distill.method == "kcd" and config.condense.plans_from is None:
-        make_policy(config.condense.policy)  # one that is missing is refused now, not at the first condensation
-        if config.condense.policy in WITH_WEIGHTS:
-            require_sample_losses(config.distill, f"condense.policy is {config.condense.policy}")
+    try_parts(config, ranks, classes=len(whole.classes))
     augmentation = build_augmentation(config.augmentation)
     store, other_stores = _open_matching_stores(config, whole, augmentation, passed.teacher)
     condensed = None if store is None else read_condensed(store)
@@ -149,6 +143,9 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedMode
     tap = None
     if taught_by is not None and taught_by.encoding.feature_columns:
         tap = FeatureTap(student, image_shape=dataset.image_shape, classes=len(dataset.classes))
+        if is_over_features(config.distill):
+            widths = (tap.width, taught_by.encoding.feature_columns)
+            try_own_loss(config.distill, classes=len(dataset.classes), features=widths)
     return Preparation(
         config=config,
         ranks=ranks,
@@ -162,42 +159,9 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedMode
         judge=judge,
         init=init,
         sample_weight=sample_weight,
-        own_parts=_own_parts(config),
+        own_parts=digests_of_parts(config),
         passed=passed,
     )
-
-
-def _own_parts(config: Config) -> dict[str, str]:
-    """Return the digest of the source of each value function or policy of the user's own that the run calls."""
-    called = {"condense.value": config.condense.value}
-    if config.distill.method == "kcd" and config.condense.plans_from is None:
-        called["condense.policy"] = config.condense.policy
-    return {key: part_digest(name, key) for key, name in called.items() if is_own_part(name)}
-
-
-def _try_value(config: Config, classes: int) -> None:
-    """Raise unless `condense.value` can be computed of a batch of two samples; all else may take long to be made."""
-    if classes < 2 and config.condense.value in ("margin", "aum"):
-        raise UserError(
-            f"condense.value: {config.condense.value} compares the logits of two classes, but the data set has "
-            f"{classes}. Take another value."
-        )
-    logits = torch.linspace(0, 1, 2 * classes).reshape(2, classes)
-    with torch.random.fork_rng(devices=[]):  # one of the user's own may draw random numbers
-        make_worth(config)(logits, torch.tensor([0, classes - 1]), None if config.distill.method == "none" else logits)
-
-
-def _require_whole_batches(config: Config, ranks: Ranks) -> None:
-    """Raise if the loss compares the samples of a batch with each other but each rank sees only its part of it."""
-    loss = config.distill.loss
-    compares = (isinstance(loss, DistLossConfig) and loss.gamma) or (isinstance(loss, PktLossConfig) and loss.beta)
-    if ranks.several and config.distill.method != "none" and compares:
-        without = "gamma" if isinstance(loss, DistLossConfig) else "beta"
-        raise UserError(
-            f"distill.loss.name is {loss.name}, which compares all samples of a batch with each other, but this is "
-            f"rank {ranks.share.rank} of {ranks.share.ranks}, and each sees only its part of a batch. Train in one "
-            f"process, or set distill.loss.{without}=0."
-        )
 
 
 def _require_rows_within_last_epoch(config: Config, samples: int) -> None:
@@ -238,7 +202,7 @@ def _open_matching_store(
     without_knowledge = config.distill.method == "none"
     if without_knowledge and is_vacant(config.store.path):
         return None
-    on_features = isinstance(config.distill.loss, PktLossConfig) and not without_knowledge
+    on_features = is_over_features(config.distill) and not without_knowledge
     store = open_store(config.store.path, features=on_features)
     store.require_made_from(expected_origin(config, dataset, augmentation, teacher))
     if on_features and store.features is None:

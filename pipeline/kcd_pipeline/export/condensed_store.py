@@ -79,6 +79,11 @@ def export_condensed(
     storage = open_storage(to)
     storage.require_writable()
     condensed = CondensedSet(run, stage=stage, source=source)
+    if not condensed.store.layout.classes:
+        raise UserError(
+            f"the store at {condensed.store.location}, which {run} was taught from, has features alone, and a "
+            f"condensed set has logits alone: nothing would be left to write."
+        )
     _require_apart(storage, condensed.store, run)
     with one_writer(storage):
         if overwrite:

@@ -29,7 +29,8 @@ from kcd_pipeline.extraction.worker import (
     load_job,
     make_block,
 )
-from kcd_pipeline.models import load_weights
+from kcd_pipeline.models import Weights, load_weights
+from kcd_pipeline.models.merged_outputs import whole_model
 from kcd_pipeline.models.weights import independent_tensors
 from kcd_pipeline.progress import say
 from kcd_pipeline.teacher_rows import Extractor, extraction_progress
@@ -121,11 +122,13 @@ def open_cluster_maker(client: Client, cluster: Cluster, extractor: Extractor) -
     require_same_libraries(client)
     config = _for_workers(extractor.config, cluster)
     visible = client.run(file_is_visible, str(config.teacher.weights)).values()
+    weights = None if all(visible) else _weights_to_send(extractor)
     job = Job(
         key=uuid.uuid4().hex[:12],
         config=config,
         block_facts=block_facts(extractor),
-        weights=None if all(visible) else _serialised_weights(extractor),
+        weights=None if weights is None else save(independent_tensors(weights.state)),
+        facts={} if weights is None else weights.facts,
     )
     plugin = JobPlugin(job)
     client.register_plugin(plugin)
@@ -170,14 +173,15 @@ def _for_workers(config: Config, cluster: Cluster) -> Config:
     return config.model_copy(update=sections)
 
 
-def _serialised_weights(extractor: Extractor) -> bytes:
-    """Return the teacher's state dict as safetensors: that of its file, or of the model if the weights are published.
+def _weights_to_send(extractor: Extractor) -> Weights:
+    """Return the teacher's weights: those of its file, or of the model if they are published.
 
     The state dict of the file is sent as it is there, so that its hash stays the one that the store records.
     """
     path = extractor.config.teacher.weights
-    state = load_weights(path).state if path.is_file() else extractor.model.state_dict()
-    return save(independent_tensors(state))
+    if path.is_file():
+        return load_weights(path)
+    return Weights(state=whole_model(extractor.model).state_dict(), facts={})
 
 
 def _require_loaded(worker: str, answer: Any) -> None:

@@ -20,7 +20,8 @@ class TeacherSource:
     def __init__(self, extractor: Extractor) -> None:
         self._extractor = extractor
         self.settings: StoreConfig = extractor.config.store
-        self.samples, self.classes = len(extractor.dataset.train), len(extractor.dataset.classes)
+        self.samples = len(extractor.dataset.train)
+        self.classes = len(extractor.dataset.classes) if self.settings.logits else 0
         self.feature_columns = extractor.feature_columns
         self.wording = Wording(
             encoding_key="store.encoding",

@@ -8,7 +8,7 @@ device) with what the command has. So every block is one that the command itself
 import asyncio
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,7 @@ from safetensors.torch import load
 
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.models import Weights
 from kcd_pipeline.progress import keep_quiet
 from kcd_pipeline.teacher_rows import Extractor, block_refusals_as_failures
 from kcd_stores import KnowledgeWriter, StoreUsageError, differences
@@ -43,12 +44,15 @@ class Job:
         The facts that the command would make blocks from (`block_facts`), which a worker's must equal.
     weights
         The teacher's state dict as safetensors, if some worker does not see its file; None if all do.
+    facts
+        The facts in the header of that file.
     """
 
     key: str
     config: Config
     block_facts: dict[str, Any]
     weights: bytes | None
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,7 +114,9 @@ class WorkerJob:
             If they differ from what the command has, naming the worker and both sides of each difference.
         """
         try:
-            weights = None if self.job.weights is None else load(self.job.weights)
+            weights = None
+            if self.job.weights is not None:
+                weights = Weights(state=load(self.job.weights), facts=self.job.facts)
             extractor = Extractor(self.job.config, weights=weights)
         except UserError as error:
             raise UserError(f"worker {self.worker} cannot make this store's blocks: {error}") from error

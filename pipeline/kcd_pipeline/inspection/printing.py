@@ -39,7 +39,7 @@ def print_store(facts: Mapping[str, Any]) -> None:
     _print_lines(
         {
             "state": "complete" if facts["complete"] else f"not finished: {_share(blocks)}",
-            "shape": f"{views:,} views x {samples:,} samples x {classes:,} classes",
+            "shape": f"{views:,} views x {samples:,} samples x {f'{classes:,} classes' if classes else 'features'}",
             **({} if facts["condensed_from"] is None else {"condensed from": f"{facts['condensed_from']:,} samples"}),
             "encoding": facts["encoding"],
             "rows": f"{facts['rows_complete']:,} of {facts['rows']:,}",
@@ -81,6 +81,8 @@ def _on_disk(facts: Mapping[str, Any]) -> str:
 def _fidelity(fidelity: Mapping[str, Any] | None) -> str:
     if fidelity is None:
         return "not measured when the store was made"
+    if fidelity["top1"] is None:
+        return "not measured: there are no logits to compare"
     mean = fidelity["mean_kl"]
     divergence = "KL without bound" if mean is None else f"mean KL {mean:.1e} nats"
     return (
@@ -201,6 +203,8 @@ def _size(size: int | None) -> str:
 
 def _plain(key: str, value: Any) -> str:
     """Return the text of a fact that a store was made from; a list of classes is counted and cut."""
+    if key.endswith("accuracy") and value is None:
+        return "not known: there are no logits"
     if key.endswith("accuracy") and isinstance(value, float):
         return percent(value)
     if key.endswith("classes") and isinstance(value, list):

@@ -1,6 +1,13 @@
-"""Losses of distillation, one module each: over logits behind one protocol, and `pkt` over features."""
+"""Losses of distillation, one module each: over logits behind one protocol, `pkt` over features, the user's own."""
 
-from kcd_pipeline.losses.build import compares_batch, make_feature_loss, make_loss
+from kcd_pipeline.losses.build import (
+    compares_batch,
+    is_over_features,
+    key_of_comparison,
+    make_feature_loss,
+    make_loss,
+    try_own_loss,
+)
 from kcd_pipeline.losses.dist import Dist
 from kcd_pipeline.losses.dkd import Dkd
 from kcd_pipeline.losses.kd import Kd
@@ -16,7 +23,10 @@ __all__ = [
     "LossWeights",
     "Pkt",
     "compares_batch",
+    "is_over_features",
+    "key_of_comparison",
     "loss_weights",
     "make_feature_loss",
     "make_loss",
+    "try_own_loss",
 ]

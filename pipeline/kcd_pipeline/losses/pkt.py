@@ -17,8 +17,11 @@ class Pkt:
     mean of `p_T log(p_T / p_S)` over all pairs. RepDistiller's weight of 30,000 belongs to this mean, not to a sum.
     """
 
-    def __call__(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Return the loss, a scalar, for features `student[B, E]` and `teacher[B, D]`; D and E may differ."""
+    def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the loss, a scalar, for features `student[B, E]` and `teacher[B, D]`; D and E may differ.
+
+        Labels are what other losses over features may look at.
+        """
         p_student, p_teacher = _similarities(student), _similarities(teacher)
         return (p_teacher * ((p_teacher + SMALLEST) / (p_student + SMALLEST)).log()).mean()
 

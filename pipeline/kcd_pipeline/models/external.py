@@ -1,6 +1,5 @@
 """Models of other packages: `torchvision/NAME`, `timm/NAME`, and what the user's `package.module:callable` returns."""
 
-import inspect
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from kcd_pipeline.config import did_you_mean
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.own_parts import is_own_part, load_part, working_folder_importable
+from kcd_pipeline.own_parts import accepts, is_own_part, load_part, working_folder_importable
 from kcd_pipeline.progress import say
 
 TORCHVISION, TIMM = "torchvision/", "timm/"
@@ -196,20 +195,11 @@ def _build_by_callable(name: str, channels: int, classes: int, arguments: dict[s
     with working_folder_importable():  # also while it is called, for it may import more
         build = load_part(name, "teacher.model or student.model")
         offered = {"channels": channels, "classes": classes}
-        taken = {key: value for key, value in offered.items() if key not in arguments and _accepts(build, key)}
+        taken = {key: value for key, value in offered.items() if key not in arguments and accepts(build, key)}
         model = _call_builder(name, build, None, taken | arguments)
     if not isinstance(model, nn.Module):
         raise UserError(f"'{name}' returned a {type(model).__name__}, expected a torch.nn.Module")
     return model
-
-
-def _accepts(build: Callable[..., Any], name: str) -> bool:
-    """Return True if `build` can be called with a keyword argument `name`; False if its signature is not known."""
-    try:
-        parameters = inspect.signature(build).parameters.values()
-    except (TypeError, ValueError):  # some callables written in C have no signature
-        return False
-    return any(p.name == name or p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
 
 
 def _call_builder(label: str, build: Callable[..., Any], model: str | None, arguments: Mapping[str, Any]) -> Any:

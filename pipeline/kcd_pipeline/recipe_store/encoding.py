@@ -25,6 +25,7 @@ from kcd_stores import (
     widened_range,
 )
 
+NO_LOGITS = "none"  # the encoding of rows that are features alone
 RANGE_ROWS = 8192  # from which the range of int8 is taken if the recipe leaves it open
 FIDELITY_ROWS = 2048  # on which the fidelity of a new store's encoding is measured, however many views it has
 
@@ -35,6 +36,8 @@ def required_encoding(config: StoreConfig) -> dict[str, Any]:
     Features are named only if the recipe wants them: a store may hold features that a recipe does not use.
     """
     features = {"features": {"encoding": {"name": config.features_encoding}}} if config.features else {}
+    if not config.logits:
+        return {"name": NO_LOGITS, **features}
     return {"name": config.encoding, **encoding_settings(config), **features}
 
 
@@ -60,10 +63,12 @@ def new_encoding(source: StoreSource) -> Encoding:
     """
     wanted, classes, wording = source.settings, source.classes, source.wording
     trial_rows = cache(partial(source.trial_rows, RANGE_ROWS, views=wanted.views))
-    settings = encoding_settings(wanted)
-    if wanted.encoding == "int8" and not settings:
-        settings = _range_of(trial_rows()[:, :classes])
-    encoding = make_encoding(wanted.encoding, **settings)
+    encoding = make_encoding(NO_LOGITS)
+    if classes:
+        settings = encoding_settings(wanted)
+        if wanted.encoding == "int8" and not settings:
+            settings = _range_of(trial_rows()[:, :classes])
+        encoding = make_encoding(wanted.encoding, **settings)
     try:
         encoding.arrays(classes)
     except ValueError as error:

@@ -10,7 +10,7 @@ from kcd_pipeline.data import Dataset
 from kcd_pipeline.models import weights_hash
 from kcd_pipeline.own_parts import is_passed_object
 from kcd_pipeline.recipe_store.encoding import required_encoding
-from kcd_pipeline.teacher import describe_teacher, teacher_hash
+from kcd_pipeline.teacher import describe_classes, describe_teacher, teacher_hash
 
 
 def expected_origin(
@@ -21,7 +21,7 @@ def expected_origin(
     The hash of the teacher's weights is among them only if their file is there, or if the teacher was passed as an
     object, for a student needs no teacher.
     """
-    teacher = describe_teacher(config.teacher)
+    teacher = describe_teacher(config.teacher) | describe_classes(config, dataset)
     if passed_teacher is not None:
         teacher["weights_sha256"] = weights_hash(passed_teacher.state_dict())
     elif config.teacher.weights.is_file() and not is_passed_object(config.teacher.model):

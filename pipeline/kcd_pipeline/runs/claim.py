@@ -7,7 +7,8 @@ from kcd_pipeline.errors import UserError
 from kcd_pipeline.runs.folder import RunFolder
 from kcd_pipeline.runs.removal import remove_run, require_removable
 from kcd_pipeline.runs.settings import fixed_settings, with_defaults
-from kcd_stores.knowledge import difference_lines, differences, flatten
+from kcd_stores.knowledge import Difference, difference_lines, differences, flatten
+from kcd_stores.knowledge.description import MISSING
 
 
 def claim_folder(
@@ -80,7 +81,7 @@ def require_same_run(
 ) -> None:
     """Raise UserError if the run in the folder differs from `config` in a fixed setting, or from `origin` if given."""
     older = with_defaults(flatten(fixed_settings(folder.read_config())))
-    found = differences(older, fixed_settings(config))
+    found = differences(older, fixed_settings(config)) + _left_out(older, config)
     if origin is not None:
         found += differences(folder.read_origin(), origin)
     if found:
@@ -88,3 +89,13 @@ def require_same_run(
             f"{folder.path} belongs to a run of another config:\n{difference_lines(found)}\n"
             f"Set {key} to another place, undo the difference, or give --overwrite to start anew there."
         )
+
+
+def _left_out(older: Mapping[str, Any], config: Mapping[str, Any]) -> list[Difference]:
+    """Return the arguments of a part that the run had, with dotted keys in `older`, and `config` does not give."""
+    given = flatten(config)
+    return [
+        Difference(key=key, found=value, expected=MISSING)
+        for key, value in older.items()
+        if "arguments." in key and key not in given
+    ]

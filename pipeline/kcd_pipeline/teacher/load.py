@@ -3,20 +3,27 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import copy_of_passed, fill_model, load_weights, model_for, weights_hash
-from kcd_pipeline.models.external import is_published, published_state, without_pretrained
+from kcd_pipeline.models import Weights, build_model, copy_of_passed, fill_model, load_weights, weights_hash
+from kcd_pipeline.models.external import is_published, published_state, timm_state, without_pretrained
+from kcd_pipeline.models.heads import file_outputs
+from kcd_pipeline.models.merged_outputs import whole_model
+from kcd_pipeline.models.trial import require_logits
+from kcd_pipeline.models.wrappers import without_holders
 from kcd_pipeline.progress import say
 from kcd_pipeline.teacher.description import describe_training_data
+from kcd_pipeline.teacher.outputs import other_outputs, outputs_of_model, outputs_of_weights, with_classes
 from kcd_pipeline.training.device import seed_generators
 
 
 def load_teacher(config: Config, dataset: Dataset, passed: nn.Module | None = None) -> tuple[nn.Module, str]:
     """Return the teacher of a recipe, on the CPU, in evaluation mode, and the content hash of the weights that it has.
+
+    Its outputs are logits of the data set's classes; or whatever it gives, if the store holds features alone.
 
     Parameters
     ----------
@@ -26,50 +33,67 @@ def load_teacher(config: Config, dataset: Dataset, passed: nn.Module | None = No
     Raises
     ------
     UserError
-        If the weights are missing, belong to another architecture or another number of classes, or were trained on
-        images that were normalised in another way.
+        If the weights are missing, belong to another architecture, or have other classes than the recipe says, or were
+        trained on images that were normalised in another way.
     FailedError
         If published weights cannot be fetched.
     """
     path, teacher = config.teacher.weights, config.teacher
     if passed is not None:
-        shape, classes = dataset.image_shape, len(dataset.classes)
-        model = copy_of_passed(passed, image_shape=shape, classes=classes, part="teacher").eval()
-        return model, weights_hash(model.state_dict())
+        shape, outputs = dataset.image_shape, len(dataset.classes)
+        if other_outputs(config):
+            outputs = outputs_of_model(passed, shape)
+        model = copy_of_passed(passed, image_shape=shape, classes=outputs, part="teacher").eval()
+        return with_classes(config, dataset, model, outputs), weights_hash(model.state_dict())
     if is_published(path):
-        model = build_teacher(config, dataset, published_state(teacher.model, path, teacher.arguments))
-        return model, weights_hash(model.state_dict())
+        published = Weights(state=published_state(teacher.model, path, teacher.arguments), facts={})
+        model = build_teacher(config, dataset, published)
+        return model, weights_hash(whole_model(model).state_dict())
     weights = load_weights(path)
     _require_trained_for(config, dataset, weights.facts)
-    model = build_teacher(config, dataset, weights.state, wrappers=weights.wrappers)
-    return model, weights_hash(weights.state)
+    return build_teacher(config, dataset, weights), weights_hash(weights.state)
 
 
-def build_teacher(
-    config: Config, dataset: Dataset, state: Mapping[str, Tensor], *, wrappers: tuple[str, ...] = ()
-) -> nn.Module:
-    """Return the teacher of a recipe with the weights `state`, on the CPU, in evaluation mode.
+def build_teacher(config: Config, dataset: Dataset, weights: Weights) -> nn.Module:
+    """Return the teacher of a recipe with these `weights`, on the CPU, in evaluation mode; see `load_teacher`.
 
-    The user is told what was taken off the names in `state`: `wrappers` when they were read, and prefixes here.
+    The user is told what was taken off the names of its entries.
 
     Raises
     ------
     UserError
         If the weights do not fit the model.
     """
-    teacher = config.teacher
+    teacher, outputs = config.teacher, len(dataset.classes)
+    arguments = without_pretrained(teacher.model, teacher.arguments)
+    if other_outputs(config):
+        outputs = outputs_of_weights(config, dataset, weights)
+        arguments.pop("num_classes", None)
     seed_generators(config.seed)  # a constructor may draw what is in no state dict
-    model = model_for(
-        teacher.model,
-        image_shape=dataset.image_shape,
-        classes=len(dataset.classes),
-        arguments=without_pretrained(teacher.model, teacher.arguments),
-    )
-    name = f"{teacher.model} for {len(dataset.classes)} classes"
-    taken_off = (*wrappers, *fill_model(model, state, source=teacher.weights, name=name))
-    if taken_off:
+    model = build_model(teacher.model, channels=dataset.channels, classes=outputs, arguments=arguments)
+    if outputs:
+        require_logits(model, teacher.model, dataset.image_shape, outputs)
+    _fill(model, weights, config, outputs)
+    return with_classes(config, dataset, model.eval(), outputs, weights.facts)
+
+
+def _fill(model: nn.Module, weights: Weights, config: Config, outputs: int) -> None:
+    """Fill `model` with weights, in place; say what was taken off the names of entries."""
+    teacher = config.teacher
+    state, prefixes = without_holders(weights.state, model.state_dict())
+    state = timm_state(teacher.model, model, state, source=teacher.weights)
+    try:
+        fill_model(model, state, source=teacher.weights, name=f"{teacher.model} for {outputs} classes")
+    except UserError as error:
+        found = file_outputs(state, model, outputs)
+        if other_outputs(config) or found in (None, outputs):
+            raise
+        raise UserError(
+            f"{error} If it is a teacher of {found:,} other classes, set teacher.classes to those that stand for the "
+            f"data set's, or store.logits to false to store its features alone."
+        ) from error
+    if taken_off := (*weights.wrappers, *prefixes):
         say(f"{teacher.weights}: taken off the names of its entries: {', '.join(taken_off)}")
-    return model.eval()
 
 
 def _require_trained_for(config: Config, dataset: Dataset, facts: Mapping[str, Any]) -> None:
@@ -91,6 +115,8 @@ def _require_trained_for(config: Config, dataset: Dataset, facts: Mapping[str, A
             f"teacher.arguments is {teacher.arguments}. Set one to match the other."
         )
     for key, expected in describe_training_data(dataset).items():
+        if key == "classes" and other_outputs(config):
+            continue
         if key in facts and facts[key] != expected:
             raise UserError(
                 f"the teacher in {path} was trained on another data set: {key} found {facts[key]}, expected {expected} "

@@ -14,10 +14,13 @@ from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import load_weights, parameter_count, save_weights, weights_hash
 from kcd_pipeline.models.external import is_published
 from kcd_pipeline.models.starting import model_to_train
+from kcd_pipeline.own_parts import digests_of
 from kcd_pipeline.runs import Record, RunFolder, claim_folder
+from kcd_pipeline.teacher.images import with_teacher_images
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.epoch import EpochResult, label_objective
 from kcd_pipeline.training.facts import weights_facts
+from kcd_pipeline.training.optimisation import try_own_optimisation
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import one_writer
@@ -102,7 +105,9 @@ def train_teacher(
         under way.
     """
     folder = training_folder(config.teacher.weights)
-    dataset = dataset or load_dataset(config.data)
+    if dataset is None:
+        config = with_teacher_images(config)
+        dataset = load_dataset(config.data)
     seed_generators(config.seed)
     if is_published(config.teacher.weights):
         raise UserError(
@@ -114,6 +119,7 @@ def train_teacher(
             "teacher.classes says how a trained teacher's classes are those of the data set: it is for one that is not "
             "trained here. Leave it out; to begin from a teacher of other classes, set teacher.init to its weights."
         )
+    try_own_optimisation(config.teacher)
     model, init = model_to_train(
         config.teacher, "teacher", passed, image_shape=dataset.image_shape, classes=len(dataset.classes), trained_by=1
     )
@@ -125,7 +131,9 @@ def train_teacher(
         optimisation=config.teacher,
         run=config.run,
     )
-    origin = dataset.fingerprints
+    origin: dict[str, Any] = dict(dataset.fingerprints)
+    if parts := _digests_of_parts(config):
+        origin["parts"] = parts
     if passed is not None:
         origin["teacher"] = weights_hash(passed.state_dict())
     if init is not None:
@@ -154,7 +162,13 @@ def _finished_summary(folder: RunFolder) -> dict[str, Any]:
         ) from error
 
 
-def _claim(folder: RunFolder, config: Config, origin: dict[str, str], *, overwrite: bool) -> None:
+def _digests_of_parts(config: Config) -> dict[str, str]:
+    """Return the digest of the source of each part of the user's own that the training calls, by its key."""
+    of_teacher = [(f"teacher.{key}", getattr(config.teacher, key)) for key in ("model", "optimizer", "schedule")]
+    return digests_of([("augmentation.name", config.augmentation.name), *of_teacher])
+
+
+def _claim(folder: RunFolder, config: Config, origin: dict[str, Any], *, overwrite: bool) -> None:
     """Make `folder` that of this training; raise UserError if it, or the file of weights, belongs to another."""
     _require_own(config.teacher.weights, folder)
     plain = config.plain()

@@ -1,19 +1,26 @@
 """The teacher of a recipe over the views of its training set, which computes the rows of any block."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from kcd_pipeline.augmentation import Augmentation, Identity, build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
-from kcd_pipeline.models import FeatureTap, parameter_count, weights_hash
+from kcd_pipeline.models import FeatureTap, Weights, parameter_count, weights_hash
 from kcd_pipeline.recipe_store import expected_origin
-from kcd_pipeline.teacher import build_teacher, load_teacher
+from kcd_pipeline.teacher import (
+    IMAGES_KEY,
+    build_teacher,
+    describe_outputs,
+    load_teacher,
+    recorded_images,
+    tap_features,
+    with_teacher_images,
+)
 from kcd_pipeline.teacher_rows.forward import TeacherRows
 from kcd_pipeline.training.device import prepare_for_inference
 from kcd_pipeline.training.evaluation import evaluate
@@ -28,7 +35,7 @@ class Extractor:
     dataset
         The recipe's data set, if it is loaded already.
     weights
-        The teacher's state dict; without it, the weights that the recipe names are loaded.
+        The content of the teacher's file of weights; without it, the weights that the recipe names are loaded.
     teacher
         A teacher that was passed as an object, in the place of the recipe's.
 
@@ -42,22 +49,21 @@ class Extractor:
         self,
         config: Config,
         dataset: Dataset | None = None,
-        weights: Mapping[str, torch.Tensor] | None = None,
+        weights: Weights | None = None,
         teacher: nn.Module | None = None,
     ) -> None:
-        self.config = config
-        self.dataset: Dataset = dataset or load_dataset(config.data)
+        self.config = config if dataset is not None else with_teacher_images(config)
+        self.dataset: Dataset = dataset or load_dataset(self.config.data)
         self.augmentation: Augmentation = build_augmentation(config.augmentation)
         model: nn.Module
         if weights is None:
             model, self._weights_hash = load_teacher(config, self.dataset, teacher)
         else:
-            model, self._weights_hash = build_teacher(config, self.dataset, weights), weights_hash(weights)
+            model, self._weights_hash = build_teacher(config, self.dataset, weights), weights_hash(weights.state)
         self.model, self._device = prepare_for_inference(model, config.run)
         self._tap: FeatureTap | None = None
         if config.store.features:
-            shape, classes = self.dataset.image_shape, len(self.dataset.classes)
-            self._tap = FeatureTap(self.model, image_shape=shape, classes=classes)
+            self._tap = tap_features(self.model, config, self.dataset)
         self.feature_columns = 0 if self._tap is None else self._tap.width
         self._views = self.dataset.train_views(self.augmentation, self._device)
         self._rows = TeacherRows(
@@ -66,6 +72,7 @@ class Extractor:
             self.dataset,
             batch_size=config.store.batch_size,
             tap=self._tap,
+            logits=config.store.logits,
             weights=config.teacher.weights,
         )
         self._test = self.dataset.test_views(Identity(), self._device)
@@ -76,13 +83,18 @@ class Extractor:
         del origin["encoding"]  # of the store, which records it by itself
         origin["teacher"]["weights_sha256"] = self._weights_hash  # of what was loaded, whatever the file is by now
         origin["teacher"]["parameters"] = parameter_count(self.model)
+        origin["teacher"] |= describe_outputs(self.model)
+        if (images := recorded_images(self.config)) is not None:
+            origin["teacher"][IMAGES_KEY] = images
         return origin | {
             "forward": {"batch_size": self.config.store.batch_size, "device": self._device.type},
             "software": software_versions(),
         }
 
-    def test_accuracy(self) -> float:
-        """Return the teacher's top-1 accuracy on the test split, 0..1."""
+    def test_accuracy(self) -> float | None:
+        """Return the teacher's top-1 accuracy on the test split, 0..1; None if it is asked for features alone."""
+        if not self.config.store.logits:
+            return None
         return evaluate(self.model, self._test, self.dataset.test.labels.to(self._device))
 
     def rows(

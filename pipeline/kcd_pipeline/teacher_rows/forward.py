@@ -32,6 +32,8 @@ class TeacherRows:
         Images of a forward pass.
     tap
         Takes the teacher's features, if rows shall have them.
+    logits
+        False if rows shall have features alone.
     weights
         The file that the teacher's weights come from, for messages.
     """
@@ -44,10 +46,12 @@ class TeacherRows:
         *,
         batch_size: int,
         tap: FeatureTap | None,
+        logits: bool = True,
         weights: Path,
     ) -> None:
         self._model, self._views, self._dataset = model, views, dataset
         self._batch_size, self._tap, self._weights = batch_size, tap, weights
+        self._classes = len(dataset.classes) if logits else 0
 
     @torch.inference_mode()
     def rows(
@@ -56,7 +60,7 @@ class TeacherRows:
         samples: range | NDArray[np.int64],
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> NDArray[np.float32]:
-        """Return the rows of `samples` as their `view`, float32: logits `[n, C]`; with features `[n, C + D]`.
+        """Return the rows of `samples` as their `view`, float32: logits `[n, C]`, `[n, C + D]`, or `[n, D]`.
 
         Batches start at the first of `samples` and have a fixed size. So the same samples are always computed by the
         same arithmetic, whatever was computed before them.
@@ -79,7 +83,7 @@ class TeacherRows:
         for batch, images in self._batches(cut, view):
             outputs = self._model(images).float()
             if self._tap is not None:
-                outputs = torch.cat([outputs, self._tap.take()], dim=1)
+                outputs = torch.cat([outputs[:, : self._classes], self._tap.take()], dim=1)
             parts.append(outputs.cpu().numpy())
             on_batch(len(batch))
         rows = np.concatenate(parts)
@@ -98,7 +102,7 @@ class TeacherRows:
             return
         dataset = self._dataset
         row, column = np.argwhere(~np.isfinite(rows))[0]
-        sample, feature = int(samples[row]), int(column) - len(dataset.classes)
+        sample, feature = int(samples[row]), int(column) - self._classes
         number = f"feature {feature}" if feature >= 0 else f"logit for class '{dataset.label_name(column)}'"
         raise FailedError(
             f"the teacher's {number} of sample {sample} "

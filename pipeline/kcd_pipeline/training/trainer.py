@@ -65,7 +65,10 @@ class Trainer:
         model = model.to(memory_format=torch.channels_last)
         if self.ranks.several and run.batch_norm == "synchronised":
             model = synchronise_batch_norm(model, self.device)
-        self._optimizer = self.accelerator.prepare(make_optimizer(model, optimisation))
+        optimizer = make_optimizer(model, optimisation)
+        # an optimizer of the user's own may give layers other rates: they keep their ratios to the rate of the epoch
+        self._rate_factors = [group["lr"] / optimisation.lr for group in optimizer.param_groups]
+        self._optimizer = self.accelerator.prepare(optimizer)
         # evaluation mode keeps accelerate from wrapping the model: checkpoints then fit any number of ranks
         self._model = self.accelerator.prepare_model(model, evaluation_mode=True)
         self.accelerator.register_save_state_pre_hook(_part_neighbours)
@@ -153,8 +156,9 @@ class Trainer:
             If the augmentation does not fit images of this size.
         """
         started = time.perf_counter()
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(self._config, epoch)
+        rate = learning_rate(self._config, epoch)
+        for group, factor in zip(self._optimizer.param_groups, self._rate_factors, strict=True):
+            group["lr"] = rate * factor
         orders: list[NDArray[np.int64]] = []
         sums = EpochSums(samples, self.device)
         self._trained.train()

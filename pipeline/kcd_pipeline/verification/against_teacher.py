@@ -18,6 +18,7 @@ from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.recipe_store import expected_origin
+from kcd_pipeline.teacher import with_teacher_images
 from kcd_pipeline.teacher_rows import Extractor
 from kcd_stores import CondensedRows, Encoding, KnowledgeStore, make_encoding, read_condensed
 from kcd_stores.knowledge import CONDENSED_KEY, log_softmax
@@ -76,7 +77,9 @@ def compare_with_teacher(
     FailedError
         If the rows differ by more than other arithmetic can explain.
     """
-    dataset = dataset or load_dataset(config.data)
+    if dataset is None:
+        config = with_teacher_images(config)
+        dataset = load_dataset(config.data)
     store = _open_store(config, dataset, teacher)
     extractor = Extractor(config, dataset, teacher=teacher)
     condensed = read_condensed(store)
@@ -155,8 +158,10 @@ def _distances(
     again = _encoded_and_decoded(store.encoding, fresh, view, rows)
     stored = store.read_rows(view, int(rows[0]), int(rows[-1]) + 1)[rows - rows[0]]
     classes = store.layout.classes
-    p, q = (np.exp(log_softmax(part[:, :classes])) for part in (again, stored))
-    distances = np.abs(p - q).sum(axis=1) / 2
+    distances = np.zeros(len(rows))
+    if classes:
+        p, q = (np.exp(log_softmax(part[:, :classes])) for part in (again, stored))
+        distances = np.abs(p - q).sum(axis=1) / 2
     if store.encoding.feature_columns:
         distances = np.maximum(distances, _relative_distances(again[:, classes:], stored[:, classes:]))
     return distances

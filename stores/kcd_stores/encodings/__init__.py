@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from kcd_stores.encodings.dense import BitRounded, Float, Int8, widened_range
-from kcd_stores.encodings.features import WithFeatures
+from kcd_stores.encodings.features import NoLogits, WithFeatures
 from kcd_stores.encodings.protocol import ArraySpec, Encoding, row_bytes
 from kcd_stores.encodings.sparse import Sample, TopK
 from kcd_stores.errors import StoreUsageError
@@ -15,6 +15,7 @@ __all__ = [
     "ENCODINGS",
     "ArraySpec",
     "Encoding",
+    "NoLogits",
     "WithFeatures",
     "describe_features",
     "make_encoding",
@@ -35,17 +36,19 @@ ENCODINGS: dict[str, Callable[..., Encoding]] = {
     "int8": Int8,
     "topk": TopK,
     "sample": Sample,
-}
+}  # of logits
 
 
 def make_encoding(name: str, **settings: Any) -> Encoding:
-    """Return the encoding called `name`, with these settings.
+    """Return the encoding called `name`, with these settings; `none` is that of rows without logits.
 
     Raises
     ------
     StoreUsageError
         If no encoding has that name, or it does not have these settings.
     """
+    if name == NoLogits.name and not settings:
+        return NoLogits()
     if name not in ENCODINGS:
         raise StoreUsageError(f"there is no encoding '{name}'; there are: {', '.join(ENCODINGS)}")
     try:

@@ -1,4 +1,4 @@
-"""Penultimate features beside logits: one more array in the same blocks, whatever encoding the logits have.
+"""Penultimate features beside logits, or alone: one more array in the same blocks, whatever encoding the logits have.
 
 Letters: V views, N samples, C classes, D features, n rows of one block.
 """
@@ -11,6 +11,28 @@ from numpy.typing import NDArray
 
 from kcd_stores.encodings.protocol import ArraySpec, Encoding
 from kcd_stores.errors import OutOfRangeError
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoLogits:
+    """Encoding `none`: rows of no logits, of a store that holds features alone. It has no array."""
+
+    name = "none"
+    feature_columns = 0
+
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    def arrays(self, classes: int) -> tuple[ArraySpec, ...]:
+        if classes:
+            raise ValueError(f"a store without logits has 0 classes, got {classes}")
+        return ()
+
+    def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
+        return {}
+
+    def decode(self, parts: dict[str, NDArray[Any]], classes: int) -> NDArray[Any]:
+        return np.empty((0, 0), np.float16)  # there is nothing to decode: `WithFeatures` returns its features alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,5 +77,7 @@ class WithFeatures:
         return parts
 
     def decode(self, parts: dict[str, NDArray[Any]], classes: int) -> NDArray[Any]:
-        """Return the rows `[n, C + D]`."""
+        """Return the rows `[n, C + D]`; `[n, D]` of a store without logits."""
+        if not classes:
+            return parts["features"]
         return np.concatenate([self.logit_encoding.decode(parts, classes), parts["features"]], axis=1)

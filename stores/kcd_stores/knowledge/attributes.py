@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from kcd_stores.encodings import Encoding, describe_features, make_encoding, with_features
+from kcd_stores.encodings import Encoding, NoLogits, describe_features, make_encoding, with_features
 from kcd_stores.errors import StoreUsageError
 from kcd_stores.knowledge.layout import Layout
 
@@ -80,12 +80,16 @@ class _Layout(_Strict):
 class _Fidelity(_Strict):
     rows: int
     mean_kl: float | None
-    top1: float
+    top1: float | None
     bytes_per_row: float
     temperature: float
 
 
-_Encoding = Annotated[_Plain | _BitRound | _Int8 | _TopK | _Sample, Field(discriminator="name")]
+class _NoLogits(_Strict):
+    name: Literal["none"]
+
+
+_Encoding = Annotated[_Plain | _BitRound | _Int8 | _TopK | _Sample | _NoLogits, Field(discriminator="name")]
 
 
 class _Condensed(_Strict):
@@ -192,9 +196,9 @@ class Description:
         return self.attributes.get("features")
 
     def encoding(self, *, features: bool) -> Encoding:
-        """Return the encoding; with `features`, that of the features too if there are any."""
+        """Return the encoding; with `features`, or where there are no logits, that of any features too."""
         encoding = make_encoding(**self.attributes["encoding"])
-        return with_features(encoding, self.features) if features else encoding
+        return with_features(encoding, self.features) if features or isinstance(encoding, NoLogits) else encoding
 
 
 def parse_attributes(attributes: Mapping[str, Any]) -> Description:
@@ -214,7 +218,10 @@ def parse_attributes(attributes: Mapping[str, Any]) -> Description:
     try:
         layout = Layout(**own["layout"])
         found = Description(attributes=own, layout=layout)
-        found.encoding(features=True).arrays(layout.classes)
+        if not found.encoding(features=True).arrays(layout.classes):
+            raise ValueError("it has neither logits nor features")
+        if not layout.classes and not isinstance(make_encoding(**own["encoding"]), NoLogits):
+            raise ValueError("classes must be at least 1 of a store of logits, got 0")
     except (ValueError, StoreUsageError) as error:
         raise ValueError(f"layout or encoding: {error}") from error
     return found

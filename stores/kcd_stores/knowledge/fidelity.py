@@ -27,16 +27,16 @@ class Fidelity:
     rows
         Number of rows that were compared.
     mean_kl
-        Mean of KL(teacher || stored) at `temperature`, in nats; None if it is unbounded.
+        Mean of KL(teacher || stored) at `temperature`, in nats; None if it is unbounded, or there are no logits.
     top1
-        Share of rows, 0 to 1, whose largest logit is of the same class.
+        Share of rows, 0 to 1, whose largest logit is of the same class; None if there are no logits.
     bytes_per_row
         Bytes on disk, features included.
     """
 
     rows: int
     mean_kl: float | None
-    top1: float
+    top1: float | None
     bytes_per_row: float
     temperature: float = TEMPERATURE
 
@@ -62,8 +62,8 @@ def measure_fidelity(rows: NDArray[np.float32], encoding: Encoding) -> Fidelity:
     logits = rows[:, :classes]
     return Fidelity(
         rows=count,
-        mean_kl=mean_divergence(logits, stored),
-        top1=float((stored.argmax(axis=1) == logits.argmax(axis=1)).mean()),
+        mean_kl=mean_divergence(logits, stored) if classes else None,
+        top1=float((stored.argmax(axis=1) == logits.argmax(axis=1)).mean()) if classes else None,
         bytes_per_row=size / count,
     )
 

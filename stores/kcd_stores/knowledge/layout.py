@@ -33,7 +33,7 @@ class Layout:
     Attributes
     ----------
     views, samples, classes
-        V, N and C.
+        V, N and C; C is 0 in a store of features alone.
     block_rows, chunk_rows
         Rows of a block, a multiple of the rows of a chunk.
     """
@@ -45,13 +45,13 @@ class Layout:
     chunk_rows: int
 
     def __post_init__(self) -> None:
-        for name in ("views", "samples", "classes", "block_rows", "chunk_rows"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name, least in (("views", 1), ("samples", 1), ("classes", 0), ("block_rows", 1), ("chunk_rows", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.block_rows % self.chunk_rows:
             raise ValueError(f"a block of {self.block_rows} rows is not whole chunks of {self.chunk_rows}")
         most = {"views": MOST_VIEWS, "blocks in all views": MOST_BLOCKS, "bytes in a block": MOST_BLOCK_BYTES}
-        blocks, block_bytes = self.views * self.blocks, 4 * self.classes * self.block_rows
+        blocks, block_bytes = self.views * self.blocks, 4 * max(self.classes, 1) * self.block_rows
         for (what, limit), found in zip(most.items(), (self.views, blocks, block_bytes), strict=True):
             if found > limit:
                 raise ValueError(f"a store has at most {limit:,} {what}, not {found:,}")
@@ -112,7 +112,7 @@ def choose_layout(*, views: int, samples: int, classes: int, row_bytes: int, blo
     """
     if block_rows is None:
         wanted = max(samples / BLOCKS_PER_VIEW, SMALLEST_BLOCK)
-        block_rows = power_of_two_below(min(wanted, max(BLOCK_BYTES / (4 * classes), 1)))
+        block_rows = power_of_two_below(min(wanted, max(BLOCK_BYTES / max(4 * classes, 1), 1)))
     chunk_rows = 1 << max(math.ceil(CHUNK_BYTES / row_bytes) - 1, 0).bit_length()
     while block_rows % chunk_rows:
         chunk_rows //= 2

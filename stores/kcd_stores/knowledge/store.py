@@ -88,7 +88,8 @@ class KnowledgeStore:
     def open(cls, where: Where, *, features: bool = False) -> "KnowledgeStore":
         """Open the store at `where`.
 
-        Rows are C logits; with `features`, the D features of a store that has them follow behind.
+        Rows are C logits; with `features`, the D features of a store that has them follow behind. A store without
+        logits is always read with its features, which are its rows.
 
         Raises
         ------
@@ -122,7 +123,9 @@ class KnowledgeStore:
 
     @property
     def encoding_label(self) -> str:
-        """The encoding and its settings as people write them: `float16`, `topk(k=8)`."""
+        """The encoding and its settings as people write them: `float16`, `topk(k=8)`, `features alone`."""
+        if not self.layout.classes:
+            return "features alone"
         settings = ", ".join(f"{key}={value}" for key, value in self.encoding.settings().items())
         return f"{self.encoding.name}({settings})" if settings else self.encoding.name
 

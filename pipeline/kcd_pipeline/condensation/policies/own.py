@@ -1,15 +1,13 @@
 """A policy of the user's own, `package.module:callable`: called with the situation, it returns a choice."""
 
-from collections.abc import Callable
-from typing import Any
-
 from kcd_pipeline.condensation.policies.protocol import Choice, Policy, Situation
 from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.own_parts import OwnPart
 from kcd_stores import StoreError
 
 
-def own_policy(name: str, part: Callable[..., Any]) -> Policy:
-    """Return the user's `part` called `name`, such that whatever goes wrong in it names condense.policy."""
+def own_policy(part: OwnPart) -> Policy:
+    """Return the policy that calls `part`, such that whatever goes wrong in it names condense.policy."""
 
     def choose(situation: Situation) -> Choice:
         try:

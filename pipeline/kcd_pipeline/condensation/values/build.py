@@ -10,7 +10,7 @@ from kcd_pipeline.condensation.values.accumulation import count_forgetting
 from kcd_pipeline.condensation.values.own import own_measure
 from kcd_pipeline.condensation.values.worth import Measure, Worth
 from kcd_pipeline.config import Config
-from kcd_pipeline.own_parts import is_own_part, load_part
+from kcd_pipeline.own_parts import OwnPart, is_own_part
 
 OF_STUDENT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "entropy": of_student.entropy,
@@ -38,7 +38,8 @@ def make_worth(config: Config) -> Worth:
     """
     name = config.condense.value
     if is_own_part(name):
-        return Worth(name=name, measure=own_measure(name, load_part(name, "condense.value")))
+        part = OwnPart(name, "condense.value", config.condense.value_arguments)
+        return Worth(name=name, measure=own_measure(part))
     if name == "forgetting":
         return Worth(name=name, measure=_without_teacher(of_student.wrong), accumulate=count_forgetting)
     if name in OF_STUDENT:

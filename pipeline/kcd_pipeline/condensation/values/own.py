@@ -1,38 +1,32 @@
 """Value functions of the user's own, called as `f(logits=, labels=, teacher=)`. Letters: B batch, C classes."""
 
-from collections.abc import Callable
-from typing import Any
-
 from torch import Tensor
 
 from kcd_pipeline.condensation.values.worth import Measure
 from kcd_pipeline.errors import FailedError
+from kcd_pipeline.own_parts import OwnPart
 
 
-def own_measure(name: str, function: Callable[..., Any]) -> Measure:
-    """Return the measure that calls `function`, a part of the user's own, and requires of it what a worth must be.
+def own_measure(part: OwnPart) -> Measure:
+    """Return the measure that calls `part` and requires of it what a worth must be.
 
     It is given `logits[B, C]` float32, `labels[B]` int64 and `teacher[B, C]` float32, which is None without a teacher,
     on the device of the student, and returns `[B]` float32 there.
-
-    Parameters
-    ----------
-    name
-        Its name in the recipe, `package.module:callable`.
     """
 
     def measure(logits: Tensor, labels: Tensor, teacher: Tensor | None) -> Tensor:
         # copies: the gradients are still to be computed from these tensors, whatever the function does with its own
         rows = None if teacher is None else teacher.clone()
         try:
-            found = function(logits=logits.clone(), labels=labels.clone(), teacher=rows)
+            found = part(logits=logits.clone(), labels=labels.clone(), teacher=rows)
         except Exception as error:  # code of the user's may raise anything
             raise FailedError(
-                f"condense.value: {name} failed on a batch of {len(labels)} samples: {type(error).__name__}: {error}. "
+                f"condense.value: {part.name} failed on a batch of {len(labels)} samples: {type(error).__name__}: "
+                f"{error}. "
                 f"It is called with logits {list(logits.shape)}, labels {list(labels.shape)} and teacher, "
                 f"{'None: method none has no teacher' if teacher is None else 'of the shape of the logits'}."
             ) from error
-        return _as_worths(found, name, logits)
+        return _as_worths(found, part.name, logits)
 
     return measure
 

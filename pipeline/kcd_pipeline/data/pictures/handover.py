@@ -16,13 +16,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from kcd_pipeline.errors import UserError
+from kcd_pipeline.errors import FailedError, UserError
 
 MakeView = Callable[[int, int], Tensor]  # (sample, view) -> uint8 [C, H, W]
 Request = tuple[int, NDArray[np.int64], NDArray[np.int64]]  # place, and the samples and views of a piece, [P] each
 Made = NDArray[np.uint8] | int | Exception  # pixels [P, C, H, W], or how many pictures lie in the place, or an error
 
-ERRORS = (UserError, ValueError, RuntimeError, MemoryError)  # returned, for torch would wrap them in a traceback
+ERRORS = (
+    UserError,
+    FailedError,
+    ValueError,
+    RuntimeError,
+    MemoryError,
+)  # returned, for torch would wrap them in a traceback
 
 
 def shared_places(count: int, pictures: int, shape: Sequence[int]) -> NDArray[np.uint8]:

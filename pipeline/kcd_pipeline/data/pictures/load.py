@@ -1,5 +1,6 @@
 """A data set of pictures, from the sources of its splits: cropped to one size, in memory or on disk, and normalised."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self, TypeVar
 
@@ -60,6 +61,12 @@ class PictureSplits:
     classes: tuple[str, ...]
     label_names: tuple[str, ...] | None = None
     validation: PictureSource | None = None
+
+    @classmethod
+    def of(cls, sources: Sequence[PictureSource], classes: tuple[str, ...]) -> Self:
+        """Return the splits in `sources`: training set, test set, and validation set if there is one."""
+        train, test, *others = sources
+        return cls(train=train, test=test, classes=classes, validation=others[0] if others else None)
 
 
 def load_pictures(config: DataConfig, splits: PictureSplits, facts: PictureFacts | None = None) -> Dataset:

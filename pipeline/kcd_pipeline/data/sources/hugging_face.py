@@ -12,8 +12,8 @@ from kcd_pipeline.data.sources.hub import fetch_into_root, require_fetched_from
 from kcd_pipeline.data.sources.tables import (
     IMAGE_NAMES,
     LABEL_NAMES,
-    TEST_NAMES,
     Columns,
+    asked_splits,
     choose_column,
     extra_is_missing,
     table_splits,
@@ -42,12 +42,13 @@ def load_hugging_face(config: DataConfig) -> Dataset:
         require_fetched_from(config, config.hub)
     root = config.root
     there = _splits(root)
-    names = [
-        _split(there, asked, usual, key, root)
-        for asked, usual, key in ((config.train, ("train",), "train"), (config.test, TEST_NAMES, "test"))
-    ]
-    if names[0] == names[1]:
-        raise UserError(f"data.train and data.test both name the split {names[0]} of {printable(root)}: take two.")
+    names = [_split(there, asked, usual, key, root) for key, (asked, usual) in asked_splits(config).items()]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(
+            f"the split {twice} of {printable(root)} would be two of data.train, data.test and data.validation: name "
+            f"another split for one of them."
+        )
     splits = [_opened(there[name]) for name in names]
     columns = _columns(splits[0].features, config, names[0], root)
     tables = []

@@ -85,7 +85,7 @@ class Items:
             return image
         if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3):
             pixels = image[..., None] if image.ndim == 2 else image
-            return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+            return torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
         if isinstance(image, Tensor) and image.dtype == torch.uint8 and image.ndim == 3:
             return image.contiguous()
         advice = ""

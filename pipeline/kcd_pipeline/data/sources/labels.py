@@ -35,7 +35,7 @@ def class_names(found: Collection[str], given: Sequence[str] | None, place: str)
     """
     if given is not None:
         return tuple(given)
-    if not _are_numbers(found):
+    if not found or not _are_numbers(found):
         return tuple(sorted(found))
     numbers = sorted(map(int, found))
     first, last = numbers[0], numbers[-1]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kcd_pipeline.config import DataConfig
+from kcd_pipeline.data.completion import complete
 from kcd_pipeline.data.dataset import Dataset
 from kcd_pipeline.data.normalisation import measure_normalisation
 from kcd_pipeline.data.pictures import PictureSplits, load_pictures
@@ -42,13 +43,16 @@ def load_own(config: DataConfig) -> Dataset:
     with working_folder_importable():  # also while items are read, for that may import more
         make = load_part(config.name, KEY)
         train, test = (_called(make, config, split) for split in (config.train or "train", config.test or "test"))
-        return replace(dataset_from(train, test, settings=config), source_sha256=digest)
+        validation = _called(make, config, config.validation) if isinstance(config.validation, str) else None
+        dataset = dataset_from(train, test, validation=validation, settings=config)
+    return replace(dataset, source_sha256=digest)
 
 
 def dataset_from(
     train: Any,
     test: Any,
     *,
+    validation: Any = None,
     classes: Sequence[str] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -62,6 +66,9 @@ def dataset_from(
 
     Parameters
     ----------
+    validation
+        Images by which the best epoch is chosen, of the same form; `data.validation` of the settings may instead be
+        the part of `train` that is held out.
     classes
         Names of the classes; None: the attribute `classes` of `train`, or else the numbers of the labels.
     mean, std
@@ -77,7 +84,8 @@ def dataset_from(
     settings = settings or DataConfig(name=object_name(train))
     given = {"classes": classes, "mean": mean, "std": std}
     settings = settings.model_copy(update={key: tuple(value) for key, value in given.items() if value is not None})
-    splits = [Items(part, f"the {kind} set of {settings.name}") for kind, part in (("training", train), ("test", test))]
+    given_parts = {"training": train, "test": test, **({} if validation is None else {"validation": validation})}
+    splits = [Items(part, f"the {kind} set of {settings.name}") for kind, part in given_parts.items()]
     stated = getattr(train, "classes", None)
     labels, names = settle_labels(
         [list(map(str, items.labels())) for items in splits],
@@ -88,9 +96,11 @@ def dataset_from(
     )
     first = splits[0].read(0)[0]
     if isinstance(first, Tensor) and settings.image_size is None and not settings.on_the_fly:
-        return _of_tensors(settings, splits, labels, names)
-    sources = [OwnSource(items=items, labels=of) for items, of in zip(splits, labels, strict=True)]
-    return load_pictures(settings, PictureSplits(train=sources[0], test=sources[1], classes=names))
+        dataset = _of_tensors(settings, splits, labels, names)
+    else:
+        sources = [OwnSource(items=items, labels=of) for items, of in zip(splits, labels, strict=True)]
+        dataset = load_pictures(settings, PictureSplits.of(sources, names))
+    return complete(settings, dataset, can_be_scaled=True)
 
 
 def object_name(dataset: Any) -> str:
@@ -190,13 +200,21 @@ def _of_tensors(
     settings: DataConfig, splits: Sequence[Items], labels: Sequence[NDArray[np.int64]], classes: tuple[str, ...]
 ) -> Dataset:
     """Return the data set of images that are tensors of one size, as they are."""
-    train, test = (_stacked(items, of) for items, of in zip(splits, labels, strict=True))
+    train, test, *others = (_stacked(items, of) for items, of in zip(splits, labels, strict=True))
     mean, std = (settings.mean, settings.std) if settings.mean and settings.std else measure_normalisation(train.images)
     if settings.limit_per_class is not None:
         train = train.first_per_class(settings.limit_per_class)
     if settings.test_limit_per_class is not None:
         test = test.first_per_class(settings.test_limit_per_class)
-    return Dataset(name=settings.name, classes=classes, train=train, test=test, mean=mean, std=std)
+    return Dataset(
+        name=settings.name,
+        classes=classes,
+        train=train,
+        test=test,
+        mean=mean,
+        std=std,
+        validation=others[0] if others else None,
+    )
 
 
 def _stacked(items: Items, labels: NDArray[np.int64]) -> InMemorySplit:

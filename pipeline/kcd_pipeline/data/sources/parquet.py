@@ -4,8 +4,9 @@ A row is addressed by its row group, which is read as a whole.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -19,8 +20,8 @@ from kcd_pipeline.data.pictures.unreadable import cannot_be_read, printable
 from kcd_pipeline.data.sources.tables import (
     IMAGE_NAMES,
     LABEL_NAMES,
-    TEST_NAMES,
     Columns,
+    asked_splits,
     choose_column,
     extra_is_missing,
     table_splits,
@@ -41,18 +42,24 @@ def load_parquet(config: DataConfig) -> Dataset:
     UserError
         If pyarrow is missing, no file is there, one is damaged, or a column is missing or ambiguous.
     """
-    train, test = (
-        _find(config.root, config.train, ("train",), "train"),
-        _find(config.root, config.test, TEST_NAMES, "test"),
-    )
-    if set(train) & set(test):
-        raise UserError(f"{printable(train[0])} is in both data.train and data.test: set each to a pattern of its own.")
-    columns = _columns(config, train[0])
-    tables = [ParquetRows(files, columns.image) for files in (train, test)]
+    found = {key: _find(config.root, asked, usual, key) for key, (asked, usual) in asked_splits(config).items()}
+    _require_apart(found)
+    columns = _columns(config, found["train"][0])
+    tables = [ParquetRows(files, columns.image) for files in found.values()]
     labels = [rows.column(columns.label) for rows in tables]
     if config.on_the_fly:
         _say_if_large(tables[0])
     return load_pictures(config, table_splits(config, tables, labels, columns.class_names))
+
+
+def _require_apart(found: Mapping[str, Sequence[Path]]) -> None:
+    """Raise UserError if two splits have a file in common."""
+    for one, other in combinations(found, 2):
+        common = sorted(set(found[one]) & set(found[other]))
+        if common:
+            raise UserError(
+                f"{printable(common[0])} is in both data.{one} and data.{other}: set each to a pattern of its own."
+            )
 
 
 class ParquetRows:

@@ -111,6 +111,15 @@ class TableSource:
         return None if files is None else stamp_of(self.rows.folder.resolve(), files) + self.samples.tobytes()
 
 
+def asked_splits(config: DataConfig) -> dict[str, tuple[str | None, Sequence[str]]]:
+    """Return, by the key that names it, the name that the recipe gives a split and those that are usual."""
+    asked: dict[str, tuple[str | None, Sequence[str]]] = {
+        "train": (config.train, ("train",)),
+        "test": (config.test, TEST_NAMES),
+    }
+    return asked | ({"validation": (config.validation, ())} if isinstance(config.validation, str) else {})
+
+
 def row_name(rows: Rows, row: int) -> str:
     """Return how messages call a row, counted from 0."""
     return f"row {row} of {rows.place}"
@@ -156,7 +165,7 @@ def table_splits(
     values: Sequence[Sequence[Any]],
     class_names: Sequence[str] | None,
 ) -> PictureSplits:
-    """Return the sources of the training and the test table, whose columns of labels hold `values`.
+    """Return the sources of the training, the test and perhaps a validation table, whose labels are `values`.
 
     Raises
     ------
@@ -176,10 +185,10 @@ def table_splits(
         given=config.classes,
         place=f"{config.name} in {printable(tables[0].folder)}",
     )
-    train, test = (
+    sources = [
         TableSource(rows=rows, labels=of, samples=np.arange(len(of))) for rows, of in zip(tables, labels, strict=True)
-    )
-    return PictureSplits(train=train, test=test, classes=classes)
+    ]
+    return PictureSplits.of(sources, classes)
 
 
 def extra_is_missing(library: str, name: str) -> UserError:
