@@ -212,6 +212,9 @@ class LiveTeacher:
     def record(self, epoch: int, result: EpochResult) -> dict[str, int]:
         return {}
 
+    def values(self) -> None:
+        return None
+
     def digests(self, epochs: int) -> dict[str, list[str]]:
         return {}
 

@@ -46,6 +46,8 @@ ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
 AUGMENTATION_NAMES = ("none", "crop-flip", "resized-crop-flip")
 SCHEDULE_NAMES = ("milestones", "cosine")
 
+TrackerName = Literal["wandb", "mlflow", "trackio", "swanlab", "comet_ml"]  # as accelerate names them
+
 LARGEST_PICTURE = 178_956_970  # pixels: Pillow opens no file that claims more
 MOST_TEACHERS = 64
 METHODS = ("none", "kd", "kcd")
@@ -458,6 +460,11 @@ class RunConfig(Section):
         default="synchronised",
         description="with several ranks, batch norms take the statistics of the whole batch, as one process would, or "
         "each rank those of its own part; see docs/how-to/several-ranks.md",
+    )
+    trackers: tuple[TrackerName, ...] = Field(
+        default=(),
+        description="trackers of experiments that are told what TensorBoard is shown, which is written in any case; "
+        "see docs/how-to/trackers.md",
     )
     threads: Annotated[int, Field(ge=1, le=1024), NOT_A_TRUTH_VALUE] | None = Field(
         default=None, description="CPU threads of each process; null: torch's own choice"

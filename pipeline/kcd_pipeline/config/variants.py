@@ -13,7 +13,7 @@ from kcd_pipeline.config.condense import POLICY_NAMES, VALUE_NAMES
 # which decides the order of samples.
 MOVABLE_KEYS = frozenset(
     {
-        "run.dir", "run.device", "run.threads", "run.resident",
+        "run.dir", "run.device", "run.threads", "run.resident", "run.trackers",
         "data.root", "data.download", "data.workers",
         "store.path", "store.memory",
         "teacher.weights",

@@ -145,6 +145,10 @@ class StudentCurriculum:
         """
         return self._ranks.run_on_first(partial(self._write_values, epoch, result))
 
+    def values(self) -> NDArray[np.float64]:
+        """Return the values `[N]` of all samples, NaN where never visited; rank 0 alone has them."""
+        return self._value
+
     def digests(self, epochs: int) -> dict[str, list[str]]:
         """Return the digests of the values after each of so many epochs, and of the plans up to now."""
         return {

@@ -121,6 +121,7 @@ def _train(prepared: Preparation, folder: RunFolder) -> Results:
             epochs=config.distill.epochs,
             name=config.distill.method,
             facts=_facts(prepared),
+            beside=_beside(prepared),
         )
     finally:
         curriculum.close()
@@ -139,6 +140,14 @@ def _facts(prepared: Preparation) -> dict[str, Any]:
         store=", ".join(store.identity for store in stores) or None,
         teacher=", ".join(teacher.model for teacher in teachers),
     )
+
+
+def _beside(prepared: Preparation) -> dict[str, float]:
+    """Return the test accuracy of the teacher, as the store has it, to be shown beside that of the student."""
+    if prepared.knowledge is None:
+        return {}
+    accuracy = prepared.knowledge[0].made_from["teacher"].get("test_accuracy")
+    return {} if accuracy is None else {"teacher_test_accuracy": float(accuracy)}
 
 
 def _judged_blends(prepared: Preparation, folder: RunFolder) -> JudgedBlends | None:

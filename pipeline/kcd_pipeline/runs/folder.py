@@ -3,7 +3,8 @@
 config.yaml           the resolved config
 origin.json           content hashes of the data set and the store that the run began with, and how it streams rows
 metrics.jsonl         one line for each epoch
-tensorboard/          the same numbers for TensorBoard
+tensorboard/          the same numbers for TensorBoard, with more beside them
+trackers.json         where trackers of experiments have the run, if `run.trackers` names some
 values.zarr           values and frequencies after each epoch
 plans.zarr            the plan of each stage
 blends/               the teacher's rows of blended pictures, a store for each stage that has any
@@ -44,6 +45,7 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.summary = path / "summary.json"
         self.tensorboard = path / "tensorboard"
+        self.trackers = path / "trackers.json"
         self.values = path / "values.zarr"
         self.plans = path / "plans.zarr"
         self.blends = path / "blends"

@@ -67,6 +67,9 @@ class TeacherCurriculum:
     def record(self, epoch: int, result: EpochResult) -> dict[str, int]:
         return {}
 
+    def values(self) -> None:
+        return None
+
     def digests(self, epochs: int) -> dict[str, list[str]]:
         return {}
 

@@ -1,24 +1,28 @@
 """The record of a training run in its folder: metrics, best and last weights, checkpoints."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from torch.utils.tensorboard import SummaryWriter
+import numpy as np
+from numpy.typing import NDArray
 
 from kcd_pipeline.models import save_weights
 from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.training.board import Board
 from kcd_pipeline.training.checkpoint import save_checkpoint
 from kcd_pipeline.training.epoch import EpochResult
-from kcd_pipeline.training.interrupts import interrupts_deferred
 from kcd_pipeline.training.results import Results
+from kcd_pipeline.training.trackers import Trackers
 from kcd_pipeline.training.trainer import Trainer
+from kcd_stores.knowledge import flatten
 
 
 class RunRecorder:
     """Writes to a run's folder how each epoch went. Only rank 0 may call its methods.
 
-    It is a context manager: TensorBoard's file is open within it, on rank 0.
+    It is a context manager: TensorBoard's file and the runs of trackers are open within it, on rank 0.
 
     Parameters
     ----------
@@ -30,6 +34,8 @@ class RunRecorder:
         Recorded in the weights.
     digests
         Returns the digests of the plans and values of so many epochs, for the record of the run.
+    beside
+        Numbers that TensorBoard and trackers are shown beside those of every epoch, such as the teacher's accuracy.
     """
 
     def __init__(
@@ -41,22 +47,27 @@ class RunRecorder:
         best: float,
         facts: dict[str, Any],
         digests: Callable[[int], Mapping[str, list[str]]],
+        beside: Mapping[str, float],
     ) -> None:
         self._folder, self._trainer, self._first, self._facts = folder, trainer, first, facts
-        self._digests = digests
+        self._digests, self._beside = digests, beside
         self.best = best
-        self._board: SummaryWriter | None = None
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
         if self._trainer.ranks.is_first:
-            self._board = SummaryWriter(str(self._folder.tensorboard), purge_step=self._first)
+            settings = flatten(self._folder.read_config())
+            with ExitStack() as opened:
+                self._board = opened.enter_context(Board(self._folder.tensorboard, self._first))
+                self._board.show_settings(settings, self._trainer.accuracy_key)
+                self._trackers = opened.enter_context(Trackers(self._trainer.trackers, self._folder, settings))
+                self._open = opened.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._board is not None:
-            self._board.close()
+        self._open.__exit__(kind, error, trace)
 
     def add(
         self,
@@ -67,6 +78,7 @@ class RunRecorder:
         rows: int,
         counted: Mapping[str, float],
         seconds: float,
+        values: NDArray[np.float64] | None,
     ) -> None:
         """Write the metrics of `epoch` and its weights if they are the best, then the checkpoint that completes it.
 
@@ -80,6 +92,8 @@ class RunRecorder:
             More numbers for its line of metrics.
         seconds
             Time of the epoch without evaluation.
+        values
+            `[N]`, of all samples after the epoch, for TensorBoard's histogram; None without any.
         """
         folder, trainer = self._folder, self._trainer
         if accuracy > self.best:
@@ -101,21 +115,26 @@ class RunRecorder:
             "ranks": trainer.ranks.share.ranks,
         }
         folder.append_metrics(line)
-        self._draw(line)
+        self._show(epoch, line, result)
+        if values is not None:
+            self._board.show_values(epoch, values)
         record = folder.record(epoch + 1, **self._digests(epoch + 1))
         save_checkpoint(trainer.accelerator, folder, epoch, best=self.best, record=record)
 
-    def _draw(self, line: dict[str, Any]) -> None:
-        """Give TensorBoard the numbers of a line of metrics."""
-        assert self._board is not None
-        with interrupts_deferred():
-            for key, value in line.items():
-                if key != "epoch":
-                    self._board.add_scalar(key, value, line["epoch"])
+    def _show(self, epoch: int, line: Mapping[str, Any], result: EpochResult) -> None:
+        """Show TensorBoard and trackers the line of metrics of an epoch, and what else is known of it."""
+        terms = {f"loss_{name}": term for name, term in result.terms.items()}
+        numbers = {key: value for key, value in line.items() if key != "epoch"}
+        numbers |= {"lr": self._trainer.lr, **terms, **self._beside}
+        self._board.show(epoch, numbers)
+        self._trackers.log(epoch, numbers)
 
     def finish(self, results: Results) -> None:
         """Write the weights after the last epoch, with the results of the training in their header."""
         told = {"epoch": results.epochs - 1, "test_accuracy": results.test_accuracy}
-        if "validation_accuracy" in results.validation:
+        if results.validation:  # otherwise every epoch has shown its test accuracy
             told["validation_accuracy"] = results.validation["validation_accuracy"]
+            looked = {"test_accuracy": results.test_accuracy, "best_test_accuracy": results.best_test_accuracy}
+            self._board.show(results.epochs - 1, looked)
+            self._trackers.log(results.epochs - 1, looked)
         save_weights(self._folder.weights, self._trainer.model, {**self._facts, **told})

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.progress import Progress
 
 from kcd_pipeline.condensation import Perturbation
@@ -62,6 +63,13 @@ class Curriculum(Protocol):
         """Record `epoch` durably, before it is checkpointed; return more numbers for its line of metrics."""
         ...
 
+    def values(self) -> NDArray[np.float64] | None:
+        """Return the values `[N]` of all samples as they are now, NaN where never visited; None if it has none.
+
+        Only rank 0 calls this.
+        """
+        ...
+
     def digests(self, epochs: int) -> Mapping[str, list[str]]:
         """Return the digests of what has been recorded up to now, `epochs` epochs, by their names in a `Record`.
 
@@ -78,6 +86,7 @@ def run_epochs(
     epochs: int,
     name: str,
     facts: dict[str, Any],
+    beside: Mapping[str, float] | None = None,
 ) -> Results:
     """Train until `epochs` are done or patience ends, from the newest sound checkpoint on; return the results.
 
@@ -91,6 +100,8 @@ def run_epochs(
         Shown with the progress.
     facts
         Recorded in the weights.
+    beside
+        Numbers that TensorBoard and trackers are shown beside those of every epoch, such as the teacher's accuracy.
 
     Raises
     ------
@@ -106,7 +117,9 @@ def run_epochs(
     curriculum.start(first, record)
     if first:
         say(f"{name}: going on from epoch {first + 1} of {epochs}")
-    recorder = RunRecorder(folder, trainer, first=first, best=best, facts=facts, digests=curriculum.digests)
+    recorder = RunRecorder(
+        folder, trainer, first=first, best=best, facts=facts, digests=curriculum.digests, beside=beside or {}
+    )
     with recorder, progress_bar() as bar:
         progress = EpochProgress(bar, name, epochs, chosen_by=trainer.accuracy_key.removesuffix("_accuracy"))
         accuracies = _accuracies_before(first, trainer, folder)
@@ -155,7 +168,9 @@ def _run_epoch(
     accuracy = trainer.epoch_accuracy()
     rows = lesson.knowledge_rows
     trainer.ranks.run_on_first(
-        partial(recorder.add, epoch, result, accuracy, rows=rows, counted=counted, seconds=seconds)
+        lambda: recorder.add(
+            epoch, result, accuracy, rows=rows, counted=counted, seconds=seconds, values=curriculum.values()
+        )
     )
     progress.end(epoch, result, accuracy, training=seconds, whole=time.perf_counter() - started)
     return accuracy

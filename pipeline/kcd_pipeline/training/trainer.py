@@ -30,6 +30,7 @@ from kcd_pipeline.training.epoch import EpochResult, EpochSums, Objective, Part,
 from kcd_pipeline.training.evaluation import evaluate, predict
 from kcd_pipeline.training.optimisation import learning_rate, make_optimizer
 from kcd_pipeline.training.ranks import Ranks
+from kcd_pipeline.training.trackers import require_trackers
 from kcd_stores.streaming.order import cut_batches
 
 
@@ -46,7 +47,12 @@ class Trainer:
     Raises
     ------
     UserError
-        If the device or the precision of `run` is not available.
+        If the device or the precision of `run` is not available, or the package of a tracker is not installed.
+
+    Attributes
+    ----------
+    trackers
+        `run.trackers`.
     """
 
     def __init__(
@@ -58,9 +64,11 @@ class Trainer:
         optimisation: OptimisationConfig,
         run: RunConfig,
     ) -> None:
+        require_trackers(run.trackers)
         self.ranks = Ranks.current()
         self.accelerator = make_accelerator(run)
         self.device: torch.device = self.accelerator.device
+        self.trackers = run.trackers
         self._config, self._image_shape, self._classes = optimisation, dataset.image_shape, len(dataset.classes)
         model = model.to(memory_format=torch.channels_last)
         if self.ranks.several and run.batch_norm == "synchronised":
@@ -106,6 +114,11 @@ class Trainer:
     def accuracy_key(self) -> str:
         """The key of metrics.jsonl that has the accuracy by which the best epoch is chosen."""
         return "validation_accuracy" if self.has_validation else "test_accuracy"
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the current epoch."""
+        return float(self._optimizer.param_groups[0]["lr"])
 
     @property
     def planned_epochs(self) -> int:
