@@ -143,11 +143,13 @@ def _facts(prepared: Preparation) -> dict[str, Any]:
 
 
 def _beside(prepared: Preparation) -> dict[str, float]:
-    """Return the test accuracy of the teacher, as the store has it, to be shown beside that of the student."""
-    if prepared.knowledge is None:
-        return {}
-    accuracy = prepared.knowledge[0].made_from["teacher"].get("test_accuracy")
-    return {} if accuracy is None else {"teacher_test_accuracy": float(accuracy)}
+    """Return the test accuracy of the teacher, as the store has it, to be shown beside that of the student.
+
+    Of several teachers, it is that of the most accurate one.
+    """
+    accuracies = [store.made_from["teacher"].get("test_accuracy") for store in prepared.stores_taught_by]
+    known = [float(accuracy) for accuracy in accuracies if accuracy is not None]
+    return {"teacher_test_accuracy": max(known)} if known else {}
 
 
 def _judged_blends(prepared: Preparation, folder: RunFolder) -> JudgedBlends | None:
