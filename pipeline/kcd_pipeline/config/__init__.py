@@ -1,24 +1,21 @@
 """Recipes: their keys, and how they are found, extended, overridden and validated."""
 
+from kcd_pipeline.config.augmentation import AugmentationConfig
 from kcd_pipeline.config.condense import POLICY_NAMES, VALUE_NAMES, CondenseConfig
 from kcd_pipeline.config.earlier import in_todays_words
 from kcd_pipeline.config.load import Recipe, load_config, parse_config
 from kcd_pipeline.config.losses import DistLossConfig, DkdLossConfig, KdLossConfig, OwnLossConfig, PktLossConfig
 from kcd_pipeline.config.merge import as_override, override_of
+from kcd_pipeline.config.models import OptimisationConfig, OtherTeacherConfig, StudentConfig, TeacherConfig
 from kcd_pipeline.config.recipes import find_recipe, is_study, recipe_names, recipes_folder, study_names
 from kcd_pipeline.config.schema import (
     ENCODING_NAMES,
     METHODS,
-    AugmentationConfig,
     Config,
     DataConfig,
     DistillConfig,
-    OptimisationConfig,
-    OtherTeacherConfig,
     RunConfig,
     StoreConfig,
-    StudentConfig,
-    TeacherConfig,
 )
 from kcd_pipeline.config.section import ClassMap
 from kcd_pipeline.config.study import Study, StudyConfig, load_study

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from kcd_pipeline.config.earlier import in_todays_words
 from kcd_pipeline.config.explain import explain, require_known_keys
 from kcd_pipeline.config.merge import merge, merge_override
+from kcd_pipeline.config.models import OptimisationConfig
 from kcd_pipeline.config.places import expand_places
 from kcd_pipeline.config.recipes import find_extended, find_recipe
-from kcd_pipeline.config.schema import Config, OptimisationConfig
+from kcd_pipeline.config.schema import Config
 from kcd_pipeline.config.section import section_of
 from kcd_pipeline.config.several_teachers import with_first_teacher, with_shared_training
 from kcd_pipeline.config.variants import change_words

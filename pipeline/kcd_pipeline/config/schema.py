@@ -1,41 +1,41 @@
 """The keys of a recipe: every section and key, with its default, its bounds and its meaning.
 
-`docs/reference/config.md` is made from this module.
+`docs/reference/config.md` is made from this module and those of single sections.
 """
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from kcd_pipeline.config.augmentation import AugmentationConfig
 from kcd_pipeline.config.condense import CondenseConfig
 from kcd_pipeline.config.losses import KdLossConfig, LossConfig
-from kcd_pipeline.config.places import FolderOrUrl, RunFolderPath, SharedFile, SharedFolder, fill_in, require_text
+from kcd_pipeline.config.models import (
+    MOST_TEACHERS,
+    AnyTeacher,
+    OptimisationConfig,
+    OtherTeacherConfig,
+    StudentConfig,
+    TeacherConfig,
+)
+from kcd_pipeline.config.places import FolderOrUrl, RunFolderPath, SharedFolder, fill_in, require_text
 from kcd_pipeline.config.section import (
     NOT_A_TRUTH_VALUE,
-    Area,
     Arguments,
-    Aspect,
     Batch,
-    ClassMap,
     Count,
     Deviation,
-    Epochs,
-    Fraction,
     GreyValue,
     HeldOut,
     Logit,
-    ModelName,
     PixelValue,
-    Rate,
     Section,
     Seed,
     Size,
-    TeacherWeight,
     Weight,
     name_or_part,
-    require_no_arguments,
 )
 from kcd_pipeline.config.variants import variant_words
 from kcd_stores import masked
@@ -43,13 +43,10 @@ from kcd_stores.sizes import DEFAULT_MEMORY
 
 EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample"]
 ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
-AUGMENTATION_NAMES = ("none", "crop-flip", "resized-crop-flip")
-SCHEDULE_NAMES = ("milestones", "cosine")
 
 TrackerName = Literal["wandb", "mlflow", "trackio", "swanlab", "comet_ml"]  # as accelerate names them
 
 LARGEST_PICTURE = 178_956_970  # pixels: Pillow opens no file that claims more
-MOST_TEACHERS = 64
 METHODS = ("none", "kd", "kcd")
 DATA_NAMES = (
     "digits",
@@ -63,13 +60,6 @@ DATA_NAMES = (
     "webdataset",
     "huggingface",
     "parquet",
-)
-
-MODEL = "a model that `kcd-pipeline models` lists, or torchvision/NAME, timm/NAME, package.module:callable"
-ARGUMENTS = "keyword arguments of a model that is not listed there; see docs/reference/models.md"
-INIT = (
-    "weights to begin training from, whatever classes their last layer is for: a file, or torchvision/DEFAULT or "
-    "timm/pretrained; null: new random ones"
 )
 
 
@@ -193,124 +183,6 @@ class DataConfig(Section):
         return self
 
 
-class AugmentationConfig(Section):
-    """The views of a sample; each is a pure function of (seed, sample, view)."""
-
-    name: Annotated[str, Field(max_length=200), name_or_part(*AUGMENTATION_NAMES)] = Field(
-        default="crop-flip",
-        description="how views are made: none (every view is the image itself), crop-flip, resized-crop-flip, or "
-        "package.module:callable; see docs/how-to/bring-your-own.md",
-    )
-    arguments: Arguments = Field(default={}, description="keyword arguments of an augmentation of your own")
-    seed: Seed = Field(
-        default=0,
-        description="seed of the views; it is not the run's seed, so that students of all seeds share one store",
-    )
-    padding: Annotated[int, Field(ge=0, le=512), NOT_A_TRUTH_VALUE] = Field(
-        default=4, description="crop-flip: pixels added on each side before an image of the same size is cut out"
-    )
-    padding_mode: Literal["zeros", "reflect"] = Field(
-        default="zeros", description="crop-flip: content of the added pixels, black or the mirrored edge"
-    )
-    flip: bool = Field(default=True, description="mirror left to right with probability one half")
-    scale: tuple[Area, Area] = Field(
-        default=(0.5, 1.0),
-        description="resized-crop-flip: smallest and largest area of the crop, as a fraction of the image",
-    )
-    ratio: tuple[Aspect, Aspect] = Field(
-        default=(0.75, 4 / 3), description="resized-crop-flip: smallest and largest width over height of the crop"
-    )
-
-    @model_validator(mode="after")
-    def _require_taker_of_arguments(self) -> "AugmentationConfig":
-        require_no_arguments("arguments", self.name, self.arguments)
-        return self
-
-    @model_validator(mode="after")
-    def _require_order(self) -> "AugmentationConfig":
-        for name in ("scale", "ratio"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise ValueError(f"{name} must run from small to large, got [{low}, {high}]")
-        return self
-
-
-class OptimisationConfig(Section):
-    """The optimizer and its schedule, by which teacher and students are trained."""
-
-    epochs: Epochs = Field(default=240, description="passes over the training set")
-    batch_size: Batch = Field(default=64, description="samples in a step")
-    lr: Rate = Field(default=0.05, description="learning rate at the start")
-    optimizer: Annotated[str, Field(max_length=200), name_or_part("sgd")] = Field(
-        default="sgd",
-        description="sgd, or package.module:callable such as torch.optim:AdamW; see docs/how-to/bring-your-own.md",
-    )
-    optimizer_arguments: Arguments = Field(default={}, description="keyword arguments of an optimizer of your own")
-    momentum: Annotated[float, Field(ge=0, lt=1), NOT_A_TRUTH_VALUE] = Field(default=0.9, description="sgd: momentum")
-    nesterov: bool = Field(default=False, description="sgd: use Nesterov momentum")
-    weight_decay: Annotated[float, Field(ge=0, le=1e3), NOT_A_TRUTH_VALUE] = Field(
-        default=5e-4, description="sgd: weight decay, on all parameters"
-    )
-    schedule: Annotated[str, Field(max_length=200), name_or_part(*SCHEDULE_NAMES)] = Field(
-        default="milestones",
-        description="how the learning rate falls: milestones (by steps), cosine (along a cosine towards 0), or "
-        "package.module:callable",
-    )
-    schedule_arguments: Arguments = Field(default={}, description="keyword arguments of a schedule of your own")
-    milestones: tuple[Epochs, ...] | None = Field(
-        default=None,
-        description="milestones: epochs after which lr is multiplied by gamma; null: 5/8, 3/4 and 7/8 of epochs",
-    )
-    gamma: Fraction = Field(default=0.1, description="milestones: factor of lr at each of them")
-    patience: Count | None = Field(
-        default=None,
-        description="epochs in a row without a better validation accuracy after which training stops early; null: "
-        "never. It needs data.validation",
-    )
-
-    @model_validator(mode="after")
-    def _require_takers_of_arguments(self) -> "OptimisationConfig":
-        require_no_arguments("optimizer_arguments", self.optimizer, self.optimizer_arguments)
-        require_no_arguments("schedule_arguments", self.schedule, self.schedule_arguments)
-        return self
-
-    @model_validator(mode="after")
-    def _require_order(self) -> "OptimisationConfig":
-        if self.milestones is not None and list(self.milestones) != sorted(set(self.milestones)):
-            raise ValueError(f"milestones must ascend, got {list(self.milestones)}")
-        return self
-
-
-class TeacherConfig(OptimisationConfig):
-    """The teacher: its model, its weights, and how `train-teacher` trains it."""
-
-    model: ModelName = Field(description=MODEL)
-    arguments: Arguments = Field(default={}, description=ARGUMENTS)
-    init: SharedFile | None = Field(default=None, description=INIT)
-    classes: ClassMap | None = Field(
-        default=None,
-        description="a trained teacher of other classes: for each class of the data set, by name or in order, the "
-        "teacher's class or classes (by name or index) that stand for it; logits of several are joined by logsumexp. "
-        "null: its classes are the data set's; see docs/how-to/own-teacher.md",
-    )
-    weights: SharedFile = Field(
-        description="the file of its weights, which train-teacher writes (safetensors) and extract-teacher reads; "
-        "checkpoints by torch.save are read too, and torchvision/DEFAULT and timm/pretrained name published weights"
-    )
-    weight: TeacherWeight = Field(
-        default=1.0, description="several teachers: weight of this one in their blend, relative to the others"
-    )
-
-
-class OtherTeacherConfig(TeacherConfig):
-    """A teacher beside the first one, and its store."""
-
-    store: FolderOrUrl = Field(description="where its zarr store is: a folder, or a URL such as s3://bucket/key")
-
-
-AnyTeacher = TypeVar("AnyTeacher", bound=TeacherConfig)
-
-
 class StoreConfig(Section):
     """The knowledge store: the teacher's outputs for every view of every training sample."""
 
@@ -356,14 +228,6 @@ class StoreConfig(Section):
         if not self.logits and not self.features:
             raise ValueError("logits is false and features is false, so nothing would be stored: set features to true")
         return self
-
-
-class StudentConfig(Section):
-    """The student."""
-
-    model: ModelName = Field(description=MODEL)
-    arguments: Arguments = Field(default={}, description=ARGUMENTS)
-    init: SharedFile | None = Field(default=None, description=INIT)
 
 
 class MetricConfig(Section):

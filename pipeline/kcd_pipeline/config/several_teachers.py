@@ -58,5 +58,12 @@ def with_shared_training(tree: Mapping[str, Any], shared: frozenset[str]) -> dic
     if not (isinstance(first, Mapping) and isinstance(others, list | tuple)):
         return dict(tree)
     training = {key: value for key, value in first.items() if key in shared}
-    completed = [{**training, **other} if isinstance(other, Mapping) else other for other in others]
-    return {**tree, OTHERS: completed}
+    return {**tree, OTHERS: [_completed(other, training) for other in others]}
+
+
+def _completed(other: Any, training: Mapping[str, Any]) -> Any:
+    """Return the keys of another teacher over those of `training`, without arguments of what it replaces."""
+    if not isinstance(other, Mapping):
+        return other
+    replaced = {f"{key}_arguments" for key in ("optimizer", "schedule") if key in other}
+    return {**{key: value for key, value in training.items() if key not in replaced}, **other}
