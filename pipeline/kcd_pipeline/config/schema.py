@@ -36,6 +36,7 @@ from kcd_pipeline.config.section import (
     Size,
     Weight,
     name_or_part,
+    require_no_arguments,
 )
 from kcd_pipeline.config.variants import variant_words
 from kcd_stores import masked
