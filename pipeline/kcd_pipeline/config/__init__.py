@@ -14,6 +14,7 @@ from kcd_pipeline.config.schema import (
     Config,
     DataConfig,
     DistillConfig,
+    MetricConfig,
     RunConfig,
     StoreConfig,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "DistillConfig",
     "DkdLossConfig",
     "KdLossConfig",
+    "MetricConfig",
     "OptimisationConfig",
     "OtherTeacherConfig",
     "OwnLossConfig",
