@@ -17,6 +17,8 @@ from kcd_pipeline.api.teachers import Store, Teacher
 from kcd_pipeline.cli import main
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import load_weights, weights_hash
+from kcd_pipeline.runs import RunFolder
+from kcd_stores import KnowledgeStore, PlanStore, ValueStore
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,16 @@ def test_each_stage_returns_what_a_notebook_wants(made: tuple[dict[str, Any], Te
     assert run.load().model(images).shape == (1, 10)
     with pytest.raises(UserError, match="no epoch 3: 3 are done"):
         run.values(3)
+
+
+def test_whatever_opens_something_takes_a_text_or_a_path(made: tuple[dict[str, Any], Teacher, Store, Run]) -> None:
+    _, teacher, store, run = made
+    for kind in (str, Path):
+        np.testing.assert_array_equal(ValueStore.open(kind(run.path / "values.zarr")).read(2)[0], run.values())
+        assert PlanStore(kind(run.path / "plans.zarr")).stages() == [0, 1, 2]
+        assert KnowledgeStore.open(kind(store.location)).identity == store.open().identity
+        assert load_weights(kind(teacher.weights)).facts["test_accuracy"] == teacher.test_accuracy
+        assert kcd_pipeline.open_run(kind(run.path)) == run == Run(RunFolder(kind(run.path)).path)
 
 
 def test_a_stage_that_is_called_again_returns_what_is_there(made: tuple[dict[str, Any], Teacher, Store, Run]) -> None:
