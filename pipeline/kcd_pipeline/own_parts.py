@@ -60,7 +60,10 @@ KINDS: dict[str, PartKind] = {
         returns="a torch.nn.Module: images [B, channels, H, W] to logits [B, classes]",
     ),
     "data set": PartKind(
-        keys={"data.name": "data.arguments"}, keywords=("split",), returns="a torch data set of (image, label)"
+        keys={"data.name": "data.arguments"},
+        keywords=("split",),
+        offered=("root",),
+        returns="a torch Dataset of (image, label)",
     ),
     "augmentation": PartKind(
         keys={"augmentation.name": "augmentation.arguments"},

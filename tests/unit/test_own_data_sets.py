@@ -269,15 +269,17 @@ def test_its_source_is_in_the_description_and_a_place_in_root_is_not(
 
 def test_a_callable_that_fails_or_makes_no_data_set_is_named(own: Callable[..., Dataset]) -> None:
     for part, words in {
-        "fails": "cannot be called with split='train': RuntimeError: no such disk",
+        "fails": "cannot make the split 'train' with no arguments: RuntimeError: no such disk",
         "makes_none": "the training set of kcd_stripes:makes_none is a NoneType without a length",
         "absent": "there is no 'kcd_stripes:absent', which data.name names",
     }.items():
         with pytest.raises(UserError) as caught:
             own(part)
         assert words in str(caught.value)
-    with pytest.raises(UserError, match=r"data\.arguments holds its arguments beside split"):
+    with pytest.raises(UserError, match=r"cannot be called as f\(split=, root=, \*\*arguments\)"):
         own(arguments={"colour": 1})
+    with pytest.raises(ValueError, match="arguments are for a part of your own"):
+        of_recipe(name="digits", arguments={"each": 1})
 
 
 def test_the_example_gives_the_same_letters_in_every_process(tmp_path: Path) -> None:

@@ -271,4 +271,5 @@ def test_a_pattern_names_the_files_of_a_split(kept_in: dict[str, tuple[str, Path
     name, root = kept_in["parquet of bytes and names"]
     assert len(load(name, root, train="train-0.parquet", classes=list(CLASSES)).train) == 5
     assert "is in both data.train and data.test" in refusal(name, root, train="*.parquet")
-    assert "holds no parquet file valid-*.parquet" in refusal(name, root, test="valid-*.parquet")
+    assert len(load(name, root, train="train-{0..1}.parquet").train) == 2 * EACH
+    assert "there is no file that data.test, valid-*.parquet, names in" in refusal(name, root, test="valid-*.parquet")

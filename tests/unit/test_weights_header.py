@@ -7,35 +7,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.support.handed_over import handed_over, small_set
 from torchvision.transforms import v2
 
 from kcd_pipeline.augmentation import CentreCrop, Identity
-from kcd_pipeline.config import DataConfig, StudentConfig
-from kcd_pipeline.data import Dataset, InMemorySplit, load_dataset
+from kcd_pipeline.config import DataConfig
+from kcd_pipeline.data import load_dataset
 from kcd_pipeline.data.preprocessing import Preprocessing
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.handover import load_student
-from kcd_pipeline.models import build_model, load_weights, save_weights
-from kcd_pipeline.training.facts import weights_facts
-
-
-def small_set(channels: int = 3, size: int = 8, **facts: Any) -> Dataset:
-    """Return a data set of 6 random images of three classes."""
-    pixels = torch.randint(0, 256, (6, channels, size, size), generator=torch.Generator().manual_seed(0))
-    split = InMemorySplit(images=pixels.to(torch.uint8), labels=torch.arange(6) % 3)
-    mean, std = (0.4, 0.5, 0.6)[:channels], (0.2, 0.25, 0.3)[:channels]
-    return Dataset(name="six", classes=("a", "b", "c"), train=split, test=split, mean=mean, std=std, **facts)
-
-
-def handed_over(folder: Path, dataset: Dataset, **changes: Any) -> Path:
-    """Write the weights of an untrained resnet8, with the header that a run writes and `changes` to it."""
-    model = build_model("resnet8", channels=dataset.channels, classes=len(dataset.classes))
-    facts = weights_facts(
-        StudentConfig(model="resnet8"), dataset, method="kd", epochs=2, seed=7, store="s1", teacher="resnet20"
-    )
-    told = {key: value for key, value in (facts | changes).items() if value != "left out"}
-    save_weights(folder / "weights.safetensors", model, told)
-    return folder / "weights.safetensors"
+from kcd_pipeline.models import build_model, load_weights
 
 
 def test_the_header_says_all_that_is_needed(tmp_path: Path) -> None:

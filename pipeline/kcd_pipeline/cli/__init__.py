@@ -9,6 +9,7 @@ import click
 
 from kcd_pipeline import __version__
 from kcd_pipeline.cli.boundary import Grouped
+from kcd_pipeline.cli.handing_over import evaluate_command, export_command, predict_command
 from kcd_pipeline.cli.look_around import demo_command, inspect_command, models_command, verify_command
 from kcd_pipeline.cli.students import condense_command, distill_command, report_command
 from kcd_pipeline.cli.studies import study_command
@@ -20,6 +21,7 @@ COMMANDS = {
     "Stage 1, offline: a teacher and its knowledge": (train_teacher_command, extract_teacher_command),
     "Stage 2, online: students": (distill_command, condense_command),
     "Studies: many students, compared": (study_command, report_command),
+    "Hand over: a trained model": (predict_command, evaluate_command, export_command),
     "Look around": (models_command, inspect_command, verify_command, demo_command),
 }
 

@@ -185,6 +185,18 @@ class DataConfig(Section):
         return names
 
     @model_validator(mode="after")
+    def _require_takers(self) -> "DataConfig":
+        require_no_arguments("arguments", self.name, self.arguments)
+        if self.hub is not None and self.name != "huggingface":
+            raise ValueError(
+                f"hub is {self.hub}, a name on the Hugging Face hub, and name is {self.name}: set it to huggingface"
+            )
+        for key, value in (("subset", self.subset), ("revision", self.revision)):
+            if value is not None and self.hub is None:
+                raise ValueError(f"{key} is {value}, of what hub names, and hub is null. Set hub, or leave {key} out")
+        return self
+
+    @model_validator(mode="after")
     def _require_both_or_neither(self) -> "DataConfig":
         if len(self.mean or ()) != len(self.std or ()):
             raise ValueError(f"mean and std must have a number for each channel, got {self.mean} and {self.std}")

@@ -40,6 +40,7 @@ def digests_of_parts(config: Config) -> dict[str, str]:
     """Return the digest of the source of each part of the user's own that a run calls, by the key that names it."""
     distill, condense = config.distill, config.condense
     called = [
+        ("data.name", config.data.name),
         ("student.model", config.student.model),
         ("augmentation.name", config.augmentation.name),
         ("distill.optimizer", distill.optimizer),

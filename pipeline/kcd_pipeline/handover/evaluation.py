@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from kcd_pipeline.config import Config, RunConfig, parse_config
-from kcd_pipeline.data import load_dataset
+from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.data.preprocessing import Preprocessing
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.handover.metrics import calibration_error, confusion_matrix, top_accuracy
@@ -84,43 +84,54 @@ def evaluate(path: Path, student: Student, *, folder: Path | None, recipe: Confi
     UserError
         If the images are not there, or are not of the model's classes and size.
     """
-    config = recipe or recorded_config(path, required=folder is None)
+    config = recipe or recorded_config(path)
     if folder is not None:
         images: LabelledImages = images_of_folder(folder, student)
+    elif config is not None:
+        images = images_of_dataset(data_of(config, trusted=recipe is not None), student)
     else:
-        assert config is not None
-        images = images_of_dataset(load_dataset(config.data), student)
+        raise UserError(
+            f"{path} does not belong to a run, so nothing says which images to take. Name a folder of class folders or "
+            f"a recipe, too."
+        )
     answers = _ask(student.model, student.preprocess, images, len(student.classes), run)
     teacher, its_name = _teacher(config, images, student, trusted=recipe is not None)
     its_answers = None if teacher is None else _ask(*teacher, images, len(student.classes), run)
     return _evaluation(images, answers, its_answers, its_name, len(student.classes))
 
 
-def recorded_config(path: Path, *, required: bool) -> Config | None:
-    """Return the config of the run that `path`, its folder or a file in it, belongs to.
+def recorded_config(path: Path) -> Config | None:
+    """Return the config of the run that `path`, its folder or a file in it, belongs to; None if it belongs to none.
 
-    Nothing of the user's own that it names is imported: whoever wrote the run may have named anything.
+    Raises
+    ------
+    UserError, DamagedError
+        If the config is not that of a run, or is not what the run wrote.
+    """
+    folder = RunFolder(path if path.is_dir() else path.parent)
+    return parse_config(read_settings(folder), source=str(folder.config)) if folder.exists else None
+
+
+def data_of(config: Config, *, trusted: bool) -> Dataset:
+    """Return the data set of `config`.
+
+    Parameters
+    ----------
+    trusted
+        True if the user named the recipe. Of a config that was found in a run nothing is imported: whoever wrote it may
+        have named anything.
 
     Raises
     ------
     UserError
-        If it is `required` and there is none, or its data set is one of the user's own.
+        If it is one of the user's own and not `trusted`, or is not there.
     """
-    folder = RunFolder(path if path.is_dir() else path.parent)
-    if not folder.exists:
-        if required:
-            raise UserError(
-                f"{path} does not belong to a run, so nothing says which images to take. Name a folder of class "
-                f"folders or a recipe, too."
-            )
-        return None
-    config = parse_config(read_settings(folder), source=str(folder.config))
-    if required and is_own_part(config.data.name):
+    if is_own_part(config.data.name) and not trusted:
         raise UserError(
-            f"the run in {folder.path} is of the data set {config.data.name}, whose code is not imported because a "
-            f"run names it. Name its recipe, too, or a folder of class folders."
+            f"the run's data set is {config.data.name}, whose code is not imported because a run names it. Name its "
+            f"recipe, too, or images."
         )
-    return config
+    return load_dataset(config.data)
 
 
 def _teacher(
@@ -138,6 +149,8 @@ def _teacher(
     name, weights = config.teacher.model, config.teacher.weights
     if is_own_part(name) and not trusted:
         return None, f"not known: {name} is somebody's own; name the recipe, too"
+    if not config.store.logits:
+        return None, f"not known: {name} gives features, and its own outputs are of other classes"
     try:
         if isinstance(images, TestImages):
             return (load_teacher(config, images.dataset)[0], student.preprocess), name

@@ -163,7 +163,8 @@ def _finished_summary(folder: RunFolder) -> dict[str, Any]:
 def _digests_of_parts(config: Config) -> dict[str, str]:
     """Return the digest of the source of each part of the user's own that the training calls, by its key."""
     of_teacher = [(f"teacher.{key}", getattr(config.teacher, key)) for key in ("model", "optimizer", "schedule")]
-    return digests_of([("augmentation.name", config.augmentation.name), *of_teacher])
+    of_both = [("data.name", config.data.name), ("augmentation.name", config.augmentation.name)]
+    return digests_of([*of_both, *of_teacher])
 
 
 def _claim(folder: RunFolder, config: Config, origin: dict[str, Any], *, overwrite: bool) -> None:

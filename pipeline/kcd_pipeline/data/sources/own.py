@@ -3,8 +3,7 @@
 Letters: N samples, K chosen samples, C channels, H and W pixels.
 """
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, BinaryIO
@@ -23,7 +22,7 @@ from kcd_pipeline.data.sources.items import Items, encoded
 from kcd_pipeline.data.sources.labels import settle_labels
 from kcd_pipeline.data.split import InMemorySplit
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.own_parts import load_part, part_digest, working_folder_importable
+from kcd_pipeline.own_parts import OwnPart, part_digest, passed_name, working_folder_importable
 from kcd_stores.sizes import human_bytes, machine_memory
 
 KEY = "data.name"
@@ -32,7 +31,7 @@ KEY = "data.name"
 def load_own(config: DataConfig) -> Dataset:
     """Return the data set that the callable `data.name` makes, called with `split` and `data.arguments`.
 
-    A callable that has a parameter `root` is given `data.root`, unless the arguments have another.
+    A callable that has a parameter `root` is given `data.root` too.
 
     Raises
     ------
@@ -41,7 +40,7 @@ def load_own(config: DataConfig) -> Dataset:
     """
     digest = part_digest(config.name, KEY)
     with working_folder_importable():  # also while items are read, for that may import more
-        make = load_part(config.name, KEY)
+        make = OwnPart(config.name, KEY, config.arguments)
         train, test = (_called(make, config, split) for split in (config.train or "train", config.test or "test"))
         validation = _called(make, config, config.validation) if isinstance(config.validation, str) else None
         dataset = dataset_from(train, test, validation=validation, settings=config)
@@ -81,7 +80,7 @@ def dataset_from(
     UserError
         If one of them is no such dataset, has an item that differs when it is read again, or a label without a class.
     """
-    settings = settings or DataConfig(name=object_name(train))
+    settings = settings or DataConfig(name=passed_name(train))
     given = {"classes": classes, "mean": mean, "std": std}
     settings = settings.model_copy(update={key: tuple(value) for key, value in given.items() if value is not None})
     given_parts = {"training": train, "test": test, **({} if validation is None else {"validation": validation})}
@@ -101,12 +100,6 @@ def dataset_from(
         sources = [OwnSource(items=items, labels=of) for items, of in zip(splits, labels, strict=True)]
         dataset = load_pictures(settings, PictureSplits.of(sources, names))
     return complete(settings, dataset, can_be_scaled=True)
-
-
-def object_name(dataset: Any) -> str:
-    """Return the name under which a data set that was passed as an object is recorded: `object:package.Class`."""
-    kind = type(dataset)
-    return f"object:{kind.__module__}.{kind.__name__}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -174,26 +167,15 @@ class OwnSource:
         return sample if self.samples is None else int(self.samples[sample])
 
 
-def _called(make: Callable[..., Any], config: DataConfig, split: str) -> Any:
+def _called(make: OwnPart, config: DataConfig, split: str) -> Any:
     """Return what the callable returns for a split; raise UserError if it raises anything."""
-    arguments: dict[str, Any] = {"split": split, **config.arguments}
-    if "root" not in arguments and _has_root(make):
-        arguments["root"] = str(config.root)
     try:
-        return make(**arguments)
+        return make(split=split, root=str(config.root))
     except (Exception, SystemExit) as error:  # code of the user's, called as the recipe says
-        said = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise UserError(
-            f"'{config.name}', which {KEY} names, cannot be called with {said}: {type(error).__name__}: {error}. "
-            f"Expected a callable that returns a torch Dataset; data.arguments holds its arguments beside split."
+            f"'{config.name}', which {KEY} names, cannot make the split '{split}' with {config.arguments or 'no'} "
+            f"arguments: {type(error).__name__}: {error}. Its arguments are set by data.arguments."
         ) from error
-
-
-def _has_root(make: Callable[..., Any]) -> bool:
-    try:
-        return "root" in inspect.signature(make).parameters
-    except (TypeError, ValueError):  # some callables written in C have no signature
-        return False
 
 
 def _of_tensors(

@@ -17,6 +17,7 @@ from kcd_pipeline.config import DataConfig
 from kcd_pipeline.data.dataset import Dataset
 from kcd_pipeline.data.pictures import load_pictures
 from kcd_pipeline.data.pictures.unreadable import cannot_be_read, printable
+from kcd_pipeline.data.sources.patterns import files_of
 from kcd_pipeline.data.sources.tables import (
     IMAGE_NAMES,
     LABEL_NAMES,
@@ -157,7 +158,9 @@ class ParquetRows:
 
 def _find(root: Path, asked: str | None, names: Sequence[str], key: str) -> list[Path]:
     """Return the files of a split: those of the pattern that the recipe gives, or of the first name that has any."""
-    patterns = [asked] if asked is not None else [p for n in names for p in (f"{n}*.parquet", f"data/{n}*.parquet")]
+    if asked is not None:
+        return files_of(root, asked, f"data.{key}")
+    patterns = [pattern for name in names for pattern in (f"{name}*.parquet", f"data/{name}*.parquet")]
     for pattern in patterns:
         files = sorted(path for path in root.glob(pattern) if path.is_file())
         if files:
