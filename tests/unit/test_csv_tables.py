@@ -154,3 +154,17 @@ def test_a_class_without_training_images_is_said(root: Path, capsys: pytest.Capt
 def test_classes_must_differ(classes: list[str]) -> None:
     with pytest.raises(ValueError, match="name each class once"):
         DataConfig.model_validate({"name": "csv", "classes": classes})
+
+
+def test_a_third_table_holds_validation_images(root: Path) -> None:
+    """The first test image of each class is moved into a table of its own; the training set stays the same data."""
+    (root / "val.csv").write_text("\n".join(["path,label", *TEST[::3]]) + "\n")
+    rest = [row for row in TEST if row not in TEST[::3]]
+    data = load(root, TRAIN, rest, validation="val.csv")
+    assert data.validation is not None
+    assert data.validation.labels.tolist() == [0, 1, 2]
+    expected = np.asarray(Image.open(root / "test/dog/0.png").convert("RGB"))
+    assert (data.validation.image(1).permute(1, 2, 0).numpy() == expected).all()
+    assert data.description == load(root, TRAIN, rest).description
+    said = refusal(lambda: load(root, validation="test.csv"))
+    assert "test.csv is both data.test and data.validation" in said

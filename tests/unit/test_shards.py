@@ -306,3 +306,14 @@ def test_patterns_that_name_no_files_are_refused(tmp_path: Path, pattern: str, s
     (tmp_path / "s-0.tar").touch()
     message = refusal(lambda: files_of(tmp_path, pattern, "data.train"))
     assert said.format(root=tmp_path) in message, message
+
+
+def test_further_shards_hold_validation_images(root: Path) -> None:
+    write(root / "val-0000.tar", [{"png": encoded(40 + label), "cls": name} for label, name in enumerate(CLASSES)])
+    data = load(root, validation="val-*.tar")
+    assert data.validation is not None
+    assert data.validation.labels.tolist() == [0, 1, 2]
+    assert (data.validation.image(1)[0].numpy() == DIGITS[41]).all()
+    assert data.description == load(root).description
+    with pytest.raises(UserError, match=r"is named by both data\.train and data\.validation"):
+        load(root, validation="train-0001.tar")

@@ -5,6 +5,7 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from kcd_pipeline.data.pictures import PictureSplits, load_pictures
 from kcd_pipeline.data.pictures.text import read_text
 from kcd_pipeline.data.pictures.unreadable import printable
 from kcd_pipeline.data.sources.labels import class_names, label_places, say_if_a_class_is_empty
+from kcd_pipeline.data.sources.patterns import named_splits
 from kcd_pipeline.errors import UserError
 
 TRAIN, TEST = "train.csv", "test.csv"  # below data.root, where the recipe does not say
@@ -45,7 +47,7 @@ class Table:
 
 
 def load_csv(config: DataConfig) -> Dataset:
-    """Return the data set whose training and test set are a CSV file each.
+    """Return the data set whose training set, test set and perhaps validation set are a CSV file each.
 
     Raises
     ------
@@ -53,17 +55,19 @@ def load_csv(config: DataConfig) -> Dataset:
         If a file is missing or no such table, a picture that it names is missing or cannot be read, or a label of the
         test set is unknown.
     """
-    train, test = (read_table(config, name) for name in (config.train or TRAIN, config.test or TEST))
-    if train.file.samefile(test.file):
-        raise UserError(
-            f"{printable(test.file)} is both data.train and data.test. Name a table of other images as data.test: of "
-            f"those that a student was trained on, its accuracy says little."
-        )
+    names = named_splits(config, TRAIN, TEST)
+    tables = {key: read_table(config, name) for key, name in names.items()}
+    for one, other in combinations(names, 2):
+        if tables[one].file.samefile(tables[other].file):
+            raise UserError(
+                f"{printable(tables[other].file)} is both data.{one} and data.{other}. Name a table of other images as "
+                f"data.{other}: of those that a student was trained on or chosen by, its accuracy says little."
+            )
+    train = tables["train"]
     classes = class_names(set(train.labels), config.classes, printable(train.file))
-    listed = list_table(config, train, classes)
-    say_if_a_class_is_empty(listed.labels, classes, printable(train.file))
-    splits = PictureSplits(train=listed, test=list_table(config, test, classes), classes=classes)
-    return load_pictures(config, splits)
+    listed = [list_table(config, table, classes) for table in tables.values()]
+    say_if_a_class_is_empty(listed[0].labels, classes, printable(train.file))
+    return load_pictures(config, PictureSplits.of(listed, classes))
 
 
 def read_table(config: DataConfig, name: str) -> Table:

@@ -5,6 +5,7 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, combinations
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from kcd_pipeline.data.pictures import PictureSplits, load_pictures
 from kcd_pipeline.data.pictures.stamps import stamp_of
 from kcd_pipeline.data.pictures.unreadable import cannot_be_read, printable
 from kcd_pipeline.data.sources.labels import class_names, label_places, say_if_a_class_is_empty
-from kcd_pipeline.data.sources.patterns import files_of
+from kcd_pipeline.data.sources.patterns import files_of, named_splits
 from kcd_pipeline.data.sources.shard_index import Columns, ShardIndex, index_shard
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.progress import progress_bar
@@ -109,7 +110,7 @@ class Shards:
 
 
 def load_shards(config: DataConfig) -> Dataset:
-    """Return the data set whose training and test set are some tar shards each.
+    """Return the data set whose training set, test set and perhaps validation set are some tar shards each.
 
     Raises
     ------
@@ -118,21 +119,21 @@ def load_shards(config: DataConfig) -> Dataset:
         test set is unknown.
     """
     columns = Columns(image=config.image_column, label=config.label_column)
-    train = files_of(config.root, config.train or TRAIN, "data.train")
-    test = files_of(config.root, config.test or TEST, "data.test")
-    both = {file.resolve() for file in train} & {file.resolve() for file in test}
-    if both:
-        raise UserError(
-            f"{printable(min(both))} is named by both data.train and data.test. Name shards of other images as "
-            f"data.test: of those that a student was trained on, its accuracy says little."
-        )
-    indexed = _indexed([*train, *test], columns)
+    names = named_splits(config, TRAIN, TEST)
+    shards = {key: files_of(config.root, name, f"data.{key}") for key, name in names.items()}
+    for one, other in combinations(names, 2):
+        if both := {file.resolve() for file in shards[one]} & {file.resolve() for file in shards[other]}:
+            raise UserError(
+                f"{printable(min(both))} is named by both data.{one} and data.{other}. Name shards of other images as "
+                f"data.{other}: of those that a student was trained on or chosen by, its accuracy says little."
+            )
+    indexed, train = _indexed([*chain(*shards.values())], columns), shards["train"]
     found = {label.decode() for shard in train for label in np.unique(indexed[shard].index.labels)}
     place = printable(config.root / (config.train or TRAIN))
     classes = class_names(found, config.classes, place)
-    train_part, test_part = (_part(config, shards, indexed, classes) for shards in (train, test))
-    say_if_a_class_is_empty(train_part.labels, classes, place)
-    return load_pictures(config, PictureSplits(train=train_part, test=test_part, classes=classes))
+    parts = [_part(config, of_split, indexed, classes) for of_split in shards.values()]
+    say_if_a_class_is_empty(parts[0].labels, classes, place)
+    return load_pictures(config, PictureSplits.of(parts, classes))
 
 
 @dataclass(frozen=True, kw_only=True)
