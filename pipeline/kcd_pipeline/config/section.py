@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from kcd_pipeline.config.places import require_text
 from kcd_pipeline.config.suggestions import did_you_mean
+from kcd_stores import masked
 from kcd_stores.sizes import parse_bytes
 
 MANY = 10**9  # samples, rows, classes
@@ -57,7 +58,7 @@ def name_or_part(*names: str) -> AfterValidator:
     def require(text: str) -> str:
         if text not in names and not is_part_name(text):
             known = f"one of {', '.join(names)}, or " if names else ""
-            raise ValueError(f"found {text!r}, expected {known}{OWN}{did_you_mean(text, names)}")
+            raise ValueError(f"found {masked(text)!r}, expected {known}{OWN}{did_you_mean(text, names)}")
         return text
 
     return AfterValidator(require)

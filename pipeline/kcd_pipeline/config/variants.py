@@ -31,6 +31,8 @@ CONDENSE_WORDS: dict[str, dict[Any, str]] = {
     "perturb": {"off": "drop only", "pair": "pairs", "teacher": "judged blends"},
 }
 LONGEST_VALUE = 16  # characters of a value in the name of a folder; of a longer one there is a digest
+# parts that are named in the name of a folder, if they are the user's own
+NAMED_PARTS = ("augmentation.name", "teacher.optimizer", "teacher.schedule", "distill.optimizer", "distill.schedule")
 LONGEST_OWN = 40  # characters of the name of a part of the user's own
 LONGEST_NAME = 100  # characters of all changes; of more there is one digest
 
@@ -56,7 +58,7 @@ def _words_by_key(config: Mapping[str, Any]) -> dict[str, str]:
         return {}
     loss = _section(distill, "loss")
     words = {
-        "distill.loss.name": None if loss.get("name") == "kd" else loss.get("name"),
+        "distill.loss.name": None if loss.get("name") == "kd" else _own_name(loss.get("name")) or loss.get("name"),
         "distill.loss.standardise": "standardised" if loss.get("standardise") else None,
     }
     if distill["method"] == "kcd":
@@ -70,11 +72,16 @@ def _words_by_key(config: Mapping[str, Any]) -> dict[str, str]:
 
 def _own_word(key: str, chosen: Any) -> str | None:
     """Return the word for a value function or a policy of the user's own; None for anything else."""
-    if key not in ("value", "policy") or not isinstance(chosen, str) or ":" not in chosen:
+    name = _own_name(chosen) if key in ("value", "policy") else None
+    return f"by {name}" if name and key == "value" else name
+
+
+def _own_name(chosen: Any) -> str | None:
+    """Return the name of a part of the user's own as it can stand in the name of a folder; None for anything else."""
+    if not isinstance(chosen, str) or ":" not in chosen:
         return None
     name = chosen.replace(":", ".")
-    name = name if re.fullmatch(rf"[\w.]{{1,{LONGEST_OWN}}}", name, re.ASCII) else f"own {_digest(chosen)}"
-    return f"by {name}" if key == "value" else name
+    return name if re.fullmatch(rf"[\w.]{{1,{LONGEST_OWN}}}", name, re.ASCII) else f"own {_digest(chosen)}"
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -97,7 +104,8 @@ def change_words(config: Mapping[str, Any], recipe: Mapping[str, Any], *, folder
     named |= {key for key, place in (("seed", "{seed}"), ("student.model", "{student}")) if place in folder}
     settings, before = _settings(config), _settings(recipe)
     changes = {key: value for key, value in settings.items() if key not in named and value != before.get(key)}
-    words = [f"{key.removeprefix('distill.')}={_short(value)}" for key, value in changes.items()]
+    words = [f"{key.removeprefix('distill.')}={_short(value, key)}" for key, value in changes.items()]
+
     too_long = len("-".join(words)) > LONGEST_NAME
     return [f"{len(words)}-changes-{_digest(changes)}"] if too_long else words
 
@@ -115,8 +123,10 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _short(value: Any) -> str:
+def _short(value: Any, key: str) -> str:
     """Return a value as it is written in a recipe, or a digest if it is long or has characters of a path."""
+    if key in NAMED_PARTS and (name := _own_name(value)):
+        return name
     text = value if isinstance(value, str) else json.dumps(value)
     return text if re.fullmatch(rf"[\w.+-]{{1,{LONGEST_VALUE}}}", text, re.ASCII) else _digest(value)
 

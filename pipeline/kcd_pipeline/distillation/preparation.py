@@ -19,7 +19,7 @@ from kcd_pipeline.errors import UserError
 from kcd_pipeline.losses import is_over_features, try_own_loss
 from kcd_pipeline.models import NONE_PASSED, FeatureTap, PassedModels
 from kcd_pipeline.models.starting import model_to_train
-from kcd_pipeline.recipe_store import expected_origin
+from kcd_pipeline.recipe_store import expected_origin, require_made_from
 from kcd_pipeline.store_opening import open_store
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.ranks import Ranks
@@ -168,7 +168,7 @@ def _open_matching_store(
         return None
     on_features = is_over_features(config.distill) and not without_knowledge
     store = open_store(config.store.path, features=on_features)
-    store.require_made_from(expected_origin(config, dataset, augmentation, teacher))
+    require_made_from(store, expected_origin(config, dataset, augmentation, teacher))
     if on_features and store.features is None:
         raise UserError(
             f"distill.loss.name is {config.distill.loss.name}, which is on penultimate features, but the store at "

@@ -39,6 +39,7 @@ def summarise(prepared: Preparation, folder: RunFolder, results: Results) -> dic
         "multiply_adds": _multiply_adds(config.student, dataset, prepared.passed.student),
         "teacher_multiply_adds": _multiply_adds(config.teacher, dataset, prepared.passed.teacher),
         "streaming": prepared.origin["streaming"],
+        **({"parts": dict(prepared.own_parts)} if prepared.own_parts else {}),
     }
 
 

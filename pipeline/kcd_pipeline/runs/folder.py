@@ -32,6 +32,7 @@ from kcd_pipeline.runs.settings import fixed_settings
 LARGEST_METRIC = 1e18  # of anything that is counted or measured of an epoch
 WHOLE_METRICS = {"epoch", "samples", "rows", "steps", "bytes_read", "teacher_rows", "ranks"}
 REQUIRED_METRICS = {"epoch", "samples", "rows", "seconds"}
+OWN_METRICS = "metrics"  # of the user's own, by their names
 ACCURACIES = {"test_accuracy", "validation_accuracy"}  # a line has one of them: that by which the best epoch is chosen
 
 
@@ -135,6 +136,8 @@ class RunFolder:
         if not whole or parsed["epoch"] != epoch:
             raise DamagedError(f"{self.metrics} is damaged: line {epoch + 1} is not that of epoch {epoch + 1}.")
         for key, number in parsed.items():
+            if key == OWN_METRICS and _are_own_metrics(number):
+                continue
             kinds = (int,) if key in WHOLE_METRICS else (int, float)
             if type(number) not in kinds or not 0 <= number <= LARGEST_METRIC:
                 raise DamagedError(f"{self.metrics} is damaged: line {epoch + 1}: {key} is {str(number)[:40]}.")
@@ -228,3 +231,10 @@ class RunFolder:
         for key, file in {"config": self.config, "origin": self.origin, "metrics": self.metrics}.items():
             if getattr(found, key) != getattr(record, key):
                 raise DamagedError(f"{file} is damaged: it is not what the run recorded.")
+
+
+def _are_own_metrics(found: Any) -> bool:
+    """Return whether `found` can be metrics of the user's own: numbers by name, or null where one was not finite."""
+    return isinstance(found, dict) and all(
+        number is None or (type(number) in (int, float) and abs(number) <= LARGEST_METRIC) for number in found.values()
+    )

@@ -1,11 +1,14 @@
 """Accuracy of a model on a split, and its predictions."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from kcd_pipeline.augmentation import ViewSource
 from kcd_pipeline.device_moves import to_device
+from kcd_pipeline.training.own_metrics import OwnMetrics
 from kcd_pipeline.training.ranks import ALONE, Ranks
 from kcd_stores.streaming.order import cut_batches
 
@@ -31,6 +34,60 @@ def evaluate(model: nn.Module, views: ViewSource, labels: Tensor, ranks: Ranks =
         correct += (model(images).argmax(dim=1) == labels[to_device(index, labels.device)]).sum()
     ranks.add_up(correct)
     return int(correct) / len(views)
+
+
+class Measures(NamedTuple):
+    """How a model does on a split.
+
+    Attributes
+    ----------
+    accuracy
+        Top-1, 0..1.
+    metrics
+        Metrics of the user's own by name, None where one is not finite; empty if the recipe names none.
+    """
+
+    accuracy: float
+    metrics: dict[str, float | None]
+
+
+def measure(
+    model: nn.Module,
+    views: ViewSource,
+    labels: Tensor,
+    *,
+    classes: int,
+    metrics: OwnMetrics,
+    ranks: Ranks = ALONE,
+) -> Measures:
+    """Return the accuracy of `evaluate`, and metrics of the logits of one and the same pass over the split.
+
+    Parameters
+    ----------
+    labels
+        `[N]` int64, on the device of the model.
+    classes
+        C, the columns of the model's logits.
+    metrics
+        If there are any, logits of all samples are kept, on the device of the model.
+    """
+    if not metrics:
+        return Measures(evaluate(model, views, labels, ranks), {})
+    logits = _all_logits(model, views, classes=classes, device=labels.device, ranks=ranks)
+    correct = int((logits.argmax(dim=1) == labels).sum())
+    return Measures(correct / len(views), metrics(logits.cpu(), labels.cpu()))
+
+
+def _all_logits(model: nn.Module, views: ViewSource, *, classes: int, device: torch.device, ranks: Ranks) -> Tensor:
+    """Return the logits of all samples, `[N, C]` float32; each of R ranks computes every R-th batch."""
+    model.eval()
+    cut = cut_batches(np.arange(len(views)), EVALUATION_BATCH)[ranks.share.rank :: ranks.share.ranks]
+    logits = torch.zeros(len(views), classes, device=device)
+    with torch.no_grad():
+        for index, images in views.batches(cut, 0):
+            logits[to_device(index, device)] = model(images).float()
+    ranks.add_up(logits)
+    return logits
 
 
 @torch.inference_mode()

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_pipeline.models import save_weights
-from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.runs import OWN_METRICS, RunFolder
 from kcd_pipeline.training.board import Board
 from kcd_pipeline.training.checkpoint import save_checkpoint
 from kcd_pipeline.training.epoch import EpochResult
+from kcd_pipeline.training.evaluation import Measures
 from kcd_pipeline.training.results import Results
 from kcd_pipeline.training.trackers import Trackers
 from kcd_pipeline.training.trainer import Trainer
@@ -73,7 +74,7 @@ class RunRecorder:
         self,
         epoch: int,
         result: EpochResult,
-        accuracy: float,
+        measures: Measures,
         *,
         rows: int,
         counted: Mapping[str, float],
@@ -84,8 +85,8 @@ class RunRecorder:
 
         Parameters
         ----------
-        accuracy
-            On the validation images, or the test split where there are none, 0..1.
+        measures
+            On the validation images, or the test split where there are none.
         rows
             Knowledge rows that were used.
         counted
@@ -95,7 +96,7 @@ class RunRecorder:
         values
             `[N]`, of all samples after the epoch, for TensorBoard's histogram; None without any.
         """
-        folder, trainer = self._folder, self._trainer
+        folder, trainer, accuracy = self._folder, self._trainer, measures.accuracy
         if accuracy > self.best:
             self.best = accuracy
             facts = {**self._facts, "epoch": epoch, trainer.accuracy_key: accuracy}
@@ -109,6 +110,7 @@ class RunRecorder:
             "rows": rows,
             "steps": result.steps,
             **counted,
+            **({OWN_METRICS: measures.metrics} if measures.metrics else {}),
             "kept_fraction": len(result.order) / trainer.samples,
             "seconds": seconds,
             "rows_per_second": len(result.order) / seconds,
@@ -124,8 +126,9 @@ class RunRecorder:
     def _show(self, epoch: int, line: Mapping[str, Any], result: EpochResult) -> None:
         """Show TensorBoard and trackers the line of metrics of an epoch, and what else is known of it."""
         terms = {f"loss_{name}": term for name, term in result.terms.items()}
-        numbers = {key: value for key, value in line.items() if key != "epoch"}
-        numbers |= {"lr": self._trainer.lr, **terms, **self._beside}
+        own = {name: number for name, number in line.get(OWN_METRICS, {}).items() if number is not None}
+        numbers = {key: value for key, value in line.items() if key not in ("epoch", OWN_METRICS)}
+        numbers |= {"lr": self._trainer.lr, **terms, **own, **self._beside}
         self._board.show(epoch, numbers)
         self._trackers.log(epoch, numbers)
 

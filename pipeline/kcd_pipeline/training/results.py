@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from kcd_pipeline.models import load_weights
-from kcd_pipeline.runs import RunFolder
+from kcd_pipeline.runs import OWN_METRICS, RunFolder
 from kcd_pipeline.training.trainer import Trainer
 
 
@@ -27,12 +27,15 @@ class Results:
     validation
         With validation images: `validation_accuracy` of the last weights, `best_validation_accuracy`, the `best_epoch`,
         counted from 0, and whether training has `stopped_early`. Empty without any.
+    metrics
+        Metrics of the user's own on the test set, with the weights after the last epoch.
     """
 
     epochs: int
     test_accuracy: float
     best_test_accuracy: float
     validation: dict[str, Any]
+    metrics: dict[str, float | None]
 
     def summary(self) -> dict[str, Any]:
         """Return what the summary of a training says of its results, as plain data."""
@@ -40,6 +43,7 @@ class Results:
             "epochs": self.epochs,
             "test_accuracy": self.test_accuracy,
             "best_test_accuracy": self.best_test_accuracy,
+            **({OWN_METRICS: self.metrics} if self.metrics else {}),
             **self.validation,
         }
 
@@ -53,18 +57,26 @@ def take_results(trainer: Trainer, folder: RunFolder) -> Results:
     accuracies = trainer.ranks.run_on_first(partial(_accuracies, trainer.accuracy_key, folder))
     best = max(accuracies)
     if not trainer.has_validation:
-        return Results(epochs=len(accuracies), test_accuracy=accuracies[-1], best_test_accuracy=best, validation={})
+        metrics = trainer.ranks.run_on_first(lambda: folder.read_metrics()[-1].get(OWN_METRICS, {}))
+        return Results(
+            epochs=len(accuracies),
+            test_accuracy=accuracies[-1],
+            best_test_accuracy=best,
+            validation={},
+            metrics=metrics,
+        )
     best_epoch = accuracies.index(best)
-    last = trainer.test_accuracy()
-    of_best = last
+    measures = trainer.test_measures()
+    of_best = measures.accuracy
     if best_epoch != len(accuracies) - 1:
         of_best = trainer.test_accuracy_with(
             trainer.ranks.run_on_first(partial(_best_state, folder)), folder.best_weights
         )
     return Results(
         epochs=len(accuracies),
-        test_accuracy=last,
+        test_accuracy=measures.accuracy,
         best_test_accuracy=of_best,
+        metrics=measures.metrics,
         validation={
             "validation_accuracy": accuracies[-1],
             "best_validation_accuracy": best,

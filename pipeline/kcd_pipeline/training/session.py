@@ -165,15 +165,15 @@ def _run_epoch(
     )
     counted = curriculum.record(epoch, result)
     seconds = time.perf_counter() - started
-    accuracy = trainer.epoch_accuracy()
+    measures = trainer.epoch_measures()
     rows = lesson.knowledge_rows
     trainer.ranks.run_on_first(
         lambda: recorder.add(
-            epoch, result, accuracy, rows=rows, counted=counted, seconds=seconds, values=curriculum.values()
+            epoch, result, measures, rows=rows, counted=counted, seconds=seconds, values=curriculum.values()
         )
     )
-    progress.end(epoch, result, accuracy, training=seconds, whole=time.perf_counter() - started)
-    return accuracy
+    progress.end(epoch, result, measures.accuracy, training=seconds, whole=time.perf_counter() - started)
+    return measures.accuracy
 
 
 class EpochProgress:

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from kcd_pipeline.augmentation import Augmentation, Identity, ViewSource
 from kcd_pipeline.condensation import Perturbation
-from kcd_pipeline.config import OptimisationConfig, RunConfig
+from kcd_pipeline.config import DistillConfig, OptimisationConfig, RunConfig
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.device_moves import to_device
 from kcd_pipeline.errors import FailedError, UserError
@@ -27,8 +27,9 @@ from kcd_pipeline.training.batch_norm import synchronise_batch_norm
 from kcd_pipeline.training.blended_views import BlendedViews
 from kcd_pipeline.training.device import make_accelerator
 from kcd_pipeline.training.epoch import EpochResult, EpochSums, Objective, Part, StepOutcome
-from kcd_pipeline.training.evaluation import evaluate, predict
+from kcd_pipeline.training.evaluation import Measures, evaluate, measure, predict
 from kcd_pipeline.training.optimisation import learning_rate, make_optimizer
+from kcd_pipeline.training.own_metrics import OwnMetrics
 from kcd_pipeline.training.ranks import Ranks
 from kcd_pipeline.training.trackers import require_trackers
 from kcd_stores.streaming.order import cut_batches
@@ -86,6 +87,7 @@ class Trainer:
         self._trained = self._model
         if self.ranks.several:
             self._trained = _in_parallel(self._model)
+        self._metrics = OwnMetrics(optimisation.metrics if isinstance(optimisation, DistillConfig) else ())
         self._train = dataset.train_views(augmentation, self.device, run.resident)
         self._labels = dataset.train.labels.to(self.device)
         self._test = dataset.test_views(Identity(), self.device, run.resident)
@@ -259,22 +261,25 @@ class Trainer:
                 f"(now {learning_rate(self._config, epoch):g}) and start anew; earlier checkpoints are untouched."
             )
 
-    def epoch_accuracy(self) -> float:
-        """Return the top-1 accuracy by which the best epoch is chosen, 0..1; see `accuracy_key`."""
+    def epoch_measures(self) -> Measures:
+        """Return the accuracy by which the best epoch is chosen, see `accuracy_key`, and own metrics of that split."""
         if self._validation is None:
-            return self.test_accuracy()
-        return evaluate(self._model, self._validation, self._validation_labels, self.ranks)
+            return self.test_measures()
+        return self._measure(self._validation, self._validation_labels)
 
-    def test_accuracy(self) -> float:
-        """Return the top-1 accuracy on the test split, 0..1; each rank evaluates its share of the batches."""
-        return evaluate(self._model, self._test, self._test_labels, self.ranks)
+    def test_measures(self) -> Measures:
+        """Return accuracy and own metrics on the test split; each rank evaluates its share of the batches."""
+        return self._measure(self._test, self._test_labels)
+
+    def _measure(self, views: ViewSource, labels: Tensor) -> Measures:
+        return measure(self._model, views, labels, classes=self._classes, metrics=self._metrics, ranks=self.ranks)
 
     def test_accuracy_with(self, state: Mapping[str, Tensor], source: Path) -> float:
         """Return the test accuracy of the model with the weights `state`, read from `source`; it keeps its own."""
         own = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         fill_model(self.model, state, source=source, name="model of this run")
         try:
-            return self.test_accuracy()
+            return evaluate(self._model, self._test, self._test_labels, self.ranks)
         finally:
             self.model.load_state_dict(own)
 

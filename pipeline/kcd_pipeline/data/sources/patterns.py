@@ -5,25 +5,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from kcd_pipeline.config import DataConfig
 from kcd_pipeline.data.pictures.unreadable import printable
 from kcd_pipeline.errors import UserError
 
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}", re.ASCII)
 LIST = re.compile(r"\{([^{}]*,[^{}]*)\}")
 MOST_FILES = 100_000
-
-
-def named_splits(config: DataConfig, train: str, test: str) -> dict[str, str]:
-    """Return the names of training set, test set and, where the recipe names one, validation set, by their keys.
-
-    Parameters
-    ----------
-    train, test
-        The names where the recipe gives none.
-    """
-    names = {"train": config.train or train, "test": config.test or test}
-    return names | ({"validation": config.validation} if isinstance(config.validation, str) else {})
 
 
 def files_of(root: Path, pattern: str, key: str) -> list[Path]:

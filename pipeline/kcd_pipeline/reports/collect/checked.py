@@ -149,6 +149,8 @@ class _Summary(_Facts):
     predictions_sha256: StrictStr | None = None
     dataset: _Split
     store: _StoreOfRun | None
+    parts: dict[StrictStr, StrictStr] = {}
+    metrics: dict[StrictStr, FiniteFloat | None] = {}
 
 
 def read_checked_settings(folder: RunFolder) -> dict[str, Any]:
