@@ -21,6 +21,7 @@ from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.teacher import train_teacher
 from kcd_pipeline.training import session
 from kcd_pipeline.training.epoch import EpochResult
+from kcd_pipeline.training.evaluation import Measures
 from kcd_pipeline.training.trainer import Trainer
 
 EPOCHS = 4
@@ -51,7 +52,7 @@ def settings(folder: Path, **more: Any) -> Config:
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of epochs done at each look at the test set; epochs have the validation accuracies of SCRIPTED."""
     seen: list[int] = []
-    train, look = Trainer.train_epoch, Trainer.test_accuracy
+    train, look, look_with = Trainer.train_epoch, Trainer.test_measures, Trainer.test_accuracy_with
     done = 0
 
     def train_epoch(self: Trainer, epoch: int, **how: Any) -> EpochResult:
@@ -59,13 +60,19 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         done = epoch + 1
         return train(self, epoch, **how)
 
-    def test_accuracy(self: Trainer) -> float:
+    def test_measures(self: Trainer) -> Measures:
         seen.append(done)
         return look(self)
 
     monkeypatch.setattr(Trainer, "train_epoch", train_epoch)
-    monkeypatch.setattr(Trainer, "test_accuracy", test_accuracy)
-    monkeypatch.setattr(Trainer, "epoch_accuracy", lambda self: SCRIPTED[done - 1])
+
+    def test_accuracy_with(self: Trainer, *weights: Any) -> float:
+        seen.append(done)
+        return look_with(self, *weights)
+
+    monkeypatch.setattr(Trainer, "test_measures", test_measures)
+    monkeypatch.setattr(Trainer, "test_accuracy_with", test_accuracy_with)
+    monkeypatch.setattr(Trainer, "epoch_measures", lambda self: Measures(SCRIPTED[done - 1], {}))
     return seen
 
 
