@@ -1,6 +1,5 @@
-"""The stages by the functions of kcd_pipeline, on a few digits: what they return, and objects in the place of names."""
+"""The stages by the functions of kcd_pipeline, on a few digits: what they return, and what a second call does."""
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from tests.support.files import file_contents
-from torch import nn
+from tests.support.python_interface import few_digits
 
 import kcd_pipeline
 from kcd_pipeline.api.runs import Run
@@ -18,35 +17,15 @@ from kcd_pipeline.api.teachers import Store, Teacher
 from kcd_pipeline.cli import main
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import load_weights, weights_hash
-from kcd_stores import StoreMismatchError
-
-
-def recipe(folder: Path, **changes: Any) -> dict[str, Any]:
-    """Return a recipe of 120 digits, whose files are in `folder`, with dotted keys put over it."""
-    keys: dict[str, Any] = {
-        "extends": "digits",
-        "data": {"limit_per_class": 12, "test_limit_per_class": 5},
-        "teacher": {"model": "resnet8", "epochs": 2, "weights": folder / "teacher.safetensors"},
-        "store": {"path": str(folder / "store.zarr"), "views": 2},
-        "distill": {"epochs": 3},
-        "condense": {"interval": 1},
-        "run": {"dir": folder / "{student}-{variant}", "device": "cpu", "threads": 1},
-    }
-    return kcd_pipeline.load_config(keys, changes).model_dump(mode="json") if changes else keys
+from kcd_pipeline.runs import RunFolder
+from kcd_stores import KnowledgeStore, PlanStore, ValueStore
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Teacher, Store, Run]:
     """A recipe, and all that its stages make."""
-    keys = recipe(tmp_path_factory.mktemp("stages"))
+    keys = few_digits(tmp_path_factory.mktemp("stages"))
     return keys, kcd_pipeline.train_teacher(keys), kcd_pipeline.extract_teacher(keys), kcd_pipeline.distill(keys)
-
-
-def network(seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Dropout(0.1), nn.Linear(384, 10)
-    )
 
 
 def test_each_stage_returns_what_a_notebook_wants(made: tuple[dict[str, Any], Teacher, Store, Run]) -> None:
@@ -66,6 +45,16 @@ def test_each_stage_returns_what_a_notebook_wants(made: tuple[dict[str, Any], Te
     assert run.load().model(images).shape == (1, 10)
     with pytest.raises(UserError, match="no epoch 3: 3 are done"):
         run.values(3)
+
+
+def test_whatever_opens_something_takes_a_text_or_a_path(made: tuple[dict[str, Any], Teacher, Store, Run]) -> None:
+    _, teacher, store, run = made
+    for kind in (str, Path):
+        np.testing.assert_array_equal(ValueStore.open(kind(run.path / "values.zarr")).read(2)[0], run.values())
+        assert PlanStore(kind(run.path / "plans.zarr")).stages() == [0, 1, 2]
+        assert KnowledgeStore.open(kind(store.location)).identity == store.open().identity
+        assert load_weights(kind(teacher.weights)).facts["test_accuracy"] == teacher.test_accuracy
+        assert kcd_pipeline.open_run(kind(run.path)) == run == Run(RunFolder(kind(run.path)).path)
 
 
 def test_a_stage_that_is_called_again_returns_what_is_there(made: tuple[dict[str, Any], Teacher, Store, Run]) -> None:
@@ -95,20 +84,45 @@ def test_values_are_condensed_without_training(made: tuple[dict[str, Any], Teach
     assert exported.store.layout.samples == len(by_run.kept)
 
 
-def test_a_policy_that_only_a_run_names_is_not_imported(
-    made: tuple[dict[str, Any], Teacher, Store, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("section", "key", "others"), [("condense", "policy", {}), ("data", "name", {"balance": "class"})]
+)
+def test_nothing_is_imported_that_only_a_run_names(
+    made: tuple[dict[str, Any], Teacher, Store, Run],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    section: str,
+    key: str,
+    others: dict[str, str],
 ) -> None:
-    keys, _, _, _ = made
+    *_, run = made
     monkeypatch.chdir(tmp_path)
     Path("theirs.py").write_text("raise SystemExit('imported')\n")
-    own = kcd_pipeline.load_config(keys, {"run.dir": tmp_path / "run"})
-    run = kcd_pipeline.distill(own, check=False)
-    named = run.config | {"condense": run.config["condense"] | {"policy": "theirs:choose"}}
-    monkeypatch.setattr(Run, "config", property(lambda run: named))
+    written = run.config | {"condense": run.config["condense"] | others}
+    written[section] = written[section] | {key: "theirs:part"}
+    monkeypatch.setattr(Run, "config", property(lambda run: written))
     with pytest.raises(UserError, match="nothing is imported that only a run names"):
         kcd_pipeline.condense(run)
-    with pytest.raises(UserError, match="imported"):
-        kcd_pipeline.condense(run, overrides={"condense.policy": "theirs:choose"})
+    with pytest.raises(UserError, match="SystemExit: imported"):
+        kcd_pipeline.condense(run, overrides={f"{section}.{key}": "theirs:part"})
+
+
+def test_classes_are_balanced_by_the_labels_of_the_data_set(made: tuple[dict[str, Any], Teacher, Store, Run]) -> None:
+    keys, _, _, run = made
+    labels = kcd_pipeline.load_dataset(keys).train.labels.numpy()
+    kept = kcd_pipeline.condense(run, overrides={"condense.balance": "class", "condense.keep_ratio": 0.5}).kept
+    assert np.bincount(labels[kept]).tolist() == [6] * 10, "half of the 12 of each class"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [({"condense.interval": 3}, "has one stage"), ({"condense.interval": 2, "distill.epochs": 9}, "to 2")],
+)
+def test_stages_that_the_values_do_not_suffice_for_are_refused(
+    made: tuple[dict[str, Any], Teacher, Store, Run], overrides: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(UserError, match=says):
+        kcd_pipeline.condense(made[3], overrides=overrides, stage=5)
 
 
 def test_reports_and_facts_show_what_the_commands_print(made: tuple[dict[str, Any], Teacher, Store, Run]) -> None:
@@ -124,61 +138,3 @@ def test_reports_and_facts_show_what_the_commands_print(made: tuple[dict[str, An
         assert isinstance(facts, Mapping)
         assert repr(facts).startswith(("Run ", "Knowledge store "))
         assert len(dict(facts)) == len(facts)
-
-
-# --- objects ---------------------------------------------------------------------------------------------
-
-
-def test_a_student_that_is_passed_trains_resumes_and_is_told_apart(
-    made: tuple[dict[str, Any], Teacher, Store, Run], tmp_path: Path
-) -> None:
-    keys, _, _, other = made
-    changes = {"run.dir": tmp_path / "{student}-{variant}"}
-    student = network()
-    before = copy.deepcopy(student.state_dict())
-    run = kcd_pipeline.distill(keys, overrides=changes, student=student)
-    assert all(torch.equal(student.state_dict()[key], before[key]) for key in before), "a copy is trained"
-    assert run.config["student"]["model"] == "object:torch.nn.modules.container.Sequential"
-    assert kcd_pipeline.distill(keys, overrides=changes, student=network()) == run
-    with pytest.raises(UserError, match="student: found"):
-        kcd_pipeline.distill(keys, overrides=changes, student=network(seed=1))
-    assert weights_hash(run.load(model=network(1)).model.state_dict()) == weights_hash(
-        load_weights(run.path / "weights.safetensors").state
-    )
-    names = [arm["name"] for arm in kcd_pipeline.report([other, run]).arms]
-    assert names == ["kcd resnet8", "kcd object:torch.nn.modules.container.Sequential"]
-    refused = CliRunner().invoke(main, ["distill", str(run.path / "config.yaml"), "--overwrite"])
-    assert refused.exit_code == 2
-    assert "passed as an object from Python" in refused.output
-    assert run.test_accuracy == kcd_pipeline.open_run(run.path).test_accuracy
-
-
-def test_a_teacher_that_is_passed_needs_no_file_and_is_known_by_its_state(tmp_path: Path) -> None:
-    keys = recipe(tmp_path)
-    trained = kcd_pipeline.train_teacher(keys, teacher=network())
-    teacher = trained.load()
-    trained.weights.unlink()
-    store = kcd_pipeline.extract_teacher(keys, teacher=teacher)
-    made_from = store.open().made_from["teacher"]
-    assert made_from["model"] == "object:torch.nn.modules.container.Sequential"
-    assert made_from["weights_sha256"] == weights_hash(teacher.state_dict())
-    run = kcd_pipeline.distill(keys, teacher=teacher, overrides={"distill.epochs": 1})
-    assert run.finished
-    with pytest.raises(StoreMismatchError, match="weights_sha256"):
-        kcd_pipeline.distill(keys, teacher=network(seed=2))
-    with pytest.raises(StoreMismatchError, match="resnet8"):
-        kcd_pipeline.distill(keys)
-
-
-@pytest.mark.parametrize("part", ["teacher", "student"])
-def test_an_object_of_another_kind_is_refused(tmp_path: Path, part: str) -> None:
-    with pytest.raises(UserError, match=f"{part}: found an object of type str, expected a torch.nn.Module"):
-        kcd_pipeline.distill(recipe(tmp_path), **{part: "resnet8"})  # type: ignore[arg-type]
-
-
-def test_a_model_that_does_not_fit_the_data_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="Sequential that was passed as student cannot take images"):
-        kcd_pipeline.distill(
-            recipe(tmp_path), overrides={"distill.method": "none"}, student=nn.Sequential(nn.Conv2d(3, 1, 1))
-        )
-    assert not list(tmp_path.iterdir())

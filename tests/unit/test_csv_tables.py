@@ -114,12 +114,14 @@ def test_labels_are_names_or_numbers(
         ([*TRAIN, "train/cat/0.png, "], {}, ["train.csv, line 11", "no path or no label"]),
         ([*TRAIN, 'train/cat/0.png,"cat'], {}, ["train.csv is no table in CSV", "unexpected end of data"]),
         ([f"{'x' * 200_000},cat"], {}, ["train.csv is no table in CSV", "field larger"]),
-        ([f"{'x' * 5_000},cat"], {}, ["train.csv, line 2", "there is no file"]),
+        ([*TRAIN, f"{'x' * 5_000},cat"], {}, ["train.csv, line 11", "there is no file"]),
+        (TRAIN, {"validation": "test.csv"}, ["test.csv is named by both data.test and data.validation"]),
+        (TRAIN, {"validation": "none.csv"}, ["there is no", "none.csv", "data.validation"]),
         (TRAIN, {"header": "image,label"}, ["no columns called 'path' among 2 (image, label)", "data.image_column"]),
         (TRAIN, {"header": "path,path"}, ["2 columns called 'path'"]),
         (TRAIN, {"header": "path;label"}, ["no columns called 'path' among 1 (path;label)", "commas"]),
         (TRAIN, {"train": "none.csv"}, ["there is no", "none.csv", "data.train"]),
-        (TRAIN, {"test": "./train.csv"}, ["train.csv is both data.train and data.test"]),
+        (TRAIN, {"test": "./train.csv"}, ["train.csv is named by both data.train and data.test"]),
         (TRAIN, {"classes": ["cat", "dog"]}, ["train.csv, line 8", "'emu' is none of the 2 classes (cat, dog)"]),
         (["train/cat/0.png,0", "train/cat/1.png,3"], {}, ["numbers 0 to 3 without 1, 2", "data.classes"]),
         (["train/cat/0.png,0", "train/cat/1.png,99"], {}, ["0 to 99 without 1, 2, 3, 4, 5 and 93 more"]),
@@ -131,6 +133,16 @@ def test_a_table_that_cannot_be_used_is_refused(
 ) -> None:
     message = refusal(lambda: load(root, rows, **more))
     assert all(words in message for words in said), message
+
+
+def test_validation_images_are_a_table_or_a_part_of_the_training_set(root: Path) -> None:
+    (root / "val.csv").write_text("path,label\ntest/dog/1.png,dog\ntrain/cat/2.png,cat\n")
+    named = load(root, validation="val.csv").validation
+    assert named is not None
+    assert named.labels.tolist() == [1, 0]
+    held_out = load(root, validation=0.34)
+    assert held_out.validation is not None
+    assert (len(held_out.train), len(held_out.validation)) == (6, 3)
 
 
 def test_a_picture_that_cannot_be_read_is_named(root: Path) -> None:

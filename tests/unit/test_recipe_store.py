@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kcd_pipeline.config import StoreConfig
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.recipe_store import Wording, new_encoding, open_or_create
+from kcd_pipeline.recipe_store import Wording, new_encoding, open_or_create, require_made_from
 from kcd_stores import KnowledgeStore, StoreMismatchError, open_storage
 
 CLASSES, SAMPLES = 5, 40
@@ -58,6 +58,18 @@ def test_a_store_of_something_else_is_replaced_only_on_purpose(tmp_path: Path) -
     with pytest.raises(StoreMismatchError, match=r"scale: found 1\.0, expected 2\.0"):
         open_or_create(storage, RandomSource(scale=2.0), overwrite=False)
     assert open_or_create(storage, RandomSource(scale=2.0), overwrite=True).store.made_from == {"scale": 2.0}
+
+
+def test_the_same_images_under_another_name_are_the_same_data(tmp_path: Path) -> None:
+    dataset = {"name": "imagefolder", "size": SAMPLES, "fingerprint": "aa"}
+    source = RandomSource()
+    source.made_from = lambda: {"dataset": dataset}  # type: ignore[method-assign]
+    store = open_or_create(open_storage(tmp_path / "store.zarr"), source, overwrite=False).store
+    require_made_from(store, {"dataset": dataset | {"name": "webdataset"}})
+    with pytest.raises(StoreMismatchError, match=r"dataset\.name: found imagefolder, expected webdataset"):
+        require_made_from(store, {"dataset": dataset | {"name": "webdataset", "fingerprint": "bb"}})
+    with pytest.raises(StoreMismatchError, match=r"dataset\.size: found 40, expected 41"):
+        require_made_from(store, {"dataset": dataset | {"size": 41}})
 
 
 def test_rows_that_do_not_fit_replace_nothing(tmp_path: Path) -> None:

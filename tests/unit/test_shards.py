@@ -151,6 +151,17 @@ def test_labels_are_in_a_field_of_json_if_the_recipe_says_so(tmp_path: Path) -> 
     assert (other.train.image(0) == other.train.image(1)).all()
 
 
+def test_validation_images_are_shards_of_their_own(root: Path) -> None:
+    write(root / "val-0.tar", [{"png": encoded(40 + k), "cls": name} for k, name in enumerate(("emu", "cat"))])
+    validation = load(root, validation="val-*.tar").validation
+    assert validation is not None
+    assert validation.labels.tolist() == [2, 0]
+    expected = np.asarray(Image.open(io.BytesIO(encoded(41))).convert("RGB"))
+    assert (validation.image(1).permute(1, 2, 0).numpy() == expected).all()
+    message = refusal(lambda: load(root, validation="train-0001.tar"))
+    assert "train-0001.tar is named by both data.train and data.validation" in message
+
+
 # --- the index -------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from kcd_pipeline.config import StoreConfig
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.recipe_store import Wording, required_encoding
+from kcd_pipeline.recipe_store import Wording, require_made_from, required_encoding
 from kcd_pipeline.teacher_rows import RANGE_ADVICE, Extractor
 from kcd_stores import KnowledgeStore, is_condensed
 
@@ -57,7 +57,7 @@ class TeacherSource:
                 f"the store at {store.location} is the condensed set of a run, which `kcd-pipeline condense` makes and "
                 f"no teacher can add to. Set store.path to another place, or give --overwrite to replace it."
             )
-        store.require_made_from(self._extractor.origin() | {"encoding": required_encoding(self.settings)})
+        require_made_from(store, self._extractor.origin() | {"encoding": required_encoding(self.settings)})
         if store.features is not None and not self.settings.features:
             raise UserError(
                 f"the store at {store.location} holds features, but store.features is false: rows that are added to it "

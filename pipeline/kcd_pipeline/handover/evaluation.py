@@ -21,7 +21,7 @@ from kcd_pipeline.handover.predicting import Answers, ask
 from kcd_pipeline.handover.student import Student, load_student
 from kcd_pipeline.own_parts import is_own_part
 from kcd_pipeline.runs import RunFolder, read_settings
-from kcd_pipeline.teacher import load_teacher
+from kcd_pipeline.teacher import load_teacher, with_teacher_images
 from kcd_pipeline.training.device import prepare_for_inference
 
 TOP = 5
@@ -91,8 +91,8 @@ def evaluate(path: Path, student: Student, *, folder: Path | None, recipe: Confi
         images = images_of_dataset(data_of(config, trusted=recipe is not None), student)
     else:
         raise UserError(
-            f"{path} does not belong to a run, so nothing says which images to take. Name a folder of class folders or "
-            f"a recipe, too."
+            f"{student.source} does not belong to a run, so nothing says which images to take. Name a folder of class "
+            f"folders or a recipe, too."
         )
     answers = _ask(student.model, student.preprocess, images, len(student.classes), run)
     teacher, its_name = _teacher(config, images, student, trusted=recipe is not None)
@@ -131,7 +131,7 @@ def data_of(config: Config, *, trusted: bool) -> Dataset:
             f"the run's data set is {config.data.name}, whose code is not imported because a run names it. Name its "
             f"recipe, too, or images."
         )
-    return load_dataset(config.data)
+    return load_dataset(with_teacher_images(config).data)
 
 
 def _teacher(

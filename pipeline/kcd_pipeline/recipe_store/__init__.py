@@ -2,7 +2,7 @@
 
 from kcd_pipeline.recipe_store.encoding import new_encoding, new_layout, refusals_as_failures, required_encoding
 from kcd_pipeline.recipe_store.opening import open_or_create
-from kcd_pipeline.recipe_store.origin import expected_origin
+from kcd_pipeline.recipe_store.origin import expected_origin, require_made_from
 from kcd_pipeline.recipe_store.source import StoreSource, Wording
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "new_layout",
     "open_or_create",
     "refusals_as_failures",
+    "require_made_from",
     "required_encoding",
 ]

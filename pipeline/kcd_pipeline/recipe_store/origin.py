@@ -1,5 +1,6 @@
 """The origin of the store that a recipe asks for: extraction records it, distillation requires it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -11,6 +12,7 @@ from kcd_pipeline.models import weights_hash
 from kcd_pipeline.own_parts import is_passed_object
 from kcd_pipeline.recipe_store.encoding import required_encoding
 from kcd_pipeline.teacher import describe_classes, describe_teacher, teacher_hash
+from kcd_stores import KnowledgeStore
 
 
 def expected_origin(
@@ -32,3 +34,20 @@ def expected_origin(
         "teacher": teacher,
         "encoding": required_encoding(config.store),
     }
+
+
+def require_made_from(store: KnowledgeStore, expected: Mapping[str, Any]) -> None:
+    """Raise an error if `store` was not made from what is `expected`; keys that `expected` lacks do not matter.
+
+    Nor do the name of the data set and the source of code that makes it if its content is the same: a folder of images
+    may have become shards of them.
+
+    Raises
+    ------
+    StoreMismatchError
+        If they differ; the message names both sides of each difference.
+    """
+    found, dataset = store.made_from.get("dataset"), dict(expected["dataset"])
+    if isinstance(found, Mapping) and found.get("fingerprint") == dataset["fingerprint"]:
+        dataset = {key: value for key, value in dataset.items() if key not in ("name", "source_sha256")}
+    store.require_made_from({**expected, "dataset": dataset})

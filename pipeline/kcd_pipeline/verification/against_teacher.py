@@ -17,7 +17,7 @@ from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import FailedError
-from kcd_pipeline.recipe_store import expected_origin
+from kcd_pipeline.recipe_store import expected_origin, require_made_from
 from kcd_pipeline.teacher import with_teacher_images
 from kcd_pipeline.teacher_rows import Extractor
 from kcd_stores import CondensedRows, Encoding, KnowledgeStore, make_encoding, read_condensed
@@ -103,7 +103,7 @@ def compare_with_teacher(
 def _open_store(config: Config, dataset: Dataset, teacher: nn.Module | None) -> KnowledgeStore:
     """Open the recipe's store; raise StoreUsageError if it was made from something else or is not complete."""
     store = KnowledgeStore.open(config.store.path, features=config.store.features)
-    store.require_made_from(expected_origin(config, dataset, build_augmentation(config.augmentation), teacher))
+    require_made_from(store, expected_origin(config, dataset, build_augmentation(config.augmentation), teacher))
     store.require_views(config.store.views)
     return store
 

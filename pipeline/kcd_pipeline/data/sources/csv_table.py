@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kcd_pipeline.config import DataConfig
 from kcd_pipeline.data.dataset import Dataset
@@ -15,7 +16,8 @@ from kcd_pipeline.data.folders.listing import Listing
 from kcd_pipeline.data.pictures import PictureSplits, load_pictures
 from kcd_pipeline.data.pictures.text import read_text
 from kcd_pipeline.data.pictures.unreadable import printable
-from kcd_pipeline.data.sources.labels import class_names, label_places, say_if_a_class_is_empty
+from kcd_pipeline.data.sources.labels import settle_labels
+from kcd_pipeline.data.sources.split_names import SPLIT_KEYS, require_apart, split_names
 from kcd_pipeline.errors import UserError
 
 TRAIN, TEST = "train.csv", "test.csv"  # below data.root, where the recipe does not say
@@ -53,21 +55,21 @@ def load_csv(config: DataConfig) -> Dataset:
         If a file is missing or no such table, a picture that it names is missing or cannot be read, or a label of the
         test set is unknown.
     """
-    train, test = (read_table(config, name) for name in (config.train or TRAIN, config.test or TEST))
-    if train.file.samefile(test.file):
-        raise UserError(
-            f"{printable(test.file)} is both data.train and data.test. Name a table of other images as data.test: of "
-            f"those that a student was trained on, its accuracy says little."
-        )
-    classes = class_names(set(train.labels), config.classes, printable(train.file))
-    listed = list_table(config, train, classes)
-    say_if_a_class_is_empty(listed.labels, classes, printable(train.file))
-    splits = PictureSplits(train=listed, test=list_table(config, test, classes), classes=classes)
-    return load_pictures(config, splits)
+    tables = [read_table(config, name, key) for key, name in split_names(config, TRAIN, TEST).items()]
+    require_apart({key: [table.file] for key, table in zip(SPLIT_KEYS, tables, strict=False)})
+    labels, classes = settle_labels(
+        [table.labels for table in tables],
+        [table.where for table in tables],
+        stated=None,
+        given=config.classes,
+        place=printable(tables[0].file),
+    )
+    listed = [_listed(config, table, of, classes) for table, of in zip(tables, labels, strict=True)]
+    return load_pictures(config, PictureSplits.of(listed, classes))
 
 
-def read_table(config: DataConfig, name: str) -> Table:
-    """Read the columns of paths and labels of the file `name` below `data.root`.
+def read_table(config: DataConfig, name: str, key: str) -> Table:
+    """Read the columns of paths and labels of the file `name` below `data.root`, which the recipe names by `key`.
 
     Raises
     ------
@@ -78,7 +80,7 @@ def read_table(config: DataConfig, name: str) -> Table:
     if not file.is_file():
         raise UserError(
             f"there is no {printable(file)}, which should list images and their labels. Set data.root to the folder "
-            f"that holds it, and data.train and data.test to the names of both tables."
+            f"that holds it, and {key} to its name."
         )
     columns = (config.image_column or PATHS, config.label_column or LABELS)
     rows = _rows(file)
@@ -96,15 +98,14 @@ def read_table(config: DataConfig, name: str) -> Table:
     return Table(file=file, paths=paths, labels=labels, lines=lines)
 
 
-def list_table(config: DataConfig, table: Table, classes: Sequence[str]) -> Listing:
-    """Return the pictures that `table` names, in its order, with their places in `classes`.
+def _listed(config: DataConfig, table: Table, labels: NDArray[np.int64], classes: tuple[str, ...]) -> Listing:
+    """Return the pictures that `table` names, in its order.
 
     Raises
     ------
     UserError
-        If a picture is missing, or a label is unknown.
+        If one is missing.
     """
-    labels = label_places(table.labels, classes, numbered=config.classes is not None, where=table.where)
     # os.path's is False, and no error, for a text that no file can be called by
     there = (os.path.isfile(config.root / path) for path in table.paths)  # noqa: PTH113
     missing = [row for row, found in enumerate(there) if not found]
@@ -118,7 +119,7 @@ def list_table(config: DataConfig, table: Table, classes: Sequence[str]) -> List
         root=config.root,
         paths=np.array([os.fsencode(path) for path in table.paths]),
         labels=labels,
-        classes=tuple(classes),
+        classes=classes,
     )
 
 

@@ -15,9 +15,10 @@ from kcd_pipeline.data.dataset import Dataset
 from kcd_pipeline.data.pictures import PictureSplits, load_pictures
 from kcd_pipeline.data.pictures.stamps import stamp_of
 from kcd_pipeline.data.pictures.unreadable import cannot_be_read, printable
-from kcd_pipeline.data.sources.labels import class_names, label_places, say_if_a_class_is_empty
+from kcd_pipeline.data.sources.labels import settle_labels
 from kcd_pipeline.data.sources.patterns import files_of
 from kcd_pipeline.data.sources.shard_index import Columns, ShardIndex, index_shard
+from kcd_pipeline.data.sources.split_names import require_apart, split_names
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.progress import progress_bar
 
@@ -118,21 +119,20 @@ def load_shards(config: DataConfig) -> Dataset:
         test set is unknown.
     """
     columns = Columns(image=config.image_column, label=config.label_column)
-    train = files_of(config.root, config.train or TRAIN, "data.train")
-    test = files_of(config.root, config.test or TEST, "data.test")
-    both = {file.resolve() for file in train} & {file.resolve() for file in test}
-    if both:
-        raise UserError(
-            f"{printable(min(both))} is named by both data.train and data.test. Name shards of other images as "
-            f"data.test: of those that a student was trained on, its accuracy says little."
-        )
-    indexed = _indexed([*train, *test], columns)
-    found = {label.decode() for shard in train for label in np.unique(indexed[shard].index.labels)}
-    place = printable(config.root / (config.train or TRAIN))
-    classes = class_names(found, config.classes, place)
-    train_part, test_part = (_part(config, shards, indexed, classes) for shards in (train, test))
-    say_if_a_class_is_empty(train_part.labels, classes, place)
-    return load_pictures(config, PictureSplits(train=train_part, test=test_part, classes=classes))
+    names = split_names(config, TRAIN, TEST)
+    files = {key: files_of(config.root, name, key) for key, name in names.items()}
+    require_apart(files)
+    indexed = _indexed([shard for of_split in files.values() for shard in of_split], columns)
+    parts = [_part(config.root, shards, indexed) for shards in files.values()]
+    labels, classes = settle_labels(
+        [[label.decode() for shard in part.shards for label in indexed[shard].index.labels.tolist()] for part in parts],
+        [part.name for part in parts],
+        stated=None,
+        given=config.classes,
+        place=printable(config.root / names["data.train"]),
+    )
+    splits = [replace(part, labels=of) for part, of in zip(parts, labels, strict=True)]
+    return load_pictures(config, PictureSplits.of(splits, classes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,36 +157,27 @@ def _indexed(shards: Sequence[Path], columns: Columns) -> dict[Path, _Indexed]:
     return indexed
 
 
-def _part(
-    config: DataConfig, shards: Sequence[Path], indexed: Mapping[Path, _Indexed], classes: Sequence[str]
-) -> Shards:
-    """Return the samples of `shards`, one after another.
+def _part(root: Path, shards: Sequence[Path], indexed: Mapping[Path, _Indexed]) -> Shards:
+    """Return the samples of `shards`, one after another, all with the label 0.
 
     Raises
     ------
     UserError
-        If there is none, or a label is unknown.
+        If there is none.
     """
     indexes = [indexed[shard].index for shard in shards]
     names = np.concatenate([index.names for index in indexes])
-    shard_of = np.repeat(np.arange(len(shards), dtype=np.int32), [len(index.names) for index in indexes])
     if not len(names):
         raise UserError(f"{printable(shards[0])} holds no sample, nor do the shards beside it. Make them anew.")
-    labels = label_places(
-        [label.decode() for index in indexes for label in index.labels.tolist()],
-        classes,
-        numbered=config.classes is not None,
-        where=lambda sample: f"{printable(shards[shard_of[sample]])}: {printable(os.fsdecode(names[sample]))}",
-    )
     return Shards(
-        root=config.root,
+        root=root,
         shards=tuple(shards),
         states=tuple(indexed[shard].state for shard in shards),
-        shard_of=shard_of,
+        shard_of=np.repeat(np.arange(len(shards), dtype=np.int32), [len(index.names) for index in indexes]),
         names=names,
         offsets=np.concatenate([index.offsets for index in indexes]),
         sizes=np.concatenate([index.sizes for index in indexes]),
-        labels=labels,
+        labels=np.zeros(len(names), np.int64),
     )
 
 

@@ -12,6 +12,7 @@ from kcd_pipeline.statistics import MOST_SEEDS, smallest_sign_flip_p
 MOST_TOLD = 8  # pairs with a sentence each; of more, each group of those that came out alike has one
 MOST_NAMED = 5  # pairs named in the sentence of such a group
 MOST_ALONE = 3  # accuracies in a sentence where nothing is compared
+OWN_IMAGES = ("imagefolder", "csv", "webdataset", "huggingface", "parquet")  # names of a kind, not of a data set
 FEW_SEEDS = 5  # up to so many, no p value of flipped signs can be below 0.05
 
 
@@ -40,8 +41,9 @@ def _context(runs: Sequence[RunRecord]) -> str:
 
 def _data_name(run: RunRecord) -> str:
     name = str(run.summary["dataset"]["name"])
-    folder = run.config["data"].get("root") if name == "imagefolder" else None
-    return shown_in_line(str(folder or name))
+    data = run.config["data"]
+    place = data.get("hub") or data.get("root") if name in OWN_IMAGES else None
+    return shown_in_line(str(place or name))
 
 
 def _teacher(run: RunRecord) -> str:
