@@ -4,7 +4,7 @@ A recipe names it, and `data.arguments` are its arguments:
 
 ```yaml
 data:
-  name: examples.own_parts.data_set:Letters
+  name: own_parts.data_set:Letters
   arguments: {letters: ABCDEF, each: 60}
 ```
 """
