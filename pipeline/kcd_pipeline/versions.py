@@ -27,7 +27,7 @@ def software_versions() -> dict[str, str]:
 
 
 def _torchvision_version() -> str:
-    """Return `torchvision.__version__`, with its build, from the file that sets it: importing it takes half a second."""
+    """Return `torchvision.__version__`, build included, from the file that sets it: importing takes seconds."""
     spec = find_spec("torchvision")
     file = Path("" if spec is None or spec.origin is None else spec.origin).with_name("version.py")
     found = re.search(r"^__version__ = '([^']+)'", file.read_text(encoding="utf-8"), re.M) if file.is_file() else None
