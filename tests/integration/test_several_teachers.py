@@ -156,7 +156,8 @@ def train_and_die(recipe: str, overrides: list[str]) -> None:
     """Train, and die just before the second checkpoint."""
     import kcd_pipeline.training.recorder as recorder
 
-    original, calls = recorder.save_checkpoint, 0
+    owner: Any = recorder
+    original, calls = owner.save_checkpoint, 0
 
     def dying(*args: Any, **kwargs: Any) -> Any:
         nonlocal calls
@@ -165,7 +166,7 @@ def train_and_die(recipe: str, overrides: list[str]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return original(*args, **kwargs)
 
-    recorder.save_checkpoint = dying
+    owner.save_checkpoint = dying
     distill(load_config(recipe, overrides))
 
 
