@@ -231,6 +231,21 @@ def test_ranks_that_stream_in_windows_are_the_run_of_one_process(home: Path, lau
 
 
 @pytest.mark.loops
+def test_ranks_that_two_teachers_teach_are_the_run_of_one_process(home: Path, launch: Launch) -> None:
+    second = f"model: resnet8, weights: {home}/second.safetensors, store: {home}/second.zarr, weight: 2, epochs: 1"
+    both = {"other_teachers": f"[{{{second}}}]"}
+    for part in load_config(
+        "digits", [word.removeprefix("--set=") for word in settings(home, "", **both)[1:]]
+    ).each_teacher():
+        train_teacher(part)
+        extract_teacher(part)
+    for ranks in (1, 2):
+        run = launch(ranks, settings(home, f"teachers-{ranks}", **both))
+        assert run.ended() == [0] * ranks, run.words(0)
+    assert_same_run(home / "teachers-2", home / "teachers-1")
+
+
+@pytest.mark.loops
 def test_ranks_end_a_run_after_so_many_rows_as_one_process(home: Path, launch: Launch) -> None:
     """The last epoch has two samples, of which the second rank gets none."""
     for ranks in (1, 2):

@@ -126,7 +126,7 @@ def _samples(states: RunStates, plan: StudyPlan) -> int:
 def _stores(plan: StudyPlan, samples: int) -> tuple[list[str], float]:
     """Return a line about each store that arms are taught from, and the seconds that the missing ones take."""
     runs: dict[str, StudyRun] = {}
-    for run in plan.runs:
+    for run in (part for whole in plan.runs for part in whole.for_each_teacher()):
         before = runs.get(run.config.store.path)
         if run.config.distill.method != "none" and (
             before is None or before.config.store.views < run.config.store.views
