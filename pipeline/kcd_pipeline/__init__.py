@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kcd_pipeline.api.condensing import condense
+    from kcd_pipeline.api.datasets import load_dataset
     from kcd_pipeline.api.looking import inspect, report
     from kcd_pipeline.api.recipes import load_config
     from kcd_pipeline.api.students import distill, open_run
@@ -25,6 +26,7 @@ __all__ = [
     "extract_teacher",
     "inspect",
     "load_config",
+    "load_dataset",
     "load_student",
     "open_run",
     "report",
@@ -37,6 +39,7 @@ _MODULES = {
     "extract_teacher": "kcd_pipeline.api.teachers",
     "inspect": "kcd_pipeline.api.looking",
     "load_config": "kcd_pipeline.api.recipes",
+    "load_dataset": "kcd_pipeline.api.datasets",
     "load_student": "kcd_pipeline.handover",
     "open_run": "kcd_pipeline.api.students",
     "report": "kcd_pipeline.api.looking",

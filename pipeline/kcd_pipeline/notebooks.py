@@ -6,6 +6,7 @@ support would need ipywidgets, and leaves nothing behind where they are missing.
 
 import io
 import time
+import warnings
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +19,11 @@ WIDTH = 110  # characters
 def in_notebook() -> bool:
     """Return True if this process is the kernel of a notebook."""
     return Console().is_jupyter
+
+
+def spare_warnings() -> None:
+    """Silence the warning that tqdm's widgets are missing: libraries import tqdm, and nothing here draws by it."""
+    warnings.filterwarnings("ignore", "IProgress not found")
 
 
 class NotebookProgress(Progress):

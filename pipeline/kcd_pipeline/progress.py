@@ -17,12 +17,14 @@ from rich.progress import (
 from rich.text import Text
 
 from kcd_pipeline.message_copies import copy_message
-from kcd_pipeline.notebooks import NotebookProgress, in_notebook
+from kcd_pipeline.notebooks import NotebookProgress, in_notebook, spare_warnings
 from kcd_pipeline.plain_text import shown
 
 WIDE = 80  # characters that a bar with all its columns takes
 
 IN_NOTEBOOK = in_notebook()
+if IN_NOTEBOOK:
+    spare_warnings()
 
 # a notebook shows what comes on standard error as if it were wrong
 console = Console(stderr=not IN_NOTEBOOK, force_jupyter=False)

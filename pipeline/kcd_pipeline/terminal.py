@@ -63,12 +63,17 @@ def new_table() -> PlainTable:
 
 def _console(width: int | None = None) -> Console:
     """Return a console that writes to standard output; also in a notebook, for which rich has another way."""
-    return Console(highlight=False, width=width, force_jupyter=False)
+    plain = isinstance(sys.stdout, _PlainText)
+    return Console(highlight=False, width=width, force_jupyter=False, force_terminal=False if plain else None)
+
+
+class _PlainText(io.StringIO):
+    """Takes plain text, whatever the environment says of the terminal, as that of a notebook does."""
 
 
 def printed(show: Callable[[], None]) -> str:
     """Return what `show` prints on standard output, as plain lines without blanks at their ends."""
-    text = io.StringIO()
+    text = _PlainText()
     with redirect_stdout(text):
         show()
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())

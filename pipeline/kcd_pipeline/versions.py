@@ -1,11 +1,11 @@
 """The versions of the software that numbers depend on, as stores, runs and weights record them."""
 
 import platform
+from importlib.metadata import version
 
 import numpy
 import PIL
 import torch
-import torchvision
 import zarr
 
 from kcd_pipeline import __version__
@@ -17,7 +17,7 @@ def software_versions() -> dict[str, str]:
         "kcd-pipeline": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torchvision": version("torchvision"),
         "numpy": numpy.__version__,
         "pillow": PIL.__version__,
         "zarr": zarr.__version__,

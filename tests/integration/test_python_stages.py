@@ -1,6 +1,5 @@
-"""The stages by the functions of kcd_pipeline, on a few digits: what they return, and objects in the place of names."""
+"""The stages by the functions of kcd_pipeline, on a few digits: what they return, and what a second call does."""
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from tests.support.files import file_contents
-from torch import nn
+from tests.support.python_interface import few_digits
 
 import kcd_pipeline
 from kcd_pipeline.api.runs import Run
@@ -18,35 +17,13 @@ from kcd_pipeline.api.teachers import Store, Teacher
 from kcd_pipeline.cli import main
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import load_weights, weights_hash
-from kcd_stores import StoreMismatchError
-
-
-def recipe(folder: Path, **changes: Any) -> dict[str, Any]:
-    """Return a recipe of 120 digits, whose files are in `folder`, with dotted keys put over it."""
-    keys: dict[str, Any] = {
-        "extends": "digits",
-        "data": {"limit_per_class": 12, "test_limit_per_class": 5},
-        "teacher": {"model": "resnet8", "epochs": 2, "weights": folder / "teacher.safetensors"},
-        "store": {"path": str(folder / "store.zarr"), "views": 2},
-        "distill": {"epochs": 3},
-        "condense": {"interval": 1},
-        "run": {"dir": folder / "{student}-{variant}", "device": "cpu", "threads": 1},
-    }
-    return kcd_pipeline.load_config(keys, changes).model_dump(mode="json") if changes else keys
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Teacher, Store, Run]:
     """A recipe, and all that its stages make."""
-    keys = recipe(tmp_path_factory.mktemp("stages"))
+    keys = few_digits(tmp_path_factory.mktemp("stages"))
     return keys, kcd_pipeline.train_teacher(keys), kcd_pipeline.extract_teacher(keys), kcd_pipeline.distill(keys)
-
-
-def network(seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Dropout(0.1), nn.Linear(384, 10)
-    )
 
 
 def test_each_stage_returns_what_a_notebook_wants(made: tuple[dict[str, Any], Teacher, Store, Run]) -> None:
@@ -124,61 +101,3 @@ def test_reports_and_facts_show_what_the_commands_print(made: tuple[dict[str, An
         assert isinstance(facts, Mapping)
         assert repr(facts).startswith(("Run ", "Knowledge store "))
         assert len(dict(facts)) == len(facts)
-
-
-# --- objects ---------------------------------------------------------------------------------------------
-
-
-def test_a_student_that_is_passed_trains_resumes_and_is_told_apart(
-    made: tuple[dict[str, Any], Teacher, Store, Run], tmp_path: Path
-) -> None:
-    keys, _, _, other = made
-    changes = {"run.dir": tmp_path / "{student}-{variant}"}
-    student = network()
-    before = copy.deepcopy(student.state_dict())
-    run = kcd_pipeline.distill(keys, overrides=changes, student=student)
-    assert all(torch.equal(student.state_dict()[key], before[key]) for key in before), "a copy is trained"
-    assert run.config["student"]["model"] == "object:torch.nn.modules.container.Sequential"
-    assert kcd_pipeline.distill(keys, overrides=changes, student=network()) == run
-    with pytest.raises(UserError, match="student: found"):
-        kcd_pipeline.distill(keys, overrides=changes, student=network(seed=1))
-    assert weights_hash(run.load(model=network(1)).model.state_dict()) == weights_hash(
-        load_weights(run.path / "weights.safetensors").state
-    )
-    names = [arm["name"] for arm in kcd_pipeline.report([other, run]).arms]
-    assert names == ["kcd resnet8", "kcd object:torch.nn.modules.container.Sequential"]
-    refused = CliRunner().invoke(main, ["distill", str(run.path / "config.yaml"), "--overwrite"])
-    assert refused.exit_code == 2
-    assert "passed as an object from Python" in refused.output
-    assert run.test_accuracy == kcd_pipeline.open_run(run.path).test_accuracy
-
-
-def test_a_teacher_that_is_passed_needs_no_file_and_is_known_by_its_state(tmp_path: Path) -> None:
-    keys = recipe(tmp_path)
-    trained = kcd_pipeline.train_teacher(keys, teacher=network())
-    teacher = trained.load()
-    trained.weights.unlink()
-    store = kcd_pipeline.extract_teacher(keys, teacher=teacher)
-    made_from = store.open().made_from["teacher"]
-    assert made_from["model"] == "object:torch.nn.modules.container.Sequential"
-    assert made_from["weights_sha256"] == weights_hash(teacher.state_dict())
-    run = kcd_pipeline.distill(keys, teacher=teacher, overrides={"distill.epochs": 1})
-    assert run.finished
-    with pytest.raises(StoreMismatchError, match="weights_sha256"):
-        kcd_pipeline.distill(keys, teacher=network(seed=2))
-    with pytest.raises(StoreMismatchError, match="resnet8"):
-        kcd_pipeline.distill(keys)
-
-
-@pytest.mark.parametrize("part", ["teacher", "student"])
-def test_an_object_of_another_kind_is_refused(tmp_path: Path, part: str) -> None:
-    with pytest.raises(UserError, match=f"{part}: found an object of type str, expected a torch.nn.Module"):
-        kcd_pipeline.distill(recipe(tmp_path), **{part: "resnet8"})  # type: ignore[arg-type]
-
-
-def test_a_model_that_does_not_fit_the_data_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="Sequential that was passed as student cannot take images"):
-        kcd_pipeline.distill(
-            recipe(tmp_path), overrides={"distill.method": "none"}, student=nn.Sequential(nn.Conv2d(3, 1, 1))
-        )
-    assert not list(tmp_path.iterdir())

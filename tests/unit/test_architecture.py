@@ -65,6 +65,17 @@ def test_looking_around_loads_no_torch(tmp_path: Path, arguments: list[str]) -> 
     assert fresh(code, tmp_path).splitlines()[-1] == "0 False"
 
 
+def test_extraction_of_images_in_memory_loads_neither_torchvision_nor_scikit_learn(tmp_path: Path) -> None:
+    """Half the time in which a process starts would be theirs; scikit-learn is where the images of digits lie."""
+    code = (
+        "import sys, kcd_pipeline.extraction\n"
+        "from kcd_pipeline.data import digits\n"
+        "slow = {'torchvision', 'sklearn', 'torch._dynamo'}\n"
+        "print(len(digits.load()[0]), sorted(slow & set(sys.modules)))"
+    )
+    assert fresh(code, tmp_path) == "1437 []"
+
+
 @pytest.mark.parametrize("name", ["pipeline", "stores", "configs", "tests"])
 def test_source_roots_are_not_importable_from_elsewhere(tmp_path: Path, name: str) -> None:
     code = f"import importlib.util; print(importlib.util.find_spec({name!r}), importlib.util.find_spec('kcd_pipeline'))"

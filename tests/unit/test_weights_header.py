@@ -11,12 +11,15 @@ from tests.support.handed_over import handed_over, small_set
 from torchvision.transforms import v2
 
 from kcd_pipeline.augmentation import CentreCrop, Identity
-from kcd_pipeline.config import DataConfig
+from kcd_pipeline.config import DataConfig, StudentConfig
 from kcd_pipeline.data import load_dataset
 from kcd_pipeline.data.preprocessing import Preprocessing
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.handover import load_student
+from kcd_pipeline.handover import load_student, student
+from kcd_pipeline.handover.header import parse_header
 from kcd_pipeline.models import build_model, load_weights
+from kcd_pipeline.training.facts import weights_facts
+from kcd_stores import open_storage
 
 
 def test_the_header_says_all_that_is_needed(tmp_path: Path) -> None:
@@ -38,13 +41,13 @@ def test_the_header_says_all_that_is_needed(tmp_path: Path) -> None:
 def test_a_student_is_loaded_from_its_weights_alone(tmp_path: Path) -> None:
     file = handed_over(tmp_path, small_set(), test_accuracy=0.5)
     before = torch.random.get_rng_state()
-    student = load_student(str(file))
+    loaded = load_student(str(file))
     assert torch.equal(torch.random.get_rng_state(), before), "the caller's generator is left alone"
-    assert not student.model.training
-    assert student.classes == ("a", "b", "c")
+    assert not loaded.model.training
+    assert loaded.classes == ("a", "b", "c")
     state = load_weights(file).state
-    assert all(torch.equal(tensor, state[name]) for name, tensor in student.model.state_dict().items())
-    assert repr(student) == f"<Student resnet8 by kd: 3x8x8 -> 3 classes, 50.00% on the test set; {file}>"
+    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.model.state_dict().items())
+    assert repr(loaded) == f"<Student resnet8 by kd: 3x8x8 -> 3 classes, 50.00% on the test set; {file}>"
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK"])
@@ -74,6 +77,53 @@ def test_the_image_of_a_data_set_as_a_file_is_the_tensor_of_its_evaluation(tmp_p
     preprocess = Preprocessing.of(dataset)
     assert torch.equal(preprocess(file), shown)
     assert torch.equal(preprocess(Image.open(file)), shown)
+
+
+@pytest.mark.parametrize("on_the_fly", [True, False])
+@pytest.mark.parametrize(("name", "resize"), [("imagefolder", 14), ("imagenet", 16)])
+def test_a_file_of_a_folder_is_prepared_as_its_evaluation_does(
+    tmp_path: Path, name: str, resize: int, on_the_fly: bool
+) -> None:
+    """ImageNet's 224 of 256 pixels are 14 of 16. Sizes differ, and one picture is to be turned by its EXIF."""
+    draw, files = np.random.default_rng(2), []
+    for part in ("train", "val"):
+        for label, size in {"a": (40, 30), "b": (17, 60)}.items():
+            (tmp_path / part / label).mkdir(parents=True)
+            files.append(tmp_path / part / label / "1.jpg")
+            turned = Image.Exif()
+            turned[0x0112] = 6 if label == "b" else 1  # to be turned by 90 degrees
+            Image.fromarray(draw.integers(0, 256, (*size, 3), dtype=np.uint8)).save(files[-1], exif=turned)
+    settings = {"root": tmp_path, "image_size": 14, "on_the_fly": on_the_fly, "exif": True, "workers": 0}
+    dataset = load_dataset(DataConfig.model_validate({"name": name, **settings}))
+    facts = weights_facts(StudentConfig(model="resnet8"), dataset, method="none", epochs=1, seed=0)
+    assert facts["image"] == {"channels": 3, "height": 14, "width": 14, "resize": resize, "exif": True}
+    preprocess = parse_header(facts, "a test").preprocessing()
+    shown = dataset.test_views(Identity(), torch.device("cpu")).batch(np.arange(2), 0)
+    assert torch.equal(preprocess.batch(files[2:]), shown)
+
+
+def test_weights_are_loaded_from_a_url(tmp_path: Path) -> None:
+    file = handed_over(tmp_path, small_set())
+    open_storage("memory://handed-over").put("weights.safetensors", file.read_bytes())
+    loaded = load_student("memory://handed-over/weights.safetensors")
+    assert (loaded.source, loaded.facts) == ("memory://handed-over/weights.safetensors", load_weights(file).facts)
+    assert load_student(file.as_uri()).source == str(file)
+    with pytest.raises(UserError, match="there are no weights at memory://handed-over/best"):
+        load_student("memory://handed-over/best.safetensors")
+
+
+def test_a_header_cannot_have_other_files_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """timm would read checkpoint_path, and fetch pretrained weights; what shapes the model is passed on."""
+    taken: dict[str, Any] = {}
+
+    def build(name: str, *, arguments: dict[str, Any], **others: Any) -> Any:
+        taken.update(arguments)
+        return build_model("resnet8", channels=3, classes=3)
+
+    monkeypatch.setattr(student, "model_for", build)
+    asked = {"checkpoint_path": "/nothing.pth", "pretrained": True, "pretrained_cfg": {"file": "x"}, "drop_rate": 0.1}
+    load_student(handed_over(tmp_path, small_set(), model="timm/resnet18", arguments=asked))
+    assert taken == {"drop_rate": 0.1}
 
 
 def test_a_picture_of_another_size_than_an_oblong_model_takes_is_refused() -> None:

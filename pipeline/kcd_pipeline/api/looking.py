@@ -13,7 +13,7 @@ from kcd_pipeline.config import is_study, load_study
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.inspection.facts import read_facts
 from kcd_pipeline.inspection.printing import print_facts
-from kcd_pipeline.reports import compare_runs, comparison_data
+from kcd_pipeline.reports import compare_runs, comparison_data, drawn_charts
 from kcd_pipeline.reports.compute import Comparison, StudyFrame
 from kcd_pipeline.terminal import printed
 
@@ -38,6 +38,25 @@ class Facts(Mapping[str, Any]):
 
     def _repr_html_(self) -> str:
         return _preformatted(repr(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A chart as SVG, which a notebook shows.
+
+    Attributes
+    ----------
+    name
+        Among the charts of a report.
+    svg
+        The text of the file.
+    """
+
+    name: str
+    svg: str = field(repr=False)
+
+    def _repr_svg_(self) -> str:
+        return self.svg
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,6 +97,11 @@ class Report:
     def runs(self) -> list[dict[str, Any]]:
         """The finished runs."""
         return list(self.data["runs"])
+
+    @cached_property
+    def charts(self) -> dict[str, Figure]:
+        """The charts of the page by their names, such as `accuracy-epoch` or `values-end`."""
+        return {name: Figure(name=name, svg=svg) for name, svg in drawn_charts(self.comparison).items()}
 
     def __repr__(self) -> str:
         from kcd_pipeline.reports.render.table import print_comparison

@@ -1,17 +1,16 @@
 """Data set and models that a caller passes as objects, and the config that records them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
 from kcd_pipeline.api.recipes import Overrides, RecipeLike, load_config, override_texts, read_recipe
-from kcd_pipeline.config import Config
-from kcd_pipeline.data import Dataset, load_dataset
+from kcd_pipeline.config import DATA_NAMES, Config
+from kcd_pipeline.data import Dataset, dataset_from, load_dataset
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import PassedModels, recorded_model
-from kcd_pipeline.teacher import with_teacher_images
+from kcd_pipeline.own_parts import is_own_part, passed_name
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,7 +47,7 @@ def read_request(
     UserError
         If the recipe is wrong, its data are missing, or an object is of another kind than expected.
     """
-    recorded: dict[str, dict[str, Any]] = {}
+    recorded: dict[str, dict[str, Any]] = {} if dataset is None else {"data": _recorded_data(dataset)}
     for section, model in (("teacher", teacher), ("student", student)):
         if model is not None:
             _require_module(section, model)
@@ -57,12 +56,42 @@ def read_request(
         settings = read_recipe(config).config(override_texts(overrides), recorded)
     else:
         settings = load_config(config, overrides)
-    if dataset is None:
-        settings = with_teacher_images(settings)
     return Request(
         config=settings,
-        dataset=load_dataset(settings.data) if dataset is None else dataset,
+        dataset=_loaded(dataset, settings),
         passed=PassedModels(teacher=teacher, student=student),
+    )
+
+
+def _recorded_data(dataset: object) -> dict[str, Any]:
+    """Return the keys by which a recipe records a data set that was passed.
+
+    A `Dataset` that has the name of a data set is that one, loaded already.
+    """
+    if isinstance(dataset, Dataset):
+        known = dataset.name in DATA_NAMES or is_own_part(dataset.name)
+        return {"name": dataset.name if known else passed_name(dataset)}
+    train, _, validation = _splits(dataset)
+    return {"name": passed_name(train), **({} if validation is None else {"validation": "object"})}
+
+
+def _loaded(dataset: object, settings: Config) -> Dataset:
+    """Return the data set that was passed, or that of the recipe if it is None."""
+    if dataset is None:
+        return load_dataset(settings.data)
+    if isinstance(dataset, Dataset):
+        return dataset
+    train, test, validation = _splits(dataset)
+    return dataset_from(train, test, validation=validation, settings=settings.data)
+
+
+def _splits(dataset: object) -> tuple[Any, Any, Any]:
+    """Return training, test and validation images (or None) that were passed; raise UserError for anything else."""
+    if isinstance(dataset, tuple | list) and len(dataset) in (2, 3):
+        return dataset[0], dataset[1], dataset[2] if len(dataset) == 3 else None
+    raise UserError(
+        f"dataset: found an object of type {type(dataset).__name__}, expected a kcd_pipeline.data.Dataset, or a tuple "
+        f"(train, test) or (train, test, validation) of torch map-style datasets"
     )
 
 
@@ -72,13 +101,3 @@ def _require_module(section: str, model: object) -> None:
             f"{section}: found an object of type {type(model).__name__}, expected a torch.nn.Module. To name a model, "
             f"set {section}.model in the recipe or in overrides."
         )
-
-
-def as_pair(dataset: object) -> tuple[Any, Any]:
-    """Return training and test set of a pair; raise UserError for anything else."""
-    if isinstance(dataset, Sequence) and not isinstance(dataset, str) and len(dataset) == 2:
-        return dataset[0], dataset[1]
-    raise UserError(
-        f"dataset: found an object of type {type(dataset).__name__}, expected a kcd_pipeline.data.Dataset, or a pair "
-        f"(train, test) of torch map-style datasets"
-    )

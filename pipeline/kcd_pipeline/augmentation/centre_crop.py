@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +21,8 @@ class CentreCrop:
 
     def cut(self, picture: Image.Image) -> Image.Image:
         """Return the middle of a `picture` of any mode, scaled."""
+        from torchvision.transforms.v2 import functional  # a second to load, which images in memory do not need
+
         if min(picture.size) != self.resize:
             picture = functional.resize(picture, [self.resize])
         return functional.center_crop(picture, [self.size, self.size])

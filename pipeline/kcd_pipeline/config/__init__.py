@@ -7,6 +7,7 @@ from kcd_pipeline.config.losses import DistLossConfig, DkdLossConfig, KdLossConf
 from kcd_pipeline.config.merge import as_override, override_of
 from kcd_pipeline.config.recipes import find_recipe, is_study, recipe_names, recipes_folder, study_names
 from kcd_pipeline.config.schema import (
+    DATA_NAMES,
     ENCODING_NAMES,
     METHODS,
     AugmentationConfig,
@@ -28,6 +29,7 @@ from kcd_pipeline.config.variants import MOVABLE_KEYS, variant_words
 from kcd_pipeline.config.yaml_files import read_yaml, write_yaml
 
 __all__ = [
+    "DATA_NAMES",
     "ENCODING_NAMES",
     "METHODS",
     "MOVABLE_KEYS",

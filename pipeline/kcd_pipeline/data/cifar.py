@@ -6,17 +6,10 @@ from pathlib import Path
 import torch
 from torchvision import datasets
 
-from kcd_pipeline.data.normalisation import Normalisation
 from kcd_pipeline.data.split import InMemorySplit
 from kcd_pipeline.errors import FailedError, UserError
 
 READERS = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
-
-# the field's numbers (RepDistiller's for CIFAR-100), so that published teachers see the pixels they were trained on
-NORMALISATION: dict[str, Normalisation] = {
-    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
-    "cifar100": ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
-}
 
 
 def load(name: str, root: Path, *, download: bool) -> tuple[InMemorySplit, InMemorySplit, tuple[str, ...]]:

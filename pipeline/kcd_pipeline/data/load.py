@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from kcd_pipeline.config import DataConfig
-from kcd_pipeline.data import cifar, digits, fashion_mnist
+from kcd_pipeline.data import digits
 from kcd_pipeline.data.completion import complete
 from kcd_pipeline.data.dataset import Dataset
 from kcd_pipeline.data.folders import FOLDER_SETS, load_folders
-from kcd_pipeline.data.normalisation import Normalisation, measure_normalisation
+from kcd_pipeline.data.normalisation import FIELDS_OWN, Normalisation, measure_normalisation
 from kcd_pipeline.data.sources.csv_table import load_csv
 from kcd_pipeline.data.sources.hugging_face import load_hugging_face
 from kcd_pipeline.data.sources.own import load_own
@@ -56,6 +56,8 @@ def _load_in_memory(config: DataConfig) -> Dataset:
 def _read(config: DataConfig) -> tuple[InMemorySplit, InMemorySplit, tuple[str, ...]]:
     if config.name == "digits":
         return digits.load()
+    from kcd_pipeline.data import cifar, fashion_mnist  # they load torchvision, which takes a second
+
     if config.name == "fashion-mnist":
         return fashion_mnist.load(config.root, download=config.download)
     return cifar.load(config.name, config.root, download=config.download)
@@ -68,4 +70,4 @@ def _normalisation(config: DataConfig, train: InMemorySplit) -> Normalisation:
     """
     if config.mean and config.std:
         return config.mean, config.std
-    return cifar.NORMALISATION.get(config.name) or measure_normalisation(train.images)
+    return FIELDS_OWN.get(config.name) or measure_normalisation(train.images)

@@ -1,15 +1,14 @@
 """The image size and normalisation that data sets have by their name, if the recipe leaves them open."""
 
 from kcd_pipeline.config import DataConfig
-from kcd_pipeline.data.cifar import NORMALISATION
 from kcd_pipeline.data.folders import FOLDER_SETS
 from kcd_pipeline.data.load import PICTURE_KINDS
-from kcd_pipeline.data.normalisation import Normalisation
+from kcd_pipeline.data.normalisation import FIELDS_OWN, Normalisation
 
 
 def own_normalisation(name: str) -> Normalisation | None:
     """Return the normalisation of the data set `name`; None if it is measured."""
-    return FOLDER_SETS[name].normalisation if name in FOLDER_SETS else NORMALISATION.get(name)
+    return FOLDER_SETS[name].normalisation if name in FOLDER_SETS else FIELDS_OWN.get(name)
 
 
 def own_image_size(name: str) -> int | None:
@@ -24,4 +23,4 @@ def takes_image_size(data: DataConfig) -> bool:
 
 def takes_normalisation(data: DataConfig) -> bool:
     """Return True if the images surely have three channels, as those have that models are published for."""
-    return data.name in PICTURE_KINDS or data.name in NORMALISATION
+    return data.name in PICTURE_KINDS or data.name in FIELDS_OWN

@@ -91,8 +91,8 @@ def evaluate(path: Path, student: Student, *, folder: Path | None, recipe: Confi
         images = images_of_dataset(data_of(config, trusted=recipe is not None), student)
     else:
         raise UserError(
-            f"{path} does not belong to a run, so nothing says which images to take. Name a folder of class folders or "
-            f"a recipe, too."
+            f"{student.source} does not belong to a run, so nothing says which images to take. Name a folder of class "
+            f"folders or a recipe, too."
         )
     answers = _ask(student.model, student.preprocess, images, len(student.classes), run)
     teacher, its_name = _teacher(config, images, student, trusted=recipe is not None)

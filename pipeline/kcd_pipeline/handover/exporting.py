@@ -86,8 +86,8 @@ def _real_images(student: Student, path: Path, pictures: Sequence[Path]) -> Tens
     config = recorded_config(path)
     if config is None:
         raise UserError(
-            f"{path} does not belong to a run whose test images could be taken, and the exported model is compared "
-            f"with the model on real images. Name pictures, or a folder of them, by --images."
+            f"{student.source} does not belong to a run whose test images could be taken, and the exported model is "
+            f"compared with the model on real images. Name pictures, or a folder of them, by --images."
         )
     try:
         test = images_of_dataset(data_of(config, trusted=False), student).dataset.test

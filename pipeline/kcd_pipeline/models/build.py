@@ -7,6 +7,7 @@ from torch import nn
 
 from kcd_pipeline.config import did_you_mean
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.models.external import build_external, is_external
 from kcd_pipeline.models.trial import require_logits, require_trainable
 from kcd_pipeline.models.zoo import build_zoo_model, zoo_names
 
@@ -34,10 +35,8 @@ def build_model(name: str, *, channels: int, classes: int, arguments: Mapping[st
         if arguments:
             raise UserError(f"{name} takes no arguments, found {', '.join(arguments)}")
         return build_zoo_model(name, channels=channels, classes=classes)
-    from kcd_pipeline.models import external  # it loads torchvision, which takes a second and few models need
-
-    if external.is_external(name):
-        return external.build_external(name, channels=channels, classes=classes, arguments=arguments or {})
+    if is_external(name):
+        return build_external(name, channels=channels, classes=classes, arguments=arguments or {})
     raise UserError(
         f"there is no model '{name}'{did_you_mean(name, zoo_names())} (there are: {', '.join(zoo_names())}; and "
         f"{EXTERNAL_FORMS})"

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torchvision
 from torch import Tensor, nn
 
 from kcd_pipeline.config import did_you_mean
@@ -125,6 +124,8 @@ def timm_state(name: str, model: nn.Module, state: Mapping[str, Tensor], *, sour
 
 def _build_torchvision(name: str, channels: int, classes: int | None, arguments: dict[str, Any]) -> nn.Module:
     """Build a classifier of torchvision; `classes` None: as many classes as its published weights have."""
+    import torchvision  # a second to load, which other models do not need
+
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         raise UserError(f"torchvision {torchvision.__version__} has no classifier '{name}'{did_you_mean(name, known)}")

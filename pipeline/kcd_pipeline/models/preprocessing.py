@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import torchvision
-
 from kcd_pipeline.models.external import TIMM, TORCHVISION, is_published
 
 Numbers = tuple[float, ...]
@@ -48,6 +46,8 @@ def library_preprocessing(name: str, weights: Path) -> Preprocessing | None:
 
 
 def _of_torchvision(name: str, which: str) -> Preprocessing | None:
+    import torchvision
+
     try:
         transforms = torchvision.models.get_model_weights(name)[which].transforms()
     except (ValueError, KeyError):  # no such model or no such weights, which is said where they are loaded

@@ -16,7 +16,7 @@ from kcd_pipeline.reports.collect import collect_runs, read_stage_facts
 from kcd_pipeline.reports.compute import Comparison, StudyFrame, compare
 from kcd_pipeline.reports.wording import listing
 
-__all__ = ["compare_runs", "comparison_data", "report", "results"]
+__all__ = ["compare_runs", "comparison_data", "drawn_charts", "report", "results"]
 
 MOST_LEFT_OUT = 8  # folders named in a line
 
@@ -75,6 +75,20 @@ def compare_runs(
     if html is not None or figures is not None:
         _write_pictured(comparison, html, figures)
     return comparison
+
+
+def drawn_charts(comparison: Comparison) -> dict[str, str]:
+    """Return the SVG of each chart of a comparison by its name.
+
+    Raises
+    ------
+    StoreError
+        If the values or plans of a run cannot be read.
+    """
+    from kcd_pipeline.reports.collect.details import collect_details
+    from kcd_pipeline.reports.render.figures_folder import draw_figures
+
+    return draw_figures(comparison, collect_details([arm.first for arm in comparison.arms], comparison.runs))
 
 
 def results(runs: Sequence[Path], frame: StudyFrame) -> dict[str, Any]:

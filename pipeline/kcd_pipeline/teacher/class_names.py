@@ -6,13 +6,10 @@ Letters: K outputs of the teacher.
 from collections.abc import Mapping
 from typing import Any
 
-import torchvision
-from torchvision.models import ResNet18_Weights
-
 from kcd_pipeline.config import TeacherConfig
 from kcd_pipeline.models.external import TORCHVISION, is_published
 
-IMAGENET = ResNet18_Weights.DEFAULT.meta["categories"]  # torchvision's names of its 1,000 classes, in their order
+CLASSES_OF_IMAGENET = 1000
 
 
 def class_names(teacher: TeacherConfig, outputs: int, facts: Mapping[str, Any]) -> tuple[list[list[str]], str] | None:
@@ -47,6 +44,8 @@ def class_names(teacher: TeacherConfig, outputs: int, facts: Mapping[str, Any]) 
 def _published_names(teacher: TeacherConfig) -> list[str] | None:
     if not (teacher.model.startswith(TORCHVISION) and is_published(teacher.weights)):
         return None
+    import torchvision
+
     try:
         known = torchvision.models.get_model_weights(teacher.model.removeprefix(TORCHVISION))
         return list(known[teacher.weights.parts[1]].meta["categories"])
@@ -56,7 +55,7 @@ def _published_names(teacher: TeacherConfig) -> list[str] | None:
 
 def _imagenet_names(outputs: int) -> list[list[str]] | None:
     """Return the names of the ImageNet of so many classes: torchvision's, and timm's where it is installed."""
-    names: list[list[str]] = [[name] for name in IMAGENET] if outputs == len(IMAGENET) else []
+    names = _names_of_torchvision() if outputs == CLASSES_OF_IMAGENET else []
     try:
         from timm.data import ImageNetInfo, infer_imagenet_subset
     except ModuleNotFoundError:
@@ -69,3 +68,10 @@ def _imagenet_names(outputs: int) -> list[list[str]] | None:
     for output, known in enumerate(names):
         known += [info.index_to_label_name(output), *info.index_to_description(output).split(", ")]
     return names
+
+
+def _names_of_torchvision() -> list[list[str]]:
+    """Return torchvision's names of ImageNet's 1,000 classes, in their order."""
+    from torchvision.models import ResNet18_Weights
+
+    return [[name] for name in ResNet18_Weights.DEFAULT.meta["categories"]]

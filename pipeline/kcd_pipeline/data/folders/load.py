@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchvision.models import ResNet18_Weights
-
 from kcd_pipeline.config import DataConfig
 from kcd_pipeline.data.dataset import Dataset
 from kcd_pipeline.data.folders.listing import list_splits, list_validation
@@ -68,8 +66,12 @@ def _label_names(config: DataConfig, classes: tuple[str, ...]) -> tuple[str, ...
     words = config.root / WORDS
     if words.is_file():
         return _read_words(words, classes)
+    if config.name != "imagenet":
+        return None
+    from torchvision.models import ResNet18_Weights  # a second to load
+
     imagenet = ResNet18_Weights.DEFAULT.meta["categories"]
-    return tuple(imagenet) if config.name == "imagenet" and len(classes) == len(imagenet) else None
+    return tuple(imagenet) if len(classes) == len(imagenet) else None
 
 
 def _read_words(words: Path, classes: tuple[str, ...]) -> tuple[str, ...]:

@@ -45,13 +45,18 @@ def write_figures(comparison: Comparison, details: Sequence[RunDetails], folder:
             f"--figures another path."
         ) from error
     written: list[Path] = []
-    for chart in charts(comparison, details):
-        for name, spec in figure_specs(chart).items():
-            svg: str = vl_convert.vegalite_to_svg(spec, config=theme(dark=False))
-            for ending, content in ((".svg", svg.encode()), (".pdf", vl_convert.svg_to_pdf(svg))):
-                written.append(folder / f"{name}{ending}")
-                write_whole(written[-1], content)
+    for name, svg in draw_figures(comparison, details).items():
+        for ending, content in ((".svg", svg.encode()), (".pdf", vl_convert.svg_to_pdf(svg))):
+            written.append(folder / f"{name}{ending}")
+            write_whole(written[-1], content)
     return tuple(written)
+
+
+def draw_figures(comparison: Comparison, details: Sequence[RunDetails]) -> dict[str, str]:
+    """Return the SVG of each figure by its name; see `write_figures`."""
+    specs = (figure_specs(chart).items() for chart in charts(comparison, details))
+    config = theme(dark=False)
+    return {name: vl_convert.vegalite_to_svg(spec, config=config) for of_chart in specs for name, spec in of_chart}
 
 
 def figure_specs(chart: Chart) -> dict[str, dict[str, Any]]:
