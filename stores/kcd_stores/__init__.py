@@ -43,6 +43,7 @@ from kcd_stores.storage import (
     same_place,
 )
 from kcd_stores.streaming.batches import batches
+from kcd_stores.streaming.blended_stores import BlendedStores
 from kcd_stores.streaming.budget import Streaming, plan_streaming
 from kcd_stores.streaming.open import open_stream
 from kcd_stores.streaming.order import ONLY_RANK, Share, cut_batches
@@ -54,6 +55,7 @@ __all__ = [
     "ENCODINGS",
     "NO_PARTNER",
     "ONLY_RANK",
+    "BlendedStores",
     "CondensedRows",
     "CorruptStoreError",
     "Difference",

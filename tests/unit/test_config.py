@@ -83,7 +83,7 @@ def test_a_config_cannot_be_changed() -> None:
         ("distill", "epoch", "epochs"),
         ("distill", "temprature", "temperature"),
         ("condense", "keepratio", "keep_ratio"),
-        ("teacher", "weight", "weights"),
+        ("teacher", "weigths", "weights"),
         ("store", "view", "views"),
         ("run", "dirs", "dir"),
     ],

@@ -1,5 +1,6 @@
 """Stage 2 from Python: students."""
 
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -97,13 +98,14 @@ def checked_distill(
         if dataset is None:
             config = with_teacher_images(config)
             dataset = load_dataset(config.data)
-        if trains and check and config.distill.method != "none" and _has_teacher(config, passed):
-            ranks.run_on_first(
-                lambda: compare_with_teacher(config, rows=COMPARED_ROWS, dataset=dataset, teacher=passed.teacher)
-            )
+        if trains and check and config.distill.method != "none":
+            ranks.run_on_first(partial(_compare_with_teachers, config, dataset, passed.teacher))
         return train_student(config, resume=resume, overwrite=overwrite, dataset=dataset, passed=passed)
 
 
-def _has_teacher(config: Config, passed: PassedModels) -> bool:
-    named = not is_passed_object(config.teacher.model) and config.teacher.weights.is_file()
-    return named or passed.teacher is not None
+def _compare_with_teachers(config: Config, dataset: Dataset, passed: nn.Module | None) -> None:
+    """Compare the store of each teacher that is there with it; the first one may have been passed as an object."""
+    for part, teacher in zip(config.each_teacher(), (passed, *(None for _ in config.other_teachers)), strict=True):
+        named = not is_passed_object(part.teacher.model) and part.teacher.weights.is_file()
+        if named or teacher is not None:
+            compare_with_teacher(part, rows=COMPARED_ROWS, dataset=dataset, teacher=teacher)

@@ -1,6 +1,7 @@
 """Stage 1 from Python: the teacher and its store."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ from torch import nn
 from kcd_pipeline.api.passed import Request, read_request
 from kcd_pipeline.api.recipes import Overrides, RecipeLike
 from kcd_pipeline.extraction import extract_teacher as extract
-from kcd_pipeline.models import copy_of_passed, fill_model, load_weights
+from kcd_pipeline.models import NONE_PASSED, copy_of_passed, fill_model, load_weights
 from kcd_pipeline.store_opening import open_store
-from kcd_pipeline.teacher import load_teacher
+from kcd_pipeline.teacher import is_given, load_teacher
 from kcd_pipeline.teacher import train_teacher as train
 from kcd_stores import KnowledgeStore, human_bytes
 
@@ -27,11 +28,13 @@ class Teacher:
     weights
         The file of its weights.
     test_accuracy
-        Top-1 accuracy on the test set, 0..1.
+        Top-1 accuracy on the test set, 0..1; NaN for given weights that do not say it.
     seconds
         Time spent on training.
     already
         True if it had been trained before this call.
+    others
+        The other teachers of a recipe that has several.
     """
 
     model: str
@@ -40,6 +43,7 @@ class Teacher:
     seconds: float
     already: bool
     request: Request = field(repr=False)
+    others: tuple["Teacher", ...] = ()
 
     def load(self) -> nn.Module:
         """Return the teacher with its weights, on the CPU, in evaluation mode."""
@@ -68,6 +72,8 @@ class Store:
         Of its teacher, top-1 on the test set, 0..1.
     blocks_made, blocks_found
         Blocks of rows that the call made, and that were there before.
+    others
+        The stores of the other teachers of a recipe that has several.
     """
 
     location: str
@@ -78,6 +84,7 @@ class Store:
     teacher_accuracy: float
     blocks_made: int
     blocks_found: int
+    others: tuple["Store", ...] = ()
 
     def open(self, *, features: bool = False) -> KnowledgeStore:
         """Open the store to be read: `store.open().read_view(0)` are the rows of a view, `[N, C]`.
@@ -106,7 +113,8 @@ def train_teacher(
 ) -> Teacher:
     """Train the teacher of a recipe and write its weights, or go on with a training that was interrupted.
 
-    Called again for the same recipe, it returns the teacher that is there.
+    Called again for the same recipe, it returns the teacher that is there. Of several teachers, those whose weights are
+    not given are trained, one after the other.
 
     Parameters
     ----------
@@ -118,8 +126,8 @@ def train_teacher(
         Images in the place of those that the recipe names: a `kcd_pipeline.data.Dataset`, or a pair (train, test) of
         torch map-style datasets of (image, label).
     teacher
-        A model in the place of the one that the recipe names; a copy of it is trained. Its initial weights are part of
-        the training's identity.
+        A model in the place of the one that the recipe names, or the first of several; a copy of it is trained. Its
+        initial weights are part of the training's identity.
     overwrite
         Start anew, replacing weights and training that are there.
 
@@ -131,13 +139,47 @@ def train_teacher(
         If training diverges.
     """
     request = read_request(config, overrides, dataset=dataset, teacher=teacher)
-    trained = train(request.config, overwrite=overwrite, dataset=request.dataset, passed=teacher)
+    if not request.config.other_teachers:
+        return _train(request, overwrite=overwrite)
+    first, *others = (
+        _given(part)
+        if part.passed.teacher is None and is_given(part.config.teacher.weights)
+        else _train(part, overwrite=overwrite)
+        for part in _each_teacher(request)
+    )
+    return replace(first, others=tuple(others))
+
+
+def _each_teacher(request: Request) -> list[Request]:
+    """Return a request for each teacher; a model that was passed is the first one."""
+    first, *others = request.config.each_teacher()
+    alone = [replace(request, config=other, passed=NONE_PASSED) for other in others]
+    return [replace(request, config=first), *alone]
+
+
+def _train(request: Request, *, overwrite: bool) -> Teacher:
+    passed = request.passed.teacher
+    trained = train(request.config, overwrite=overwrite, dataset=request.dataset, passed=passed)
     return Teacher(
         model=request.config.teacher.model,
         weights=trained.weights,
         test_accuracy=trained.test_accuracy,
         seconds=trained.seconds,
         already=trained.already,
+        request=request,
+    )
+
+
+def _given(request: Request) -> Teacher:
+    """Return a teacher whose weights are given."""
+    weights = request.config.teacher.weights
+    facts = load_weights(weights).facts if weights.is_file() else {}
+    return Teacher(
+        model=request.config.teacher.model,
+        weights=weights,
+        test_accuracy=float(facts.get("test_accuracy", math.nan)),
+        seconds=0.0,
+        already=True,
         request=request,
     )
 
@@ -150,15 +192,15 @@ def extract_teacher(
     teacher: nn.Module | None = None,
     overwrite: bool = False,
 ) -> Store:
-    """Make the knowledge store of a recipe, or the blocks that it lacks.
+    """Make the knowledge store of a recipe, or the blocks that it lacks; of several teachers, the store of each.
 
     Parameters
     ----------
     config, overrides, dataset
         As in `train_teacher`.
     teacher
-        A trained model in the place of the one that the recipe names. No file of weights is read then: the hash of its
-        state is the teacher's identity.
+        A trained model in the place of the one that the recipe names, or the first of several. No file of weights is
+        read then: the hash of its state is the teacher's identity.
     overwrite
         Replace a store that is there.
 
@@ -170,7 +212,12 @@ def extract_teacher(
         If a logit is not finite.
     """
     request = read_request(config, overrides, dataset=dataset, teacher=teacher)
-    done = extract(request.config, overwrite=overwrite, dataset=request.dataset, teacher=teacher)
+    first, *others = (_extract(part, overwrite=overwrite) for part in _each_teacher(request))
+    return replace(first, others=tuple(others))
+
+
+def _extract(request: Request, *, overwrite: bool) -> Store:
+    done = extract(request.config, overwrite=overwrite, dataset=request.dataset, teacher=request.passed.teacher)
     layout = done.store.layout
     return Store(
         location=request.config.store.path,

@@ -39,9 +39,10 @@ class Asked:
         """Return the commands that make what this one needs and does not find, then this one, in one line of shell."""
         from kcd_pipeline.models.external import is_published  # it loads torch
 
-        weights = self.settings.teacher.weights
-        steps = [] if weights.exists() or is_published(weights) else ["train-teacher"]
-        steps += ["extract-teacher"] if _is_missing(self.settings.store.path) else []
+        parts = self.settings.each_teacher()
+        weights = [part.teacher.weights for part in parts]
+        steps = [] if all(file.exists() or is_published(file) for file in weights) else ["train-teacher"]
+        steps += ["extract-teacher"] if any(_is_missing(part.store.path) for part in parts) else []
         return " && ".join(f"kcd-pipeline {step} {self.words}" for step in (*steps, self.command))
 
 

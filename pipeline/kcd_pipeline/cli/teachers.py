@@ -21,17 +21,23 @@ if TYPE_CHECKING:  # at run time this would load torch
 def train_teacher_command(config: str, overrides: tuple[str, ...], overwrite: bool) -> None:
     """Train the teacher of CONFIG and write its weights (safetensors, with its accuracy in the header).
 
+    Of several teachers, each is trained, one after the other.
+
     Called again, it goes on from the last whole epoch, or says that the teacher is there.
     """
     settings = read_asked(config, overrides)
-    from kcd_pipeline.teacher import train_teacher
+    from kcd_pipeline.teacher import is_given, train_teacher
 
-    trained = train_teacher(settings, overwrite=overwrite)
-    state = "was trained already" if trained.already else f"trained in {trained.seconds:.0f} s"
-    print_line(
-        f"Teacher {settings.teacher.model}: {trained.test_accuracy:.2%} on the test set, {state}. "
-        f"Weights: {trained.weights}"
-    )
+    for part in settings.each_teacher():
+        if settings.other_teachers and is_given(part.teacher.weights):
+            print_line(f"Teacher {part.teacher.model}: its weights are given, not trained here: {part.teacher.weights}")
+            continue
+        trained = train_teacher(part, overwrite=overwrite)
+        state = "was trained already" if trained.already else f"trained in {trained.seconds:.0f} s"
+        print_line(
+            f"Teacher {part.teacher.model}: {trained.test_accuracy:.2%} on the test set, {state}. "
+            f"Weights: {trained.weights}"
+        )
 
 
 @click.command("extract-teacher", short_help="Write the teacher's knowledge into a store.")
@@ -50,6 +56,8 @@ def extract_teacher_command(
 ) -> None:
     """Run the teacher of CONFIG over every view of every sample and write its logits into the knowledge store.
 
+    Of several teachers, each has a store of its own; they are made one after the other.
+
     Called again, it makes what is missing, or says that the store is complete. Any number of workers, which may come
     and go, write the same store as one process.
     """
@@ -60,12 +68,13 @@ def extract_teacher_command(
     settings = read_asked(config, overrides)
     from kcd_pipeline.extraction import Cluster
 
-    if dry_run:
-        _estimate(settings)
-    elif workers is None and scheduler is None:
-        _extract(settings, overwrite=overwrite, cluster=None)
-    else:
-        _extract(settings, overwrite=overwrite, cluster=Cluster(workers=workers, scheduler=scheduler))
+    alone = workers is None and scheduler is None
+    cluster = None if alone else Cluster(workers=workers, scheduler=scheduler)
+    for part in settings.each_teacher():
+        if dry_run:
+            _estimate(part)
+        else:
+            _extract(part, overwrite=overwrite, cluster=cluster)
 
 
 def _estimate(settings: Config) -> None:

@@ -1,31 +1,29 @@
 """Recipes: their keys, and how they are found, extended, overridden and validated."""
 
+from kcd_pipeline.config.augmentation import AugmentationConfig
 from kcd_pipeline.config.condense import POLICY_NAMES, VALUE_NAMES, CondenseConfig
 from kcd_pipeline.config.earlier import in_todays_words
 from kcd_pipeline.config.load import Recipe, load_config, parse_config
 from kcd_pipeline.config.losses import DistLossConfig, DkdLossConfig, KdLossConfig, OwnLossConfig, PktLossConfig
 from kcd_pipeline.config.merge import as_override, override_of
+from kcd_pipeline.config.models import OptimisationConfig, OtherTeacherConfig, StudentConfig, TeacherConfig
 from kcd_pipeline.config.recipes import find_recipe, is_study, recipe_names, recipes_folder, study_names
 from kcd_pipeline.config.schema import (
     DATA_NAMES,
     ENCODING_NAMES,
     METHODS,
-    AugmentationConfig,
     Config,
     DataConfig,
     DistillConfig,
     MetricConfig,
-    OptimisationConfig,
     RunConfig,
     StoreConfig,
-    StudentConfig,
-    TeacherConfig,
 )
 from kcd_pipeline.config.section import ClassMap
 from kcd_pipeline.config.study import Study, StudyConfig, load_study
 from kcd_pipeline.config.suggestions import did_you_mean
 from kcd_pipeline.config.value_words import ValueWords, value_words
-from kcd_pipeline.config.variants import MOVABLE_KEYS, variant_words
+from kcd_pipeline.config.variants import MOVABLE_KEYS, fixed_of_teachers, variant_words
 from kcd_pipeline.config.yaml_files import read_yaml, write_yaml
 
 __all__ = [
@@ -46,6 +44,7 @@ __all__ = [
     "KdLossConfig",
     "MetricConfig",
     "OptimisationConfig",
+    "OtherTeacherConfig",
     "OwnLossConfig",
     "PktLossConfig",
     "Recipe",
@@ -59,6 +58,7 @@ __all__ = [
     "as_override",
     "did_you_mean",
     "find_recipe",
+    "fixed_of_teachers",
     "in_todays_words",
     "is_study",
     "load_config",

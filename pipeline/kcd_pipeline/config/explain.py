@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from kcd_pipeline.config.schema import Config
-from kcd_pipeline.config.section import section_of, sections_by_name
+from kcd_pipeline.config.section import item_section_of, section_of, sections_by_name
 from kcd_pipeline.config.suggestions import did_you_mean
 from kcd_pipeline.errors import UserError
 from kcd_stores import masked
@@ -37,6 +37,11 @@ def _require_keys_of(section: type[BaseModel], tree: Mapping[str, Any], prefix: 
             if not isinstance(value, Mapping):
                 raise UserError(f"{source}: '{prefix}{key}' is a section of keys, found {shown(value)}")
             _require_keys_of(child, value, f"{prefix}{key}.", source)
+        item = item_section_of(known[key])
+        if item is not None and isinstance(value, list | tuple):
+            for number, keys in enumerate(value):
+                if isinstance(keys, Mapping):
+                    _require_keys_of(item, keys, f"{prefix}{key}.{number}.", source)
 
 
 def shown(value: Any) -> str:
@@ -59,6 +64,8 @@ def _explain_one(item: dict[str, Any], root: type[BaseModel]) -> str:
         advice = f"set it in the file or with --set {key}=..."
         if root is not Config:
             advice = "add it to the file"
+        elif key.startswith("other_teachers."):
+            advice = f"add it to teacher {int(key.split('.')[1]) + 2} of the file"
         elif key in SECTIONS:
             advice = "add the section to the file"
         return f"{key} is missing: {advice}"
@@ -71,6 +78,8 @@ def _explain_one(item: dict[str, Any], root: type[BaseModel]) -> str:
     if kind == "value_error":
         problem = item["msg"].removeprefix("Value error, ")
         return f"{key}: {problem}" if key else problem  # one that compares sections has no key of its own
+    if kind == "model_type":
+        return f"{key}: found {shown(found)}, expected a section of keys"
     return f"{key}: found {shown(found)}; {item['msg'][0].lower()}{item['msg'][1:]}"
 
 

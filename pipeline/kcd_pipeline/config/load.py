@@ -10,10 +10,12 @@ from pydantic import ValidationError
 from kcd_pipeline.config.earlier import in_todays_words
 from kcd_pipeline.config.explain import explain, require_known_keys
 from kcd_pipeline.config.merge import merge, merge_override
+from kcd_pipeline.config.models import OptimisationConfig
 from kcd_pipeline.config.places import expand_places
 from kcd_pipeline.config.recipes import find_extended, find_recipe
 from kcd_pipeline.config.schema import Config
 from kcd_pipeline.config.section import section_of
+from kcd_pipeline.config.several_teachers import with_first_teacher, with_shared_training
 from kcd_pipeline.config.variants import change_words
 from kcd_pipeline.config.yaml_files import read_yaml
 from kcd_pipeline.errors import UserError
@@ -23,6 +25,8 @@ EXTENDS = "extends"  # top-level key: the recipe from which this one states its 
 OF_STUDIES = "vary"  # top-level key that every study has and no recipe
 
 LONGEST_CHAIN = 20
+
+TRAINING_KEYS = frozenset(OptimisationConfig.model_fields)  # of a teacher: another one has them from the first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +124,10 @@ def parse_config(tree: Mapping[str, Any], *, source: str) -> Config:
     UserError
         If a key is unknown or missing, or a value is out of bounds.
     """
+    tree = with_first_teacher(tree, source)
     require_known_keys(tree, source)
     try:
-        return Config.model_validate(in_todays_words(tree))
+        return Config.model_validate(in_todays_words(with_shared_training(tree, TRAINING_KEYS)))
     except ValidationError as error:
         raise UserError(explain(error, source)) from error
 
@@ -167,7 +172,10 @@ def _keys_of(tree: dict[str, Any], path: Path, extending: tuple[Path, ...]) -> _
     if OF_STUDIES in tree:
         raise UserError(f"{path} is a study, not a recipe. Run it with `kcd-pipeline study {path}`.")
     base = tree.pop(EXTENDS, None)
-    require_known_keys(tree, str(path))  # before recipes are merged, so that the message names the file of the key
+    tree = with_first_teacher(tree, str(path)) if base is None else tree
+    require_known_keys(
+        with_first_teacher(tree, str(path)), str(path)
+    )  # before recipes are merged, so that the message names the file of the key
     states_folder = "dir" in tree.get("run", {})
     if base is None:
         return _Keys(tree=tree, extends=(), with_folder=tree if states_folder else None)

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from kcd_pipeline.config.places import OF_RUN
 from kcd_pipeline.config.schema import Config
 from kcd_pipeline.config.section import section_of, sections_by_name
+from kcd_pipeline.config.several_teachers import names_teachers, with_first_teacher, without_teachers
 from kcd_pipeline.config.yaml_files import MAX_DEPTH, parse_yaml
 from kcd_pipeline.errors import UserError
 from kcd_stores import masked
@@ -22,9 +23,13 @@ def merge(
 ) -> dict[str, Any]:
     """Return the keys of `above` over those of `below`, mapping by mapping; any other value replaces what is below it.
 
+    A list of teachers replaces all teachers of a recipe.
+
     Two mappings are not joined, but the upper one is taken, where it names another loss (whose keys are others), and
     where it is the empty mapping in the place of a model's arguments.
     """
+    if section is Config and names_teachers(above):
+        below, above = without_teachers(below), with_first_teacher(above, "the recipe")
     fields = {} if section is None else section.model_fields
     merged = dict(below)
     for key, value in above.items():

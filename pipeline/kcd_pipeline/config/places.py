@@ -19,6 +19,8 @@ PLACES = (
     *("student.init", "condense.plans_from", "run.dir"),
 )
 
+PLACES_OF_TEACHER = ("init", "weights", "store")  # and each of `other_teachers`
+
 OF_RUN = ("{student}", "{method}", "{variant}", "{seed}")
 OF_ALL_METHODS = ("{student}", "{seed}")  # a teacher and a store serve the runs of every method
 OF_STUDY = ("{name}",)
@@ -87,7 +89,21 @@ def expand_places(tree: Mapping[str, Any], source: str) -> dict[str, Any]:
         keys = expanded.get(section)
         if isinstance(keys, Mapping) and isinstance(keys.get(name), str):
             expanded[section] = {**keys, name: expand(keys[name], key, source)}
+    others = expanded.get("other_teachers")
+    if isinstance(others, list | tuple):
+        expanded["other_teachers"] = [_expand_teacher(other, number, source) for number, other in enumerate(others)]
     return expanded
+
+
+def _expand_teacher(keys: Any, number: int, source: str) -> Any:
+    """Return the keys of another teacher with `~` and `$VAR` expanded in its paths."""
+    if not isinstance(keys, Mapping):
+        return keys
+    places = {name: keys[name] for name in PLACES_OF_TEACHER if isinstance(keys.get(name), str)}
+    return {
+        **keys,
+        **{name: expand(text, f"other_teachers.{number}.{name}", source) for name, text in places.items()},
+    }
 
 
 def expand(text: str, key: str, source: str) -> str:

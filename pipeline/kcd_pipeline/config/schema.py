@@ -1,6 +1,6 @@
 """The keys of a recipe: every section and key, with its default, its bounds and its meaning.
 
-`docs/reference/config.md` is made from this module.
+`docs/reference/config.md` is made from this module and those of single sections.
 """
 
 import re
@@ -9,26 +9,28 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from kcd_pipeline.config.augmentation import AugmentationConfig
 from kcd_pipeline.config.condense import CondenseConfig
 from kcd_pipeline.config.losses import KdLossConfig, LossConfig
-from kcd_pipeline.config.places import FolderOrUrl, RunFolderPath, SharedFile, SharedFolder, fill_in, require_text
+from kcd_pipeline.config.models import (
+    MOST_TEACHERS,
+    AnyTeacher,
+    OptimisationConfig,
+    OtherTeacherConfig,
+    StudentConfig,
+    TeacherConfig,
+)
+from kcd_pipeline.config.places import FolderOrUrl, RunFolderPath, SharedFolder, fill_in, require_text
 from kcd_pipeline.config.section import (
     NOT_A_TRUTH_VALUE,
-    Area,
     Arguments,
-    Aspect,
     Batch,
-    ClassMap,
     Count,
     Deviation,
-    Epochs,
-    Fraction,
     GreyValue,
     HeldOut,
     Logit,
-    ModelName,
     PixelValue,
-    Rate,
     Section,
     Seed,
     Size,
@@ -42,8 +44,6 @@ from kcd_stores.sizes import DEFAULT_MEMORY
 
 EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample"]
 ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
-AUGMENTATION_NAMES = ("none", "crop-flip", "resized-crop-flip")
-SCHEDULE_NAMES = ("milestones", "cosine")
 
 TrackerName = Literal["wandb", "mlflow", "trackio", "swanlab", "comet_ml"]  # as accelerate names them
 
@@ -61,13 +61,6 @@ DATA_NAMES = (
     "webdataset",
     "huggingface",
     "parquet",
-)
-
-MODEL = "a model that `kcd-pipeline models` lists, or torchvision/NAME, timm/NAME, package.module:callable"
-ARGUMENTS = "keyword arguments of a model that is not listed there; see docs/reference/models.md"
-INIT = (
-    "weights to begin training from, whatever classes their last layer is for: a file, or torchvision/DEFAULT or "
-    "timm/pretrained; null: new random ones"
 )
 
 
@@ -207,112 +200,6 @@ class DataConfig(Section):
         return self
 
 
-class AugmentationConfig(Section):
-    """The views of a sample; each is a pure function of (seed, sample, view)."""
-
-    name: Annotated[str, Field(max_length=200), name_or_part(*AUGMENTATION_NAMES)] = Field(
-        default="crop-flip",
-        description="how views are made: none (every view is the image itself), crop-flip, resized-crop-flip, or "
-        "package.module:callable; see docs/how-to/bring-your-own.md",
-    )
-    arguments: Arguments = Field(default={}, description="keyword arguments of an augmentation of your own")
-    seed: Seed = Field(
-        default=0,
-        description="seed of the views; it is not the run's seed, so that students of all seeds share one store",
-    )
-    padding: Annotated[int, Field(ge=0, le=512), NOT_A_TRUTH_VALUE] = Field(
-        default=4, description="crop-flip: pixels added on each side before an image of the same size is cut out"
-    )
-    padding_mode: Literal["zeros", "reflect"] = Field(
-        default="zeros", description="crop-flip: content of the added pixels, black or the mirrored edge"
-    )
-    flip: bool = Field(default=True, description="mirror left to right with probability one half")
-    scale: tuple[Area, Area] = Field(
-        default=(0.5, 1.0),
-        description="resized-crop-flip: smallest and largest area of the crop, as a fraction of the image",
-    )
-    ratio: tuple[Aspect, Aspect] = Field(
-        default=(0.75, 4 / 3), description="resized-crop-flip: smallest and largest width over height of the crop"
-    )
-
-    @model_validator(mode="after")
-    def _require_taker_of_arguments(self) -> "AugmentationConfig":
-        require_no_arguments("arguments", self.name, self.arguments)
-        return self
-
-    @model_validator(mode="after")
-    def _require_order(self) -> "AugmentationConfig":
-        for name in ("scale", "ratio"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise ValueError(f"{name} must run from small to large, got [{low}, {high}]")
-        return self
-
-
-class OptimisationConfig(Section):
-    """The optimizer and its schedule, by which teacher and students are trained."""
-
-    epochs: Epochs = Field(default=240, description="passes over the training set")
-    batch_size: Batch = Field(default=64, description="samples in a step")
-    lr: Rate = Field(default=0.05, description="learning rate at the start")
-    optimizer: Annotated[str, Field(max_length=200), name_or_part("sgd")] = Field(
-        default="sgd",
-        description="sgd, or package.module:callable such as torch.optim:AdamW; see docs/how-to/bring-your-own.md",
-    )
-    optimizer_arguments: Arguments = Field(default={}, description="keyword arguments of an optimizer of your own")
-    momentum: Annotated[float, Field(ge=0, lt=1), NOT_A_TRUTH_VALUE] = Field(default=0.9, description="sgd: momentum")
-    nesterov: bool = Field(default=False, description="sgd: use Nesterov momentum")
-    weight_decay: Annotated[float, Field(ge=0, le=1e3), NOT_A_TRUTH_VALUE] = Field(
-        default=5e-4, description="sgd: weight decay, on all parameters"
-    )
-    schedule: Annotated[str, Field(max_length=200), name_or_part(*SCHEDULE_NAMES)] = Field(
-        default="milestones",
-        description="how the learning rate falls: milestones (by steps), cosine (along a cosine towards 0), or "
-        "package.module:callable",
-    )
-    schedule_arguments: Arguments = Field(default={}, description="keyword arguments of a schedule of your own")
-    milestones: tuple[Epochs, ...] | None = Field(
-        default=None,
-        description="milestones: epochs after which lr is multiplied by gamma; null: 5/8, 3/4 and 7/8 of epochs",
-    )
-    gamma: Fraction = Field(default=0.1, description="milestones: factor of lr at each of them")
-    patience: Count | None = Field(
-        default=None,
-        description="epochs in a row without a better validation accuracy after which training stops early; null: "
-        "never. It needs data.validation",
-    )
-
-    @model_validator(mode="after")
-    def _require_takers_of_arguments(self) -> "OptimisationConfig":
-        require_no_arguments("optimizer_arguments", self.optimizer, self.optimizer_arguments)
-        require_no_arguments("schedule_arguments", self.schedule, self.schedule_arguments)
-        return self
-
-    @model_validator(mode="after")
-    def _require_order(self) -> "OptimisationConfig":
-        if self.milestones is not None and list(self.milestones) != sorted(set(self.milestones)):
-            raise ValueError(f"milestones must ascend, got {list(self.milestones)}")
-        return self
-
-
-class TeacherConfig(OptimisationConfig):
-    """The teacher: its model, its weights, and how `train-teacher` trains it."""
-
-    model: ModelName = Field(description=MODEL)
-    arguments: Arguments = Field(default={}, description=ARGUMENTS)
-    init: SharedFile | None = Field(default=None, description=INIT)
-    classes: ClassMap | None = Field(
-        default=None,
-        description="a trained teacher of other classes: for each class of the data set, by name or in order, the "
-        "teacher's class or classes (by name or index) that stand for it; logits of several are joined by logsumexp. "
-        "null: its classes are the data set's; see docs/how-to/own-teacher.md",
-    )
-    weights: SharedFile = Field(
-        description="the file of its weights, which train-teacher writes (safetensors) and extract-teacher reads; "
-        "checkpoints by torch.save are read too, and torchvision/DEFAULT and timm/pretrained name published weights"
-    )
-
-
 class StoreConfig(Section):
     """The knowledge store: the teacher's outputs for every view of every training sample."""
 
@@ -360,14 +247,6 @@ class StoreConfig(Section):
         return self
 
 
-class StudentConfig(Section):
-    """The student."""
-
-    model: ModelName = Field(description=MODEL)
-    arguments: Arguments = Field(default={}, description=ARGUMENTS)
-    init: SharedFile | None = Field(default=None, description=INIT)
-
-
 class MetricConfig(Section):
     """A measure of the user's own, on the logits of a whole split."""
 
@@ -404,6 +283,11 @@ class DistillConfig(OptimisationConfig):
     )
     kd_weight: Weight = Field(
         default=0.9, description="weight of the loss against the stored knowledge; always 0 for method none"
+    )
+    blend: Literal["probabilities", "logits"] = Field(
+        default="probabilities",
+        description="several teachers: how their rows are blended, as probabilities at the temperature or as logits; "
+        "see docs/how-to/several-teachers.md",
     )
     kd_warmup: Annotated[int, Field(ge=0, le=100_000), NOT_A_TRUTH_VALUE] = Field(
         default=0,
@@ -475,6 +359,11 @@ class Config(Section):
     data: DataConfig
     augmentation: AugmentationConfig = AugmentationConfig()
     teacher: TeacherConfig
+    other_teachers: Annotated[tuple[OtherTeacherConfig, ...], Field(max_length=MOST_TEACHERS - 1)] = Field(
+        default=(),
+        description="the teachers beside the first one, each with the keys of `teacher` and a `store`; a recipe may "
+        "write all of them as a list under `teacher`",
+    )
     store: StoreConfig
     student: StudentConfig
     distill: DistillConfig = DistillConfig()
@@ -502,24 +391,61 @@ class Config(Section):
         """`condense.plans_from` with its placeholders filled in."""
         return None if self.condense.plans_from is None else self._fill_in(self.condense.plans_from)
 
+    @model_validator(mode="after")
+    def _require_stores_apart(self) -> "Config":
+        stores = [self.store.path, *(teacher.store for teacher in self.other_teachers)]
+        twice = [store for store in stores if stores.count(store) > 1]
+        if twice:
+            raise ValueError(f"two teachers have one store, {masked(twice[0])}: give each a store of its own")
+        return self
+
+    @property
+    def teacher_weights(self) -> tuple[float, ...]:
+        """The weight of each teacher in their blend, as the recipe has it."""
+        return (self.teacher.weight, *(teacher.weight for teacher in self.other_teachers))
+
+    def for_teacher(self, number: int) -> "Config":
+        """Return the config under which the teacher of this number (0: the first) is trained and its store extracted.
+
+        It has no other teachers.
+        """
+        teacher: TeacherConfig = (self.teacher, *self.other_teachers)[number]
+        alone = {name: getattr(teacher, name) for name in TeacherConfig.model_fields if name != "weight"}
+        path = teacher.store if isinstance(teacher, OtherTeacherConfig) else self.store.path
+        return self.model_copy(
+            update={
+                "teacher": TeacherConfig.model_construct(**alone),
+                "other_teachers": (),
+                "store": self.store.model_copy(update={"path": path}),
+            }
+        )
+
+    def each_teacher(self) -> tuple["Config", ...]:
+        """Return the config of each teacher, the first one first; see `for_teacher`."""
+        return tuple(self.for_teacher(number) for number in range(1 + len(self.other_teachers)))
+
     def with_places_filled_in(self) -> "Config":
-        """Return the config with {student} and {seed} filled in where data, weights and store are."""
-        data, teacher, store, student = self.data, self.teacher, self.store, self.student
+        """Return the config with {student} and {seed} filled in where data, weights and stores are."""
+        data, store, student, names = self.data, self.store, self.student, self._names()
+        others = [
+            self._with_weights_filled_in(other).model_copy(update={"store": fill_in(other.store, names)})
+            for other in self.other_teachers
+        ]
         return self.model_copy(
             update={
                 "data": data.model_copy(update={"root": self._fill_in(data.root)}),
-                "teacher": teacher.model_copy(
-                    update={
-                        "weights": self._fill_in(teacher.weights),
-                        "init": None if teacher.init is None else self._fill_in(teacher.init),
-                    }
-                ),
+                "teacher": self._with_weights_filled_in(self.teacher),
+                "other_teachers": tuple(others),
                 "student": student.model_copy(
                     update={"init": None if student.init is None else self._fill_in(student.init)}
                 ),
                 "store": store.model_copy(update={"path": fill_in(store.path, self._names())}),
             }
         )
+
+    def _with_weights_filled_in(self, teacher: AnyTeacher) -> AnyTeacher:
+        init = None if teacher.init is None else self._fill_in(teacher.init)
+        return teacher.model_copy(update={"weights": self._fill_in(teacher.weights), "init": init})
 
     def plain(self) -> dict[str, Any]:
         """Return the config as plain JSON and YAML types, with every default written out and secrets of URLs masked."""

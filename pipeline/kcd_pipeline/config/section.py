@@ -133,6 +133,7 @@ Epochs = Annotated[int, Field(ge=1, le=100_000), NOT_A_TRUTH_VALUE]
 Batch = Annotated[int, Field(ge=1, le=2**16), NOT_A_TRUTH_VALUE]
 Rate = Annotated[float, Field(gt=0, le=1e3), NOT_A_TRUTH_VALUE]
 Weight = Annotated[float, Field(ge=0, le=LARGEST_WEIGHT), NOT_A_TRUTH_VALUE]
+TeacherWeight = Annotated[float, Field(ge=1e-6, le=LARGEST_WEIGHT), NOT_A_TRUTH_VALUE]
 GreyValue = Annotated[float, Field(ge=-1e12, le=1e12), NOT_A_TRUTH_VALUE]  # in files: beyond what 32 bits hold
 Logit = Annotated[float, Field(ge=-1e6, le=1e6), NOT_A_TRUTH_VALUE]
 Seed = Annotated[int, Field(ge=0, lt=2**63), NOT_A_TRUTH_VALUE]
@@ -164,6 +165,12 @@ def sections_by_name(field: FieldInfo) -> dict[str, type[BaseModel]]:
     if field.discriminator is None:
         return {}
     return {tag.tag: section for section, tag in map(get_args, get_args(field.annotation))}
+
+
+def item_section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the section that each item of a field is; None if the field holds no tuple of sections."""
+    first = next(iter(get_args(field.annotation)), None)
+    return first if isinstance(first, type) and issubclass(first, BaseModel) and field.discriminator is None else None
 
 
 def section_of(field: FieldInfo, value: Any) -> type[BaseModel] | None:

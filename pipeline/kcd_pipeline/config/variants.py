@@ -20,6 +20,8 @@ MOVABLE_KEYS = frozenset(
     }
 )  # fmt: skip
 
+MOVABLE_OF_TEACHER = frozenset({"weights", "store"})  # keys of each of `other_teachers`, which may change likewise
+
 # key of `condense` -> {value: words}; the values of the plain method have none
 CONDENSE_WORDS: dict[str, dict[Any, str]] = {
     "policy": {name: name for name in POLICY_NAMES if name != "kcd"},
@@ -48,7 +50,26 @@ def variant_words(config: Mapping[str, Any]) -> list[str]:
     """
     by_kcd = _section(config, "distill").get("method") == "kcd"
     given_plans = by_kcd and _section(config, "condense").get("plans_from")
-    return [*_words_by_key(config).values(), *(["given plans"] if given_plans else [])]
+    words = [*_words_by_key(config).values(), *(["given plans"] if given_plans else [])]
+    taught = _section(config, "distill").get("method") in ("kd", "kcd")
+    return [*([f"{1 + _others(config)} teachers"] if taught and _others(config) else []), *words]
+
+
+def _others(config: Mapping[str, Any]) -> int:
+    """Return how many teachers a run has beside the first."""
+    others = config.get("other_teachers")
+    return len(others) if isinstance(others, list) else 0
+
+
+def fixed_of_teachers(teachers: Any) -> dict[str, Any]:
+    """Return the settings of `other_teachers` by their number, without those that say where things are.
+
+    Anybody may have written the config, so what is no list of sections is returned as it is, under one key.
+    """
+    if not isinstance(teachers, list | tuple) or not all(isinstance(teacher, Mapping) for teacher in teachers):
+        return {"count": teachers}
+    fixed = [{k: v for k, v in teacher.items() if k not in MOVABLE_OF_TEACHER} for teacher in teachers]
+    return {"count": len(fixed), **{str(number): teacher for number, teacher in enumerate(fixed)}}
 
 
 def _words_by_key(config: Mapping[str, Any]) -> dict[str, str]:
@@ -58,6 +79,7 @@ def _words_by_key(config: Mapping[str, Any]) -> dict[str, str]:
         return {}
     loss = _section(distill, "loss")
     words = {
+        "distill.blend": "mean of logits" if _others(config) and distill.get("blend") == "logits" else None,
         "distill.loss.name": None if loss.get("name") == "kd" else _own_name(loss.get("name")) or loss.get("name"),
         "distill.loss.standardise": "standardised" if loss.get("standardise") else None,
     }
@@ -114,6 +136,9 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return all keys with dots and their values; the arguments of a model are one value."""
     settings: dict[str, Any] = {}
     for section, keys in config.items():
+        if section == "other_teachers":
+            settings[section] = fixed_of_teachers(keys)
+            continue
         if not isinstance(keys, Mapping):
             settings[section] = keys
             continue

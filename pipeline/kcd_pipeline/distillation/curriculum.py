@@ -36,6 +36,7 @@ from kcd_pipeline.training.ranks import ALONE, Ranks
 from kcd_pipeline.training.session import Lesson
 from kcd_stores import (
     NO_PARTNER,
+    BlendedStores,
     EpochStream,
     KnowledgeStore,
     Plan,
@@ -62,7 +63,7 @@ class StudentCurriculum:
     Parameters
     ----------
     knowledge
-        The store to be read and how it is streamed; None to learn from labels alone.
+        The store, or the blend of several, to be read and how it is streamed; None to learn from labels alone.
     samples
         N, the number of training samples.
     plans_from
@@ -83,7 +84,7 @@ class StudentCurriculum:
         self,
         config: Config,
         folder: RunFolder,
-        knowledge: tuple[KnowledgeStore, Streaming] | None,
+        knowledge: tuple[KnowledgeStore | BlendedStores, Streaming] | None,
         samples: int,
         plans_from: PlansFromRun | None = None,
         *,

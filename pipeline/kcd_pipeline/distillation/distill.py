@@ -129,24 +129,27 @@ def _train(prepared: Preparation, folder: RunFolder) -> Results:
 
 def _facts(prepared: Preparation) -> dict[str, Any]:
     """Return the facts that the student's weights say of themselves."""
-    config, store = prepared.config, None if prepared.knowledge is None else prepared.knowledge[0]
+    config, stores = prepared.config, prepared.stores_taught_by
+    teachers = (config.teacher, *config.other_teachers)
     return weights_facts(
         config.student,
         prepared.dataset,
         method=config.distill.method,
         epochs=config.distill.epochs,
         seed=config.seed,
-        store=None if store is None else store.identity,
-        teacher=config.teacher.model,
+        store=", ".join(store.identity for store in stores) or None,
+        teacher=", ".join(teacher.model for teacher in teachers),
     )
 
 
 def _beside(prepared: Preparation) -> dict[str, float]:
-    """Return the test accuracy of the teacher, as the store has it, to be shown beside that of the student."""
-    if prepared.knowledge is None:
-        return {}
-    accuracy = prepared.knowledge[0].made_from["teacher"].get("test_accuracy")
-    return {} if accuracy is None else {"teacher_test_accuracy": float(accuracy)}
+    """Return the test accuracy of the teacher, as the store has it, to be shown beside that of the student.
+
+    Of several teachers, it is that of the most accurate one.
+    """
+    accuracies = [store.made_from["teacher"].get("test_accuracy") for store in prepared.stores_taught_by]
+    known = [float(accuracy) for accuracy in accuracies if accuracy is not None]
+    return {"teacher_test_accuracy": max(known)} if known else {}
 
 
 def _judged_blends(prepared: Preparation, folder: RunFolder) -> JudgedBlends | None:
@@ -154,12 +157,12 @@ def _judged_blends(prepared: Preparation, folder: RunFolder) -> JudgedBlends | N
     if prepared.knowledge is None or not judges_blends(prepared.config):
         return None
     rows = None
-    if prepared.judge is not None:
+    if prepared.judge is not None and prepared.store is not None:
         rows = BlendRows(
             prepared.config,
             folder.blends,
             prepared.judge,
-            source=prepared.knowledge[0],
+            source=prepared.store,
             images=prepared.trainer.train_views,
             dataset=prepared.dataset,
             device=prepared.trainer.device,

@@ -14,6 +14,7 @@ from kcd_pipeline.data import Dataset
 from kcd_pipeline.distillation.judge import Judge, judges_blends, load_judge
 from kcd_pipeline.distillation.objective import require_sample_losses
 from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
+from kcd_pipeline.distillation.several_stores import knowledge_of
 from kcd_pipeline.distillation.trials import digests_of_parts, try_parts
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.losses import is_over_features, try_own_loss
@@ -24,7 +25,17 @@ from kcd_pipeline.store_opening import open_store
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.ranks import Ranks
 from kcd_pipeline.training.trainer import Trainer
-from kcd_stores import CondensedRows, KnowledgeStore, Streaming, is_vacant, parse_bytes, plan_streaming, read_condensed
+from kcd_stores import (
+    BlendedStores,
+    CondensedRows,
+    KnowledgeStore,
+    RowSource,
+    Streaming,
+    is_vacant,
+    parse_bytes,
+    plan_streaming,
+    read_condensed,
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,9 +47,12 @@ class Preparation:
     dataset
         The samples that the student is trained on.
     store
-        The recipe's store; None if there is none and the method needs none.
+        The recipe's store, of the first teacher if there are several; None if there is none and the method needs none.
+    other_stores
+        The stores of the other teachers that the student is taught by.
     knowledge
-        The store to be read and how it is streamed; None if the student learns from labels alone.
+        The store to be read, or the blend of those of several teachers, and how it is streamed; None if the student
+        learns from labels alone.
     tap
         Takes the student's penultimate features, if the loss is on them.
     plans_from
@@ -59,7 +73,8 @@ class Preparation:
     ranks: Ranks
     dataset: Dataset
     store: KnowledgeStore | None
-    knowledge: tuple[KnowledgeStore, Streaming] | None
+    other_stores: tuple[KnowledgeStore, ...]
+    knowledge: tuple[KnowledgeStore | BlendedStores, Streaming] | None
     trainer: Trainer
     tap: FeatureTap | None
     plans_from: PlansFromRun | None
@@ -70,12 +85,19 @@ class Preparation:
     passed: PassedModels
 
     @property
+    def stores_taught_by(self) -> tuple[KnowledgeStore, ...]:
+        """The store of each teacher; none if the student learns from labels alone."""
+        return () if self.knowledge is None or self.store is None else (self.store, *self.other_stores)
+
+    @property
     def origin(self) -> dict[str, Any]:
         """Content hashes of all that the run begins with, and the mode of streaming: they stay on a resume."""
-        store, streaming = self.knowledge or (None, None)
+        stores = [store.identity for store in self.stores_taught_by]
+        streaming = None if self.knowledge is None else self.knowledge[1]
         return {
             **self.dataset.fingerprints,
-            "store": None if store is None else store.identity,
+            "store": stores[0] if stores else None,
+            **({"other_stores": stores[1:]} if len(stores) > 1 else {}),
             "streaming": None if streaming is None else streaming.describe("store.memory"),
             **({} if self.plans_from is None else {"plans": self.plans_from.digest}),
             **({} if self.init is None else {"init": self.init}),
@@ -96,11 +118,12 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedMode
     """
     try_parts(config, ranks, classes=len(whole.classes))
     augmentation = build_augmentation(config.augmentation)
-    store = _open_matching_store(config, whole, augmentation, passed.teacher)
+    store, other_stores = _open_matching_stores(config, whole, augmentation, passed.teacher)
     condensed = None if store is None else read_condensed(store)
     dataset, augmentation = _samples_of_store(whole, augmentation, condensed)
     _require_rows_within_last_epoch(config, len(dataset.train))
     taught_by = None if config.distill.method == "none" else store
+    source = None if taught_by is None else knowledge_of(config, (taught_by, *other_stores))
     plans_from = open_plans_from(config, dataset)
     sample_weight = None if condensed is None else condensed.weight
     _require_loss_that_weighs(config, sample_weight, plans_from)
@@ -128,8 +151,9 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedMode
         ranks=ranks,
         dataset=dataset,
         store=store,
+        other_stores=other_stores,
         trainer=Trainer(student, dataset, augmentation, optimisation=config.distill, run=config.run),
-        knowledge=None if taught_by is None else (taught_by, _plan_streaming(config, taught_by)),
+        knowledge=None if source is None else (source, _plan_streaming(config, source)),
         tap=tap,
         plans_from=plans_from,
         judge=judge,
@@ -149,6 +173,18 @@ def _require_rows_within_last_epoch(config: Config, samples: int) -> None:
             f"but distill.epochs is {epochs:,}. Set distill.epochs to {-(-rows // samples)}, so that the learning rate "
             f"falls to its end by then."
         )
+
+
+def _open_matching_stores(
+    config: Config, dataset: Dataset, augmentation: Augmentation, teacher: nn.Module | None
+) -> tuple[KnowledgeStore | None, tuple[KnowledgeStore, ...]]:
+    """Open the stores of the first teacher and of the others; a student that learns from labels needs no others."""
+    first, *others = config.each_teacher()
+    store = _open_matching_store(first, dataset, augmentation, teacher)
+    if config.distill.method == "none":
+        return store, ()
+    found = (_open_matching_store(other, dataset, augmentation, None) for other in others)
+    return store, tuple(other for other in found if other is not None)
 
 
 def _open_matching_store(
@@ -203,9 +239,9 @@ def _require_loss_that_weighs(
         require_sample_losses(config.distill, f"condense.plans_from is {config.condense.plans_from}")
 
 
-def _plan_streaming(config: Config, store: KnowledgeStore) -> Streaming:
+def _plan_streaming(config: Config, source: RowSource) -> Streaming:
     return plan_streaming(
-        store,
+        source,
         memory=parse_bytes(config.store.memory),
         batch_size=config.distill.batch_size,
         partners=config.distill.method == "kcd",

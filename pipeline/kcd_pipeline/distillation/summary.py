@@ -34,13 +34,22 @@ def summarise(prepared: Preparation, folder: RunFolder, results: Results) -> dic
         "teacher_seconds": sum(line.get("teacher_seconds", 0.0) for line in metrics),
         "dataset": _dataset_facts(dataset),
         "store": None if prepared.store is None else _store_facts(prepared.store),
+        **({"other_stores": [_store_facts(store) for store in prepared.other_stores]} if prepared.other_stores else {}),
         "software": software_versions(),
         "parameters": parameter_count(prepared.trainer.model),
         "multiply_adds": _multiply_adds(config.student, dataset, prepared.passed.student),
-        "teacher_multiply_adds": _multiply_adds(config.teacher, dataset, prepared.passed.teacher),
+        "teacher_multiply_adds": _multiply_adds_of_teachers(config, dataset, prepared.passed.teacher),
         "streaming": prepared.origin["streaming"],
         **({"parts": dict(prepared.own_parts)} if prepared.own_parts else {}),
     }
+
+
+def _multiply_adds_of_teachers(config: Config, dataset: Dataset, passed: nn.Module | None) -> int | None:
+    """Return the multiply-adds of all teachers for one image of `dataset`; None if those of one cannot be counted."""
+    counted = [_multiply_adds(config.teacher, dataset, passed)]
+    counted += [_multiply_adds(teacher, dataset, None) for teacher in config.other_teachers]
+    known = [count for count in counted if count is not None]
+    return sum(known) if len(known) == len(counted) else None
 
 
 def _dataset_facts(dataset: Dataset) -> dict[str, Any]:

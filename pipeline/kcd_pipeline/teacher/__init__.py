@@ -4,7 +4,7 @@ from kcd_pipeline.teacher.description import IMAGES_KEY, describe_classes, descr
 from kcd_pipeline.teacher.images import recorded_images, with_teacher_images
 from kcd_pipeline.teacher.load import build_teacher, load_teacher
 from kcd_pipeline.teacher.outputs import describe_outputs, tap_features
-from kcd_pipeline.teacher.train import TrainedTeacher, train_teacher
+from kcd_pipeline.teacher.train import TrainedTeacher, is_given, train_teacher
 
 __all__ = [
     "IMAGES_KEY",
@@ -13,6 +13,7 @@ __all__ = [
     "describe_classes",
     "describe_outputs",
     "describe_teacher",
+    "is_given",
     "load_teacher",
     "recorded_images",
     "tap_features",

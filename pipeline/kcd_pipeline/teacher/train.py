@@ -79,6 +79,11 @@ def training_folder(weights: Path) -> RunFolder:
     return RunFolder(weights.with_name(f"{weights.stem}.training"))
 
 
+def is_given(weights: Path) -> bool:
+    """Return True if weights are published, or are there without having been trained here."""
+    return is_published(weights) or (weights.is_file() and not training_folder(weights).exists)
+
+
 def train_teacher(
     config: Config, *, overwrite: bool = False, dataset: Dataset | None = None, passed: nn.Module | None = None
 ) -> TrainedTeacher:

@@ -27,9 +27,9 @@ def weights_facts(
     method
         How it is trained: a method of `distill`, or `labels` for a teacher.
     store
-        The identity of the knowledge store that it learns from, if any.
+        The identity of the knowledge store that it learns from, if any; of several, with commas between them.
     teacher
-        The name of the teacher's model, if it learns from one.
+        The name of the teacher's model, if it learns from one; of several, with commas between them.
     """
     names = {} if dataset.label_names is None else {"label_names": list(dataset.label_names)}
     taught = {"teacher": teacher, "store": store} if store is not None else {}

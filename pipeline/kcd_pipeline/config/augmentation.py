@@ -1,0 +1,60 @@
+"""The section `augmentation`: how the views of a sample are made."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from kcd_pipeline.config.section import (
+    NOT_A_TRUTH_VALUE,
+    Area,
+    Arguments,
+    Aspect,
+    Section,
+    Seed,
+    name_or_part,
+    require_no_arguments,
+)
+
+AUGMENTATION_NAMES = ("none", "crop-flip", "resized-crop-flip")
+
+
+class AugmentationConfig(Section):
+    """The views of a sample; each is a pure function of (seed, sample, view)."""
+
+    name: Annotated[str, Field(max_length=200), name_or_part(*AUGMENTATION_NAMES)] = Field(
+        default="crop-flip",
+        description="how views are made: none (every view is the image itself), crop-flip, resized-crop-flip, or "
+        "package.module:callable; see docs/how-to/bring-your-own.md",
+    )
+    arguments: Arguments = Field(default={}, description="keyword arguments of an augmentation of your own")
+    seed: Seed = Field(
+        default=0,
+        description="seed of the views; it is not the run's seed, so that students of all seeds share one store",
+    )
+    padding: Annotated[int, Field(ge=0, le=512), NOT_A_TRUTH_VALUE] = Field(
+        default=4, description="crop-flip: pixels added on each side before an image of the same size is cut out"
+    )
+    padding_mode: Literal["zeros", "reflect"] = Field(
+        default="zeros", description="crop-flip: content of the added pixels, black or the mirrored edge"
+    )
+    flip: bool = Field(default=True, description="mirror left to right with probability one half")
+    scale: tuple[Area, Area] = Field(
+        default=(0.5, 1.0),
+        description="resized-crop-flip: smallest and largest area of the crop, as a fraction of the image",
+    )
+    ratio: tuple[Aspect, Aspect] = Field(
+        default=(0.75, 4 / 3), description="resized-crop-flip: smallest and largest width over height of the crop"
+    )
+
+    @model_validator(mode="after")
+    def _require_taker_of_arguments(self) -> "AugmentationConfig":
+        require_no_arguments("arguments", self.name, self.arguments)
+        return self
+
+    @model_validator(mode="after")
+    def _require_order(self) -> "AugmentationConfig":
+        for name in ("scale", "ratio"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} must run from small to large, got [{low}, {high}]")
+        return self

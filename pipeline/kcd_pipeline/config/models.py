@@ -1,0 +1,116 @@
+"""The sections of models: how they are trained, the teacher, the teachers beside it, and the student."""
+
+from typing import Annotated, TypeVar
+
+from pydantic import Field, model_validator
+
+from kcd_pipeline.config.places import FolderOrUrl, SharedFile
+from kcd_pipeline.config.section import (
+    NOT_A_TRUTH_VALUE,
+    Arguments,
+    Batch,
+    ClassMap,
+    Count,
+    Epochs,
+    Fraction,
+    ModelName,
+    Rate,
+    Section,
+    TeacherWeight,
+    name_or_part,
+    require_no_arguments,
+)
+
+SCHEDULE_NAMES = ("milestones", "cosine")
+MOST_TEACHERS = 64
+
+MODEL = "a model that `kcd-pipeline models` lists, or torchvision/NAME, timm/NAME, package.module:callable"
+ARGUMENTS = "keyword arguments of a model that is not listed there; see docs/reference/models.md"
+INIT = (
+    "weights to begin training from, whatever classes their last layer is for: a file, or torchvision/DEFAULT or "
+    "timm/pretrained; null: new random ones"
+)
+
+
+class OptimisationConfig(Section):
+    """The optimizer and its schedule, by which teacher and students are trained."""
+
+    epochs: Epochs = Field(default=240, description="passes over the training set")
+    batch_size: Batch = Field(default=64, description="samples in a step")
+    lr: Rate = Field(default=0.05, description="learning rate at the start")
+    optimizer: Annotated[str, Field(max_length=200), name_or_part("sgd")] = Field(
+        default="sgd",
+        description="sgd, or package.module:callable such as torch.optim:AdamW; see docs/how-to/bring-your-own.md",
+    )
+    optimizer_arguments: Arguments = Field(default={}, description="keyword arguments of an optimizer of your own")
+    momentum: Annotated[float, Field(ge=0, lt=1), NOT_A_TRUTH_VALUE] = Field(default=0.9, description="sgd: momentum")
+    nesterov: bool = Field(default=False, description="sgd: use Nesterov momentum")
+    weight_decay: Annotated[float, Field(ge=0, le=1e3), NOT_A_TRUTH_VALUE] = Field(
+        default=5e-4, description="sgd: weight decay, on all parameters"
+    )
+    schedule: Annotated[str, Field(max_length=200), name_or_part(*SCHEDULE_NAMES)] = Field(
+        default="milestones",
+        description="how the learning rate falls: milestones (by steps), cosine (along a cosine towards 0), or "
+        "package.module:callable",
+    )
+    schedule_arguments: Arguments = Field(default={}, description="keyword arguments of a schedule of your own")
+    milestones: tuple[Epochs, ...] | None = Field(
+        default=None,
+        description="milestones: epochs after which lr is multiplied by gamma; null: 5/8, 3/4 and 7/8 of epochs",
+    )
+    gamma: Fraction = Field(default=0.1, description="milestones: factor of lr at each of them")
+    patience: Count | None = Field(
+        default=None,
+        description="epochs in a row without a better validation accuracy after which training stops early; null: "
+        "never. It needs data.validation",
+    )
+
+    @model_validator(mode="after")
+    def _require_takers_of_arguments(self) -> "OptimisationConfig":
+        require_no_arguments("optimizer_arguments", self.optimizer, self.optimizer_arguments)
+        require_no_arguments("schedule_arguments", self.schedule, self.schedule_arguments)
+        return self
+
+    @model_validator(mode="after")
+    def _require_order(self) -> "OptimisationConfig":
+        if self.milestones is not None and list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must ascend, got {list(self.milestones)}")
+        return self
+
+
+class TeacherConfig(OptimisationConfig):
+    """The teacher: its model, its weights, and how `train-teacher` trains it."""
+
+    model: ModelName = Field(description=MODEL)
+    arguments: Arguments = Field(default={}, description=ARGUMENTS)
+    init: SharedFile | None = Field(default=None, description=INIT)
+    classes: ClassMap | None = Field(
+        default=None,
+        description="a trained teacher of other classes: for each class of the data set, by name or in order, the "
+        "teacher's class or classes (by name or index) that stand for it; logits of several are joined by logsumexp. "
+        "null: its classes are the data set's; see docs/how-to/own-teacher.md",
+    )
+    weights: SharedFile = Field(
+        description="the file of its weights, which train-teacher writes (safetensors) and extract-teacher reads; "
+        "checkpoints by torch.save are read too, and torchvision/DEFAULT and timm/pretrained name published weights"
+    )
+    weight: TeacherWeight = Field(
+        default=1.0, description="several teachers: weight of this one in their blend, relative to the others"
+    )
+
+
+class OtherTeacherConfig(TeacherConfig):
+    """A teacher beside the first one, and its store."""
+
+    store: FolderOrUrl = Field(description="where its zarr store is: a folder, or a URL such as s3://bucket/key")
+
+
+class StudentConfig(Section):
+    """The student."""
+
+    model: ModelName = Field(description=MODEL)
+    arguments: Arguments = Field(default={}, description=ARGUMENTS)
+    init: SharedFile | None = Field(default=None, description=INIT)
+
+
+AnyTeacher = TypeVar("AnyTeacher", bound=TeacherConfig)
