@@ -117,6 +117,7 @@ def test_features_alone_are_stored_whatever_the_last_layer_is(home: Path, featur
     assert "nothing to do" in succeed("extract-teacher", *alone(home))
 
 
+@pytest.mark.loops
 def test_students_learn_from_features_alone_and_are_condensed(home: Path, features_alone: Path) -> None:
     succeed("distill", *alone(home, distill__method="kd", **BY_FEATURES))
     succeed("distill", *alone(home, distill__method="kcd", condense__perturb="pair", **BY_FEATURES))

@@ -17,6 +17,8 @@ from kcd_pipeline.api.teachers import Store, Teacher
 from kcd_pipeline.cli import main
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import load_weights, weights_hash
+from kcd_pipeline.runs import RunFolder
+from kcd_stores import KnowledgeStore, PlanStore, ValueStore
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,16 @@ def test_each_stage_returns_what_a_notebook_wants(made: tuple[dict[str, Any], Te
     assert run.load().model(images).shape == (1, 10)
     with pytest.raises(UserError, match="no epoch 3: 3 are done"):
         run.values(3)
+
+
+def test_whatever_opens_something_takes_a_text_or_a_path(made: tuple[dict[str, Any], Teacher, Store, Run]) -> None:
+    _, teacher, store, run = made
+    for kind in (str, Path):
+        np.testing.assert_array_equal(ValueStore.open(kind(run.path / "values.zarr")).read(2)[0], run.values())
+        assert PlanStore(kind(run.path / "plans.zarr")).stages() == [0, 1, 2]
+        assert KnowledgeStore.open(kind(store.location)).identity == store.open().identity
+        assert load_weights(kind(teacher.weights)).facts["test_accuracy"] == teacher.test_accuracy
+        assert kcd_pipeline.open_run(kind(run.path)) == run == Run(RunFolder(kind(run.path)).path)
 
 
 def test_a_stage_that_is_called_again_returns_what_is_there(made: tuple[dict[str, Any], Teacher, Store, Run]) -> None:
@@ -72,20 +84,45 @@ def test_values_are_condensed_without_training(made: tuple[dict[str, Any], Teach
     assert exported.store.layout.samples == len(by_run.kept)
 
 
-def test_a_policy_that_only_a_run_names_is_not_imported(
-    made: tuple[dict[str, Any], Teacher, Store, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("section", "key", "others"), [("condense", "policy", {}), ("data", "name", {"balance": "class"})]
+)
+def test_nothing_is_imported_that_only_a_run_names(
+    made: tuple[dict[str, Any], Teacher, Store, Run],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    section: str,
+    key: str,
+    others: dict[str, str],
 ) -> None:
-    keys, _, _, _ = made
+    *_, run = made
     monkeypatch.chdir(tmp_path)
     Path("theirs.py").write_text("raise SystemExit('imported')\n")
-    own = kcd_pipeline.load_config(keys, {"run.dir": tmp_path / "run"})
-    run = kcd_pipeline.distill(own, check=False)
-    named = run.config | {"condense": run.config["condense"] | {"policy": "theirs:choose"}}
-    monkeypatch.setattr(Run, "config", property(lambda run: named))
+    written = run.config | {"condense": run.config["condense"] | others}
+    written[section] = written[section] | {key: "theirs:part"}
+    monkeypatch.setattr(Run, "config", property(lambda run: written))
     with pytest.raises(UserError, match="nothing is imported that only a run names"):
         kcd_pipeline.condense(run)
-    with pytest.raises(UserError, match="imported"):
-        kcd_pipeline.condense(run, overrides={"condense.policy": "theirs:choose"})
+    with pytest.raises(UserError, match="SystemExit: imported"):
+        kcd_pipeline.condense(run, overrides={f"{section}.{key}": "theirs:part"})
+
+
+def test_classes_are_balanced_by_the_labels_of_the_data_set(made: tuple[dict[str, Any], Teacher, Store, Run]) -> None:
+    keys, _, _, run = made
+    labels = kcd_pipeline.load_dataset(keys).train.labels.numpy()
+    kept = kcd_pipeline.condense(run, overrides={"condense.balance": "class", "condense.keep_ratio": 0.5}).kept
+    assert np.bincount(labels[kept]).tolist() == [6] * 10, "half of the 12 of each class"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [({"condense.interval": 3}, "has one stage"), ({"condense.interval": 2, "distill.epochs": 9}, "to 2")],
+)
+def test_stages_that_the_values_do_not_suffice_for_are_refused(
+    made: tuple[dict[str, Any], Teacher, Store, Run], overrides: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(UserError, match=says):
+        kcd_pipeline.condense(made[3], overrides=overrides, stage=5)
 
 
 def test_reports_and_facts_show_what_the_commands_print(made: tuple[dict[str, Any], Teacher, Store, Run]) -> None:

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from kcd_pipeline.config import Config, load_config, parse_config
-from kcd_pipeline.config.schema import DATA_NAMES
+from kcd_pipeline.config import DATA_NAMES, Config, load_config, parse_config
 from kcd_pipeline.errors import UserError
 
 

@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kcd_pipeline.api.passed import loaded_dataset
 from kcd_pipeline.api.recipes import Overrides, RecipeLike, load_config, override_texts
 from kcd_pipeline.api.runs import Place, Run, open_run
 from kcd_pipeline.condensation import condense as condense_values
 from kcd_pipeline.condensation import stage_openings
-from kcd_pipeline.config import Config
-from kcd_pipeline.data import load_dataset
+from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.export import Export, export_condensed
 from kcd_pipeline.own_parts import is_own_part
@@ -101,7 +102,9 @@ class Condensation:
         )
 
 
-def condense(run: Run | RecipeLike, *, overrides: Overrides = (), stage: int | None = None) -> Condensation:
+def condense(
+    run: Run | RecipeLike, *, overrides: Overrides = (), stage: int | None = None, dataset: Any = None
+) -> Condensation:
     """Return the condensed set that the values of a run lead to, without training anything.
 
     It is the E-step of "Knowledge Condensation Distillation" (ECCV 2022) on values that a run has recorded, of any
@@ -114,42 +117,47 @@ def condense(run: Run | RecipeLike, *, overrides: Overrides = (), stage: int | N
     run
         A run, or its folder; or a recipe (a `Config`, a mapping, a name or a YAML file), for the run that it makes.
     overrides
-        Changes of the settings of the run, such as `{"condense.policy": "random"}`.
+        Changes of the settings of the run, such as `{"condense.policy": "rs2"}`.
     stage
         Which stage, from 2, for the first one is taught all samples; the last one that the values suffice for if it is
         not given.
+    dataset
+        The images that the run was trained on, if they were passed as an object; see `train_teacher`. Only their labels
+        are looked at, where `condense.balance` or a policy of the user's own needs them.
 
     Raises
     ------
     UserError
-        If there is no such run or stage, or a policy of the user's own is named by the run alone: nothing is imported
-        that only a run names. Name it in `overrides`, or pass the recipe.
+        If there is no such run or stage, or the run alone names a part of the user's own: nothing is imported that only
+        a run names. Name it in `overrides`, or pass the recipe.
     """
-    found, config = _run_and_config(run, overrides)
-    folder = RunFolder(found.path)
-    values = open_values(folder)
+    found, config = _run_and_config(run, overrides, dataset)
+    values = open_values(RunFolder(found.path))
     openings = stage_openings(config.distill.epochs, config.condense)
     last = _last_stage(found, openings, len(found.metrics))
     chosen = last if stage is None else stage - 1
     if not 1 <= chosen <= last:
         raise UserError(f"stage: found {stage}, but the values of {found.path} suffice for stages 2 to {last + 1}.")
-    return Condensation(run=found, plan=_chained(values, chosen, config), config=config)
+    labels = _labels(config, dataset, values.samples) if _needs_labels(config) else None
+    return Condensation(run=found, plan=_chained(values, chosen, config, labels), config=config)
 
 
-def _run_and_config(run: Run | RecipeLike, overrides: Overrides) -> tuple[Run, Config]:
+def _run_and_config(run: Run | RecipeLike, overrides: Overrides, dataset: Any) -> tuple[Run, Config]:
     """Return a run and the settings to condense it by."""
     if not isinstance(run, Run) and not _is_run_folder(run):
         config = load_config(run, overrides)
         return open_run(config.run_dir), config
-    found = open_run(run)  # type: ignore[arg-type]  # a path, as was seen
-    changes = override_texts(overrides)
-    config = load_config(found.config, changes)
-    policy = config.condense.policy
-    if is_own_part(policy) and not any(change.startswith("condense.policy=") for change in changes):
-        raise UserError(
-            f"{found.path} was condensed by {policy}, and nothing is imported that only a run names. If you trust it, "
-            f"name it yourself: overrides={{'condense.policy': '{policy}'}}."
-        )
+    found, changes = open_run(run), override_texts(overrides)  # type: ignore[arg-type]  # a path, as was seen
+    config = load_config(parse_config(found.config, source=f"{found.path}/config.yaml"), changes)
+    called = {"condense.policy": config.condense.policy}
+    if _needs_labels(config) and dataset is None:
+        called["data.name"] = config.data.name
+    for key, name in called.items():
+        if is_own_part(name) and not any(change.startswith(f"{key}=") for change in changes):
+            raise UserError(
+                f"{found.path} has {name} as {key}, and nothing is imported that only a run names. If you trust it, "
+                f"name it yourself: overrides={{'{key}': '{name}'}}, or pass the recipe in the place of the run."
+            )
     return found, config
 
 
@@ -160,16 +168,36 @@ def _is_run_folder(run: RecipeLike) -> bool:
 def _last_stage(run: Run, openings: tuple[int, ...], done: int) -> int:
     """Return the last stage (0-based) that opens when `done` epochs have values; raise UserError if it is the first."""
     last = sum(opening <= done for opening in openings) - 1
+    if last < 1 and len(openings) == 1:
+        raise UserError(
+            f"{run.path} has one stage, as condense.interval leaves no other. Set it lower, such as "
+            f"overrides={{'condense.interval': 1}}."
+        )
     if last < 1:
-        needed = openings[1] if len(openings) > 1 else None
-        reason = "condense.interval leaves one stage" if needed is None else f"the first condensation needs {needed}"
-        raise UserError(f"{run.path} has values of {done} epochs, and {reason}. Go on with the run, or set it lower.")
+        raise UserError(
+            f"{run.path} has values of {done} epochs, and the first condensation needs those of {openings[1]}. Go on "
+            f"with the run, or set condense.interval lower."
+        )
     return last
 
 
-def _chained(values: ValueStore, stage: int, config: Config) -> Plan:
+def _needs_labels(config: Config) -> bool:
+    return config.condense.balance == "class" or is_own_part(config.condense.policy)
+
+
+def _labels(config: Config, dataset: Any, samples: int) -> NDArray[np.int64]:
+    """Return the labels `[N]` of the training set."""
+    labels: NDArray[np.int64] = loaded_dataset(dataset, config).train.labels.numpy()
+    if len(labels) != samples:
+        raise UserError(
+            f"the run has values of {samples:,} samples, but the data set has {len(labels):,}, so their classes are "
+            f"not known. Take a run that was taught all samples, or condense.balance: none."
+        )
+    return labels
+
+
+def _chained(values: ValueStore, stage: int, config: Config, labels: NDArray[np.int64] | None) -> Plan:
     """Return the plan of `stage`, after those of all stages before it."""
-    labels = load_dataset(config.data).train.labels.numpy() if _needs_labels(config) else None
     plan = keep_all(values.samples)
     for number in range(1, stage + 1):
         plan = condense_values(
@@ -182,7 +210,3 @@ def _chained(values: ValueStore, stage: int, config: Config) -> Plan:
             labels=labels,
         )
     return plan
-
-
-def _needs_labels(config: Config) -> bool:
-    return config.condense.balance == "class" or is_own_part(config.condense.policy)

@@ -58,7 +58,7 @@ def read_request(
         settings = load_config(config, overrides)
     return Request(
         config=settings,
-        dataset=_loaded(dataset, settings),
+        dataset=loaded_dataset(dataset, settings),
         passed=PassedModels(teacher=teacher, student=student),
     )
 
@@ -75,7 +75,7 @@ def _recorded_data(dataset: object) -> dict[str, Any]:
     return {"name": passed_name(train), **({} if validation is None else {"validation": "object"})}
 
 
-def _loaded(dataset: object, settings: Config) -> Dataset:
+def loaded_dataset(dataset: object, settings: Config) -> Dataset:
     """Return the data set that was passed, or that of the recipe if it is None."""
     if dataset is None:
         return load_dataset(settings.data)

@@ -2,6 +2,7 @@
 
 from kcd_pipeline.config.augmentation import AugmentationConfig
 from kcd_pipeline.config.condense import POLICY_NAMES, VALUE_NAMES, CondenseConfig
+from kcd_pipeline.config.data import DATA_NAMES, DataConfig
 from kcd_pipeline.config.earlier import in_todays_words
 from kcd_pipeline.config.load import Recipe, load_config, parse_config
 from kcd_pipeline.config.losses import DistLossConfig, DkdLossConfig, KdLossConfig, OwnLossConfig, PktLossConfig
@@ -9,11 +10,9 @@ from kcd_pipeline.config.merge import as_override, override_of
 from kcd_pipeline.config.models import OptimisationConfig, OtherTeacherConfig, StudentConfig, TeacherConfig
 from kcd_pipeline.config.recipes import find_recipe, is_study, recipe_names, recipes_folder, study_names
 from kcd_pipeline.config.schema import (
-    DATA_NAMES,
     ENCODING_NAMES,
     METHODS,
     Config,
-    DataConfig,
     DistillConfig,
     MetricConfig,
     RunConfig,

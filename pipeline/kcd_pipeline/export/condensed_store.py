@@ -48,7 +48,7 @@ class Export:
 
 
 def export_condensed(
-    run: Path,
+    run: str | Path,
     to: str,
     *,
     stage: int | None = None,
@@ -76,7 +76,7 @@ def export_condensed(
     FailedError
         If a row does not fit the encoding.
     """
-    storage = open_storage(to)
+    run, storage = Path(run), open_storage(to)
     storage.require_writable()
     condensed = CondensedSet(run, stage=stage, source=source)
     if not condensed.store.layout.classes:

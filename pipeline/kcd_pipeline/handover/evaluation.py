@@ -21,7 +21,7 @@ from kcd_pipeline.handover.predicting import Answers, ask
 from kcd_pipeline.handover.student import Student, load_student
 from kcd_pipeline.own_parts import is_own_part
 from kcd_pipeline.runs import RunFolder, read_settings
-from kcd_pipeline.teacher import load_teacher
+from kcd_pipeline.teacher import load_teacher, with_teacher_images
 from kcd_pipeline.training.device import prepare_for_inference
 
 TOP = 5
@@ -131,7 +131,7 @@ def data_of(config: Config, *, trusted: bool) -> Dataset:
             f"the run's data set is {config.data.name}, whose code is not imported because a run names it. Name its "
             f"recipe, too, or images."
         )
-    return load_dataset(config.data)
+    return load_dataset(with_teacher_images(config).data)
 
 
 def _teacher(

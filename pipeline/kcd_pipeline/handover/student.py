@@ -14,7 +14,7 @@ from kcd_pipeline.errors import UserError
 from kcd_pipeline.handover.header import Header, parse_header
 from kcd_pipeline.models import fill_model, load_weights, model_for
 from kcd_pipeline.models.external import without_pretrained
-from kcd_pipeline.own_parts import is_own_part
+from kcd_pipeline.own_parts import is_own_part, is_passed_object
 from kcd_pipeline.runs import read_settings, require_run
 from kcd_stores import masked, open_storage
 from kcd_stores.storage.location import parent_and_name, parse_location
@@ -143,6 +143,11 @@ def _build(header: Header, model: str | nn.Module | None, source: str) -> nn.Mod
     """Return the model of a header, with whatever weights it begins with."""
     if isinstance(model, nn.Module):
         return model
+    if model is None and is_passed_object(header.model):
+        raise UserError(
+            f"the weights in {source} are those of {header.model}, a model that was passed as an object from Python. "
+            f"Pass a module of that class, which is then filled with them: load_student(path, model=...)."
+        )
     if model is None and is_own_part(header.model):
         raise UserError(
             f"the weights in {source} are those of {header.model}, a model of somebody's own. Its code is not imported "

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kcd_pipeline.config import value_words
+from kcd_pipeline.own_parts import is_passed_object
 from kcd_pipeline.plain_text import shown_in_line
 from kcd_pipeline.reports.compute.stage_tables import (
     Cells,
@@ -123,8 +124,16 @@ def print_run(facts: Mapping[str, Any]) -> None:
         print_line("What each stage cost", style="bold")
         _print_stages(stages, {"stage": stage_cell, "epochs done": epochs_done_cell, **cost_cells()})
     if not facts["finished"] and of_student:
-        config = f"{facts['path']}/config.yaml"
-        print_line(f"To continue: `kcd-pipeline distill {config} --set run.dir={facts['path']}`")
+        print_line(f"To continue: {_continuation(facts)}")
+
+
+def _continuation(facts: Mapping[str, Any]) -> str:
+    """Return the way to go on with a run."""
+    config = f"{facts['path']}/config.yaml"
+    named = (facts["config"][section].get(key) for section, key in (("data", "name"), ("student", "model")))
+    if any(is_passed_object(str(name)) for name in named):
+        return f"kcd_pipeline.distill('{config}', ...) in Python, with the objects that it was begun with"
+    return f"`kcd-pipeline distill {config} --set run.dir={facts['path']}`"
 
 
 def _run_lines(facts: Mapping[str, Any], of_student: bool) -> dict[str, str | None]:

@@ -71,7 +71,7 @@ def independent_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def load_weights(path: Path) -> Weights:
+def load_weights(path: str | Path) -> Weights:
     """Read the file of weights at `path`: safetensors, or a checkpoint by torch.save.
 
     Raises
@@ -81,6 +81,7 @@ def load_weights(path: Path) -> Weights:
     FailedError
         If it was written by `save_weights` and is not what was written.
     """
+    path = Path(path)
     if not path.is_file():
         raise UserError(
             f"there are no weights at {path}. Make them with `kcd-pipeline train-teacher CONFIG`, or set "

@@ -39,8 +39,8 @@ ACCURACIES = {"test_accuracy", "validation_accuracy"}  # a line has one of them:
 class RunFolder:
     """Paths and small files of one run; nothing is created before something is written."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | Path) -> None:
+        self.path = path = Path(path)
         self.config = path / "config.yaml"
         self.origin = path / "origin.json"
         self.metrics = path / "metrics.jsonl"

@@ -14,7 +14,7 @@ from kcd_stores import PlanStore, ValueStore
 NO_CHECKSUMS = "{} was made by a version that recorded no checksums of a run, so damage to it may not be noticed."
 
 
-def require_run(path: Path) -> RunFolder:
+def require_run(path: str | Path) -> RunFolder:
     """Return the run folder at `path`.
 
     Raises
@@ -23,6 +23,7 @@ def require_run(path: Path) -> RunFolder:
         If there is nothing, or something other than a run.
     """
     folder = RunFolder(path)
+    path = folder.path
     if not path.exists():
         raise UserError(
             f"there is no run at {path} (in {Path.cwd()}). Give the folders that `kcd-pipeline distill` made."

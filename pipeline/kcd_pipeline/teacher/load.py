@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import Weights, build_model, copy_of_passed, fill_model, load_weights, weights_hash
 from kcd_pipeline.models.external import is_published, published_state, timm_state, without_pretrained
-from kcd_pipeline.models.heads import file_outputs
+from kcd_pipeline.models.heads import file_outputs, last_layers
 from kcd_pipeline.models.merged_outputs import whole_model
 from kcd_pipeline.models.trial import require_logits
 from kcd_pipeline.models.wrappers import without_holders
@@ -85,15 +85,27 @@ def _fill(model: nn.Module, weights: Weights, config: Config, outputs: int) -> N
     try:
         fill_model(model, state, source=teacher.weights, name=f"{teacher.model} for {outputs} classes")
     except UserError as error:
-        found = file_outputs(state, model, outputs)
-        if other_outputs(config) or found in (None, outputs):
-            raise
-        raise UserError(
-            f"{error} If it is a teacher of {found:,} other classes, set teacher.classes to those that stand for the "
-            f"data set's, or store.logits to false to store its features alone."
-        ) from error
+        if not other_outputs(config) and (advice := _advice(model, state, outputs)):
+            raise UserError(f"{error} {advice}") from error
+        raise
     if taken_off := (*weights.wrappers, *prefixes):
         say(f"{teacher.weights}: taken off the names of its entries: {', '.join(taken_off)}")
+
+
+def _advice(model: nn.Module, state: Mapping[str, Tensor], outputs: int) -> str | None:
+    """Return a sentence for weights that may be those of `model`, made for `outputs`, but for its last layer."""
+    found = file_outputs(state, model, outputs)
+    if found is None:
+        last = last_layers(model, outputs)[-1:]
+        missing = {key.rpartition(".")[0] for key in model.state_dict() if key not in state}
+        alone = "to store its features alone, set store.logits to false and store.features to true."
+        return f"If it is a teacher without its last layer, {alone}" if missing == set(last) else None
+    if found == outputs:
+        return None
+    return (
+        f"If it is a teacher of {found:,} other classes, set teacher.classes to those that stand for the data set's, "
+        f"or store.logits to false to store its features alone."
+    )
 
 
 def _require_trained_for(config: Config, dataset: Dataset, facts: Mapping[str, Any]) -> None:

@@ -143,8 +143,8 @@ def _accuracies_before(first: int, trainer: Trainer, folder: RunFolder) -> list[
 
 def _say_stopped(name: str, trainer: Trainer, *, done: int, planned: int) -> None:
     say(
-        f"{name}: stopped after epoch {done} of {planned}: none of the last {trainer.patience} epochs had a better "
-        f"validation accuracy."
+        f"{name}: stopped after epoch {done} of {planned}: the validation accuracy has not risen for a patience of "
+        f"{trainer.patience}."
     )
 
 

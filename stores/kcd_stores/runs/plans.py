@@ -58,8 +58,8 @@ class PlanStore:
         first format, or of a run under way.
     """
 
-    def __init__(self, path: Path, *, recorded: Sequence[str] = ()) -> None:
-        self.path = path
+    def __init__(self, path: str | Path, *, recorded: Sequence[str] = ()) -> None:
+        self.path = Path(path)
         self._recorded = dict(enumerate(recorded))
 
     def write(self, plan: Plan) -> None:

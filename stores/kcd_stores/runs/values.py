@@ -103,7 +103,7 @@ class ValueStore:
         return values
 
     @classmethod
-    def open(cls, path: Path, *, recorded: Sequence[str] = ()) -> "ValueStore":
+    def open(cls, path: str | Path, *, recorded: Sequence[str] = ()) -> "ValueStore":
         """Open the values of a run.
 
         Parameters
@@ -119,6 +119,7 @@ class ValueStore:
         CorruptStoreError
             If part of them is missing or cannot be what was written.
         """
+        path = Path(path)
         if not path.is_dir() and recorded:
             raise damaged(f"{path}: it is missing")
         if not path.is_dir():
