@@ -4,6 +4,7 @@ from kcd_pipeline.api.recipes import Overrides, RecipeLike
 from kcd_pipeline.api.recipes import load_config as load
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.data import load_dataset as load_by_config
+from kcd_pipeline.teacher import with_teacher_images
 
 
 def load_dataset(config: RecipeLike, *, overrides: Overrides = ()) -> Dataset:
@@ -23,4 +24,4 @@ def load_dataset(config: RecipeLike, *, overrides: Overrides = ()) -> Dataset:
     FailedError
         If they cannot be fetched.
     """
-    return load_by_config(load(config, overrides).data)
+    return load_by_config(with_teacher_images(load(config, overrides)).data)

@@ -1,6 +1,7 @@
 """Data set and models that a caller passes as objects, and the config that records them."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -9,8 +10,9 @@ from kcd_pipeline.api.recipes import Overrides, RecipeLike, load_config, overrid
 from kcd_pipeline.config import DATA_NAMES, Config
 from kcd_pipeline.data import Dataset, dataset_from, load_dataset
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.models import PassedModels, recorded_model
+from kcd_pipeline.models import NONE_PASSED, PassedModels, recorded_model
 from kcd_pipeline.own_parts import is_own_part, passed_name
+from kcd_pipeline.teacher import with_teacher_images
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,11 +58,22 @@ def read_request(
         settings = read_recipe(config).config(override_texts(overrides), recorded)
     else:
         settings = load_config(config, overrides)
-    return Request(
-        config=settings,
-        dataset=loaded_dataset(dataset, settings),
-        passed=PassedModels(teacher=teacher, student=student),
-    )
+    return _request(settings, dataset, PassedModels(teacher=teacher, student=student))
+
+
+def requests_by_teacher(request: Request, dataset: object) -> Iterator[Request]:
+    """Yield what the stages of each teacher are asked to work on, the first one's first; a passed one is the first.
+
+    Each has the images as its teacher was trained on them, unless `dataset` was passed.
+    """
+    yield replace(request, config=request.config.for_teacher(0))
+    for part in request.config.each_teacher()[1:]:
+        yield _request(part, dataset, NONE_PASSED)
+
+
+def _request(config: Config, dataset: object, passed: PassedModels) -> Request:
+    config = with_teacher_images(config)
+    return Request(config=config, dataset=loaded_dataset(dataset, config), passed=passed)
 
 
 def _recorded_data(dataset: object) -> dict[str, Any]:

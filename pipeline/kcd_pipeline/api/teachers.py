@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import nn
 
-from kcd_pipeline.api.passed import Request, read_request
+from kcd_pipeline.api.passed import Request, read_request, requests_by_teacher
 from kcd_pipeline.api.recipes import Overrides, RecipeLike
 from kcd_pipeline.extraction import extract_teacher as extract
-from kcd_pipeline.models import NONE_PASSED, copy_of_passed, fill_model, load_weights
+from kcd_pipeline.models import copy_of_passed, fill_model, load_weights
 from kcd_pipeline.store_opening import open_store
 from kcd_pipeline.teacher import is_given, load_teacher
 from kcd_pipeline.teacher import train_teacher as train
@@ -69,7 +69,7 @@ class Store:
     bytes
         On disk.
     teacher_accuracy
-        Of its teacher, top-1 on the test set, 0..1.
+        Of its teacher, top-1 on the test set, 0..1; None if the store has its features alone.
     blocks_made, blocks_found
         Blocks of rows that the call made, and that were there before.
     others
@@ -81,7 +81,7 @@ class Store:
     samples: int
     classes: int
     bytes: int
-    teacher_accuracy: float
+    teacher_accuracy: float | None
     blocks_made: int
     blocks_found: int
     others: tuple["Store", ...] = ()
@@ -97,9 +97,10 @@ class Store:
         return open_store(self.location, features=features)
 
     def __repr__(self) -> str:
+        teacher = "" if self.teacher_accuracy is None else f", teacher {self.teacher_accuracy:.2%}"
         return (
             f"Store({self.location!r}: {self.views} views x {self.samples:,} samples x {self.classes:,} classes, "
-            f"{human_bytes(self.bytes)}, teacher {self.teacher_accuracy:.2%})"
+            f"{human_bytes(self.bytes)}{teacher})"
         )
 
 
@@ -145,16 +146,9 @@ def train_teacher(
         _given(part)
         if part.passed.teacher is None and is_given(part.config.teacher.weights)
         else _train(part, overwrite=overwrite)
-        for part in _each_teacher(request)
+        for part in requests_by_teacher(request, dataset)
     )
     return replace(first, others=tuple(others))
-
-
-def _each_teacher(request: Request) -> list[Request]:
-    """Return a request for each teacher; a model that was passed is the first one."""
-    first, *others = request.config.each_teacher()
-    alone = [replace(request, config=other, passed=NONE_PASSED) for other in others]
-    return [replace(request, config=first), *alone]
 
 
 def _train(request: Request, *, overwrite: bool) -> Teacher:
@@ -212,7 +206,7 @@ def extract_teacher(
         If a logit is not finite.
     """
     request = read_request(config, overrides, dataset=dataset, teacher=teacher)
-    first, *others = (_extract(part, overwrite=overwrite) for part in _each_teacher(request))
+    first, *others = (_extract(part, overwrite=overwrite) for part in requests_by_teacher(request, dataset))
     return replace(first, others=tuple(others))
 
 
@@ -225,7 +219,7 @@ def _extract(request: Request, *, overwrite: bool) -> Store:
         samples=layout.samples,
         classes=layout.classes,
         bytes=done.store.inventory.bytes_on_disk(),
-        teacher_accuracy=done.store.made_from["teacher"]["test_accuracy"],
+        teacher_accuracy=done.store.made_from["teacher"].get("test_accuracy"),
         blocks_made=done.blocks_made,
         blocks_found=done.blocks_found,
     )

@@ -39,7 +39,8 @@ def expected_origin(
 def require_made_from(store: KnowledgeStore, expected: Mapping[str, Any]) -> None:
     """Raise an error if `store` was not made from what is `expected`; keys that `expected` lacks do not matter.
 
-    Nor does the name of the data set if its content is the same: a folder of images may have become shards of them.
+    Nor do the name of the data set and the source of code that makes it if its content is the same: a folder of images
+    may have become shards of them.
 
     Raises
     ------
@@ -48,5 +49,5 @@ def require_made_from(store: KnowledgeStore, expected: Mapping[str, Any]) -> Non
     """
     found, dataset = store.made_from.get("dataset"), dict(expected["dataset"])
     if isinstance(found, Mapping) and found.get("fingerprint") == dataset["fingerprint"]:
-        del dataset["name"]
+        dataset = {key: value for key, value in dataset.items() if key not in ("name", "source_sha256")}
     store.require_made_from({**expected, "dataset": dataset})

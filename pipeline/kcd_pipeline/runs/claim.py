@@ -83,12 +83,24 @@ def require_same_run(
     older = with_defaults(flatten(fixed_settings(folder.read_config())))
     found = differences(older, fixed_settings(config)) + _left_out(older, config)
     if origin is not None:
-        found += differences(folder.read_origin(), origin)
+        began_with = folder.read_origin()
+        found += differences(began_with, _as_recorded_then(began_with, origin))
     if found:
         raise UserError(
             f"{folder.path} belongs to a run of another config:\n{difference_lines(found)}\n"
             f"Set {key} to another place, undo the difference, or give --overwrite to start anew there."
         )
+
+
+def _as_recorded_then(began_with: Mapping[str, Any], origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `origin` without the digests of parts that the run did not record, as versions before did of some parts.
+
+    The names of all parts are among the settings, so a part that was changed for another is found there.
+    """
+    recorded = began_with.get("parts")
+    known = recorded if isinstance(recorded, Mapping) else {}
+    parts = {key: digest for key, digest in origin.get("parts", {}).items() if key in known}
+    return {key: value for key, value in origin.items() if key != "parts"} | ({"parts": parts} if parts else {})
 
 
 def _left_out(older: Mapping[str, Any], config: Mapping[str, Any]) -> list[Difference]:

@@ -8,6 +8,7 @@ from kcd_pipeline.data.own_images import own_image_size, own_normalisation, take
 from kcd_pipeline.models import load_weights
 from kcd_pipeline.models.external import TIMM, TORCHVISION, is_published
 from kcd_pipeline.models.preprocessing import Preprocessing, library_preprocessing
+from kcd_pipeline.own_parts import is_passed_object
 from kcd_pipeline.progress import say
 from kcd_pipeline.teacher.description import IMAGES_KEY
 from kcd_pipeline.teacher.outputs import other_outputs
@@ -71,6 +72,8 @@ def _wanted(data: DataConfig, known: Preprocessing) -> list[tuple[str, Any, Any]
 def _known_images(config: Config) -> Preprocessing | None:
     """Return what is recorded of the images that the teacher was trained on, if it was trained elsewhere."""
     teacher, weights = config.teacher, config.teacher.weights
+    if is_passed_object(teacher.model):
+        return None
     if not (teacher.model.startswith((TORCHVISION, TIMM)) or teacher.init or other_outputs(config)):
         return None
     if is_published(weights):

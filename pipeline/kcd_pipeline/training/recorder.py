@@ -1,5 +1,6 @@
 """The record of a training run in its folder: metrics, best and last weights, checkpoints."""
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
@@ -126,7 +127,7 @@ class RunRecorder:
     def _show(self, epoch: int, line: Mapping[str, Any], result: EpochResult) -> None:
         """Show TensorBoard and trackers the line of metrics of an epoch, and what else is known of it."""
         terms = {f"loss_{name}": term for name, term in result.terms.items()}
-        own = {name: number for name, number in line.get(OWN_METRICS, {}).items() if number is not None}
+        own = {_shown(name): number for name, number in line.get(OWN_METRICS, {}).items() if number is not None}
         numbers = {key: value for key, value in line.items() if key not in ("epoch", OWN_METRICS)}
         numbers |= {"lr": self._trainer.lr, **terms, **own, **self._beside}
         self._board.show(epoch, numbers)
@@ -141,3 +142,8 @@ class RunRecorder:
             self._board.show(results.epochs - 1, looked)
             self._trackers.log(results.epochs - 1, looked)
         save_weights(self._folder.weights, self._trainer.model, {**self._facts, **told})
+
+
+def _shown(name: str) -> str:
+    """Return the name of a metric of the user's own in characters that every tracker takes."""
+    return re.sub(r"[^\w. -]+", "_", name.replace(":", "."), flags=re.ASCII)
