@@ -333,16 +333,16 @@ def become(what: str, other: Path | None = None) -> None:
     """Give the calling worker another version, teacher, data set or store; "itself" undoes it."""
     import kcd_pipeline.data.digits as digits
     import kcd_pipeline.extraction.worker as worker
-    import kcd_pipeline.recipe_store.origin as origin
     import kcd_pipeline.teacher.description as description
     import kcd_pipeline.teacher.load as load_module
+    from kcd_pipeline import versions
 
-    origin.__version__ = "0.1.0"  # type: ignore[attr-defined]  # imported there, not exported
+    versions.__version__ = "0.1.0"  # type: ignore[attr-defined]  # imported there, not exported
     description.load_weights = load_module.load_weights = load_weights  # type: ignore[attr-defined]  # imported there, not exported
     digits.load = getattr(digits, "true_load", digits.load)
     worker.KnowledgeWriter = KnowledgeWriter  # type: ignore[attr-defined]  # imported there, not exported
     if what == "version":
-        origin.__version__ = "0.0.9"  # type: ignore[attr-defined]  # imported there, not exported
+        versions.__version__ = "0.0.9"  # type: ignore[attr-defined]  # imported there, not exported
     if what == "teacher":
         description.load_weights = load_module.load_weights = lambda path: load_weights(other)  # type: ignore[attr-defined,arg-type]
     if what == "data":
