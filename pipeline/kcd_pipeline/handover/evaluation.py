@@ -146,20 +146,21 @@ def _teacher(
     """
     if config is None or Path(student.source) == config.teacher.weights:
         return None, None
-    name, weights = config.teacher.model, config.teacher.weights
+    name, weights, teachers = config.teacher.model, config.teacher.weights, 1 + len(config.other_teachers)
+    label = f"{name} (the first of {teachers})" if teachers > 1 else name
     if is_own_part(name) and not trusted:
         return None, f"not known: {name} is somebody's own; name the recipe, too"
     if not config.store.logits:
         return None, f"not known: {name} gives features, and its own outputs are of other classes"
     try:
         if isinstance(images, TestImages):
-            return (load_teacher(config, images.dataset)[0], student.preprocess), name
+            return (load_teacher(config, images.dataset)[0], student.preprocess), label
         loaded = load_student(weights)
     except (UserError, FailedError) as error:
         return None, f"not known: {error}"
     if loaded.classes != student.classes:
         return None, f"not known: {name} has other classes"
-    return (loaded.model, loaded.preprocess), name
+    return (loaded.model, loaded.preprocess), label
 
 
 def _ask(model: nn.Module, preprocess: Preprocessing, images: LabelledImages, classes: int, run: RunConfig) -> Answers:
