@@ -256,6 +256,22 @@ def test_ranks_end_a_run_after_so_many_rows_as_one_process(home: Path, launch: L
 
 
 @pytest.mark.loops
+def test_ranks_stop_early_where_one_process_does(home: Path, launch: Launch) -> None:
+    """Each rank decides by itself; at this learning rate validation images soon tell that nothing is gained."""
+    more = {
+        "data__validation": 0.2, "store__path": home / "none.zarr", "distill__method": "none", "distill__patience": 1,
+        "distill__lr": 0.3, "distill__epochs": 12,
+    }  # fmt: skip
+    for ranks in (1, 2):
+        run = launch(ranks, settings(home, f"early-{ranks}", **more))
+        assert run.ended() == [0] * ranks, run.words(0)
+    one, two = (RunFolder(home / f"early-{ranks}") for ranks in (1, 2))
+    assert one.read_summary()["epochs"] < 12
+    keys = ("epochs", "stopped_early", "best_epoch", "validation_accuracy", "test_accuracy", "best_test_accuracy")
+    assert [one.read_summary()[key] for key in keys] == [two.read_summary()[key] for key in keys]
+
+
+@pytest.mark.loops
 def test_ranks_whose_blends_rank_0_has_judged_are_the_run_of_one_process(home: Path, launch: Launch) -> None:
     """In windows, so that each portion asks rank 0 for the rows of its own blends."""
     memory = 2 * 300 * KnowledgeStore.open(home / "store.zarr").row_bytes - 1
