@@ -97,10 +97,25 @@ def test_an_evaluation_says_what_scikit_learn_says(home: Path, images: str, monk
     assert [row["accuracy"] for row in found["classes"]] == pytest.approx(
         [(guesses[labels == label] == label).mean() for label in range(10)]
     )
-    assert (found["teacher"], found["agreement"]) == (
-        "resnet8",
-        pytest.approx((of_teacher.argmax(axis=1) == guesses).mean()),
+    (agreement,) = found["teachers"]
+    assert agreement["teacher"] == "resnet8"
+    assert agreement["agreement"] == pytest.approx((of_teacher.argmax(axis=1) == guesses).mean())
+
+
+def test_each_of_several_teachers_is_compared(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is the student itself, the second is not there."""
+    monkeypatch.chdir(home)
+    (home / "two.yaml").write_text(
+        "data: {name: digits, test_limit_per_class: 6}\n"
+        "teacher:\n"
+        "  - {model: resnet8, weights: run/best.safetensors, store: one.zarr}\n"
+        "  - {model: resnet14, weights: none.safetensors, store: two.zarr}\n"
+        "student: {model: resnet8}\n"
     )
+    first, second = json.loads(succeed("evaluate", "run", "two.yaml", "--json"))["teachers"]
+    assert first == {"teacher": "resnet8", "agreement": 1.0}
+    assert (second["teacher"], second["agreement"]) == ("resnet14", None)
+    assert "there are no weights at none.safetensors" in second["reason"]
 
 
 def test_an_evaluation_can_be_read_by_people(home: Path) -> None:
@@ -109,7 +124,9 @@ def test_an_evaluation_can_be_read_by_people(home: Path) -> None:
         assert words in told
     (home / "teacher" / "weights.safetensors").rename(home / "elsewhere.safetensors")
     try:
-        assert "Agreement with the teacher: not known: " in succeed("evaluate", home / "run", home / "images")
+        assert "Agreement with the teacher, resnet8, is not known: there " in succeed(
+            "evaluate", home / "run", home / "images"
+        )
     finally:
         (home / "elsewhere.safetensors").rename(home / "teacher" / "weights.safetensors")
 
@@ -125,7 +142,7 @@ def test_some_classes_may_lack_and_a_class_may_be_called_as_people_call_it(tmp_p
     assert np.argwhere(found["confusion"])[0][0] == 1
     assert [row["images"] for row in found["classes"]] == [0, 1, *[0] * 20]
     assert [row["accuracy"] for row in found["classes"]].count(None) == 21
-    assert (found["agreement"], found["teacher"]) == (None, None)
+    assert found["teachers"] == []
     assert "is in the output of --json" in succeed("evaluate", file, tmp_path / "images")
 
 

@@ -231,6 +231,21 @@ def test_ranks_that_stream_in_windows_are_the_run_of_one_process(home: Path, lau
 
 
 @pytest.mark.loops
+def test_ranks_that_two_teachers_teach_are_the_run_of_one_process(home: Path, launch: Launch) -> None:
+    second = f"model: resnet8, weights: {home}/second.safetensors, store: {home}/second.zarr, weight: 2, epochs: 1"
+    both = {"other_teachers": f"[{{{second}}}]"}
+    for part in load_config(
+        "digits", [word.removeprefix("--set=") for word in settings(home, "", **both)[1:]]
+    ).each_teacher():
+        train_teacher(part)
+        extract_teacher(part)
+    for ranks in (1, 2):
+        run = launch(ranks, settings(home, f"teachers-{ranks}", **both))
+        assert run.ended() == [0] * ranks, run.words(0)
+    assert_same_run(home / "teachers-2", home / "teachers-1")
+
+
+@pytest.mark.loops
 def test_ranks_end_a_run_after_so_many_rows_as_one_process(home: Path, launch: Launch) -> None:
     """The last epoch has two samples, of which the second rank gets none."""
     for ranks in (1, 2):
@@ -238,6 +253,22 @@ def test_ranks_end_a_run_after_so_many_rows_as_one_process(home: Path, launch: L
         assert run.ended() == [0] * ranks, run.words(0)
     assert_same_run(home / "rows-2", home / "rows-1")
     assert [line["rows"] for line in RunFolder(home / "rows-2").read_metrics()] == [300] * 5 + [2]
+
+
+@pytest.mark.loops
+def test_ranks_stop_early_where_one_process_does(home: Path, launch: Launch) -> None:
+    """Each rank decides by itself; at this learning rate validation images soon tell that nothing is gained."""
+    more = {
+        "data__validation": 0.2, "store__path": home / "none.zarr", "distill__method": "none", "distill__patience": 1,
+        "distill__lr": 0.3, "distill__epochs": 12,
+    }  # fmt: skip
+    for ranks in (1, 2):
+        run = launch(ranks, settings(home, f"early-{ranks}", **more))
+        assert run.ended() == [0] * ranks, run.words(0)
+    one, two = (RunFolder(home / f"early-{ranks}") for ranks in (1, 2))
+    assert one.read_summary()["epochs"] < 12
+    keys = ("epochs", "stopped_early", "best_epoch", "validation_accuracy", "test_accuracy", "best_test_accuracy")
+    assert [one.read_summary()[key] for key in keys] == [two.read_summary()[key] for key in keys]
 
 
 @pytest.mark.loops

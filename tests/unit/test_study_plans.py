@@ -9,7 +9,8 @@ import pytest
 from kcd_pipeline.config import load_config, load_study
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.runs import RunFolder
-from kcd_pipeline.study import Pair, StudyPlan, plan_study
+from kcd_pipeline.study import Pair, StudyPlan, dry_run, plan_study
+from kcd_pipeline.study.rows import follows_schedule
 from kcd_stores import ValueStore
 
 HEAD = "base: digits\nseeds: 2\n"
@@ -182,6 +183,28 @@ def test_an_arm_at_equal_rows_is_stopped_where_the_run_of_its_seed_was() -> None
     assert (distill.method, distill.rows, distill.epochs, distill.milestones) == ("kd", 335, 4, (2, 3))
     assert run.folder not in {other.folder for other in plan.runs}
     assert run.name == "kd at the rows of kcd, seed 0"
+
+
+def test_an_arm_at_equal_rows_does_not_stop_early() -> None:
+    plan = planned(
+        "budget: rows\nset: {data.validation: 0.1, distill.patience: 2}\n"
+        "vary: {arms: {kd: {distill.method: kd}, kcd: {}}}"
+    )
+    finish(next(run.folder for run in plan.runs if run.name == "kcd, seed 0"), taught=[10, 10, 8], samples=10)
+    run = plan.resolve(plan.arms[-1], 0)
+    assert run is not None
+    assert (run.config.distill.rows, run.config.distill.epochs, run.config.distill.patience) == (28, 3, None)
+    assert follows_schedule(run.config)
+    assert not any(follows_schedule(other.config) for other in plan.runs), "how long they train is not known before"
+
+
+def test_the_lines_of_a_dry_run_tell_what_chooses_the_best_epochs() -> None:
+    held_out, whole = (load_config("digits", [f"data.validation={part}"]) for part in ("0.1", "null"))
+    (line,) = dry_run._validation_lines({"kd": held_out, "kcd": held_out})
+    assert line.startswith("Best epochs are chosen by validation images (data.validation: 0.1)")
+    (line,) = dry_run._validation_lines({"kd": held_out, "kcd": whole})
+    assert line.startswith("Best epochs of kd are chosen by validation images")
+    assert dry_run._validation_lines({"kcd": whole}) == []
 
 
 def test_rows_that_end_with_an_epoch_need_no_further_one() -> None:

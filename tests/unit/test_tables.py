@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -273,3 +274,28 @@ def test_a_pattern_names_the_files_of_a_split(kept_in: dict[str, tuple[str, Path
     assert "is in both data.train and data.test" in refusal(name, root, train="*.parquet")
     assert len(load(name, root, train="train-{0..1}.parquet").train) == 2 * EACH
     assert "there is no file that data.test, valid-*.parquet, names in" in refusal(name, root, test="valid-*.parquet")
+
+
+@pytest.mark.parametrize(("form", "library"), [("huggingface", "datasets"), ("parquet of Hugging Face", "pyarrow")])
+def test_a_library_that_is_missing_is_named_with_its_extra(
+    form: str, library: str, kept_in: dict[str, tuple[str, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    message = refusal(*kept_in[form])
+    assert f"needs the library {library}, which an extra installs" in message
+    assert 'pip install -e ".[data]"' in message
+
+
+@pytest.mark.parametrize("column", ["image", "label"])
+def test_rows_that_point_outside_of_an_arrow_file_are_refused(column: str, folders: Path, tmp_path: Path) -> None:
+    # the place of each row's bytes, 32 bits of a binary column, is set beyond them: Arrow itself would read there
+    hugging_face(folders).cast_column("label", datasets.Value("string")).save_to_disk(str(tmp_path / "hf"))
+    file = next((tmp_path / "hf" / "train").glob("*.arrow"))
+    table: Any = datasets.load_from_disk(str(tmp_path / "hf"))["train"].data.table[column].chunks[0]
+    offsets = (table.field("bytes") if column == "image" else table).buffers()[1].to_pybytes()[: 4 * (2 * EACH + 1)]
+    content = file.read_bytes()
+    assert content.count(offsets) == 1
+    wrong = offsets[:8] + (2**31 - 5).to_bytes(4, "little") + offsets[12:]
+    file.write_bytes(content.replace(offsets, wrong))
+    message = refusal("huggingface", tmp_path / "hf")
+    assert f"{tmp_path / 'hf' / 'train'} cannot be read by datasets: ArrowInvalid" in message

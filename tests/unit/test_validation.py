@@ -126,6 +126,5 @@ def test_patience_needs_validation_images() -> None:
 )
 def test_epochs_without_gain_are_counted_from_the_first_best(accuracies: list[float], without_gain: int) -> None:
     assert epochs_without_gain(accuracies) == without_gain
-    assert not is_to_stop(accuracies, None)
     assert not is_to_stop(accuracies, without_gain + 1)
     assert is_to_stop(accuracies, max(without_gain, 1)) == (without_gain > 0)

@@ -9,6 +9,7 @@ from torch import nn
 from kcd_pipeline.api.recipes import Overrides, RecipeLike, load_config, override_texts, read_recipe
 from kcd_pipeline.config import DATA_NAMES, Config
 from kcd_pipeline.data import Dataset, dataset_from, load_dataset
+from kcd_pipeline.data.completion import complete
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import NONE_PASSED, PassedModels, recorded_model
 from kcd_pipeline.own_parts import is_own_part, passed_name
@@ -93,7 +94,8 @@ def loaded_dataset(dataset: object, settings: Config) -> Dataset:
     if dataset is None:
         return load_dataset(settings.data)
     if isinstance(dataset, Dataset):
-        return dataset
+        wanted = settings.data.validation is not None and dataset.validation is None
+        return complete(settings.data, dataset, can_be_scaled=False) if wanted else dataset
     train, test, validation = _splits(dataset)
     return dataset_from(train, test, validation=validation, settings=settings.data)
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import click
 
 from kcd_pipeline.cli.options import json_option, parse_image_shape
-from kcd_pipeline.config import as_override, load_config
+from kcd_pipeline.config import Config, as_override, load_config
+from kcd_pipeline.errors import UserError
 from kcd_pipeline.terminal import print_line
+from kcd_stores import masked, open_storage, same_place
 
 
 @click.command("models", short_help="List the models for teachers and students, and their cost.")
@@ -58,8 +60,30 @@ def verify_command(store: str, config: str | None, overrides: tuple[str, ...], r
     """
     from kcd_pipeline.verification import verify
 
-    settings = None if config is None else load_config(config, (*overrides, as_override("store.path", store)))
+    settings = None if config is None else _of_store(config, overrides, store)
     print_line(verify(store, settings, rows=rows))
+
+
+def _of_store(name: str, overrides: tuple[str, ...], store: str) -> Config:
+    """Return the config of the teacher of a recipe whose store is compared: of several, the one that names it.
+
+    Raises
+    ------
+    UserError
+        If none of several teachers names it.
+    """
+    config = load_config(name, overrides)
+    if not config.other_teachers:
+        return load_config(name, (*overrides, as_override("store.path", store)))
+    parts = config.each_teacher()
+    for part in parts:
+        if same_place(open_storage(part.store.path), open_storage(store)):
+            return part
+    stores = ", ".join(masked(part.store.path) for part in parts)
+    raise UserError(
+        f"{name} has {len(parts)} teachers, and {masked(store)} is the store of none of them: theirs are {stores}. "
+        f"Give one of these, or leave --teacher out."
+    )
 
 
 @click.command("demo", short_help="Run all of the above on real digits, in minutes.")

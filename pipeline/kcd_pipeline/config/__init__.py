@@ -6,7 +6,7 @@ from kcd_pipeline.config.data import DATA_NAMES, DataConfig
 from kcd_pipeline.config.earlier import in_todays_words
 from kcd_pipeline.config.load import Recipe, load_config, parse_config
 from kcd_pipeline.config.losses import DistLossConfig, DkdLossConfig, KdLossConfig, OwnLossConfig, PktLossConfig
-from kcd_pipeline.config.merge import as_override, override_of
+from kcd_pipeline.config.merge import as_override, only_teacher, override_of
 from kcd_pipeline.config.models import OptimisationConfig, OtherTeacherConfig, StudentConfig, TeacherConfig
 from kcd_pipeline.config.recipes import find_recipe, is_study, recipe_names, recipes_folder, study_names
 from kcd_pipeline.config.schema import (
@@ -62,6 +62,7 @@ __all__ = [
     "is_study",
     "load_config",
     "load_study",
+    "only_teacher",
     "override_of",
     "parse_config",
     "read_yaml",

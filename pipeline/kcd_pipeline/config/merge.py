@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from kcd_pipeline.config.places import OF_RUN
+from kcd_pipeline.config.places import OF_RUN, PLACES_OF_TEACHER
 from kcd_pipeline.config.schema import Config
 from kcd_pipeline.config.section import section_of, sections_by_name
 from kcd_pipeline.config.several_teachers import names_teachers, with_first_teacher, without_teachers
@@ -79,6 +79,13 @@ def override_of(key: str, value: Any) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return f"{key}=.nan" if math.isnan(value) else f"{key}={'-' if value < 0 else ''}.inf"
     return f"{key}={json.dumps(value, ensure_ascii=False)}"
+
+
+def only_teacher(config: Config) -> str:
+    """Return the override that leaves a recipe of several teachers the one of `config` alone, as `for_teacher` does."""
+    keys = {**config.teacher.model_dump(mode="json"), "store": config.store.path}
+    places = {name: keys[name].replace("$", "$$") for name in PLACES_OF_TEACHER if keys.get(name)}
+    return override_of("teacher", [{**keys, **places}])
 
 
 def as_override(key: str, path: str | Path) -> str:

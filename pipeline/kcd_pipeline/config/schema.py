@@ -218,12 +218,12 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _require_validation(self) -> "Config":
-        for section in ("teacher", "distill"):
-            patience = getattr(self, section).patience
-            if patience is not None and self.data.validation is None:
+        teachers = [("teacher", teacher) for teacher in (self.teacher, *self.other_teachers)]
+        for key, part in [*teachers, ("distill", self.distill)]:
+            if part.patience is not None and self.data.validation is None:
                 raise ValueError(
-                    f"{section}.patience is {patience}, but data.validation is null: there are no validation images by "
-                    f"which training could stop early. Set data.validation, such as 0.1, or {section}.patience to null"
+                    f"{key}.patience is {part.patience}, but data.validation is null: there are no validation images "
+                    f"by which training could stop early. Set data.validation, such as 0.1, or {key}.patience to null"
                 )
         return self
 

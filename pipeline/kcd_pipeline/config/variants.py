@@ -32,6 +32,7 @@ CONDENSE_WORDS: dict[str, dict[Any, str]] = {
     "track": {"latest": "latest"},
     "perturb": {"off": "drop only", "pair": "pairs", "teacher": "judged blends"},
 }
+MEAN_OF_LOGITS = "mean of logits"  # the word of a run whose teachers are blended so
 LONGEST_VALUE = 16  # characters of a value in the name of a folder; of a longer one there is a digest
 # parts that are named in the name of a folder, if they are the user's own
 NAMED_PARTS = ("augmentation.name", "teacher.optimizer", "teacher.schedule", "distill.optimizer", "distill.schedule")
@@ -52,7 +53,12 @@ def variant_words(config: Mapping[str, Any]) -> list[str]:
     given_plans = by_kcd and _section(config, "condense").get("plans_from")
     words = [*_words_by_key(config).values(), *(["given plans"] if given_plans else [])]
     taught = _section(config, "distill").get("method") in ("kd", "kcd")
-    return [*([f"{1 + _others(config)} teachers"] if taught and _others(config) else []), *words]
+    return [*([teachers_word(1 + _others(config))] if taught and _others(config) else []), *words]
+
+
+def teachers_word(count: int) -> str:
+    """Return the word of a run that several teachers teach."""
+    return f"{count} teachers"
 
 
 def _others(config: Mapping[str, Any]) -> int:
@@ -79,7 +85,7 @@ def _words_by_key(config: Mapping[str, Any]) -> dict[str, str]:
         return {}
     loss = _section(distill, "loss")
     words = {
-        "distill.blend": "mean of logits" if _others(config) and distill.get("blend") == "logits" else None,
+        "distill.blend": MEAN_OF_LOGITS if _others(config) and distill.get("blend") == "logits" else None,
         "distill.loss.name": None if loss.get("name") == "kd" else _own_name(loss.get("name")) or loss.get("name"),
         "distill.loss.standardise": "standardised" if loss.get("standardise") else None,
     }
@@ -137,7 +143,7 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for section, keys in config.items():
         if section == "other_teachers":
-            settings[section] = fixed_of_teachers(keys)
+            settings[section] = fixed_of_teachers(keys) if keys else "none"
             continue
         if not isinstance(keys, Mapping):
             settings[section] = keys

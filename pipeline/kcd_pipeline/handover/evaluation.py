@@ -27,6 +27,25 @@ from kcd_pipeline.training.device import prepare_for_inference
 TOP = 5
 
 
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How often a teacher and a model find the same class likeliest.
+
+    Attributes
+    ----------
+    teacher
+        The name of the teacher's model.
+    share
+        Share of the images, 0..1; None if the teacher cannot be asked.
+    reason
+        Why it cannot; empty if it can.
+    """
+
+    teacher: str
+    share: float | None
+    reason: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
     """Results of a model on N labelled images.
@@ -41,10 +60,8 @@ class Evaluation:
         Expected calibration error over 15 bins, 0..1.
     confusion
         `[C, C]`: images of each true class (row) by the class that they were taken for (column).
-    agreement
-        Share of images for which teacher and model find the same class likeliest; None if the teacher is not there.
-    teacher
-        The teacher's name, or why it is not there; None if nothing says that there is one.
+    agreements
+        With each teacher that a run or a recipe names.
     """
 
     images: str
@@ -52,8 +69,7 @@ class Evaluation:
     top5: float | None
     calibration_error: float
     confusion: NDArray[np.int64]
-    agreement: float | None
-    teacher: str | None
+    agreements: tuple[Agreement, ...]
 
     @property
     def count(self) -> int:
@@ -95,9 +111,13 @@ def evaluate(path: Path, student: Student, *, folder: Path | None, recipe: Confi
             f"folders or a recipe, too."
         )
     answers = _ask(student.model, student.preprocess, images, len(student.classes), run)
-    teacher, its_name = _teacher(config, images, student, trusted=recipe is not None)
-    its_answers = None if teacher is None else _ask(*teacher, images, len(student.classes), run)
-    return _evaluation(images, answers, its_answers, its_name, len(student.classes))
+    taught_by = () if config is None else config.each_teacher()
+    agreements = [
+        _agreement(of_teacher, images, student, answers, trusted=recipe is not None, run=run)
+        for of_teacher in taught_by
+        if Path(student.source) != of_teacher.teacher.weights  # a teacher has nobody to agree with
+    ]
+    return _evaluation(images, answers, tuple(agreements), len(student.classes))
 
 
 def recorded_config(path: Path) -> Config | None:
@@ -134,32 +154,46 @@ def data_of(config: Config, *, trusted: bool) -> Dataset:
     return load_dataset(with_teacher_images(config).data)
 
 
-def _teacher(
-    config: Config | None, images: LabelledImages, student: Student, *, trusted: bool
-) -> tuple[tuple[nn.Module, Preprocessing] | None, str | None]:
-    """Return the teacher of `config` with its preprocessing, if it can be had, and its name or why it cannot.
+def _agreement(
+    config: Config, images: LabelledImages, student: Student, answers: Answers, *, trusted: bool, run: RunConfig
+) -> Agreement:
+    """Return how often the teacher of `config` finds the class that the answers of `student` have as likeliest.
 
     Parameters
     ----------
     trusted
         True if the user named the recipe: then code that it names may be imported.
     """
-    if config is None or Path(student.source) == config.teacher.weights:
-        return None, None
-    name, weights = config.teacher.model, config.teacher.weights
-    if is_own_part(name) and not trusted:
-        return None, f"not known: {name} is somebody's own; name the recipe, too"
-    if not config.store.logits:
-        return None, f"not known: {name} gives features, and its own outputs are of other classes"
+    name = config.teacher.model
     try:
-        if isinstance(images, TestImages):
-            return (load_teacher(config, images.dataset)[0], student.preprocess), name
-        loaded = load_student(weights)
+        model, preprocess = _teacher(config, images, student, trusted=trusted)
     except (UserError, FailedError) as error:
-        return None, f"not known: {error}"
+        return Agreement(teacher=name, share=None, reason=str(error))
+    its_answers = _ask(model, preprocess, images, len(student.classes), run)
+    return Agreement(teacher=name, share=float((its_answers.likeliest[:, 0] == answers.likeliest[:, 0]).mean()))
+
+
+def _teacher(
+    config: Config, images: LabelledImages, student: Student, *, trusted: bool
+) -> tuple[nn.Module, Preprocessing]:
+    """Return the teacher of `config` and the preprocessing that it takes.
+
+    Raises
+    ------
+    UserError, FailedError
+        If it is not there, or cannot be compared.
+    """
+    teacher = config.teacher
+    if is_own_part(teacher.model) and not trusted:
+        raise UserError("its code is not imported because a run names it: name the recipe, too")
+    if not config.store.logits:
+        raise UserError("it gives features, and its own outputs are of other classes")
+    if isinstance(images, TestImages):
+        return load_teacher(config, images.dataset)[0], student.preprocess
+    loaded = load_student(teacher.weights)
     if loaded.classes != student.classes:
-        return None, f"not known: {name} has other classes"
-    return (loaded.model, loaded.preprocess), name
+        raise UserError("its classes are others")
+    return loaded.model, loaded.preprocess
 
 
 def _ask(model: nn.Module, preprocess: Preprocessing, images: LabelledImages, classes: int, run: RunConfig) -> Answers:
@@ -169,7 +203,7 @@ def _ask(model: nn.Module, preprocess: Preprocessing, images: LabelledImages, cl
 
 
 def _evaluation(
-    images: LabelledImages, answers: Answers, its_answers: Answers | None, teacher: str | None, classes: int
+    images: LabelledImages, answers: Answers, agreements: tuple[Agreement, ...], classes: int
 ) -> Evaluation:
     labels, predicted = images.labels, answers.likeliest[:, 0]
     return Evaluation(
@@ -178,8 +212,7 @@ def _evaluation(
         top5=top_accuracy(answers.likeliest, labels, TOP) if classes > TOP else None,
         calibration_error=calibration_error(answers.probability[:, 0], predicted == labels),
         confusion=confusion_matrix(predicted, labels, classes),
-        agreement=None if its_answers is None else float((its_answers.likeliest[:, 0] == predicted).mean()),
-        teacher=teacher,
+        agreements=agreements,
     )
 
 
@@ -194,8 +227,10 @@ def evaluation_as_json(student: Student, found: Evaluation) -> dict[str, Any]:
         "top1": found.top1,
         "top5": found.top5,
         "calibration_error": found.calibration_error,
-        "agreement": found.agreement,
-        "teacher": found.teacher,
+        "teachers": [
+            {"teacher": of.teacher, "agreement": of.share} | ({"reason": of.reason} if of.reason else {})
+            for of in found.agreements
+        ],
         "classes": [{"class": name, "images": size, "accuracy": share} for name, size, share in of_class],
         "confusion": found.confusion.tolist(),
     }

@@ -17,10 +17,11 @@ def print_evaluation(student: Student, found: Evaluation) -> None:
         f"{student.name} on {found.images}, {found.count:,} images: top-1 {found.top1:.2%}{top5}, expected "
         f"calibration error {found.calibration_error:.2%} ({BINS} bins)."
     )
-    if found.agreement is not None:
-        print_line(f"Same class as the teacher, {found.teacher}: {found.agreement:.2%} of the images.")
-    elif found.teacher is not None:
-        print_line(f"Agreement with the teacher: {found.teacher}")
+    for of in found.agreements:
+        if of.share is None:
+            print_line(f"Agreement with the teacher, {of.teacher}, is not known: {of.reason}")
+        else:
+            print_line(f"Same class as the teacher, {of.teacher}: {of.share:.2%} of the images.")
     _print_classes(student, found)
     if len(student.classes) <= MATRIX:
         _print_matrix(student, found)

@@ -150,6 +150,7 @@ def _student_facts(folder: RunFolder, config: Mapping[str, Any], metrics: list[d
     recorded_store = None if summary is None else summary["store"]
     return {
         "top5_accuracy": None if summary is None else _top5(folder, summary.get("predictions_sha256")),
+        "teachers": _teacher_facts(config),
         "store": config["store"]["path"],
         "store_identity": recorded_store["identity"] if recorded_store else None,
         "variant": variant_words(config),
@@ -157,6 +158,15 @@ def _student_facts(folder: RunFolder, config: Mapping[str, Any], metrics: list[d
         "plans": read_stage_facts(folder, metrics),
         "values": _value_facts(folder, len(metrics)),
     }
+
+
+def _teacher_facts(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return model, weight and store of each teacher of a run."""
+    first = {**config["teacher"], "store": config["store"]["path"]}
+    return [
+        {"model": teacher["model"], "weight": teacher.get("weight", 1.0), "store": teacher["store"]}
+        for teacher in (first, *config.get("other_teachers", ()))
+    ]
 
 
 def _top5(folder: RunFolder, sha256: str | None) -> float | None:

@@ -153,12 +153,21 @@ def _run_lines(facts: Mapping[str, Any], of_student: bool) -> dict[str, str | No
         "store read": _size(facts["bytes_read"]) if of_student else None,
         "blends judged": _judged(facts),
         "plans taken from": facts.get("plans_from"),
+        "teachers": _several_teachers(facts),
         "store": facts.get("store"),
         "store identity": facts.get("store_identity"),
         "values": _values(facts.get("values")),
         "on disk": f"{human_bytes(facts['bytes'])} in {counted(facts['files'], 'file')}",
         "holds": ", ".join(facts["holds"]),
     }
+
+
+def _several_teachers(facts: Mapping[str, Any]) -> str | None:
+    """Return the teachers with their weights and stores; None for a single one, whose store has a line of its own."""
+    teachers = facts.get("teachers") or ()
+    if len(teachers) < 2:
+        return None
+    return "; ".join(f"{each['model']} (weight {each['weight']:g}, store {each['store']})" for each in teachers)
 
 
 def _judged(facts: Mapping[str, Any]) -> str | None:

@@ -32,6 +32,7 @@ def dry_run_lines(plan: StudyPlan, *, jobs: int | None) -> list[str]:
     to_do = {name: sum(place[0] == name for place in _open_places(plan, states)) for name in configs}
     lines = [_arm_line(plan, states, name, to_do[name], _counted(plan, name, configs), samples) for name in configs]
     lines += [f"Failed before it starts: {failed}" for failed in states.failed.values()]
+    lines += _validation_lines(configs)
     store_lines, store_seconds = _stores(plan, samples)
     lines += store_lines
     if not any(to_do.values()):
@@ -74,6 +75,18 @@ def _config(plan: StudyPlan, name: str) -> Config:
     return plan.study.recipe.config((*plan.study.overrides, *arm.overrides, *plan.study.last_overrides))
 
 
+def _validation_lines(configs: Mapping[str, Config]) -> list[str]:
+    """Return a line about the arms that have validation images; none where no arm has."""
+    by = {name: config.data.validation for name, config in configs.items() if config.data.validation is not None}
+    if not by:
+        return []
+    which = f"data.validation: {', '.join(dict.fromkeys(map(str, by.values())))}"
+    arms = "" if len(by) == len(configs) else f" of {', '.join(by)}"
+    return [
+        f"Best epochs{arms} are chosen by validation images ({which}); the test set is looked at after the last epoch."
+    ]
+
+
 def _counted(plan: StudyPlan, name: str, configs: Mapping[str, Config]) -> Config:
     """Return the config whose rows an arm has: its own, or that of the arm at whose rows it is stopped."""
     return configs[plan.arm(name).rows_of or name]
@@ -113,7 +126,7 @@ def _samples(states: RunStates, plan: StudyPlan) -> int:
 def _stores(plan: StudyPlan, samples: int) -> tuple[list[str], float]:
     """Return a line about each store that arms are taught from, and the seconds that the missing ones take."""
     runs: dict[str, StudyRun] = {}
-    for run in plan.runs:
+    for run in (part for whole in plan.runs for part in whole.for_each_teacher()):
         before = runs.get(run.config.store.path)
         if run.config.distill.method != "none" and (
             before is None or before.config.store.views < run.config.store.views

@@ -23,8 +23,9 @@ def require_stoppable(study: Study, first: str, second: str, config: Config, sto
 def overrides_at_rows(distill: DistillConfig, counterpart: RunFolder) -> tuple[str, ...]:
     """Return the overrides by which a student is taught as many samples as the finished run `counterpart` was.
 
-    Its schedule is fitted: with R samples in all, of N, it has `ceil(R / N)` epochs, and explicit milestones stand at
-    the same fraction of them as before, to the next whole epoch.
+    It does not stop early, although the counterpart may have. Its schedule is fitted: with R samples in all, of N, it
+    has `ceil(R / N)` epochs, and explicit milestones stand at the same fraction of them as before, to the next whole
+    epoch.
 
     Raises
     ------
@@ -33,7 +34,9 @@ def overrides_at_rows(distill: DistillConfig, counterpart: RunFolder) -> tuple[s
     """
     rows = sum(line["samples"] for line in counterpart.read_metrics())
     epochs = -(-rows // open_values(counterpart).samples)
-    fitted = (f"distill.rows={rows}", f"distill.epochs={epochs}")
+    fitted: tuple[str, ...] = (f"distill.rows={rows}", f"distill.epochs={epochs}")
+    if distill.patience is not None:
+        fitted = (*fitted, "distill.patience=null")  # it might end before it has been taught as much
     if distill.milestones is None:
         return fitted
     scaled = sorted({max(1, round(milestone * epochs / distill.epochs)) for milestone in distill.milestones})

@@ -2,11 +2,11 @@
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from kcd_pipeline.config import Config, Study, did_you_mean
+from kcd_pipeline.config import Config, Study, did_you_mean, only_teacher
 from kcd_pipeline.config.study import Budget
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.runs import RunFolder
@@ -39,6 +39,13 @@ class StudyRun:
     base: str
     overrides: tuple[str, ...]
     config: Config
+
+    def for_each_teacher(self) -> tuple["StudyRun", ...]:
+        """Return the run as if each of its teachers were the only one: its overrides name that teacher alone."""
+        if not self.config.other_teachers:
+            return (self,)
+        parts = self.config.each_teacher()
+        return tuple(replace(self, overrides=(*self.overrides, only_teacher(part)), config=part) for part in parts)
 
     @property
     def name(self) -> str:

@@ -58,7 +58,8 @@ def _make_missing(plan: StudyPlan, states: RunStates, *, jobs: int | None, sched
     runs = [*states.ready, *states.awaited]
     for path, step in make_stores(runs, scheduler=scheduler, logs=logs, others=others).items():
         for run in states.ready:
-            if run.config.store.path == path and run.config.distill.method != "none":
+            stores = [part.store.path for part in run.config.each_teacher()]
+            if path in stores and run.config.distill.method != "none":
                 states.fail(run, step.line, log=step.log, command=run.command)
     states.compare_with_stores()
     if not states.ready:

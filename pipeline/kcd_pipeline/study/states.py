@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
+from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.reports.collect.runs import RunRecord, read_run
 from kcd_pipeline.runs import RunFolder, require_same_run
@@ -113,10 +114,17 @@ class RunStates:
 
     def _require_present_store(self, run: StudyRun) -> None:
         """Raise UserError if a finished run was taught from another store than is now in the place of its own."""
-        path = run.config.store.path
-        taught_from = RunFolder(run.folder).read_origin().get("store")
+        origin = RunFolder(run.folder).read_origin()
+        for part, taught_from in zip(
+            run.config.each_teacher(), (origin.get("store"), *origin.get("other_stores", ())), strict=False
+        ):
+            self._require_store(run, part, taught_from)
+
+    def _require_store(self, run: StudyRun, config: Config, taught_from: str | None) -> None:
+        """Raise UserError unless the store of `config` is the one that a run was taught from, or is not there."""
+        path = config.store.path
         if taught_from is not None and path not in self._identities:
-            store = open_whole_store(run.config)
+            store = open_whole_store(config)
             self._identities[path] = None if store is None else store.identity
         present = self._identities.get(path)
         if taught_from is None or present is None or taught_from == present:

@@ -78,11 +78,12 @@ def make_stores(
 
 
 def _by_store(runs: Iterable[StudyRun]) -> dict[str, list[StudyRun]]:
-    """Return the runs that are taught from each store, by its path."""
+    """Return the runs that are taught from each store, by its path; one of several teachers as a run of each."""
     sharing: dict[str, list[StudyRun]] = {}
     for run in runs:
         if run.config.distill.method != "none":
-            sharing.setdefault(run.config.store.path, []).append(run)
+            for part in run.for_each_teacher():
+                sharing.setdefault(part.config.store.path, []).append(part)
     return sharing
 
 

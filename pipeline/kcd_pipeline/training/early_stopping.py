@@ -14,9 +14,9 @@ def epochs_without_gain(accuracies: Sequence[float]) -> int:
     return len(accuracies) - 1 - accuracies.index(max(accuracies)) if accuracies else 0
 
 
-def is_to_stop(accuracies: Sequence[float], patience: int | None) -> bool:
-    """Return True once `patience` epochs in a row have brought no better accuracy; never if it is None.
+def is_to_stop(accuracies: Sequence[float], patience: int) -> bool:
+    """Return True once `patience` epochs in a row have brought no better accuracy.
 
     Every rank, and a run that is resumed, decides the same, for all of them know the same accuracies.
     """
-    return patience is not None and epochs_without_gain(accuracies) >= patience
+    return epochs_without_gain(accuracies) >= patience

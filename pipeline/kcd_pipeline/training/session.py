@@ -124,8 +124,8 @@ def run_epochs(
         progress = EpochProgress(bar, name, epochs, chosen_by=trainer.accuracy_key.removesuffix("_accuracy"))
         accuracies = _accuracies_before(first, trainer, folder)
         for epoch in range(first, epochs):
-            if is_to_stop(accuracies, trainer.patience):
-                _say_stopped(name, trainer, done=epoch, planned=epochs)
+            if trainer.patience is not None and is_to_stop(accuracies, trainer.patience):
+                _say_stopped(name, trainer.patience, done=epoch, planned=epochs)
                 break
             accuracies.append(_run_epoch(epoch, trainer, curriculum, recorder, progress))
         results = take_results(trainer, folder)
@@ -141,10 +141,10 @@ def _accuracies_before(first: int, trainer: Trainer, folder: RunFolder) -> list[
     return trainer.ranks.run_on_first(lambda: [line[trainer.accuracy_key] for line in folder.read_metrics()[:first]])
 
 
-def _say_stopped(name: str, trainer: Trainer, *, done: int, planned: int) -> None:
+def _say_stopped(name: str, patience: int, *, done: int, planned: int) -> None:
     say(
-        f"{name}: stopped after epoch {done} of {planned}: the validation accuracy has not risen for a patience of "
-        f"{trainer.patience}."
+        f"{name}: stopped after epoch {done} of {planned}: none since epoch {done - patience} had a better validation "
+        f"accuracy, and the patience is {patience}."
     )
 
 

@@ -1,6 +1,7 @@
 """Data sets of the library `datasets`, in a folder that its `save_to_disk` wrote; the Hugging Face hub fills one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from kcd_pipeline.data.sources.tables import (
     Columns,
     asked_splits,
     choose_column,
-    extra_is_missing,
+    require_library,
     table_splits,
 )
 from kcd_pipeline.errors import UserError
@@ -33,10 +34,7 @@ def load_hugging_face(config: DataConfig) -> Dataset:
     FailedError
         If it cannot be fetched.
     """
-    try:
-        import datasets
-    except ImportError as error:
-        raise extra_is_missing("datasets", "huggingface") from error
+    require_library("datasets", "huggingface")
     if config.hub is not None:
         fetch_into_root(config, config.hub)
         require_fetched_from(config, config.hub)
@@ -51,17 +49,9 @@ def load_hugging_face(config: DataConfig) -> Dataset:
         )
     splits = [_opened(there[name]) for name in names]
     columns = _columns(splits[0].features, config, names[0], root)
-    tables = []
-    for name, split in zip(names, splits, strict=True):
-        _require_columns(split.features, columns, name, root)
-        pictures = split.select_columns([columns.image])
-        if isinstance(split.features[columns.image], datasets.Image):
-            pictures = pictures.cast_column(columns.image, datasets.Image(decode=False))
-        tables.append(
-            HuggingFaceRows(pictures, columns.image, folder=root, place=f"the split {name} of {printable(root)}")
-        )
-    labels = [list(split[columns.label]) for split in splits]
-    return load_pictures(config, table_splits(config, tables, labels, columns.class_names))
+    read = [_read_columns(split, columns, name, root) for split, name in zip(splits, names, strict=True)]
+    rows, labels = [rows for rows, _ in read], [of for _, of in read]
+    return load_pictures(config, table_splits(config, rows, labels, columns.class_names))
 
 
 class HuggingFaceRows:
@@ -115,8 +105,30 @@ def _opened(folder: Path) -> Any:
     """Return a split, mapped into memory, as plain values of Python."""
     import datasets
 
-    try:
+    with _damage_named(folder):
         return datasets.load_from_disk(str(folder)).with_format(None)
+
+
+def _read_columns(split: Any, columns: Columns, name: str, root: Path) -> tuple["HuggingFaceRows", list[Any]]:
+    """Return the pictures of a split, and its labels."""
+    import datasets
+
+    _require_columns(split.features, columns, name, root)
+    with _damage_named(root / name):
+        # Arrow trusts the places that a file gives for the bytes of each row, and would read outside of it
+        split.data.table.select([columns.image, columns.label]).validate(full=True)
+        pictures = split.select_columns([columns.image])
+        if isinstance(split.features[columns.image], datasets.Image):
+            pictures = pictures.cast_column(columns.image, datasets.Image(decode=False))
+        labels = list(split[columns.label])
+    place = f"the split {name} of {printable(root)}"
+    return HuggingFaceRows(pictures, columns.image, folder=root, place=place), labels
+
+
+@contextmanager
+def _damage_named(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # the library raises almost anything of files that are damaged
         raise UserError(
             f"{printable(folder)} cannot be read by datasets: {type(error).__name__}: {error}. Save or fetch it again."

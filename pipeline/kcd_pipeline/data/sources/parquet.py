@@ -24,7 +24,7 @@ from kcd_pipeline.data.sources.tables import (
     Columns,
     asked_splits,
     choose_column,
-    extra_is_missing,
+    require_library,
     table_splits,
 )
 from kcd_pipeline.errors import UserError
@@ -43,6 +43,7 @@ def load_parquet(config: DataConfig) -> Dataset:
     UserError
         If pyarrow is missing, no file is there, one is damaged, or a column is missing or ambiguous.
     """
+    require_library("pyarrow", "parquet")
     found = {key: _find(config.root, asked, usual, key) for key, (asked, usual) in asked_splits(config).items()}
     _require_apart(found)
     columns = _columns(config, found["train"][0])
@@ -222,11 +223,9 @@ def _holds_bytes(metadata: Any, image: str) -> bool:
 
 def _opened(path: Path) -> Any:
     """Open a file; its pages are mapped into memory."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise extra_is_missing("pyarrow", "parquet") from error
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         return pq.ParquetFile(path, memory_map=True)
     except (pa.ArrowException, OSError) as error:

@@ -3,6 +3,7 @@
 Letters: N samples, K chosen samples.
 """
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -191,9 +192,12 @@ def table_splits(
     return PictureSplits.of(sources, classes)
 
 
-def extra_is_missing(library: str, name: str) -> UserError:
-    """Return the error to raise if `library`, which the data set `name` needs, is not installed."""
-    return UserError(
-        f"data.name: {name} needs the library {library}, which an extra installs. In the checkout of kcd-pipeline: pip "
-        f'install -e ".[data]"'
-    )
+def require_library(library: str, name: str) -> None:
+    """Raise UserError if `library`, which the data set `name` needs, is not installed."""
+    try:
+        importlib.import_module(library)
+    except ImportError as error:
+        raise UserError(
+            f"data.name: {name} needs the library {library}, which an extra installs. In the checkout of kcd-pipeline: "
+            f'pip install -e ".[data]"'
+        ) from error

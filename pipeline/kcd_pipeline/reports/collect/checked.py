@@ -52,6 +52,11 @@ class _Condense(_Facts):
     plans_from: StrictStr | None = None
 
 
+class _OtherTeacher(_Teacher):
+    store: StrictStr
+    weight: FiniteFloat
+
+
 class _TeachersConfig(_Facts):
     seed: Number
     data: _Data
@@ -59,6 +64,7 @@ class _TeachersConfig(_Facts):
 
 
 class _StudentsConfig(_TeachersConfig):
+    other_teachers: list[_OtherTeacher] = []
     store: _Store
     student: _Student
     distill: _Distill
@@ -149,6 +155,7 @@ class _Summary(_Facts):
     predictions_sha256: StrictStr | None = None
     dataset: _Split
     store: _StoreOfRun | None
+    other_stores: list[_StoreOfRun] = []
     parts: dict[StrictStr, StrictStr] = {}
     metrics: dict[StrictStr, FiniteFloat | None] = {}
 

@@ -170,9 +170,18 @@ class RunRecord:
 
     @property
     def store(self) -> Mapping[str, Any] | None:
-        """Facts of the store that the config names, as the run recorded them; None where there was no store."""
+        """Facts of the store that the config names, as the run recorded them; None where there was no store.
+
+        Of several teachers, it is the store of the first.
+        """
         facts: Mapping[str, Any] | None = self.summary["store"]
         return facts
+
+    @property
+    def stores(self) -> tuple[Mapping[str, Any], ...]:
+        """Facts of the stores of all teachers, the first one first; none where there was no store."""
+        others: Sequence[Mapping[str, Any]] = self.summary.get("other_stores", ())
+        return () if self.store is None else (self.store, *others)
 
     @property
     def taught(self) -> bool:

@@ -178,7 +178,10 @@ def _distinctions(rivals: Sequence[RunRecord]) -> dict[RunRecord, list[str]]:
         alike = [other for other in rivals if settings[other] == settings[run]]
         found[run] = list(settings[run])
         if run.store is not None and len({knowledge_key(other) for other in alike}) > 1:
-            found[run].append(f"store {run.store['identity'][:6]}, {run.store['views']} views")
+            identities = " and ".join(store["identity"][:6] for store in run.stores)
+            found[run].append(
+                f"{'stores' if len(run.stores) > 1 else 'store'} {identities}, {run.store['views']} views"
+            )
         if len({other.test_set for other in alike}) > 1:
             found[run].append(f"test set {run.test_set[:6]}")
     return found

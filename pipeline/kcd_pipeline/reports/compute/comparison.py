@@ -68,8 +68,8 @@ class Comparison:
         return tuple(dict.fromkeys(run.chosen_by for run in runs)) or ("test",)
 
     def store_letter(self, run: RunRecord) -> str | None:
-        """Return the letter of the store that `run` learnt from; None if it learnt from labels alone."""
-        return next((store.letter for store in self.stores if run in store.students), None)
+        """Return the letters of the stores that `run` learnt from, such as `A` or `A+B`; None for labels alone."""
+        return "+".join(store.letter for store in self.stores if run in store.students) or None
 
     @property
     def teacher_accuracy(self) -> float | None:

@@ -1,6 +1,7 @@
 """The finding: sentences that say the result of a comparison, and what cannot be said."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from kcd_pipeline.plain_text import shown_in_line
 from kcd_pipeline.reports.collect import RunRecord
@@ -47,8 +48,10 @@ def _data_name(run: RunRecord) -> str:
 
 
 def _teacher(run: RunRecord) -> str:
-    assert run.store is not None
-    teacher = run.store["made_from"]["teacher"]
+    return listing((_named_teacher(store["made_from"]["teacher"]) for store in run.stores), most=3)
+
+
+def _named_teacher(teacher: Mapping[str, Any]) -> str:
     name, accuracy = shown_in_line(str(teacher["model"])), teacher.get("test_accuracy")
     return name if accuracy is None else f"{name} ({100 * accuracy:.1f}%)"
 

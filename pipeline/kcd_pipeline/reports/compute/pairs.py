@@ -4,6 +4,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kcd_pipeline.config.variants import MEAN_OF_LOGITS, teachers_word
+from kcd_pipeline.reports.collect import RunRecord
 from kcd_pipeline.reports.compute.arms import Arm
 from kcd_pipeline.reports.compute.frame import Budget, StudyFrame
 from kcd_pipeline.reports.compute.stores import knowledge_key
@@ -109,13 +111,18 @@ def _pairs_of_study(arms: Sequence[Arm], frame: StudyFrame) -> list[tuple[Arm, A
 
 
 def _pairs_with_kd(arms: Sequence[Arm]) -> list[tuple[Arm, Arm, Budget]]:
-    plain = [arm for arm in arms if arm.first.method_in_words == "kd" and not _stopped_at_rows(arm)]
+    plain = [arm for arm in arms if _is_plain_kd(arm.first) and not _stopped_at_rows(arm)]
     pairs: list[tuple[Arm, Arm, Budget]] = []
     for arm in arms:
         rivals = [kd for kd in plain if kd is not arm and _comparable(arm, kd)]
         if arm not in plain and len(rivals) == 1:
             pairs.append((arm, rivals[0], "epochs"))
     return pairs
+
+
+def _is_plain_kd(run: RunRecord) -> bool:
+    """Return True if a run is of the plain method kd, whatever the number of its teachers."""
+    return run.method == "kd" and set(run.variant) <= {teachers_word(len(run.stores)), MEAN_OF_LOGITS}
 
 
 def _stopped_at_rows(arm: Arm) -> bool:

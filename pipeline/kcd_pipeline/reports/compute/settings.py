@@ -7,12 +7,15 @@ from typing import Any
 
 from kcd_pipeline.config import MOVABLE_KEYS
 from kcd_pipeline.reports.collect import RunRecord
-from kcd_pipeline.runs.settings import with_defaults
+from kcd_pipeline.runs.settings import fixed_settings, with_defaults
 from kcd_stores.knowledge import flatten
 
 # Beginnings of the keys that have no effect on a method
 IGNORED_KEYS = {
-    "none": ("condense.", "distill.loss.", "distill.temperature", "distill.ce_weight", "distill.kd_"),
+    "none": (
+        *("condense.", "other_teachers.", "teacher.weight", "distill.blend"),
+        *("distill.loss.", "distill.temperature", "distill.ce_weight", "distill.kd_"),
+    ),
     "kd": ("condense.", "distill.kd_follows_kept"),
 }
 
@@ -37,7 +40,7 @@ def arm_settings(run: RunRecord) -> dict[str, Any]:
     sources = {f"{key}.source": digest[:8] for key, digest in run.summary.get("parts", {}).items()}
     settings = {
         key: value
-        for key, value in with_defaults(flatten(run.config)).items()
+        for key, value in with_defaults(flatten(fixed_settings(run.config))).items()
         if key != "seed" and key not in MOVABLE_KEYS and not key.startswith(ignored)
     }
     return settings | sources

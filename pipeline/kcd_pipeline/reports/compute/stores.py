@@ -49,22 +49,29 @@ def knowledge_key(run: RunRecord) -> tuple[Any, ...] | None:
     """
     if run.store is None or not run.taught:
         return None
-    return (run.store["identity"], run.store["views"])
+    facts = tuple(fact for store in run.stores for fact in (store["identity"], store["views"]))
+    return facts if len(run.stores) == 1 else (*facts, *_blending(run.config))
+
+
+def _blending(config: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return how the rows of several teachers are blended: in which space, and by which weights."""
+    teachers = (config["teacher"], *config.get("other_teachers", ()))
+    return (config["distill"].get("blend"), *(teacher.get("weight") for teacher in teachers))
 
 
 def find_stores(runs: Sequence[RunRecord]) -> list[StoreUse]:
-    """Return the stores of `runs`, in order of appearance.
+    """Return the stores of `runs`, in order of appearance; those of several teachers one after the other.
 
     A store that was extracted twice counts as two, because its teacher ran twice.
     """
-    found: dict[tuple[Any, ...], list[RunRecord]] = {}
+    found: dict[tuple[Any, ...], tuple[Mapping[str, Any], list[RunRecord]]] = {}
     for run in runs:
-        if run.store is not None:
-            key = (run.store["identity"], run.store["views"], run.store["seconds"])
-            found.setdefault(key, []).append(run)
+        for store in run.stores:
+            key = (store["identity"], store["views"], store["seconds"])
+            found.setdefault(key, (store, []))[1].append(run)
     return [
-        StoreUse(letter=_letter(number), facts=users[0].summary["store"], runs=tuple(users))
-        for number, users in enumerate(found.values())
+        StoreUse(letter=_letter(number), facts=facts, runs=tuple(users))
+        for number, (facts, users) in enumerate(found.values())
     ]
 
 
@@ -75,8 +82,12 @@ def _letter(number: int) -> str:
 
 
 def warnings_of_stores(stores: Sequence[StoreUse]) -> list[str]:
-    """Return a warning for each store that differs from the first; it names each difference and both sides of it."""
-    return [warning for other in stores[1:] if (warning := _store_warning(stores[0], other))]
+    """Return a warning for each store that differs from the first; it names each difference and both sides of it.
+
+    Stores of several teachers that all runs share are no reason for one.
+    """
+    apart = [other for other in stores[1:] if set(other.runs) != set(stores[0].runs)]
+    return [warning for other in apart if (warning := _store_warning(stores[0], other))]
 
 
 def _store_warning(first: StoreUse, other: StoreUse) -> str | None:

@@ -85,6 +85,7 @@ def _run_data(run: RunRecord) -> dict[str, Any]:
         "store": store.get("path"),
         "store_identity": store.get("identity"),
         "store_views": store.get("views"),
+        "other_stores": [{key: other[key] for key in ("path", "identity", "views")} for other in run.stores[1:]],
     }
 
 
