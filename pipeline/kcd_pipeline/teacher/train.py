@@ -144,7 +144,7 @@ def train_teacher(
     with one_writer(folder.path):
         _claim(folder, config, origin, overwrite=overwrite)
         already = folder.finished and config.teacher.weights.exists()
-        summary = _finished_summary(folder) if already else _train(config, folder, dataset, trainer)
+        summary = _finished_summary(folder) if already else _train(config, folder, dataset, trainer, init)
     return TrainedTeacher(
         weights=config.teacher.weights,
         test_accuracy=summary["test_accuracy"],
