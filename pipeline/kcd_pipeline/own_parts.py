@@ -22,6 +22,7 @@ from typing import Any
 from kcd_pipeline.errors import UserError
 
 PASSED = "object:"  # how the name of a part that was passed as an object begins
+LONGEST_PASSED = 150  # characters of a class's name: a recipe takes no longer ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +170,7 @@ def passed_name(part: object) -> str:
     """Return the name by which an object that was passed is recorded: `object:package.module.Class`."""
     kind = type(part)
     parts = re.findall(r"\w+", f"{kind.__module__}.{kind.__qualname__}".replace("<locals>", ""))
-    return f"{PASSED}{'.'.join(parts)}"
+    return f"{PASSED}{'.'.join(parts)[-LONGEST_PASSED:].lstrip('.0123456789')}"
 
 
 def load_part(name: str, key: str) -> Callable[..., Any]:

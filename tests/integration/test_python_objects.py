@@ -18,6 +18,7 @@ from kcd_pipeline.cli import main
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import load_weights, weights_hash
+from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import StoreMismatchError
 
 
@@ -102,6 +103,32 @@ def test_a_student_that_is_passed_trains_resumes_and_is_told_apart(tmp_path: Pat
     assert refused.exit_code == 2
     assert "passed as an object from Python" in refused.output
     assert run.test_accuracy == kcd_pipeline.open_run(run.path).test_accuracy
+
+
+def test_a_run_of_an_object_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = few_digits(tmp_path)
+    whole, stopped = ({"distill.method": "none", "run.dir": tmp_path / name} for name in ("whole", "stopped"))
+    expected = kcd_pipeline.distill(keys, overrides=whole, student=network())
+    train = Trainer.train_epoch
+
+    def end_in_the_last(trainer: Trainer, epoch: int, **lesson: Any) -> Any:
+        if epoch == 2:
+            raise KeyboardInterrupt
+        return train(trainer, epoch, **lesson)
+
+    monkeypatch.setattr(Trainer, "train_epoch", end_in_the_last)
+    with pytest.raises(KeyboardInterrupt):
+        kcd_pipeline.distill(keys, overrides=stopped, student=network())
+    monkeypatch.undo()
+    unfinished = kcd_pipeline.open_run(tmp_path / "stopped")
+    assert (unfinished.finished, len(unfinished.metrics)) == (False, 2)
+    assert "2 of 3 epochs done" in repr(unfinished)
+    assert "kcd_pipeline.distill(" in repr(kcd_pipeline.inspect(unfinished.path))
+    with pytest.raises(UserError, match="is not finished: 2 of its epochs are done"):
+        unfinished.summary  # noqa: B018  # the access is what is tested
+    run = kcd_pipeline.distill(keys, overrides=stopped, student=network(), resume=True)
+    found, wanted = (load_weights(each.path / "weights.safetensors").state for each in (run, expected))
+    assert weights_hash(found) == weights_hash(wanted)
 
 
 def test_a_teacher_that_is_passed_needs_no_file_and_is_known_by_its_state(tmp_path: Path) -> None:

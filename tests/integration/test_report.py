@@ -175,7 +175,7 @@ def test_an_unfinished_run_is_marked_and_not_compared(play: SimpleNamespace, tmp
     so_far = metrics(cut)[0]["test_accuracy"]
     assert unfinished == {
         "label": "cut", "path": str(cut), "method": "kcd", "student": "resnet8", "seed": 0, "epochs_done": 1,
-        "epochs": 2, "test_accuracy": so_far,
+        "epochs": 2, "chosen_by": "test", "test_accuracy": so_far,
     }  # fmt: skip
     result = kcd("report", play.folder / "kd", cut, "--html", tmp_path / "page.html")
     assert result.exit_code == 0, result.output
@@ -320,7 +320,7 @@ def test_page_without_its_data_set_says_so(play: SimpleNamespace, tmp_path: Path
     forget_record(run)
     config = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(
-        config.replace("name: digits\n  root: data", f"name: fashion-mnist\n  root: {tmp_path}")
+        config.replace("name: digits\n", "name: fashion-mnist\n").replace("root: data\n", f"root: {tmp_path}\n")
     )
     html = tmp_path / "page.html"
     assert kcd("report", run, "--html", html).exit_code == 0

@@ -92,7 +92,9 @@ def test_an_object_is_recorded_by_its_class() -> None:
     assert passed_name(nn.Linear(1, 1)) == "object:torch.nn.modules.linear.Linear"
     assert passed_name(Own.Inner()).endswith("test_python_interface.Own.Inner")
     assert passed_name(Local()).endswith("test_an_object_is_recorded_by_its_class.Local")
-    recorded = {**KEYS, "student": recorded_model(Local())}
+    long = type("Long" * 60, (nn.Module,), {})
+    assert len(passed_name(long())) < 200
+    recorded = {**KEYS, "student": recorded_model(Local()), "teacher": {"weights": "t.pth", **recorded_model(long())}}
     assert isinstance(kcd_pipeline.load_config(recorded), Config)  # a valid name, which leads nowhere
 
 

@@ -98,7 +98,8 @@ def test_a_limit_takes_the_first_of_each_class_and_a_source_survives_pickling(
     expected = load("imagefolder", folders, on_the_fly=True, limit_per_class=2)
     assert part.train.labels.tolist() == [0, 0, 1, 1]
     assert part.train.fingerprint(CLASSES) == expected.train.fingerprint(CLASSES)
-    again = pickle.loads(pickle.dumps(part.train))
+    again: Any = pickle.loads(pickle.dumps(part.train))
+    assert again.source.stamp() == pickle.loads(pickle.dumps(again)).source.stamp() is not None
     assert torch.equal(again.image(3), expected.train.image(3))
 
 

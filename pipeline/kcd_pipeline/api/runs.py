@@ -103,13 +103,14 @@ class Run:
         """Return the predictions of the test set; None for a run that kept none."""
         return read_predictions(self._folder.predictions, sha256=self.summary.get("predictions_sha256"))
 
-    def load(self, *, model: "nn.Module | None" = None) -> "Student":
+    def load(self, *, model: "str | nn.Module | None" = None) -> "Student":
         """Return the trained student and its preprocessing; see `load_student`.
 
         Parameters
         ----------
         model
-            A module of the student's class, for a student that was passed as an object: it is filled with the weights.
+            A module of the student's class, which is filled with the weights, for a student that was passed as an
+            object; or `package.module:callable`, for one that a recipe names so.
         """
         from kcd_pipeline.handover import load_student  # it loads torch
 

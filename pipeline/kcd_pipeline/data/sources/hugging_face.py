@@ -127,8 +127,11 @@ def _read_columns(split: Any, columns: Columns, name: str, root: Path) -> tuple[
 
 @contextmanager
 def _damage_named(folder: Path) -> Iterator[None]:
+    """Name the folder in the error if what is done with it fails."""
     try:
         yield
+    except (UserError, MemoryError):  # memory is the machine's, not the file's
+        raise
     except Exception as error:  # the library raises almost anything of files that are damaged
         raise UserError(
             f"{printable(folder)} cannot be read by datasets: {type(error).__name__}: {error}. Save or fetch it again."

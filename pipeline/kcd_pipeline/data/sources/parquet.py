@@ -4,7 +4,8 @@ A row is addressed by its row group, which is read as a whole.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -94,7 +95,7 @@ class ParquetRows:
         self._lock: Any = Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_held": {}, "_lock": None, "_metadata": None}
+        return {**vars(self), "_held": {}, "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -118,22 +119,19 @@ class ParquetRows:
 
     def column(self, name: str) -> list[Any]:
         """Return the values of a column, of all rows."""
-        import pyarrow as pa  # it is an extra
-
         values: list[Any] = []
         for path in self.paths:
             file = _opened(path)
-            try:
+            with _damage_named(path):
                 values += file.read(columns=[name], use_threads=False).column(name).to_pylist()
-            except (pa.ArrowException, OSError, KeyError) as error:
-                raise _damaged(path, error) from error
         return values
 
     def cell(self, row: int) -> Any:
         """Return the picture of a row: bytes, or a mapping with `bytes` and `path`."""
         group = int(np.searchsorted(self._ends, row, side="right"))
         start = int(self._ends[group - 1]) if group else 0
-        return self._read(group)[row - start].as_py()
+        with _damage_named(self.paths[self._groups[group][0]]):
+            return self._read(group)[row - start].as_py()
 
     def largest_group(self) -> int:
         """Return the uncompressed bytes of the largest row group."""
@@ -141,19 +139,14 @@ class ParquetRows:
 
     def _read(self, group: int) -> Any:
         """Return the pictures of a row group; the last few are kept."""
-        import pyarrow as pa
-
         with self._lock:
             if group not in self._held:
                 number, within = self._groups[group]
-                try:
-                    # without pyarrow's threads, which a forked process has not
-                    table = _opened(self.paths[number]).read_row_group(within, columns=[self.image], use_threads=False)
-                except (pa.ArrowException, OSError) as error:
-                    raise _damaged(self.paths[number], error) from error
+                # without pyarrow's threads, which a forked process has not
+                table = _opened(self.paths[number]).read_row_group(within, columns=[self.image], use_threads=False)
                 while len(self._held) >= GROUPS_HELD:
                     del self._held[next(iter(self._held))]
-                self._held[group] = table.column(0).combine_chunks()
+                self._held[group] = table.column(0)
             return self._held[group]
 
 
@@ -223,19 +216,23 @@ def _holds_bytes(metadata: Any, image: str) -> bool:
 
 def _opened(path: Path) -> Any:
     """Open a file; its pages are mapped into memory."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with _damage_named(path):
         return pq.ParquetFile(path, memory_map=True)
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> UserError:
-    if isinstance(error, OSError) and error.errno is not None:
-        return cannot_be_read(path, error)
-    return UserError(f"{printable(path)} cannot be read as parquet: {error}. Fetch or write it again.")
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Name the file in the error if what is done with it fails."""
+    try:
+        yield
+    except (UserError, MemoryError):  # memory is the machine's, not the file's
+        raise
+    except Exception as error:  # pyarrow raises many kinds of error of bytes that are damaged
+        if isinstance(error, OSError) and error.errno is not None:
+            raise cannot_be_read(path, error) from error
+        raise UserError(f"{printable(path)} cannot be read as parquet: {error}. Fetch or write it again.") from error
 
 
 def _say_if_large(rows: ParquetRows) -> None:
