@@ -36,17 +36,10 @@ def without_numbers(line: str) -> str:
     return re.sub(r"\d+(\.\d+)?", "#", line)
 
 
-OWN_STORE = [
-    *("teacher.model=resnet8", "teacher.epochs=3", "teacher.weights={home}/teacher.safetensors"),
-    *("store.path={home}/store.zarr", "store.views=2", "distill.epochs=3", "condense.interval=1"),
-]
-
-
 @pytest.mark.pages
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("own_choices.py", ["{home}/choices", *OWN_STORE]),
         ("own_loop.py", ["{home}/plain.zarr"]),
         ("own_models.py", ["{home}/models"]),
         ("zarr_alone.py", ["{home}/store.zarr"]),
@@ -62,6 +55,4 @@ def test_an_example_runs_and_prints_what_its_docstring_shows(home: Path, name: s
 
 
 def test_every_example_is_run() -> None:
-    assert {file.name for file in EXAMPLES.glob("*.py")} == {
-        *("own_choices.py", "own_loop.py", "own_models.py", "zarr_alone.py")
-    }
+    assert {file.name for file in EXAMPLES.glob("*.py")} == {*("own_loop.py", "own_models.py", "zarr_alone.py")}

@@ -1,15 +1,18 @@
 """Callables of the user's own: where they are found, what is refused by name, and when their source has changed."""
 
 import hashlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.own_parts import load_part, part_digest
+from kcd_pipeline.own_parts import KINDS, load_part, part_digest
 
+ROOT = Path(__file__).parents[2]
 KEY = "condense.value"
 SOURCE = "def one():\n    return 1\n\n\nclass Group:\n    two = staticmethod(lambda: 2)\n\n\nnumber = 3\n"
 
@@ -75,3 +78,32 @@ def test_the_digest_of_what_a_package_offers_is_also_that_of_where_it_is_defined
 def test_a_part_without_a_source_file_is_refused() -> None:
     with pytest.raises(UserError, match=r"'time:sleep', which condense.value names, has no file of source"):
         part_digest("time:sleep", KEY)
+
+
+# --- the registry, the page and the examples ---------------------------------------------------------------
+
+
+def test_every_key_of_the_registry_is_one_of_a_recipe() -> None:
+    for kind in KINDS.values():
+        for key in (*kind.keys, *kind.keys.values()):
+            section, name = key.split(".")[:2]
+            fields = Config.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
+            assert name in fields, f"{key} is no key of a recipe"
+
+
+def test_the_page_shows_the_examples_as_they_stand_and_names_every_key() -> None:
+    page = (ROOT / "docs" / "how-to" / "bring-your-own.md").read_text(encoding="utf-8")
+    sources = [file.read_text(encoding="utf-8") for file in (ROOT / "examples" / "own_parts").glob("*.py")]
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    of_the_reader = [block for block in blocks if "check_augmentation(" in block]
+    assert len(of_the_reader) == 1
+    assert all(any(block in source for source in sources) for block in blocks if block not in of_the_reader)
+    keys = {key for kind in KINDS.values() for key in kind.keys}
+    assert sorted(key for key in keys if f"`{key}`" not in page) == []
+
+
+def test_the_recipe_of_the_examples_names_every_kind_but_models() -> None:
+    plain = load_config(str(ROOT / "examples" / "own_parts" / "recipe.yaml")).plain()
+    text = str(plain)
+    modules = {file.stem for file in (ROOT / "examples" / "own_parts").glob("*.py")} - {"__init__"}
+    assert {name for name in modules if f"own_parts.{name}:" in text} == modules

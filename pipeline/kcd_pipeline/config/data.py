@@ -63,8 +63,8 @@ class DataConfig(Section):
     )
     image_size: Annotated[int, Field(ge=1, le=8192), NOT_A_TRUTH_VALUE] | None = Field(
         default=None,
-        description="folders of images: scale the shorter side, then cut this many pixels a side out of the middle; "
-        "null: 64 for tiny-imagenet, 224 (of 256) for imagenet, and images as they are for imagefolder",
+        description="images in files: scale the shorter side, then cut this many pixels a side out of the middle; "
+        "null: 64 for tiny-imagenet, 224 (of 256) for imagenet, and images as they are for the others",
     )
     test_folder: Text | None = Field(
         default=None,
@@ -82,38 +82,42 @@ class DataConfig(Section):
     )
     train: Text | None = Field(
         default=None,
-        description="data sets in other files than folders of images: the training set, below root; "
-        "docs/how-to/own-images.md says how each kind names it, and what null stands for",
+        description="csv, webdataset, huggingface, parquet: the training set below root, which is a file, several by "
+        "wildcards or braces, or a split; null: by its usual name, see docs/reference/data-sets.md",
     )
     test: Text | None = Field(default=None, description="as for train: the test set")
     image_column: Text | None = Field(
-        default=None, description="tables: the column of images, or of their paths; null: each kind's usual name"
+        default=None,
+        description="csv, huggingface, parquet: the column of images or their paths; webdataset: the ending of images; "
+        "null: the usual one, or the only one",
     )
     label_column: Text | None = Field(
-        default=None, description="tables: the column of labels; null: each kind's usual name"
+        default=None,
+        description="csv, huggingface, parquet: the column of labels; webdataset: a field of JSON files, in place of "
+        ".cls files; null: the usual one, or the only one",
     )
     classes: tuple[Text, ...] | None = Field(
         default=None,
-        description="names of the classes, in the order of their labels, where the data does not have them; null: "
-        "its own",
+        description="names of the classes in the order of their labels, which may be these names or numbers from 0; "
+        "null: those of the data set, or else the labels themselves, sorted",
     )
     exif: bool = Field(
         default=False,
-        description="folders of images: turn each image as its EXIF orientation says; torchvision does not",
+        description="images in files: turn each image as its EXIF orientation says; torchvision does not",
     )
     pixel_range: tuple[GreyValue, GreyValue] | None = Field(
         default=None,
-        description="folders of images: the values that are black and white in grey images of more than 8 bits; null: "
+        description="images in files: the values that are black and white in grey images of more than 8 bits; null: "
         "the range of their format, which 12 and 16 bits have; images of 32 bits or floats are refused without it",
     )
     max_pixels: Annotated[int, Field(ge=1, le=LARGEST_PICTURE), NOT_A_TRUTH_VALUE] = Field(
         default=LARGEST_PICTURE // 2,
-        description="folders of images: refuse larger ones before they are decoded, which takes 14 bytes a pixel",
+        description="images in files: refuse larger ones before they are decoded, which takes 14 bytes a pixel",
     )
     on_the_fly: bool | None = Field(
         default=None,
-        description="folders of images: decode each image when it is needed, instead of all into memory; null: yes for "
-        "tiny-imagenet and imagenet, no for imagefolder",
+        description="images in files: decode each image when it is needed, instead of all into memory; null: yes for "
+        "tiny-imagenet and imagenet, no for the others",
     )
     workers: Annotated[int, Field(ge=0, le=512), NOT_A_TRUTH_VALUE] = Field(
         default=2,

@@ -129,7 +129,8 @@ def recorded_config(path: Path) -> Config | None:
         If the config is not that of a run, or is not what the run wrote.
     """
     folder = RunFolder(path if path.is_dir() else path.parent)
-    return parse_config(read_settings(folder), source=str(folder.config)) if folder.exists else None
+    settings = read_settings(folder) if folder.exists else {}
+    return parse_config(settings, source=str(folder.config)) if "student" in settings else None  # not a teacher's
 
 
 def data_of(config: Config, *, trusted: bool) -> Dataset:

@@ -38,12 +38,11 @@ def arm_settings(run: RunRecord) -> dict[str, Any]:
     ignored = IGNORED_KEYS.get(run.method, ())
     # two runs by other sources of a part of the user's own are of two arms, though the part has one name
     sources = {f"{key}.source": digest[:8] for key, digest in run.summary.get("parts", {}).items()}
-    settings = {
+    return {
         key: value
-        for key, value in with_defaults(flatten(fixed_settings(run.config))).items()
+        for key, value in (with_defaults(flatten(fixed_settings(run.config))) | sources).items()
         if key != "seed" and key not in MOVABLE_KEYS and not key.startswith(ignored)
     }
-    return settings | sources
 
 
 def differing_keys(settings: Sequence[Mapping[str, Any]]) -> list[str]:
