@@ -139,6 +139,7 @@ def _facts(prepared: Preparation) -> dict[str, Any]:
         seed=config.seed,
         store=", ".join(store.identity for store in stores) or None,
         teacher=", ".join(teacher.model for teacher in teachers),
+        init=prepared.init,
     )
 
 

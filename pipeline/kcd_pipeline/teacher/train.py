@@ -144,7 +144,7 @@ def train_teacher(
     with one_writer(folder.path):
         _claim(folder, config, origin, overwrite=overwrite)
         already = folder.finished and config.teacher.weights.exists()
-        summary = _finished_summary(folder) if already else _train(config, folder, dataset, trainer)
+        summary = _finished_summary(folder) if already else _train(config, folder, dataset, trainer, init)
     return TrainedTeacher(
         weights=config.teacher.weights,
         test_accuracy=summary["test_accuracy"],
@@ -204,9 +204,10 @@ def _require_own(weights: Path, folder: RunFolder) -> None:
         )
 
 
-def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer) -> dict[str, Any]:
+def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer, init: str | None) -> dict[str, Any]:
     """Train all epochs that are left, write the weights, and return the summary of the training."""
-    facts = weights_facts(config.teacher, dataset, method="labels", epochs=config.teacher.epochs, seed=config.seed)
+    epochs, seed = config.teacher.epochs, config.seed
+    facts = weights_facts(config.teacher, dataset, method="labels", epochs=epochs, seed=seed, init=init)
     results = run_epochs(
         folder,
         trainer,

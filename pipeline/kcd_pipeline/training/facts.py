@@ -17,6 +17,7 @@ def weights_facts(
     seed: int,
     store: str | None = None,
     teacher: str | None = None,
+    init: str | None = None,
 ) -> dict[str, Any]:
     """Return the facts of a model that is trained on `dataset`, as plain data: for equal runs they are equal.
 
@@ -47,6 +48,7 @@ def weights_facts(
             "seed": seed,
             "dataset": {key: dataset.description[key] for key in ("name", "size", "fingerprint")},
             **taught,
+            **({} if init is None else {"init": init}),
             "software": software_versions(),
         },
     }
