@@ -17,6 +17,7 @@ from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.data import load_dataset
 from kcd_pipeline.distillation import distill
 from kcd_pipeline.handover import load_student
+from kcd_pipeline.models import load_weights, save_weights
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.runs.predictions import read_predictions
 
@@ -187,6 +188,16 @@ def test_the_data_of_a_run_are_not_imported_because_it_names_them(home: Path, mo
     monkeypatch.setattr(evaluation, "recorded_config", lambda path: config)
     ended = run_command("evaluate", home / "run")
     assert (ended.exit_code, "is not imported because a run names it" in ended.output) == (2, True)
+
+
+def test_a_model_that_gives_no_numbers_predicts_nothing(home: Path, tmp_path: Path) -> None:
+    weights = load_weights(home / "teacher" / "weights.safetensors")
+    model = load_student(home / "teacher" / "weights.safetensors").model
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("nan"))
+    save_weights(tmp_path / "nan.safetensors", model, weights.facts)
+    ended = run_command("predict", tmp_path / "nan.safetensors", home / "images" / "3")
+    assert (ended.exit_code, "logits that are not finite" in ended.output) == (1, True)
 
 
 def test_weights_are_written_under_another_name_and_loaded_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,6 +115,12 @@ def _read_plan(folder: RunFolder, stage: int | None) -> Plan:
 
 def _open_source(folder: RunFolder, config: Config, moved_to: str | None) -> KnowledgeStore:
     """Open the store that the run learnt from; raise UserError if another one is in its place, or it is condensed."""
+    if config.other_teachers:
+        raise UserError(
+            f"{folder.path} was taught the blend of {1 + len(config.other_teachers)} teachers, and a condensed set is "
+            f"made from the store of one. Another student can follow its plans on the same stores: "
+            f"--set condense.plans_from={folder.path}."
+        )
     store = open_store(moved_to or config.store.path)
     expected = folder.read_origin().get("store")
     if store.identity != expected:

@@ -129,7 +129,8 @@ def recorded_config(path: Path) -> Config | None:
         If the config is not that of a run, or is not what the run wrote.
     """
     folder = RunFolder(path if path.is_dir() else path.parent)
-    return parse_config(read_settings(folder), source=str(folder.config)) if folder.exists else None
+    settings = read_settings(folder) if folder.exists else {}
+    return parse_config(settings, source=str(folder.config)) if "student" in settings else None  # not a teacher's
 
 
 def data_of(config: Config, *, trusted: bool) -> Dataset:
@@ -138,8 +139,8 @@ def data_of(config: Config, *, trusted: bool) -> Dataset:
     Parameters
     ----------
     trusted
-        True if the user named the recipe. Of a config that was found in a run nothing is imported: whoever wrote it may
-        have named anything.
+        True if the user named the recipe. Of a config that was found in a run nothing is imported and nothing fetched:
+        whoever wrote it may have named anything.
 
     Raises
     ------
@@ -151,7 +152,8 @@ def data_of(config: Config, *, trusted: bool) -> Dataset:
             f"the run's data set is {config.data.name}, whose code is not imported because a run names it. Name its "
             f"recipe, too, or images."
         )
-    return load_dataset(with_teacher_images(config).data)
+    data = with_teacher_images(config).data
+    return load_dataset(data if trusted else data.model_copy(update={"download": False}))
 
 
 def _agreement(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from kcd_pipeline.config import RunConfig
 from kcd_pipeline.data.pictures.unreadable import printable
 from kcd_pipeline.device_moves import to_device
+from kcd_pipeline.errors import FailedError
 from kcd_pipeline.handover.pictures import find_pictures, picture_batches
 from kcd_pipeline.handover.student import Student
 from kcd_pipeline.progress import progress_bar
@@ -44,7 +45,13 @@ class Answers:
 def ask(
     model: nn.Module, batches: Iterable[tuple[NDArray[np.int64], Tensor]], *, count: int, top: int, device: torch.device
 ) -> Answers:
-    """Return the `top` likeliest classes of `count` images, given as batches of places `index[B]` and images."""
+    """Return the `top` likeliest classes of `count` images, given as batches of places `index[B]` and images.
+
+    Raises
+    ------
+    FailedError
+        If a logit is not finite.
+    """
     likeliest = torch.zeros(count, top, dtype=torch.int32, device=device)
     probability = torch.zeros(count, top, dtype=torch.float64, device=device)
     with progress_bar() as bar:
@@ -56,6 +63,11 @@ def ask(
             likeliest[place] = order.to(torch.int32)
             probability[place] = logits.double().softmax(dim=1).gather(1, order)
             bar.advance(task, len(index))
+    if not probability.isfinite().all():
+        raise FailedError(
+            "the model gives logits that are not finite (NaN or infinity), so it predicts nothing. Take weights of an "
+            "earlier epoch, such as best.safetensors, or train anew with a lower learning rate."
+        )
     return Answers(likeliest=likeliest.cpu().numpy(), probability=probability.cpu().numpy())
 
 

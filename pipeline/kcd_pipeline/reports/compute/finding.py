@@ -42,7 +42,7 @@ def _context(runs: Sequence[RunRecord]) -> str:
 
 def _data_name(run: RunRecord) -> str:
     name = str(run.summary["dataset"]["name"])
-    data = run.config["data"]
+    data = run.config.get("data", {})
     place = data.get("hub") or data.get("root") if name in OWN_IMAGES else None
     return shown_in_line(str(place or name))
 
