@@ -95,6 +95,7 @@ def test_tensorboard_is_shown_rate_terms_teacher_settings_and_values(
     assert b"distill.temperature" in hyper_parameters
 
 
+@pytest.mark.loops
 def test_mlflow_has_a_resumed_run_as_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
@@ -155,6 +156,7 @@ def test_wandb_keeps_a_run_offline(home: Path, monkeypatch: pytest.MonkeyPatch) 
     assert told == {line["epoch"]: line["loss"] for line in folder.read_metrics()}
 
 
+@pytest.mark.loops
 def test_a_tracker_that_fails_ends_no_training(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,9 +7,11 @@ import datasets
 import pytest
 from tests.support.tables import CLASSES, EACH, hugging_face, save_folders
 
+import kcd_pipeline
 from kcd_pipeline.config import DataConfig
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.handover.evaluation import data_of
 
 datasets.disable_progress_bars()
 HUB = "someone/photographs"
@@ -112,3 +114,11 @@ def test_keys_of_the_hub_belong_together() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             DataConfig.model_validate(keys)
+
+
+def test_nothing_is_fetched_that_only_a_run_names(tmp_path: Path, asked: list[tuple[Any, ...]]) -> None:
+    data = f"data={{name: huggingface, hub: {HUB}, root: {tmp_path / 'data'}, download: true}}"
+    config = kcd_pipeline.load_config("digits", [data])
+    with pytest.raises(UserError, match=f"the data set {HUB} is not in"):
+        data_of(config, trusted=False)
+    assert not asked

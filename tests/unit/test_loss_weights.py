@@ -218,7 +218,7 @@ def test_a_loss_over_features_has_no_factor_of_samples() -> None:
 
     features = torch.from_numpy(TAUGHT[:, :2] + 5)
     loss = DistillationLoss(config(temperature=2, loss={"name": "pkt", "beta": 7}), Tap())  # type: ignore[arg-type]
-    found = loss(
+    found, terms = loss.in_terms(
         torch.from_numpy(LOGITS),
         torch.cat([torch.from_numpy(TAUGHT), features], dim=1),
         torch.from_numpy(LABELS),
@@ -228,3 +228,5 @@ def test_a_loss_over_features_has_no_factor_of_samples() -> None:
     )
     beside = 7 * float(Pkt()(torch.from_numpy(LOGITS), features))
     assert float(found) == pytest.approx(3 * each_loss().mean() + beside, rel=1e-6)
+    of_labels = -0.9 * special.log_softmax(LOGITS, axis=1)[np.arange(4), LABELS].mean()
+    assert terms.tolist() == pytest.approx([of_labels, 3 * each_loss().mean() - of_labels, beside], rel=1e-6)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kcd_pipeline.api.passed import loaded_dataset
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.data import load_dataset
 from kcd_pipeline.data.validation import held_out_samples
@@ -128,3 +129,11 @@ def test_epochs_without_gain_are_counted_from_the_first_best(accuracies: list[fl
     assert epochs_without_gain(accuracies) == without_gain
     assert not is_to_stop(accuracies, without_gain + 1)
     assert is_to_stop(accuracies, max(without_gain, 1)) == (without_gain > 0)
+
+
+def test_a_data_set_that_is_passed_is_parted_as_the_recipe_asks() -> None:
+    config = digits(data__validation=0.1)
+    parted = load_dataset(config.data)
+    passed = loaded_dataset(load_dataset(digits().data), config)
+    assert passed.fingerprints == parted.fingerprints
+    assert loaded_dataset(parted, config) is parted, "not parted again"

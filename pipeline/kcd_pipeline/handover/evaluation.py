@@ -139,8 +139,8 @@ def data_of(config: Config, *, trusted: bool) -> Dataset:
     Parameters
     ----------
     trusted
-        True if the user named the recipe. Of a config that was found in a run nothing is imported: whoever wrote it may
-        have named anything.
+        True if the user named the recipe. Of a config that was found in a run nothing is imported and nothing fetched:
+        whoever wrote it may have named anything.
 
     Raises
     ------
@@ -152,7 +152,8 @@ def data_of(config: Config, *, trusted: bool) -> Dataset:
             f"the run's data set is {config.data.name}, whose code is not imported because a run names it. Name its "
             f"recipe, too, or images."
         )
-    return load_dataset(with_teacher_images(config).data)
+    data = with_teacher_images(config).data
+    return load_dataset(data if trusted else data.model_copy(update={"download": False}))
 
 
 def _agreement(
