@@ -96,7 +96,7 @@ def test_commands_and_reports_tell_of_both(home: Path) -> None:
     ]
     assert [len(found["other_stores"]) for found in report["runs"]] == [1, 1, 0]
     assert "A+B" in succeed("report", *runs)
-    assert "the store of one" in refusal("condense", run.path, "--export", home / "exported.zarr")
+    assert "the store of one" in refusal("condense", runs[1], "--export", home / "exported.zarr")
     facts = json.loads(succeed("inspect", run.path, "--json"))
     assert [(teacher["model"], teacher["weight"]) for teacher in facts["teachers"]] == [("resnet8", 1), ("resnet14", 3)]
     assert "resnet14 (weight 3" in succeed("inspect", run.path)
