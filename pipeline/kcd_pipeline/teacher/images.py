@@ -7,7 +7,7 @@ from kcd_pipeline.config import Config, DataConfig
 from kcd_pipeline.data.own_images import own_image_size, own_normalisation, takes_image_size, takes_normalisation
 from kcd_pipeline.models import load_weights
 from kcd_pipeline.models.external import TIMM, TORCHVISION, is_published
-from kcd_pipeline.models.preprocessing import Preprocessing, library_preprocessing
+from kcd_pipeline.models.known_images import KnownImages, library_images
 from kcd_pipeline.own_parts import is_passed_object
 from kcd_pipeline.progress import say
 from kcd_pipeline.teacher.description import IMAGES_KEY
@@ -60,7 +60,7 @@ def recorded_images(config: Config) -> dict[str, Any] | None:
     return {"mean": list(known.mean), "std": list(known.std), "image_size": known.image_size}
 
 
-def _wanted(data: DataConfig, known: Preprocessing) -> list[tuple[str, Any, Any]]:
+def _wanted(data: DataConfig, known: KnownImages) -> list[tuple[str, Any, Any]]:
     """Return each key of `data`, its value for a teacher, and the value that it has if the recipe leaves it open."""
     mean, std = own_normalisation(data.name) or (None, None)
     wanted: list[tuple[str, Any, Any]] = [("mean", known.mean, mean), ("std", known.std, std)]
@@ -69,7 +69,7 @@ def _wanted(data: DataConfig, known: Preprocessing) -> list[tuple[str, Any, Any]
     return wanted
 
 
-def _known_images(config: Config) -> Preprocessing | None:
+def _known_images(config: Config) -> KnownImages | None:
     """Return what is recorded of the images that the teacher was trained on, if it was trained elsewhere."""
     teacher, weights = config.teacher, config.teacher.weights
     if is_passed_object(teacher.model):
@@ -77,33 +77,33 @@ def _known_images(config: Config) -> Preprocessing | None:
     if not (teacher.model.startswith((TORCHVISION, TIMM)) or teacher.init or other_outputs(config)):
         return None
     if is_published(weights):
-        return library_preprocessing(teacher.model, weights)
+        return library_images(teacher.model, weights)
     if not weights.is_file():
         return _of_store(config) if teacher.init is None else _of_init(config, teacher.init)
     facts = load_weights(weights).facts
     if not facts:
-        return library_preprocessing(teacher.model, weights)
+        return library_images(teacher.model, weights)
     if teacher.init is not None:
         return _of_init(config, teacher.init)
     return _of_header(facts, weights) if other_outputs(config) else None
 
 
-def _of_init(config: Config, init: Path) -> Preprocessing | None:
+def _of_init(config: Config, init: Path) -> KnownImages | None:
     """Return what is recorded of the weights that the teacher begins with."""
     facts = load_weights(init).facts if init.is_file() and not is_published(init) else {}
-    return _of_header(facts, init) if facts else library_preprocessing(config.teacher.model, init)
+    return _of_header(facts, init) if facts else library_images(config.teacher.model, init)
 
 
-def _of_header(facts: dict[str, Any], weights: Path) -> Preprocessing | None:
+def _of_header(facts: dict[str, Any], weights: Path) -> KnownImages | None:
     """Return what this program wrote into the header of weights."""
     if not facts.get("mean") or not facts.get("std"):
         return None
-    return Preprocessing(
+    return KnownImages(
         mean=tuple(facts["mean"]), std=tuple(facts["std"]), image_size=None, source=f"the header of {weights}"
     )
 
 
-def _of_store(config: Config) -> Preprocessing | None:
+def _of_store(config: Config) -> KnownImages | None:
     """Return what the store records of the images of its teacher, whose weights are gone: a student needs none."""
     try:
         if is_vacant(config.store.path):
@@ -113,7 +113,7 @@ def _of_store(config: Config) -> Preprocessing | None:
         return None
     if found is None:
         return None
-    return Preprocessing(
+    return KnownImages(
         mean=tuple(found["mean"]),
         std=tuple(found["std"]),
         image_size=found["image_size"],

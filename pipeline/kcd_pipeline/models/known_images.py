@@ -9,7 +9,7 @@ Numbers = tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preprocessing:
+class KnownImages:
     """The images that weights were trained on.
 
     Attributes
@@ -28,7 +28,7 @@ class Preprocessing:
     source: str
 
 
-def library_preprocessing(name: str, weights: Path) -> Preprocessing | None:
+def library_images(name: str, weights: Path) -> KnownImages | None:
     """Return what torchvision or timm record of the `weights` of their model `name`; nothing is fetched.
 
     Weights in a file are taken to be those that the library publishes under the model's name: timm's models may have a
@@ -36,7 +36,7 @@ def library_preprocessing(name: str, weights: Path) -> Preprocessing | None:
 
     Returns
     -------
-    Preprocessing | None
+    KnownImages | None
         None if the model is of neither, or the library records nothing.
     """
     if name.startswith(TORCHVISION):
@@ -45,14 +45,14 @@ def library_preprocessing(name: str, weights: Path) -> Preprocessing | None:
     return _of_timm(name.removeprefix(TIMM)) if name.startswith(TIMM) else None
 
 
-def _of_torchvision(name: str, which: str) -> Preprocessing | None:
+def _of_torchvision(name: str, which: str) -> KnownImages | None:
     import torchvision
 
     try:
         transforms = torchvision.models.get_model_weights(name)[which].transforms()
     except (ValueError, KeyError):  # no such model or no such weights, which is said where they are loaded
         return None
-    return Preprocessing(
+    return KnownImages(
         mean=tuple(transforms.mean),
         std=tuple(transforms.std),
         image_size=transforms.crop_size[0],
@@ -60,7 +60,7 @@ def _of_torchvision(name: str, which: str) -> Preprocessing | None:
     )
 
 
-def _of_timm(name: str) -> Preprocessing | None:
+def _of_timm(name: str) -> KnownImages | None:
     try:
         from timm.models import get_pretrained_cfg
     except ModuleNotFoundError:  # said where the model is built
@@ -68,6 +68,6 @@ def _of_timm(name: str) -> Preprocessing | None:
     found = get_pretrained_cfg(name)
     if found is None or not found.has_weights:
         return None
-    return Preprocessing(
+    return KnownImages(
         mean=tuple(found.mean), std=tuple(found.std), image_size=found.input_size[-1], source="timm's pretrained_cfg"
     )
