@@ -582,7 +582,7 @@ def test_a_keyboard_interrupt_ends_with_130_and_how_to_go_on(fresh: Place, monke
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kcd_pipeline.distillation.distill", interrupted)
+    monkeypatch.setattr("kcd_pipeline.api.students.train_student", interrupted)
     ended = fresh("distill")
     assert ended.code == 130
     assert "Interrupted. What was complete is kept" in ended.words
@@ -615,7 +615,7 @@ def test_what_nobody_foresaw_still_ends_in_a_sentence(fresh: Place, monkeypatch:
     def failing(*_: object, **__: object) -> None:
         raise make()
 
-    monkeypatch.setattr("kcd_pipeline.distillation.distill", failing)
+    monkeypatch.setattr("kcd_pipeline.api.students.train_student", failing)
     ended = fresh("distill")
     assert ended.code == code
     assert [part for part in says if part not in ended.words] == []
