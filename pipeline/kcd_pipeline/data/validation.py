@@ -25,8 +25,8 @@ def held_out_samples(labels: NDArray[np.int64], fraction: float, seed: int) -> N
     taken = np.floor(exact).astype(np.int64)
     left = round(fraction * len(labels)) - int(taken.sum())
     by_remainder = np.argsort(-(exact - taken), kind="stable")
-    may_round_up = by_remainder[taken[by_remainder] + 1 < sizes[by_remainder]]
-    taken[may_round_up[:left]] += 1
+    may_round_up = (exact > taken) & (taken + 1 < sizes)
+    taken[by_remainder[may_round_up[by_remainder]][:left]] += 1
     order = permutation(seed, 0, np.arange(len(labels)), stream=VALIDATION_STREAM)
     by_class = order[np.argsort(labels[order], kind="stable")]
     starts = np.cumsum(sizes) - sizes
