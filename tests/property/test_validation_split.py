@@ -15,9 +15,7 @@ SEEDS = st.integers(0, 2**63 - 1)
 
 
 @given(labels=LABELS, fraction=FRACTIONS, seed=SEEDS)
-@example(
-    labels=np.array([0, 1, 1, 1, 1, 2]), fraction=0.5, seed=0
-)  # only one class can give
+@example(labels=np.array([0, 1, 1, 1, 1, 2]), fraction=0.5, seed=0)  # only one class can give
 @settings(max_examples=40)
 def test_every_class_gives_its_part_to_within_one_sample(labels: NDArray[np.int64], fraction: float, seed: int) -> None:
     chosen = held_out_samples(labels, fraction, seed)
