@@ -39,7 +39,7 @@ class Files(torch.utils.data.Dataset[Any]):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same pictures in each form, in a folder of its name."""
+    """Write equal pictures in each form, into a folder of its name."""
     root = tmp_path_factory.mktemp("forms")
     folders = save_folders(root / "imagefolder")
     hugging_face(folders).save_to_disk(str(root / "huggingface"))

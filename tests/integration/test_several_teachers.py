@@ -57,7 +57,7 @@ def refusal(*arguments: object) -> str:
 
 
 def test_a_student_is_taught_the_weighted_mean_at_the_temperature(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the loss is given is, as softmax at T = 4, a quarter of the first teacher and three of the second."""
+    """Targets of the loss are, as softmax at T = 4, a quarter of the first teacher and three of the second."""
     seen: list[tuple[np.ndarray, torch.Tensor]] = []
     objective = StudentCurriculum._objective
 

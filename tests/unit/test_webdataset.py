@@ -61,7 +61,7 @@ def write_tar(shard: Path, files: Iterable[tuple[str, bytes]]) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The same images as a folder of classes and as shards, two of the training set and one of the test set."""
+    """Write equal images as a folder of classes and as shards, two for training and one for the test."""
     root, number = tmp_path / "data", 0
     for split, shards in (("train", 2), ("test", 1)):
         samples = []

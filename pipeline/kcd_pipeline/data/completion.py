@@ -1,4 +1,4 @@
-"""What is done with every data set once it is read: its splits are compared, and validation images are held out."""
+"""Checks and completes every data set once it is read: splits are compared, and validation images held out."""
 
 from kcd_pipeline.config import DataConfig
 from kcd_pipeline.data.dataset import Dataset

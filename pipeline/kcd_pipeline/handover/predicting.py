@@ -27,7 +27,7 @@ from kcd_pipeline.training.device import prepare_for_inference
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Answers:
-    """What a model says of N images.
+    """Answers of a model to N images.
 
     Attributes
     ----------

@@ -106,8 +106,7 @@ def _listed(config: DataConfig, table: Table, labels: NDArray[np.int64], classes
     UserError
         If one is missing.
     """
-    # os.path's is False, and no error, for a text that no file can be called by
-    there = (os.path.isfile(config.root / path) for path in table.paths)  # noqa: PTH113
+    there = (os.path.isfile(config.root / path) for path in table.paths)  # noqa: PTH113  # no error for a text that no file can be called
     missing = [row for row, found in enumerate(there) if not found]
     if missing:
         raise UserError(

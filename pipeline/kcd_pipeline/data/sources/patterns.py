@@ -28,8 +28,7 @@ def files_of(root: Path, pattern: str, key: str) -> list[Path]:
     """
     names: list[str] = []
     for name in _expanded(pattern, key):
-        # Path.glob takes no absolute pattern
-        names += sorted(glob.glob(name, root_dir=root)) if glob.has_magic(name) else [name]  # noqa: PTH207
+        names += sorted(glob.glob(name, root_dir=root)) if glob.has_magic(name) else [name]  # noqa: PTH207  # Path.glob takes no absolute pattern
         if len(names) > MOST_FILES:
             raise UserError(f"{key}: {pattern} names more than {MOST_FILES:,} files. Give it a smaller range.")
     files = [root / name for name in names]
