@@ -2,6 +2,7 @@
 
 import os
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from kcd_pipeline.config import RunConfig
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.training.device import make_accelerator, seed_generators
+from kcd_pipeline.training.device import device_of, make_accelerator, seed_generators
 from kcd_pipeline.training.environment import require_plain_environment
 from kcd_pipeline.training.launch import Launch, read_launch
 from kcd_pipeline.training.ranks import join_ranks, rank_wait
@@ -163,3 +164,11 @@ def test_a_seed_gives_the_same_numbers_of_every_generator(seed: int) -> None:
     assert draw() == first
     seed_generators(seed ^ 1)
     assert all(a != b for a, b in zip(draw(), first, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [("cuda", "cuda:3"), ("cuda:1", "cuda:1"), ("cpu", "cpu"), ("mps", "mps")]
+)
+def test_a_gpu_is_named_with_its_number(said: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    assert device_of(SimpleNamespace(device=torch.device(said))) == torch.device(expected)

@@ -52,6 +52,17 @@ def make_accelerator(config: RunConfig) -> Any:
     return accelerator
 
 
+def device_of(accelerator: Any) -> torch.device:
+    """Return the device that `accelerator` computes on, a GPU with its number, as tensors that lie there name it.
+
+    Without ranks accelerate says `cuda` alone, which is not equal to the `cuda:0` of a tensor.
+    """
+    device: torch.device = accelerator.device
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
+
+
 def _require_device(config: RunConfig) -> None:
     available = {
         "auto": True,
@@ -89,5 +100,5 @@ def prepare_for_inference(model: nn.Module, config: RunConfig) -> tuple[nn.Modul
     UserError
         If the device or precision is not available.
     """
-    device: torch.device = make_accelerator(config).device
+    device = device_of(make_accelerator(config))
     return model.to(device, memory_format=torch.channels_last).eval(), device  # type: ignore[call-overload]  # torch's hints lack it

@@ -25,7 +25,7 @@ from kcd_pipeline.models import fill_model
 from kcd_pipeline.runs import Predictions
 from kcd_pipeline.training.batch_norm import synchronise_batch_norm
 from kcd_pipeline.training.blended_views import BlendedViews
-from kcd_pipeline.training.device import make_accelerator
+from kcd_pipeline.training.device import device_of, make_accelerator
 from kcd_pipeline.training.epoch import EpochResult, EpochSums, Objective, Part, StepOutcome
 from kcd_pipeline.training.evaluation import Measures, evaluate, measure, predict
 from kcd_pipeline.training.optimisation import learning_rate, make_optimizer
@@ -68,7 +68,7 @@ class Trainer:
         require_trackers(run.trackers)
         self.ranks = Ranks.current()
         self.accelerator = make_accelerator(run)
-        self.device: torch.device = self.accelerator.device
+        self.device = device_of(self.accelerator)
         self.trackers = run.trackers
         self._config, self._image_shape, self._classes = optimisation, dataset.image_shape, len(dataset.classes)
         model = model.to(memory_format=torch.channels_last)
