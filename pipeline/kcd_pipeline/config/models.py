@@ -10,6 +10,7 @@ from kcd_pipeline.config.section import (
     Arguments,
     Batch,
     ClassMap,
+    ClassWeights,
     Count,
     Epochs,
     Fraction,
@@ -17,6 +18,7 @@ from kcd_pipeline.config.section import (
     Rate,
     Section,
     TeacherWeight,
+    UnitInterval,
     name_or_part,
     require_no_arguments,
 )
@@ -77,6 +79,15 @@ class OptimisationConfig(Section):
         default=None,
         description="epochs in a row without a better validation accuracy after which training stops early; null: "
         "never. It needs data.validation",
+    )
+    label_smoothing: UnitInterval = Field(
+        default=0.0, description="s: the labels are (1 - s) of their class and s/C of each of the C classes"
+    )
+    class_weights: ClassWeights | None = Field(
+        default=None,
+        description="weights of the classes in the cross-entropy with the labels, scaled to a mean of 1 over the "
+        "training images: balanced (by N/(C n_c), so that rare classes count as much), a list in the order of the "
+        "classes, or a mapping by name (1 for the others); null: all equal",
     )
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from kcd_pipeline.augmentation import build_augmentation
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.losses import CrossEntropy, make_cross_entropy
 from kcd_pipeline.models import load_weights, parameter_count, save_weights, weights_hash
 from kcd_pipeline.models.external import is_published
 from kcd_pipeline.models.starting import model_to_train
@@ -53,17 +54,23 @@ class TrainedTeacher:
 
 
 class TeacherCurriculum:
-    """The curriculum of a teacher: all samples, a new view in every epoch, labels only."""
+    """The curriculum of a teacher: all samples, a new view in every epoch, labels only.
 
-    def __init__(self, samples: int, seed: int) -> None:
-        self._all, self._seed = np.arange(samples), seed
+    Parameters
+    ----------
+    cross_entropy
+        The loss with the labels.
+    """
+
+    def __init__(self, samples: int, seed: int, cross_entropy: CrossEntropy) -> None:
+        self._all, self._seed, self._objective = np.arange(samples), seed, label_objective(cross_entropy)
 
     def start(self, epoch: int, recorded: Record | None = None) -> None:
         pass
 
     def lesson(self, epoch: int) -> Lesson:
         order = permutation(self._seed, epoch, self._all)
-        return Lesson(view=epoch, samples=len(order), parts=[(order, label_objective)], knowledge_rows=0)
+        return Lesson(view=epoch, samples=len(order), parts=[(order, self._objective)], knowledge_rows=0)
 
     def record(self, epoch: int, result: EpochResult) -> dict[str, int]:
         return {}
@@ -136,6 +143,7 @@ def train_teacher(
         optimisation=config.teacher,
         run=config.run,
     )
+    curriculum = _curriculum(config, dataset, trainer)
     origin: dict[str, Any] = dict(dataset.fingerprints)
     if parts := _digests_of_parts(config):
         origin["parts"] = parts
@@ -146,13 +154,19 @@ def train_teacher(
     with one_writer(folder.path):
         _claim(folder, config, origin, overwrite=overwrite)
         already = folder.finished and config.teacher.weights.exists()
-        summary = _finished_summary(folder) if already else _train(config, folder, dataset, trainer, init)
+        summary = _finished_summary(folder) if already else _train(config, folder, dataset, trainer, curriculum, init)
     return TrainedTeacher(
         weights=config.teacher.weights,
         test_accuracy=_accuracy(summary),
         seconds=summary["seconds"],
         already=already,
     )
+
+
+def _curriculum(config: Config, dataset: Dataset, trainer: Trainer) -> TeacherCurriculum:
+    labels = dataset.train.labels.numpy()
+    cross_entropy = make_cross_entropy(config.teacher, labels, dataset.classes, dataset.label_names, trainer.device)
+    return TeacherCurriculum(len(labels), config.seed, cross_entropy)
 
 
 def _finished_summary(folder: RunFolder) -> dict[str, Any]:
@@ -210,14 +224,21 @@ def _require_own(weights: Path, folder: RunFolder) -> None:
         )
 
 
-def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer, init: str | None) -> dict[str, Any]:
+def _train(
+    config: Config,
+    folder: RunFolder,
+    dataset: Dataset,
+    trainer: Trainer,
+    curriculum: TeacherCurriculum,
+    init: str | None,
+) -> dict[str, Any]:
     """Train all epochs that are left, write the weights, and return the summary of the training."""
     epochs, seed = config.teacher.epochs, config.seed
     facts = weights_facts(config.teacher, dataset, method="labels", epochs=epochs, seed=seed, init=init)
     results = run_epochs(
         folder,
         trainer,
-        TeacherCurriculum(len(dataset.train), config.seed),
+        curriculum,
         epochs=config.teacher.epochs,
         name="teacher",
         facts=facts,

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from kcd_pipeline.condensation.values import prediction_entropy
+from kcd_pipeline.losses import PLAIN, CrossEntropy
 
 LOSS_TERMS = ("ce", "kd", "features")  # of labels, of the teacher's logits, of its features
 
@@ -114,6 +114,10 @@ class EpochSums:
         return {name: total / samples for name, total in zip(LOSS_TERMS, self.terms.tolist(), strict=True) if total}
 
 
-def label_objective(logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> StepOutcome:
-    """Return the mean cross-entropy of `logits[B, C]` with `labels[B]`, and the entropies: it needs no knowledge."""
-    return StepOutcome(F.cross_entropy(logits, labels), prediction_entropy(logits))
+def label_objective(cross_entropy: CrossEntropy = PLAIN) -> Objective:
+    """Return the objective that learns from labels alone, with the entropies of the predictions as worths."""
+
+    def objective(logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> StepOutcome:
+        return StepOutcome(cross_entropy.mean(logits, labels), prediction_entropy(logits))
+
+    return objective
