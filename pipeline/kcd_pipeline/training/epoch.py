@@ -85,16 +85,24 @@ class EpochSums:
         Scalars float32: summed loss, number of right predictions.
     terms
         `[3]` float32: what each of `LOSS_TERMS` adds to the summed loss.
+    epoch
+        The epoch, 0-based.
     steps
         Number of batches added.
     """
 
-    def __init__(self, samples: int, device: torch.device) -> None:
+    def __init__(self, epoch: int, samples: int, device: torch.device) -> None:
+        self.epoch, self._samples = epoch, samples
         self.worth = torch.zeros(samples, device=device)
         self.loss, self.correct = torch.zeros((), device=device), torch.zeros((), device=device)
         self.terms = torch.zeros(len(LOSS_TERMS), device=device)
         self.steps = 0
         self._done = 0
+
+    @property
+    def done(self) -> float:
+        """The fraction of the samples that have been added."""
+        return self._done / self._samples
 
     @torch.no_grad()
     def add(self, logits: Tensor, labels: Tensor, outcome: StepOutcome, *, share: slice, batch_size: int) -> None:

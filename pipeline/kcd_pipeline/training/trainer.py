@@ -28,7 +28,7 @@ from kcd_pipeline.training.blended_views import BlendedViews
 from kcd_pipeline.training.device import device_of, make_accelerator
 from kcd_pipeline.training.epoch import EpochResult, EpochSums, Objective, Part, StepOutcome
 from kcd_pipeline.training.evaluation import Measures, evaluate, measure, predict
-from kcd_pipeline.training.optimisation import learning_rate, make_optimizer
+from kcd_pipeline.training.optimisation import RateSetter, make_optimizer
 from kcd_pipeline.training.own_metrics import OwnMetrics
 from kcd_pipeline.training.ranks import Ranks
 from kcd_pipeline.training.trackers import require_trackers
@@ -75,8 +75,7 @@ class Trainer:
         if self.ranks.several and run.batch_norm == "synchronised":
             model = synchronise_batch_norm(model, self.device)
         optimizer = make_optimizer(model, optimisation)
-        # an optimizer of the user's own may give layers other rates: they keep their ratios to the rate of the epoch
-        self._rate_factors = [group["lr"] / optimisation.lr for group in optimizer.param_groups]
+        self._rate = RateSetter(optimizer, optimisation)
         self._optimizer = self.accelerator.prepare(optimizer)
         # evaluation mode keeps accelerate from wrapping the model: checkpoints then fit any number of ranks
         self._model = self.accelerator.prepare_model(model, evaluation_mode=True)
@@ -119,7 +118,7 @@ class Trainer:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the current epoch."""
+        """The learning rate of the last step."""
         return float(self._optimizer.param_groups[0]["lr"])
 
     @property
@@ -155,7 +154,7 @@ class Trainer:
         Parameters
         ----------
         epoch
-            0-based; it sets the learning rate.
+            0-based; the learning rate depends on it, and on how much of the epoch is done.
         samples
             n, the number of samples in all parts together.
         perturbation
@@ -171,11 +170,8 @@ class Trainer:
             If the augmentation does not fit images of this size.
         """
         started = time.perf_counter()
-        rate = learning_rate(self._config, epoch)
-        for group, factor in zip(self._optimizer.param_groups, self._rate_factors, strict=True):
-            group["lr"] = rate * factor
         orders: list[NDArray[np.int64]] = []
-        sums = EpochSums(samples, self.device)
+        sums = EpochSums(epoch, samples, self.device)
         self._trained.train()
         for order, objective in parts:
             self._train_part(order, objective, sums, view=view, perturbation=perturbation, on_batch=on_batch)
@@ -211,6 +207,7 @@ class Trainer:
         labels = self._labels_of(own)
         images = self._batches(own, view, perturbation)
         for batch, share, (index, pictures), truth in zip(batches, shares, images, labels, strict=True):
+            self._rate.set(self._optimizer, sums.epoch, sums.done)
             logits, outcome = self._step(pictures, truth, index, objective, len(batch))
             sums.add(logits, truth, outcome, share=share, batch_size=len(batch))
             on_batch(len(batch))
@@ -258,7 +255,7 @@ class Trainer:
         if not np.isfinite(loss):
             raise FailedError(
                 f"the loss became {loss} in epoch {epoch + 1}: training has diverged. Lower the learning rate "
-                f"(now {learning_rate(self._config, epoch):g}) and start anew; earlier checkpoints are untouched."
+                f"(now {self.lr:g}) and start anew; earlier checkpoints are untouched."
             )
 
     def epoch_measures(self) -> Measures:
