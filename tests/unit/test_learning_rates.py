@@ -168,10 +168,18 @@ def rates_of_steps(trainer: Trainer, epoch: int, monkeypatch: pytest.MonkeyPatch
     return found
 
 
-def test_each_step_has_the_rate_of_the_samples_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    # 0, 4 and 8 of 10 samples of the fourth of 6 epochs: (1 + cos(pi * t / 6)) / 2 at t = 3, 3.4, 3.8
-    found = rates_of_steps(tiny_trainer(schedule="cosine", lr_changes="step"), 3, monkeypatch)
-    assert found == pytest.approx([0.1 * (1 + math.cos(math.pi * t / 6)) for t in (3, 3.4, 3.8)])
+def test_each_step_has_the_rate_of_the_steps_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # the fourth of 6 epochs: lr * (1 + cos(pi * t / 6)) / 2 at t = 3, 3 1/3, 3 2/3
+    trainer = tiny_trainer(schedule="cosine", lr_changes="step")
+    found = rates_of_steps(trainer, 3, monkeypatch)
+    assert found == pytest.approx([0.1 * (1 + math.cos(math.pi * t / 6)) for t in (3, 10 / 3, 11 / 3)])
+    assert trainer.lr == found[-1]
+
+
+def test_a_step_of_several_batches_has_one_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 3 batches make 2 steps: t = 0 and 1/2 of 6
+    found = rates_of_steps(tiny_trainer(schedule="linear", accumulate=2), 0, monkeypatch)
+    assert found == pytest.approx([0.2, 0.2 * (1 - 0.5 / 6)])
 
 
 def test_an_epoch_keeps_the_rate_of_its_beginning_where_it_does_not_move(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,8 @@
 """The optimizer, the rate that it is given before each step, and trials of both before a run begins."""
 
+from collections.abc import Iterator
+from itertools import repeat
+
 import torch
 from torch import nn
 
@@ -44,21 +47,26 @@ def try_own_optimisation(config: OptimisationConfig) -> None:
         try_schedule(schedule, epochs=config.epochs, lr=config.lr, between=changes_each_step(config))
 
 
-class RateSetter:
-    """Sets the learning rate of an optimizer before each step, as a number of the host: nothing waits for the device.
+class Rates:
+    """The learning rates of steps, as numbers of the host: nothing waits for the device.
 
     An optimizer of the user's own may give layers other rates: they keep their ratios to the rate of the schedule.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, config: OptimisationConfig) -> None:
-        self._config, self._each_step = config, changes_each_step(config)
+        self._config = config
         self._factors = [group["lr"] / config.lr for group in optimizer.param_groups]
 
-    def set(self, optimizer: torch.optim.Optimizer, epoch: int, done: float) -> None:
-        """Set the rate of a step of `epoch` (0-based), before which a fraction `done` of its samples was trained on."""
-        if done and not self._each_step:
-            return  # it is that of the beginning of the epoch
-        rate = learning_rate(self._config, epoch + done if done else epoch)
+    def of_epoch(self, epoch: int, steps: int) -> Iterator[float]:
+        """Yield the rate of each step of `epoch` (0-based), which has so many."""
+        if not changes_each_step(self._config):
+            yield from repeat(learning_rate(self._config, epoch), steps)
+            return
+        for step in range(steps):
+            yield learning_rate(self._config, epoch + step / steps)
+
+    def set(self, optimizer: torch.optim.Optimizer, rate: float) -> None:
+        """Set the rate of the next step of `optimizer`."""
         for group, factor in zip(optimizer.param_groups, self._factors, strict=True):
             group["lr"] = rate * factor
 

@@ -1,7 +1,7 @@
 """The learning rate as a pure function of how far training is: resuming has no schedule to restore.
 
-Progress is counted in epochs and may be a fraction: 2.5 when half of the samples of the third epoch have been trained
-on. So it hangs on no number of steps, which differs from epoch to epoch where a condensed set is taught.
+Progress is counted in epochs and may be a fraction: 2.5 when half of the steps of the third epoch have been taken. So a
+schedule is as long as the epochs are many, although those of a condensed set have fewer steps.
 """
 
 import math
