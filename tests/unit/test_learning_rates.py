@@ -93,7 +93,7 @@ def test_warmup_leaves_milestones_where_they_are() -> None:
 
 def test_one_cycle_is_that_of_torch() -> None:
     """torch's phases end at step 0.3 * T - 1 and at T - 1; ours at 0.3 and 1 of all epochs, so steps are scaled."""
-    arguments = {"pct_start": 0.3, "div_factor": 10.0, "final_div_factor": 100.0}
+    arguments: dict[str, Any] = {"pct_start": 0.3, "div_factor": 10.0, "final_div_factor": 100.0}
     steps = 1000
     expected = stepped(lambda o: lr_scheduler.OneCycleLR(o, 0.2, total_steps=steps, **arguments), steps)
     found = config(schedule="one-cycle", schedule_arguments=arguments)
@@ -164,7 +164,7 @@ def rates_of_steps(trainer: Trainer, epoch: int, monkeypatch: pytest.MonkeyPatch
         step(optimizer)
 
     monkeypatch.setattr(torch.optim.SGD, "step", noted)
-    trainer.train_epoch(epoch, view=0, samples=10, parts=[(np.arange(10), label_objective)])
+    trainer.train_epoch(epoch, view=0, samples=10, parts=[(np.arange(10), label_objective())])
     return found
 
 
