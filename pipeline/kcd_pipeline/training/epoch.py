@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from kcd_pipeline.augmentation import Labels
 from kcd_pipeline.condensation.values import prediction_entropy
 
 LOSS_TERMS = ("ce", "kd", "features")  # of labels, of the teacher's logits, of its features
@@ -36,8 +37,8 @@ class StepOutcome(NamedTuple):
     terms: Tensor | None = None
 
 
-# (logits[B, C], labels[B], samples index[B]) -> loss and worth
-Objective = Callable[[Tensor, Tensor, NDArray[np.int64]], StepOutcome]
+# (logits[B, C], labels of B, samples index[B]) -> loss and worth
+Objective = Callable[[Tensor, Labels, NDArray[np.int64]], StepOutcome]
 
 # some samples in the order of training, and the objective they are trained with
 Part = tuple[NDArray[np.int64], Objective]
@@ -97,15 +98,18 @@ class EpochSums:
         self._done = 0
 
     @torch.no_grad()
-    def add(self, logits: Tensor, labels: Tensor, outcome: StepOutcome, *, share: slice, batch_size: int) -> None:
-        """Add a rank's `share` of a batch of `batch_size` samples: `logits[b, C]`, `labels[b]` and their outcome."""
+    def add(self, logits: Tensor, labels: Labels, outcome: StepOutcome, *, share: slice, batch_size: int) -> None:
+        """Add a rank's `share` of a batch of `batch_size` samples: `logits[b, C]`, `labels` of b and their outcome.
+
+        A prediction is right if it is the label of the sample itself, be it mixed with another or not.
+        """
         self.worth[self._done + share.start : self._done + share.stop] = outcome.worth
         self.loss += outcome.loss * len(labels)
         if outcome.terms is None:
             self.terms[0] += outcome.loss * len(labels)
         else:
             self.terms += outcome.terms * len(labels)
-        self.correct += (logits.argmax(dim=1) == labels).sum()
+        self.correct += (logits.argmax(dim=1) == labels.own).sum()
         self._done += batch_size
         self.steps += 1
 
@@ -114,6 +118,13 @@ class EpochSums:
         return {name: total / samples for name, total in zip(LOSS_TERMS, self.terms.tolist(), strict=True) if total}
 
 
-def label_objective(logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> StepOutcome:
-    """Return the mean cross-entropy of `logits[B, C]` with `labels[B]`, and the entropies: it needs no knowledge."""
-    return StepOutcome(F.cross_entropy(logits, labels), prediction_entropy(logits))
+def label_objective(logits: Tensor, labels: Labels, index: NDArray[np.int64]) -> StepOutcome:
+    """Return the mean cross-entropy of `logits[B, C]` with `labels` of B, and the entropies: it needs no knowledge."""
+    return StepOutcome(mean_cross_entropy(logits, labels), prediction_entropy(logits))
+
+
+def mean_cross_entropy(logits: Tensor, labels: Labels) -> Tensor:
+    """Return the mean over the batch, a scalar, of the cross-entropy of `logits[B, C]` with `labels` of B."""
+    if labels.partner is None:
+        return F.cross_entropy(logits, labels.own)
+    return labels.mean_of(lambda of: F.cross_entropy(logits, of, reduction="none")).mean()
