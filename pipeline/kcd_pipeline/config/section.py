@@ -121,9 +121,26 @@ def _require_classes(value: Any) -> Any:
     return {str(name): entry for name, entry in value.items()} if isinstance(value, Mapping) else value
 
 
+def _require_class_weights(value: Any) -> Any:
+    """Return weights of classes with names as text, which YAML may take for numbers; or the word for computed ones."""
+    if isinstance(value, str) and value == "balanced":
+        return value
+    if not isinstance(value, Mapping | list | tuple) or not value:
+        suggestion = did_you_mean(value, ["balanced"]) if isinstance(value, str) else ""
+        raise ValueError(
+            f"found {masked(repr(value))}, expected balanced, a list with a weight for each class, or a mapping from "
+            f"class to weight{suggestion}"
+        )
+    for weight in value.values() if isinstance(value, Mapping) else value:
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= LARGEST_WEIGHT:
+            raise ValueError(f"found the weight {weight!r}, expected a number from 0 to {LARGEST_WEIGHT:,.0f}")
+    return {str(name): weight for name, weight in value.items()} if isinstance(value, Mapping) else value
+
+
 NOT_A_TRUTH_VALUE = BeforeValidator(_no_truth_value)
 
 Fraction = Annotated[float, Field(gt=0, le=1), NOT_A_TRUTH_VALUE]
+UnitInterval = Annotated[float, Field(ge=0, le=1), NOT_A_TRUTH_VALUE]
 PixelValue = Annotated[float, Field(ge=0, le=1), NOT_A_TRUTH_VALUE]
 Deviation = Annotated[float, Field(ge=1e-4, le=1e3), NOT_A_TRUTH_VALUE]  # of pixels in 0..1
 Aspect = Annotated[float, Field(ge=1e-3, le=1e3), NOT_A_TRUTH_VALUE]
@@ -145,6 +162,11 @@ ClassMap = Annotated[
     dict[str, ClassChoice] | tuple[ClassChoice, ...],
     BeforeValidator(_require_classes),
     WithJsonSchema({"type": "string", "format": "mapping or list of classes"}),
+]
+ClassWeights = Annotated[
+    str | dict[ClassName, float] | tuple[float, ...],
+    BeforeValidator(_require_class_weights),
+    WithJsonSchema({"type": "string", "format": "`balanced`, mapping or list of weights"}),
 ]
 Arguments = Annotated[dict[str, JsonValue], AfterValidator(_require_json)]
 HeldOut = Annotated[
