@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from kcd_pipeline.augmentation import Augmentation, Identity, ViewSource
+from kcd_pipeline.augmentation import Augmentation, Identity, Labels, ViewSource
 from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.config import DistillConfig, OptimisationConfig, RunConfig
 from kcd_pipeline.data import Dataset
@@ -229,13 +229,14 @@ class Trainer:
             sums.add(logits, truth, outcome, share=share, batch_size=len(batch))
             on_batch(len(batch))
 
-    def _labels_of(self, batches: list[NDArray[np.int64]]) -> tuple[Tensor, ...]:
-        """Return the labels `[b]` of each batch of samples, on the device, moved there all at once."""
+    def _labels_of(self, batches: list[NDArray[np.int64]]) -> list[Labels]:
+        """Return the labels of each batch of samples, on the device, moved there all at once."""
         index = np.concatenate([np.empty(0, np.int64), *batches])
-        return torch.split(self._labels[to_device(index, self.device)], [len(batch) for batch in batches])
+        parts = torch.split(self._labels[to_device(index, self.device)], [len(batch) for batch in batches])
+        return [Labels(own=own) for own in parts]
 
     def _learn(
-        self, images: Tensor, labels: Tensor, index: NDArray[np.int64], objective: Objective, together: int
+        self, images: Tensor, labels: Labels, index: NDArray[np.int64], objective: Objective, together: int
     ) -> tuple[Tensor, StepOutcome]:
         """Add the gradients of this rank's share of a batch; return its logits `[b, C]` and the outcome.
 
