@@ -90,7 +90,7 @@ class ResizedCropFlip:
         parameters = self.parameters(index, view, *images.shape[2:])
         return self.apply(images, to_device(parameters, images.device))
 
-    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+    def apply(self, images: Tensor, parameters: Tensor, drawn: NDArray[Any] | None = None) -> Tensor:
         """Return the views of `images[B, C, H, W]` uint8 that `parameters[5, B]` describe: same shape and dtype."""
         height, width = images.shape[2:]
         top, left, box_height, box_width, flip = parameters
