@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
+from kcd_pipeline.augmentation.operations.auto import RandAugment, TrivialAugment
+from kcd_pipeline.augmentation.operations.blur import GaussianBlur
+from kcd_pipeline.augmentation.operations.colour import ColorJitter, Grayscale
 from kcd_pipeline.augmentation.operations.crops import Crop
 from kcd_pipeline.augmentation.operations.flips import Flip
 from kcd_pipeline.augmentation.operations.protocol import Operation, change_some
@@ -12,4 +15,9 @@ __all__ = ["OPERATIONS", "Operation", "change_some"]
 OPERATIONS: Mapping[str, Callable[..., Operation]] = {
     "crop": Crop,
     "flip": Flip,
+    "randaugment": RandAugment,
+    "trivialaugment": TrivialAugment,
+    "color-jitter": ColorJitter,
+    "grayscale": Grayscale,
+    "gaussian-blur": GaussianBlur,
 }

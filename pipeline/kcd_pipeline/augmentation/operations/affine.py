@@ -42,8 +42,8 @@ def translate_y(pixels: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def rotate(degrees: NDArray[np.float64], height: int, width: int) -> NDArray[np.int64]:
     """Return matrices `[6, n]` that turn images of this height and width about their middle, counter-clockwise."""
-    angles = -np.radians(degrees)
-    cos, sin = np.round(np.cos(angles), 15), np.round(np.sin(angles), 15)  # as Pillow: exact at quarter turns
+    angles = degrees * (-np.pi / 180)
+    cos, sin = np.cos(angles).round(15), np.sin(angles).round(15)  # as Pillow rounds: exact at quarter turns
     middle_x, middle_y = width / 2, height / 2
     column = middle_x - cos * middle_x - sin * middle_y
     row = middle_y + sin * middle_x - cos * middle_y
@@ -101,7 +101,7 @@ def _between(images: Tensor, row: Tensor, column: Tensor) -> Tensor:
 
 
 def _taken(images: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """Return the pixels of `images[n, C, H, W]` at `row[n, H, W]` and `column[n, H, W]`, held inside: `[n, C, H, W]`."""
+    """Return the pixels of `images[n, C, H, W]` at rows and columns `[n, H, W]`, held inside: `[n, C, H, W]`."""
     _, channels, height, width = images.shape
     place = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
     return images.flatten(2).gather(2, place.flatten(1)[:, None].expand(-1, channels, -1)).view_as(images)

@@ -68,9 +68,9 @@ class RandAugment:
         choices, top = (GROWING, GROWING_TOP) if self.increasing else (USUAL, TOP)
         layers = []
         for layer in words.reshape(self.number, WORDS, -1):
-            magnitude = np.clip(self.magnitude + self.magnitude_std * _normal(layer[3], layer[4]), 0, top)
+            magnitude = self.magnitude + self.magnitude_std * _normal(layer[3], layer[4])
             chosen = below(layer[0], len(choices))
-            drawn = _draw(choices, chosen, magnitude / top, layer[1], height, width)
+            drawn = _draw(choices, chosen, magnitude.clip(0, top) / top, layer[1], height, width)
             drawn[0, uniform(layer[2]) >= self.probability] = NOTHING
             layers.append(drawn)
         return np.concatenate(layers)
@@ -112,7 +112,7 @@ class TrivialAugment:
 
     def parameters(self, words: NDArray[np.uint32], height: int, width: int) -> NDArray[np.int64]:
         """Draw the number and the amounts of the change: `[1 + A, B]`."""
-        chosen, strength = below(words[0], len(TRIVIAL)), below(words[2], TOP + 1) / TOP
+        chosen, strength = below(words[0], len(TRIVIAL)), below(words[2], TOP + 1).astype(np.float64) / TOP
         return _draw(TRIVIAL, chosen, strength, words[1], height, width)
 
     def apply(self, images: Tensor, parameters: Tensor, drawn: NDArray[Any]) -> Tensor:
@@ -141,10 +141,10 @@ def _draw(
     """
     drawn = np.zeros((ROWS, len(chosen)), np.int64)
     signs = 1.0 - 2.0 * below(sign, 2)
-    for number, choice in enumerate(choices):
-        places = np.flatnonzero(chosen == number)
+    for number in np.unique(chosen):
+        choice, places = choices[number], np.flatnonzero(chosen == number)
         drawn[0, places] = number_of(choice.change)
-        if choice.amounts is not None and len(places):
+        if choice.amounts is not None:
             amounts = choice.amounts(strength[places], signs[places], height, width)
             drawn[1 : 1 + len(amounts), places] = amounts
     return drawn
@@ -152,5 +152,5 @@ def _draw(
 
 def _normal(first: NDArray[np.uint32], second: NDArray[np.uint32]) -> NDArray[np.float64]:
     """Return numbers `[B]` of the standard normal distribution from two words each (Box and Muller, 1958)."""
-    radius = np.sqrt(-2 * np.log1p(-uniform(first)))
+    radius: NDArray[np.float64] = np.sqrt(-2 * np.log1p(-uniform(first)))
     return radius * np.cos(2 * np.pi * uniform(second))

@@ -1,4 +1,4 @@
-"""Changes of the pixels of a batch, each image by its own amount, equal to the last bit to Pillow's changes of a picture.
+"""Changes of the pixels of a batch, each image by its own amount, with the very bytes that Pillow makes of a picture.
 
 torchvision's functions take one amount for all images of a call, and their arithmetic in float32 may round differently
 with the size of the batch and the kind of device. Here every step is one of integers, or a single correctly rounded
@@ -16,7 +16,7 @@ LUMA = (19595, 38470, 7471)  # of red, green and blue in Pillow's mode L, in uni
 
 
 def brightness(images: Tensor, factors: Tensor) -> Tensor:
-    """Blend `images[n, C, H, W]` uint8 with black by `factors[1, n]`, 2**FACTOR_BITS of which leave an image as it is."""
+    """Blend `images[n, C, H, W]` uint8 with black by `factors[1, n]`, in units of 2**-FACTOR_BITS."""
     return _blend(torch.zeros_like(images), images, factors)
 
 
@@ -94,7 +94,7 @@ def equalize(images: Tensor, _: Tensor) -> Tensor:
 
 def grayscale(images: Tensor, _: Tensor) -> Tensor:
     """Return the shades of grey of `images[n, C, H, W]` uint8, in all channels."""
-    return _grey(images).expand_as(images)
+    return _grey(images).to(torch.uint8).expand_as(images)
 
 
 def hue(images: Tensor, shifts: Tensor) -> Tensor:
