@@ -8,11 +8,16 @@ those that torchvision.transforms.v2 makes of a decoded picture, for which it ca
 Letters: n images, C channels (1 or 3), H and W pixels.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from kcd_pipeline.device_moves import to_device
+
 FACTOR_BITS = 14  # a factor is an integer in units of 2**-14: a byte times a factor is exact in Pillow's float32 too
 LUMA = (19595, 38470, 7471)  # of red, green and blue in Pillow's mode L, in units of 2**-16 (ITU-R BT.601)
+# which of value, low, falling and rising part each of red, green and blue is in each sixth of the colour circle
+SECTORS = np.array([[0, 2, 1, 1, 3, 0], [3, 0, 0, 2, 1, 1], [1, 1, 3, 0, 0, 2]])
 
 
 def brightness(images: Tensor, factors: Tensor) -> Tensor:
@@ -181,7 +186,5 @@ def _from_hsv(hues: Tensor, saturations: Tensor, values: Tensor) -> Tensor:
     falling = rounded(saturation * part)
     rising = rounded(saturation.double() * (1.0 - part.double()))
     found = torch.stack([values.long(), low, falling, rising], dim=1)
-    # which of the four each of red, green and blue is in each of the six sectors
-    choice = torch.tensor([[0, 2, 1, 1, 3, 0], [3, 0, 0, 2, 1, 1], [1, 1, 3, 0, 0, 2]])
-    chosen = choice.to(hues.device, non_blocking=True)[:, sector.long() % 6].transpose(0, 1)
+    chosen = to_device(SECTORS, hues.device)[:, sector.long() % 6].transpose(0, 1)
     return torch.where((saturations == 0)[:, None], values.long()[:, None], found.gather(1, chosen))
