@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,7 @@ def test_moves_are_torchvisions(photographs: Tensor, bilinear: bool, fill: int) 
         (affine.translate_y(SHIFTS.astype(float)), [affined(translate=(0, int(k)), corner=False) for k in SHIFTS], 0),
         (
             affine.rotate(DEGREES, HEIGHT, WIDTH),
-            [lambda picture, angle=angle: tvf.rotate(picture, angle, **others) for angle in DEGREES],
+            [partial(tvf.rotate, angle=angle, **others) for angle in DEGREES],
             bilinear,
         ),
     ]

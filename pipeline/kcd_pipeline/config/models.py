@@ -10,6 +10,7 @@ from kcd_pipeline.config.section import (
     Arguments,
     Batch,
     ClassMap,
+    ClassWeights,
     Count,
     Epochs,
     Fraction,
@@ -17,6 +18,7 @@ from kcd_pipeline.config.section import (
     Rate,
     Section,
     TeacherWeight,
+    UnitInterval,
     name_or_part,
     require_no_arguments,
 )
@@ -59,10 +61,33 @@ class OptimisationConfig(Section):
         description="milestones: epochs after which lr is multiplied by gamma; null: 5/8, 3/4 and 7/8 of epochs",
     )
     gamma: Fraction = Field(default=0.1, description="milestones: factor of lr at each of them")
+    clip_norm: Annotated[float, Field(gt=0, le=1e6), NOT_A_TRUTH_VALUE] | None = Field(
+        default=None,
+        description="largest norm of all gradients of a step together: larger ones are scaled down to it; null: any",
+    )
+    accumulate: Annotated[int, Field(ge=1, le=2**16), NOT_A_TRUTH_VALUE] = Field(
+        default=1,
+        description="batches in a step: their gradients are the mean over all their samples, so that a step on a batch "
+        "that memory could not hold is taken; each batch has statistics of its own in a batch norm",
+    )
+    ema: Annotated[float, Field(gt=0, lt=1), NOT_A_TRUTH_VALUE] | None = Field(
+        default=None,
+        description="decay of an exponential moving average of the weights, such as 0.999, which is evaluated and "
+        "saved beside them; null: none; see docs/how-to/averaged-weights.md",
+    )
     patience: Count | None = Field(
         default=None,
         description="epochs in a row without a better validation accuracy after which training stops early; null: "
         "never. It needs data.validation",
+    )
+    label_smoothing: UnitInterval = Field(
+        default=0.0, description="s: the labels are (1 - s) of their class and s/C of each of the C classes"
+    )
+    class_weights: ClassWeights | None = Field(
+        default=None,
+        description="weights of the classes in the cross-entropy with the labels, scaled to a mean of 1 over the "
+        "training images: balanced (by N/(C n_c), so that rare classes count as much), a list in the order of the "
+        "classes, or a mapping by name (1 for the others); null: all equal",
     )
 
     @model_validator(mode="after")

@@ -1,28 +1,20 @@
-"""The losses of a student, from labels alone and from knowledge. Letters: B batch, C classes, D features."""
+"""The loss of a student, from labels and from knowledge. Letters: B batch, C classes, D features."""
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from kcd_pipeline.config import DistillConfig
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.losses import LossWeights, compares_batch, key_of_comparison, make_feature_loss, make_loss
+from kcd_pipeline.losses import (
+    PLAIN,
+    CrossEntropy,
+    LossWeights,
+    compares_batch,
+    key_of_comparison,
+    make_feature_loss,
+    make_loss,
+)
 from kcd_pipeline.models import FeatureTap
-
-
-def label_loss(logits: Tensor, labels: Tensor, sample_weight: Tensor | None) -> Tensor:
-    """Return the mean over the batch, a scalar, of the cross-entropy of each sample times its weight.
-
-    Parameters
-    ----------
-    logits, labels
-        `[B, C]` float and `[B]` int64.
-    sample_weight
-        `[B]` float32; None: 1.
-    """
-    if sample_weight is None:
-        return F.cross_entropy(logits, labels)
-    return (sample_weight * F.cross_entropy(logits, labels, reduction="none")).mean()
 
 
 def require_sample_losses(config: DistillConfig, weighed_by: str) -> None:
@@ -69,11 +61,13 @@ class DistillationLoss:
     ----------
     tap
         Takes the student's features; without it, a loss on features is left out.
+    cross_entropy
+        CE, the loss with the labels.
     """
 
-    def __init__(self, config: DistillConfig, tap: FeatureTap | None) -> None:
+    def __init__(self, config: DistillConfig, tap: FeatureTap | None, cross_entropy: CrossEntropy = PLAIN) -> None:
         self._on_logits, self._on_features = make_loss(config), make_feature_loss(config)
-        self._tap = tap
+        self._tap, self._cross_entropy = tap, cross_entropy
 
     def __call__(
         self,
@@ -125,7 +119,7 @@ class DistillationLoss:
         terms
             `[3]` float32, detached: of labels, of the teacher's logits and of its features, with their weights.
         """
-        ce = weights.ce * F.cross_entropy(logits, labels, reduction="none")
+        ce = weights.ce * self._cross_entropy.each(logits, labels)
         kd = torch.zeros_like(ce)
         if classes:  # otherwise features alone are taught
             kd = weights.kd * self._on_logits(logits, targets[:, :classes], labels)
