@@ -33,7 +33,6 @@ class Crop:
     padding_mode: str
 
     words = 2
-    exact = True
 
     def describe(self) -> dict[str, Any]:
         return {"name": "crop", **asdict(self)}
@@ -70,7 +69,6 @@ class ResizedCrop:
     ratio: tuple[float, float]
 
     words = BOX_WORDS
-    exact = True
 
     def describe(self) -> dict[str, Any]:
         return {"name": "resized-crop", "scale": list(self.scale), "ratio": list(self.ratio)}

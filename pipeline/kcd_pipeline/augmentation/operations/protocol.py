@@ -17,6 +17,8 @@ from kcd_pipeline.device_moves import to_device
 class Operation(Protocol):
     """Changes the pixels of a picture, as parameters say that are a pure function of (seed, sample, view, place).
 
+    Pixels are computed from integers alone, so that they are the same bytes on every device and in every batch.
+
     An operation is a frozen value, whose fields are its keys in a recipe. The place is its number in the list of the
     pipeline, so that an operation that is added at the end leaves the views of those before it as they were.
 
@@ -24,16 +26,10 @@ class Operation(Protocol):
     ----------
     words
         Random words of 32 bits that one view takes.
-    exact
-        True if pixels are computed from integers alone, so that they are the same bytes on every kind of device; False
-        if floating-point arithmetic is among it, whose rounding differs between kinds of devices.
     """
 
     @property
     def words(self) -> int: ...
-
-    @property
-    def exact(self) -> bool: ...
 
     def describe(self) -> dict[str, Any]:
         """Return its name and all settings that the pixels depend on, as a store records them."""
