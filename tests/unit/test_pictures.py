@@ -116,11 +116,7 @@ def test_imagenet_is_evaluated_as_torchvisions_reference_evaluates_it(root: Path
         torch.testing.assert_close(views.batch(np.array([sample]), 0)[0], expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("name", "more"),
-    [("none", {}), ("crop-flip", {}), ("pipeline", {"operations": UNSCALED})],
-    ids=lambda part: str(part)[:9],
-)
+@pytest.mark.parametrize(("name", "more"), [("none", {}), ("crop-flip", {}), ("pipeline", {"operations": UNSCALED})])
 def test_on_the_fly_and_in_memory_are_the_same_pixels_where_nothing_is_scaled_up(
     root: Path, name: str, more: dict[str, Any]
 ) -> None:
