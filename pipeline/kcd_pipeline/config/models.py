@@ -61,6 +61,20 @@ class OptimisationConfig(Section):
         description="milestones: epochs after which lr is multiplied by gamma; null: 5/8, 3/4 and 7/8 of epochs",
     )
     gamma: Fraction = Field(default=0.1, description="milestones: factor of lr at each of them")
+    clip_norm: Annotated[float, Field(gt=0, le=1e6), NOT_A_TRUTH_VALUE] | None = Field(
+        default=None,
+        description="largest norm of all gradients of a step together: larger ones are scaled down to it; null: any",
+    )
+    accumulate: Annotated[int, Field(ge=1, le=2**16), NOT_A_TRUTH_VALUE] = Field(
+        default=1,
+        description="batches in a step: their gradients are the mean over all their samples, so that a step on a batch "
+        "that memory could not hold is taken; each batch has statistics of its own in a batch norm",
+    )
+    ema: Annotated[float, Field(gt=0, lt=1), NOT_A_TRUTH_VALUE] | None = Field(
+        default=None,
+        description="decay of an exponential moving average of the weights, such as 0.999, which is evaluated and "
+        "saved beside them; null: none; see docs/how-to/averaged-weights.md",
+    )
     patience: Count | None = Field(
         default=None,
         description="epochs in a row without a better validation accuracy after which training stops early; null: "

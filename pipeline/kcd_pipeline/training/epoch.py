@@ -50,7 +50,7 @@ class EpochResult:
     Attributes
     ----------
     loss, accuracy
-        Means over the samples trained, each predicted just before its own optimizer step.
+        Means over the samples trained, each predicted before the optimizer step that it is part of.
     order
         `[n]` int64: samples in the order of training.
     worth
@@ -85,7 +85,7 @@ class EpochSums:
         Scalars float32: summed loss, number of right predictions.
     terms
         `[3]` float32: what each of `LOSS_TERMS` adds to the summed loss.
-    steps
+    batches
         Number of batches added.
     """
 
@@ -93,7 +93,7 @@ class EpochSums:
         self.worth = torch.zeros(samples, device=device)
         self.loss, self.correct = torch.zeros((), device=device), torch.zeros((), device=device)
         self.terms = torch.zeros(len(LOSS_TERMS), device=device)
-        self.steps = 0
+        self.batches = 0
         self._done = 0
 
     @torch.no_grad()
@@ -107,7 +107,7 @@ class EpochSums:
             self.terms += outcome.terms * len(labels)
         self.correct += (logits.argmax(dim=1) == labels).sum()
         self._done += batch_size
-        self.steps += 1
+        self.batches += 1
 
     def mean_terms(self, samples: int) -> dict[str, float]:
         """Return what each of `LOSS_TERMS` adds to the mean loss of so many samples, those that are 0 left out."""
