@@ -30,6 +30,7 @@ TIE_STREAM = 107  # order of samples with the same count
 VALIDATION_STREAM = 108  # which of the training images are for validation
 BALANCE_STREAM = 109  # which samples of a class are drawn once more than others of it
 CLASS_STREAM = 110  # which classes are drawn once more than others; classes are counted, instead of samples
+MODEL_STREAM = 111  # seeds of the generators that a model draws from in an epoch; ranks are counted, not samples
 SAMPLE_STREAM = 200  # and above: classes that the encoding `sample` draws, which takes several draws
 
 

@@ -159,7 +159,7 @@ class DistillConfig(OptimisationConfig):
         if self.sampler == "balanced" and self.method == "kcd":
             raise ValueError(
                 "sampler is balanced, but method is kcd, whose policy says what is taught: set condense.balance to "
-                "class, which keeps the classes balanced, or method to kd or none"
+                "class, which keeps the shares of the classes, or method to kd or none"
             )
         if self.rows is not None and self.patience is not None:
             raise ValueError("rows says how many samples are trained on, and patience may stop before: set one of them")

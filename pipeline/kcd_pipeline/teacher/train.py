@@ -151,6 +151,7 @@ def train_teacher(
         build_augmentation(config.augmentation),
         optimisation=config.teacher,
         run=config.run,
+        seed=config.seed,
     )
     curriculum = _curriculum(config, dataset, trainer)
     origin: dict[str, Any] = dict(dataset.fingerprints)
