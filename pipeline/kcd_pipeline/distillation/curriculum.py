@@ -135,7 +135,7 @@ class StudentCurriculum:
             self._follow(self._ranks.run_on_first(partial(self._open_stage, epoch)))
         if self._blends is not None:
             self._blends.open(self._plan, self._views_of_stage())
-        samples = self._taught(epoch).count
+        samples = self._taught(epoch).draws
         return Lesson(
             view=epoch % self._views,
             samples=samples,
@@ -258,8 +258,8 @@ class StudentCurriculum:
     def _parts(self, epoch: int) -> Iterator[Part]:
         """Yield the samples of `epoch` in the order of training, in portions, each with its objective."""
         if self._knowledge is None or self._stream is None:
-            taught = self._taught(epoch)
-            order = permutation(self._config.seed, epoch, taught.samples, times=taught.times)
+            drawn = self._taught(epoch)
+            order = permutation(self._config.seed, epoch, drawn.samples, times=drawn.times)
             yield order, self._label_objective
             return
         classes = self._knowledge[0].layout.classes

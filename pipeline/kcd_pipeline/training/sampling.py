@@ -26,7 +26,7 @@ class Drawn(NamedTuple):
     times: NDArray[np.int64] | None = None
 
     @property
-    def count(self) -> int:
+    def draws(self) -> int:
         """n, the number of draws."""
         return len(self.samples) if self.times is None else int(self.times.sum())
 
