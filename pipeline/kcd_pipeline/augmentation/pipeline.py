@@ -3,8 +3,8 @@
 Letters: B samples of a batch, P parameters of a view, C channels, H and W pixels.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,15 +12,17 @@ from PIL import Image
 from torch import Tensor
 
 from kcd_pipeline.augmentation.centre_crop import CentreCrop, pixels_of
-from kcd_pipeline.augmentation.operations import Operation
+from kcd_pipeline.augmentation.operations import Operation, ResizedCrop
 from kcd_pipeline.device_moves import to_device
 from kcd_stores.philox import operation_draws
+
+T = TypeVar("T")
 
 
 class Pipeline:
     """Operations whose parameters are each drawn from (seed, sample, view, number of the operation).
 
-    Images in memory keep their size through all of them. Of a picture that is decoded, first the middle is cut out.
+    Images in memory keep their size through all of them.
 
     Parameters
     ----------
@@ -31,9 +33,10 @@ class Pipeline:
     def __init__(self, operations: Sequence[Operation], *, seed: int) -> None:
         self._operations, self._seed = tuple(operations), seed
         self._words = [operation.words for operation in self._operations]
-        # a parameter is a row: where those of each operation end is the same for images of any size
-        one = [each.parameters(np.zeros((each.words, 1), np.uint32), 64, 64) for each in self._operations]
-        self._ends = np.cumsum([len(parameters) for parameters in one]).tolist()
+        # P of an operation is the same for all sizes
+        counts = [len(each.parameters(np.zeros((each.words, 1), np.uint32), 64, 64)) for each in self._operations]
+        ends = np.cumsum(counts).tolist()
+        self._rows = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
 
     def describe(self) -> dict[str, Any]:
         operations = [operation.describe() for operation in self._operations]
@@ -53,19 +56,14 @@ class Pipeline:
             If an operation does not fit images of this size.
         """
         words = operation_draws(self._seed, index, view, self._words)
-        drawn = [
-            operation.parameters(part, height, width) for operation, part in zip(self._operations, words, strict=True)
-        ]
-        return np.concatenate(drawn)
+        return np.concatenate([each.parameters(part, height, width) for each, part in self._with(words)])
 
     def apply(self, images: Tensor, parameters: Tensor, drawn: NDArray[Any] | None = None) -> Tensor:
         """Return the views of `images[B, C, H, W]` uint8 that `parameters[P, B]` describe: same shape and dtype."""
         if drawn is None:
             drawn = parameters.cpu().numpy()
-        start = 0
-        for operation, end in zip(self._operations, self._ends, strict=True):
-            images = operation.apply(images, parameters[start:end], drawn[start:end])
-            start = end
+        for operation, part in self._with(self._rows):
+            images = operation.apply(images, parameters[part], drawn[part])
         return images
 
     def __call__(self, images: Tensor, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
@@ -74,11 +72,22 @@ class Pipeline:
         return self.apply(images, to_device(drawn, images.device), drawn)
 
     def augment_picture(self, picture: Image.Image, crop: CentreCrop, sample: int, view: int) -> Tensor:
-        """Cut the middle out of `picture`, then change it by Pillow: uint8 [3, size, size]."""
-        drawn = self.parameters(np.array([sample]), view, crop.size, crop.size)[:, 0]
-        picture = crop.cut(picture)
-        start = 0
-        for operation, end in zip(self._operations, self._ends, strict=True):
-            picture = operation.apply_picture(picture, drawn[start:end])
-            start = end
+        """Bring `picture` to the size of images, then change it by Pillow: uint8 [3, size, size].
+
+        A resized crop at the head of the list cuts its box out of the whole picture. With any other operation there,
+        the middle is cut out first.
+        """
+        size = crop.size
+        (first, words), *others = self._with(operation_draws(self._seed, np.array([sample]), view, self._words))
+        if isinstance(first, ResizedCrop):
+            box = first.parameters(words, picture.height, picture.width)[:, 0]
+            picture = first.cut(picture, box, size)
+        else:
+            picture = first.apply_picture(crop.cut(picture), first.parameters(words, size, size)[:, 0])
+        for operation, words in others:
+            picture = operation.apply_picture(picture, operation.parameters(words, size, size)[:, 0])
         return pixels_of(picture)
+
+    def _with(self, parts: Iterable[T]) -> Iterator[tuple[Operation, T]]:
+        """Yield each operation with its part."""
+        return zip(self._operations, parts, strict=True)

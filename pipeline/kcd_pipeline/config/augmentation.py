@@ -14,6 +14,7 @@ from kcd_pipeline.config.section import (
     Seed,
     name_or_part,
     require_no_arguments,
+    require_order,
 )
 
 AUGMENTATION_NAMES = ("none", "crop-flip", "resized-crop-flip", "pipeline")
@@ -74,10 +75,4 @@ class AugmentationConfig(Section):
         require_no_arguments("arguments", self.name, self.arguments)
         return self
 
-    @model_validator(mode="after")
-    def _require_order(self) -> "AugmentationConfig":
-        for name in ("scale", "ratio"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise ValueError(f"{name} must run from small to large, got [{low}, {high}]")
-        return self
+    _order = require_order("scale", "ratio")

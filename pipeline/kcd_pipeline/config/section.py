@@ -10,7 +10,17 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from kcd_pipeline.config.places import require_text
@@ -70,6 +80,19 @@ def require_no_arguments(key: str, name: str, arguments: Mapping[str, Any]) -> N
         raise ValueError(
             f"{key} are for a part of your own, {OWN}, and {name} is none: its settings have keys of their own"
         )
+
+
+def require_order(*names: str) -> Any:
+    """Return the validator of a section that requires of each of these keys that it runs from small to large."""
+
+    def require(section: Any) -> Any:
+        for name in names:
+            low, high = getattr(section, name)
+            if low > high:
+                raise ValueError(f"{name} must run from small to large, got [{low}, {high}]")
+        return section
+
+    return model_validator(mode="after")(require)
 
 
 def _require_name(text: str) -> str:
@@ -193,6 +216,16 @@ def item_section_of(field: FieldInfo) -> type[BaseModel] | None:
     """Return the section that each item of a field is; None if the field holds no tuple of sections."""
     first = next(iter(get_args(field.annotation)), None)
     return first if isinstance(first, type) and issubclass(first, BaseModel) and field.discriminator is None else None
+
+
+def item_sections_by_name(field: FieldInfo) -> dict[str, type[BaseModel]]:
+    """Return the sections among which each item of a field is chosen by its `name`; empty for any other field."""
+    item = next(iter(get_args(field.annotation)), None)
+    marks = getattr(item, "__metadata__", ())  # of Annotated
+    if not any(isinstance(mark, Discriminator) for mark in marks):
+        return {}
+    sections = get_args(get_args(item)[0])
+    return {get_args(section.model_fields["name"].annotation)[0]: section for section in sections}
 
 
 def section_of(field: FieldInfo, value: Any) -> type[BaseModel] | None:
