@@ -202,8 +202,9 @@ def test_a_wait_is_noticed(wait: Callable[[torch.Tensor], Any]) -> None:
 @pytest.mark.parametrize("where", ["device", "host"])
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("perturb", ["knowledge", "teacher"])
+@pytest.mark.parametrize("more", [{}, {"distill__ema": 0.9, "distill__clip_norm": 1.0, "distill__accumulate": 2}])
 def test_no_step_waits_on_a_gpu(
-    tmp_path: Path, store: KnowledgeStore, where: str, precision: str, perturb: str
+    tmp_path: Path, store: KnowledgeStore, where: str, precision: str, perturb: str, more: dict[str, float]
 ) -> None:
     @contextmanager
     def watched() -> Iterator[None]:
@@ -213,9 +214,11 @@ def test_no_step_waits_on_a_gpu(
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    config = recipe(run__device="cuda", run__resident=where, run__precision=precision, condense__perturb=perturb)
+    config = recipe(
+        run__device="cuda", run__resident=where, run__precision=precision, condense__perturb=perturb, **more
+    )
     there = perturbed_epoch(config, store, tmp_path / "there", watched)
-    here = perturbed_epoch(recipe(condense__perturb=perturb), store, tmp_path / "here", RefuseToWait)
+    here = perturbed_epoch(recipe(condense__perturb=perturb, **more), store, tmp_path / "here", RefuseToWait)
     np.testing.assert_allclose(there.worth, here.worth, atol=0.05)
 
 
