@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kcd_pipeline.augmentation import build_augmentation
+from kcd_pipeline.augmentation import Labels, build_augmentation
 from kcd_pipeline.condensation import ResidentRows, TaughtRows, make_resident
 from kcd_pipeline.condensation.values import make_worth
 from kcd_pipeline.config import VALUE_NAMES, AugmentationConfig, Config, parse_config
@@ -265,7 +265,7 @@ def test_no_loss_asks_for_a_number_of_the_device(loss: dict[str, Any], weighted:
 
     def gradient(device: str) -> torch.Tensor:
         logits = torch.ones(BATCH, CLASSES, device=device).requires_grad_()
-        labels = torch.zeros(BATCH, dtype=torch.int64, device=device)
+        labels = Labels(own=torch.zeros(BATCH, dtype=torch.int64, device=device))
         sample_weight = torch.ones(BATCH, device=device) if weighted else None
         taught = torch.zeros(BATCH, CLASSES, device=device)
         chosen(logits, taught, labels, classes=CLASSES, weights=weights, sample_weight=sample_weight).backward()
