@@ -9,6 +9,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as F
 
+from kcd_pipeline.augmentation import Labels
 from kcd_pipeline.config import DistillConfig, OptimisationConfig, load_config
 from kcd_pipeline.distillation.objective import DistillationLoss
 from kcd_pipeline.errors import UserError
@@ -20,7 +21,7 @@ LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2])  # N = 8: four, two and two of three
 NAMES = ("cat", "dog", "eel")
 # two samples with p = (1/2, 1/4, 1/4) and (1/8, 1/8, 3/4)
 LOGITS = torch.log(torch.tensor([[2.0, 1.0, 1.0], [1.0, 1.0, 6.0]]))
-TRUTH = torch.tensor([0, 1])
+TRUTH = Labels(own=torch.tensor([0, 1]))
 
 
 def made(**keys: Any) -> CrossEntropy:
@@ -67,7 +68,7 @@ def test_a_class_without_samples_takes_no_weight_from_the_others() -> None:
 def test_over_all_samples_the_loss_is_the_weighted_mean_of_torch() -> None:
     logits = torch.randn(len(LABELS), 3, generator=torch.Generator().manual_seed(0))
     given, truth = torch.tensor([1.0, 2.5, 0.25]), torch.from_numpy(LABELS)
-    found = made(class_weights=given.tolist(), label_smoothing=0.1).mean(logits, truth)
+    found = made(class_weights=given.tolist(), label_smoothing=0.1).mean(logits, Labels(own=truth))
     expected = F.cross_entropy(logits, truth, weight=given, label_smoothing=0.1)
     assert float(found) == pytest.approx(float(expected), rel=1e-6)
 
@@ -75,8 +76,8 @@ def test_over_all_samples_the_loss_is_the_weighted_mean_of_torch() -> None:
 def test_without_either_the_loss_has_the_bytes_of_torch() -> None:
     logits = torch.randn(64, 10, generator=torch.Generator().manual_seed(0))
     truth = torch.arange(64) % 10
-    assert torch.equal(CrossEntropy().mean(logits, truth), F.cross_entropy(logits, truth))
-    assert torch.equal(CrossEntropy().each(logits, truth), F.cross_entropy(logits, truth, reduction="none"))
+    assert torch.equal(CrossEntropy().mean(logits, Labels(own=truth)), F.cross_entropy(logits, truth))
+    assert torch.equal(CrossEntropy().each(logits, Labels(own=truth)), F.cross_entropy(logits, truth, reduction="none"))
 
 
 def test_the_loss_with_the_teacher_is_left_as_it_is() -> None:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kcd_pipeline.augmentation import Labels
 from kcd_pipeline.condensation import (
     Perturbation,
     ResidentRows,
@@ -305,10 +306,10 @@ class StudentCurriculum:
         (kept, times), view = self._taught(epoch), epoch % self._views
         return Reading(seed=self._config.seed, epoch=epoch, view=view, kept=kept, partner=partner, times=times)
 
-    def _label_objective(self, logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> StepOutcome:
-        """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with `labels[B]`, without a teacher."""
+    def _label_objective(self, logits: Tensor, labels: Labels, index: NDArray[np.int64]) -> StepOutcome:
+        """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with their labels, without a teacher."""
         loss = self._cross_entropy.mean(logits, labels, self._sample_weights.batch(index))
-        return StepOutcome(loss, self._worth(logits, labels, None))
+        return StepOutcome(loss, self._worths(logits, labels, None))
 
     def _objective(
         self,
@@ -318,13 +319,19 @@ class StudentCurriculum:
         classes: int,
         weights: LossWeights,
         logits: Tensor,
-        labels: Tensor,
+        labels: Labels,
         index: NDArray[np.int64],
     ) -> StepOutcome:
-        """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with `labels[B]`, taught `rows`."""
+        """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with their labels, taught `rows`."""
         targets = taught.batch(rows, index, judged)
         sample_weight = self._sample_weights.batch(index)
         loss, terms = self._loss.in_terms(
             logits, targets, labels, classes=classes, weights=weights, sample_weight=sample_weight
         )
-        return StepOutcome(loss, self._worth(logits, labels, targets[:, :classes]), terms)
+        return StepOutcome(loss, self._worths(logits, labels, targets[:, :classes]), terms)
+
+    def _worths(self, logits: Tensor, labels: Labels, teacher: Tensor | None) -> Tensor:
+        """Return the worth `[B]` of each sample; of one that is mixed with another, the mean over its two labels."""
+        if self._worth.takes_labels:
+            return labels.mean_of(lambda of: self._worth(logits, of, teacher))
+        return self._worth(logits, labels.own, teacher)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from kcd_pipeline.augmentation import Labels
 from kcd_pipeline.config import DistillConfig
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.losses import (
@@ -73,7 +74,7 @@ class DistillationLoss:
         self,
         logits: Tensor,
         targets: Tensor,
-        labels: Tensor,
+        labels: Labels,
         *,
         classes: int,
         weights: LossWeights,
@@ -89,7 +90,7 @@ class DistillationLoss:
         targets
             `[B, C + D]`: the C logits that are taught, if any, and, for a loss on features, the D features.
         labels
-            `[B]` int64.
+            The labels of B.
         classes
             C; 0 if there are features alone.
         weights
@@ -104,7 +105,7 @@ class DistillationLoss:
         self,
         logits: Tensor,
         targets: Tensor,
-        labels: Tensor,
+        labels: Labels,
         *,
         classes: int,
         weights: LossWeights,
@@ -122,7 +123,7 @@ class DistillationLoss:
         ce = weights.ce * self._cross_entropy.each(logits, labels)
         kd = torch.zeros_like(ce)
         if classes:  # otherwise features alone are taught
-            kd = weights.kd * self._on_logits(logits, targets[:, :classes], labels)
+            kd = weights.kd * self._from_logits(logits, targets[:, :classes], labels)
         if sample_weight is None:
             loss, terms = (ce + kd).mean(), [ce.detach().mean(), kd.detach().mean()]
         else:
@@ -131,5 +132,11 @@ class DistillationLoss:
         if self._on_features is None or self._tap is None:
             return loss, torch.stack([*terms, torch.zeros_like(terms[0])]).float()
         weight, feature_loss = self._on_features
-        on_features = weight * feature_loss(self._tap.take(), targets[:, classes:], labels)
+        on_features = weight * feature_loss(self._tap.take(), targets[:, classes:], labels.own)
         return loss + on_features, torch.stack([*terms, on_features.detach()]).float()
+
+    def _from_logits(self, student: Tensor, teacher: Tensor, labels: Labels) -> Tensor:
+        """Return the loss on logits of each sample, `[B]`: of a mixed one the mean over its two labels."""
+        if self._on_logits.takes_labels:
+            return labels.mean_of(lambda of: self._on_logits(student, teacher, of))
+        return self._on_logits(student, teacher, labels.own)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from kcd_pipeline.augmentation import Labels
 from kcd_pipeline.config import OptimisationConfig, TeacherConfig, did_you_mean
 from kcd_pipeline.errors import UserError
 
@@ -32,19 +33,21 @@ class CrossEntropy:
     smoothing: float = 0.0
     class_weight: Tensor | None = None
 
-    def each(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of each sample, `[B]`, of `logits[B, C]` float and `labels[B]` int64."""
-        return F.cross_entropy(
-            logits, labels, weight=self.class_weight, label_smoothing=self.smoothing, reduction="none"
+    def each(self, logits: Tensor, labels: Labels) -> Tensor:
+        """Return the loss of each sample, `[B]`, of `logits[B, C]` float; of a mixed one the mean over its labels."""
+        return labels.mean_of(
+            lambda of: F.cross_entropy(
+                logits, of, weight=self.class_weight, label_smoothing=self.smoothing, reduction="none"
+            )
         )
 
-    def mean(self, logits: Tensor, labels: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+    def mean(self, logits: Tensor, labels: Labels, sample_weight: Tensor | None = None) -> Tensor:
         """Return the mean over the batch, a scalar, of the loss of each sample times its `sample_weight[B]`."""
         if sample_weight is not None:
             return (sample_weight * self.each(logits, labels)).mean()
-        if self.class_weight is not None:
+        if self.class_weight is not None or labels.partner is not None:
             return self.each(logits, labels).mean()
-        return F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
+        return F.cross_entropy(logits, labels.own, label_smoothing=self.smoothing)
 
 
 PLAIN = CrossEntropy()

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kcd_pipeline.augmentation import Labels
 from kcd_pipeline.condensation.values import prediction_entropy
 from kcd_pipeline.losses import PLAIN, CrossEntropy
 
@@ -36,8 +37,8 @@ class StepOutcome(NamedTuple):
     terms: Tensor | None = None
 
 
-# (logits[B, C], labels[B], samples index[B]) -> loss and worth
-Objective = Callable[[Tensor, Tensor, NDArray[np.int64]], StepOutcome]
+# (logits[B, C], labels of B, samples index[B]) -> loss and worth
+Objective = Callable[[Tensor, Labels, NDArray[np.int64]], StepOutcome]
 
 # some samples in the order of training, and the objective they are trained with
 Part = tuple[NDArray[np.int64], Objective]
@@ -97,15 +98,18 @@ class EpochSums:
         self._done = 0
 
     @torch.no_grad()
-    def add(self, logits: Tensor, labels: Tensor, outcome: StepOutcome, *, share: slice, batch_size: int) -> None:
-        """Add a rank's `share` of a batch of `batch_size` samples: `logits[b, C]`, `labels[b]` and their outcome."""
+    def add(self, logits: Tensor, labels: Labels, outcome: StepOutcome, *, share: slice, batch_size: int) -> None:
+        """Add a rank's `share` of a batch of `batch_size` samples: `logits[b, C]`, `labels` of b and their outcome.
+
+        A prediction is right if it is the label of the sample itself, be it mixed with another or not.
+        """
         self.worth[self._done + share.start : self._done + share.stop] = outcome.worth
         self.loss += outcome.loss * len(labels)
         if outcome.terms is None:
             self.terms[0] += outcome.loss * len(labels)
         else:
             self.terms += outcome.terms * len(labels)
-        self.correct += (logits.argmax(dim=1) == labels).sum()
+        self.correct += (logits.argmax(dim=1) == labels.own).sum()
         self._done += batch_size
         self.batches += 1
 
@@ -117,7 +121,7 @@ class EpochSums:
 def label_objective(cross_entropy: CrossEntropy = PLAIN) -> Objective:
     """Return the objective that learns from labels alone, with the entropies of the predictions as worths."""
 
-    def objective(logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> StepOutcome:
+    def objective(logits: Tensor, labels: Labels, index: NDArray[np.int64]) -> StepOutcome:
         return StepOutcome(cross_entropy.mean(logits, labels), prediction_entropy(logits))
 
     return objective
