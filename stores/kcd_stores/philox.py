@@ -6,6 +6,8 @@ counter. There is no state, so batches, workers, restarts and the draws of other
 Letters: B samples of a batch, n samples.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -50,7 +52,16 @@ def philox(key: int, counter: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike])
 
 
 def draws(seed: int, index: NDArray[np.int64], view: ArrayLike, count: int) -> NDArray[np.uint32]:
-    """Return `count` random words for each sample and view, `[count, B]` uint32.
+    """Return `count` random words for each sample and view, `[count, B]` uint32; see `operation_draws`."""
+    return operation_draws(seed, index, view, [count])[0]
+
+
+def operation_draws(
+    seed: int, index: NDArray[np.int64], view: ArrayLike, counts: Sequence[int]
+) -> list[NDArray[np.uint32]]:
+    """Return `counts[k]` random words for each operation k, sample and view: a list of `[counts[k], B]` uint32.
+
+    The words of an operation do not depend on how many operations there are, nor on how many words the others take.
 
     Parameters
     ----------
@@ -67,8 +78,16 @@ def draws(seed: int, index: NDArray[np.int64], view: ArrayLike, count: int) -> N
     low, high = index & 0xFFFFFFFF, index >> 32
     if np.any(high):
         raise ValueError("sample indices must be below 2**32")
-    blocks = [philox(seed, (low, view, 0, VIEW_STREAM + block)) for block in range(-(-count // 4))]
-    return np.concatenate(blocks)[:count]
+    blocks = [-(-count // 4) for count in counts]
+    operation = np.repeat(np.arange(len(counts)), blocks)[:, None]
+    block = np.concatenate([np.arange(number) for number in blocks])[:, None]
+    words = philox(seed, (low, view, operation, VIEW_STREAM + block))  # all at once: a call costs more than few words
+    ends = np.cumsum(blocks)
+    parts = [words[:, end - number : end] for number, end in zip(blocks, ends.tolist(), strict=True)]
+    return [
+        part.transpose(1, 0, 2).reshape(4 * part.shape[1], len(index))[:count]
+        for part, count in zip(parts, counts, strict=True)
+    ]
 
 
 def uniform(words: NDArray[np.uint32]) -> NDArray[np.float64]:

@@ -16,7 +16,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kcd_pipeline.augmentation import build_augmentation
+from kcd_pipeline.augmentation import Augmentation, Labels, build_augmentation
+from kcd_pipeline.augmentation.operations import OPERATIONS
 from kcd_pipeline.condensation import ResidentRows, TaughtRows, make_resident
 from kcd_pipeline.condensation.values import make_worth
 from kcd_pipeline.config import VALUE_NAMES, AugmentationConfig, Config, parse_config
@@ -74,6 +75,15 @@ class RefuseToWait(TorchDispatchMode):
         if func.overloadpacket in (torch.ops.aten.index, torch.ops.aten.index_put, torch.ops.aten.index_put_):
             assert not any(i is not None and i.dtype == torch.bool for i in args[1]), "a mask's count must be known"
         return func(*args, **(kwargs or {}))
+
+
+EACH = [*({"name": name} for name in OPERATIONS), {"name": "erasing", "value": "noise"}]  # operations of a pipeline
+
+
+def named_augmentation(name: str) -> Augmentation:
+    """Return an augmentation with its defaults, of a pipeline with every operation."""
+    operations = EACH if name == "pipeline" else []
+    return build_augmentation(AugmentationConfig.model_validate({"name": name, "operations": operations}))
 
 
 def recipe(**more: Any) -> Config:
@@ -175,6 +185,10 @@ def test_no_step_waits(tmp_path: Path, store: KnowledgeStore, perturb: str, augm
     perturbed_epoch(config, store, tmp_path / "run", RefuseToWait)
 
 
+def test_no_step_waits_for_a_pipeline_of_all_operations(tmp_path: Path, store: KnowledgeStore) -> None:
+    perturbed_epoch(recipe(augmentation__name="pipeline", augmentation__operations=EACH), store, tmp_path, RefuseToWait)
+
+
 def test_no_step_waits_for_the_weights_of_its_samples(tmp_path: Path, store: KnowledgeStore) -> None:
     weighted = replace(PLAN, weight=np.linspace(0.5, 2, len(KEPT), dtype=np.float32))
     perturbed_epoch(recipe(), store, tmp_path / "run", RefuseToWait, weighted)
@@ -265,7 +279,7 @@ def test_no_loss_asks_for_a_number_of_the_device(loss: dict[str, Any], weighted:
 
     def gradient(device: str) -> torch.Tensor:
         logits = torch.ones(BATCH, CLASSES, device=device).requires_grad_()
-        labels = torch.zeros(BATCH, dtype=torch.int64, device=device)
+        labels = Labels(own=torch.zeros(BATCH, dtype=torch.int64, device=device))
         sample_weight = torch.ones(BATCH, device=device) if weighted else None
         taught = torch.zeros(BATCH, CLASSES, device=device)
         chosen(logits, taught, labels, classes=CLASSES, weights=weights, sample_weight=sample_weight).backward()
@@ -277,16 +291,17 @@ def test_no_loss_asks_for_a_number_of_the_device(loss: dict[str, Any], weighted:
     assert gradient("meta").shape == (BATCH, CLASSES)
 
 
-@pytest.mark.parametrize("name", ["none", "crop-flip", "resized-crop-flip"])
+@pytest.mark.parametrize("name", ["none", "crop-flip", "resized-crop-flip", "pipeline"])
 def test_augmentation_depends_on_no_value_but_its_parameters(name: str) -> None:
     """numpy draws the parameters on the host and only integers apply them: all devices give the same pixels."""
     images = dataset().train.images  # type: ignore[attr-defined]  # in memory
-    augmentation = build_augmentation(AugmentationConfig(name=name))
+    augmentation = named_augmentation(name)
     index = np.arange(N)
-    parameters = torch.from_numpy(augmentation.parameters(index, 3, 16, 16))
+    drawn = augmentation.parameters(index, 3, 16, 16)
+    parameters = torch.from_numpy(drawn)
     with RefuseToWait():
-        pixels = augmentation.apply(images, parameters)
-    assert augmentation.apply(images.to("meta"), parameters.to("meta")).shape == images.shape
+        pixels = augmentation.apply(images, parameters, drawn)
+    assert augmentation.apply(images.to("meta"), parameters.to("meta"), drawn).shape == images.shape
     assert pixels.dtype == torch.uint8
     torch.testing.assert_close(pixels, augmentation(images, index, 3), rtol=0, atol=0)
 
@@ -303,20 +318,20 @@ class RefuseFloats(TorchDispatchMode):
         return given
 
 
-@pytest.mark.parametrize("name", ["crop-flip", "resized-crop-flip"])
+@pytest.mark.parametrize("name", ["crop-flip", "resized-crop-flip", "pipeline"])
 def test_augmentation_is_integer_arithmetic_from_end_to_end(name: str) -> None:
     images = dataset().train.images  # type: ignore[attr-defined]  # in memory
-    augmentation = build_augmentation(AugmentationConfig(name=name))
+    augmentation = named_augmentation(name)
     parameters = torch.from_numpy(augmentation.parameters(np.arange(N), 1, 16, 16))
     with RefuseFloats():
         augmentation.apply(images, parameters)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("name", ["crop-flip", "resized-crop-flip"])
+@pytest.mark.parametrize("name", ["crop-flip", "resized-crop-flip", "pipeline"])
 def test_a_gpu_shows_the_same_pixels(name: str) -> None:
     images = dataset().train.images  # type: ignore[attr-defined]  # in memory
-    augmentation = build_augmentation(AugmentationConfig(name=name))
+    augmentation = named_augmentation(name)
     index = np.arange(N)
     there = augmentation(images.cuda(), index, 2)
     torch.testing.assert_close(there.cpu(), augmentation(images, index, 2), rtol=0, atol=0)

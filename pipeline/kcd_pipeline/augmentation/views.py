@@ -1,6 +1,7 @@
 """Views of images in memory, as extraction, training and evaluation all take them."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,23 +95,23 @@ class InMemoryViews:
             If the augmentation does not fit images of this size.
         """
         for some in _runs(index_batches):
-            samples, parameters = self._draw(np.concatenate(some), view)
+            samples, parameters, drawn = self._draw(np.concatenate(some), view)
             start = 0
             for index in some:
                 part = slice(start, start + len(index))
-                yield index, self._make(samples[part], parameters[:, part])
+                yield index, self._make(samples[part], parameters[:, part], drawn[:, part])
                 start = part.stop
 
-    def _draw(self, index: NDArray[np.int64], view: ArrayLike) -> tuple[Tensor, Tensor]:
-        """Return samples `[n]` on the device of the images, and their views' parameters `[P, n]` on the model's."""
-        parameters = self._augmentation.parameters(index, view, *self._images.shape[2:])
-        return to_device(index, self._images.device), to_device(parameters, self._device)
+    def _draw(self, index: NDArray[np.int64], view: ArrayLike) -> tuple[Tensor, Tensor, NDArray[Any]]:
+        """Return samples `[n]` on the device of the images, and parameters `[P, n]` on the model's and on the host."""
+        drawn = self._augmentation.parameters(index, view, *self._images.shape[2:])
+        return to_device(index, self._images.device), to_device(drawn, self._device), drawn
 
-    def _make(self, samples: Tensor, parameters: Tensor) -> Tensor:
+    def _make(self, samples: Tensor, parameters: Tensor, drawn: NDArray[Any]) -> Tensor:
         images = self._images[samples]
         if images.device != self._device:
             images = tensor_to_device(images, self._device)
-        return self._normalise(self._augmentation.apply(images, parameters))
+        return self._normalise(self._augmentation.apply(images, parameters, drawn))
 
 
 def _runs(index_batches: Sequence[NDArray[np.int64]]) -> Iterator[Sequence[NDArray[np.int64]]]:

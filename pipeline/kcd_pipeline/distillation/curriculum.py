@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kcd_pipeline.augmentation import Labels
 from kcd_pipeline.condensation import (
     Perturbation,
     ResidentRows,
@@ -25,10 +26,10 @@ from kcd_pipeline.condensation import (
 )
 from kcd_pipeline.config import Config
 from kcd_pipeline.distillation.judged_blends import NO_COST, JudgedBlends
-from kcd_pipeline.distillation.objective import DistillationLoss, label_loss, require_sample_losses
+from kcd_pipeline.distillation.objective import DistillationLoss, require_sample_losses
 from kcd_pipeline.distillation.plans_from import PlansFromRun
 from kcd_pipeline.errors import DamagedError, FailedError, UserError
-from kcd_pipeline.losses import LossWeights, loss_weights
+from kcd_pipeline.losses import PLAIN, CrossEntropy, LossWeights, loss_weights
 from kcd_pipeline.models import FeatureTap
 from kcd_pipeline.runs import Record, RunFolder
 from kcd_pipeline.training.epoch import EpochResult, Part, StepOutcome
@@ -76,6 +77,8 @@ class StudentCurriculum:
         Where the student is trained.
     tap
         Takes the student's features, if the loss is on them.
+    cross_entropy
+        The loss with the labels.
     blends
         Has blended pictures judged by the teacher, if they are.
     """
@@ -93,12 +96,14 @@ class StudentCurriculum:
         ranks: Ranks = ALONE,
         device: torch.device = CPU,
         tap: FeatureTap | None = None,
+        cross_entropy: CrossEntropy = PLAIN,
         blends: JudgedBlends | None = None,
     ) -> None:
         self._config, self._knowledge, self._samples = config, knowledge, samples
         self._plans_from, self._ranks, self._device = plans_from, ranks, device
         self._labels, self._given_weight, self._blends = labels, sample_weight, blends
-        self._condense, self._loss = config.condense, DistillationLoss(config.distill, tap)
+        self._condense, self._cross_entropy = config.condense, cross_entropy
+        self._loss = DistillationLoss(config.distill, tap, cross_entropy)
         self._worth = make_worth(config)
         self._scratch = folder.path if folder.path.is_dir() else None  # only rank 0 is sure to see the folder
         self._epochs, self._views = config.distill.epochs, config.store.views
@@ -292,10 +297,10 @@ class StudentCurriculum:
         kept, view = self._taught(epoch), epoch % self._views
         return Reading(seed=self._config.seed, epoch=epoch, view=view, kept=kept, partner=partner)
 
-    def _label_objective(self, logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> StepOutcome:
-        """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with `labels[B]`, without a teacher."""
-        loss = label_loss(logits, labels, self._sample_weights.batch(index))
-        return StepOutcome(loss, self._worth(logits, labels, None))
+    def _label_objective(self, logits: Tensor, labels: Labels, index: NDArray[np.int64]) -> StepOutcome:
+        """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with their labels, without a teacher."""
+        loss = self._cross_entropy.mean(logits, labels, self._sample_weights.batch(index))
+        return StepOutcome(loss, self._worths(logits, labels, None))
 
     def _objective(
         self,
@@ -305,13 +310,19 @@ class StudentCurriculum:
         classes: int,
         weights: LossWeights,
         logits: Tensor,
-        labels: Tensor,
+        labels: Labels,
         index: NDArray[np.int64],
     ) -> StepOutcome:
-        """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with `labels[B]`, taught `rows`."""
+        """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with their labels, taught `rows`."""
         targets = taught.batch(rows, index, judged)
         sample_weight = self._sample_weights.batch(index)
         loss, terms = self._loss.in_terms(
             logits, targets, labels, classes=classes, weights=weights, sample_weight=sample_weight
         )
-        return StepOutcome(loss, self._worth(logits, labels, targets[:, :classes]), terms)
+        return StepOutcome(loss, self._worths(logits, labels, targets[:, :classes]), terms)
+
+    def _worths(self, logits: Tensor, labels: Labels, teacher: Tensor | None) -> Tensor:
+        """Return the worth `[B]` of each sample; of one that is mixed with another, the mean over its two labels."""
+        if self._worth.takes_labels:
+            return labels.mean_of(lambda of: self._worth(logits, of, teacher))
+        return self._worth(logits, labels.own, teacher)

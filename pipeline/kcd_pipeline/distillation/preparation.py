@@ -17,7 +17,7 @@ from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.distillation.several_stores import knowledge_of
 from kcd_pipeline.distillation.trials import digests_of_parts, try_parts
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.losses import is_over_features, try_own_loss
+from kcd_pipeline.losses import CrossEntropy, is_over_features, make_cross_entropy, try_own_loss
 from kcd_pipeline.models import NONE_PASSED, FeatureTap, PassedModels
 from kcd_pipeline.models.starting import model_to_train
 from kcd_pipeline.recipe_store import expected_origin, require_made_from
@@ -55,6 +55,8 @@ class Preparation:
         learns from labels alone.
     tap
         Takes the student's penultimate features, if the loss is on them.
+    cross_entropy
+        The loss with the labels.
     plans_from
         Plans of another run to follow, if the recipe names one.
     sample_weight
@@ -77,6 +79,7 @@ class Preparation:
     knowledge: tuple[KnowledgeStore | BlendedStores, Streaming] | None
     trainer: Trainer
     tap: FeatureTap | None
+    cross_entropy: CrossEntropy
     plans_from: PlansFromRun | None
     sample_weight: NDArray[np.float32] | None
     judge: Judge | None
@@ -146,15 +149,19 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedMode
         if is_over_features(config.distill):
             widths = (tap.width, taught_by.encoding.feature_columns)
             try_own_loss(config.distill, classes=len(dataset.classes), features=widths)
+    trainer = Trainer(student, dataset, augmentation, optimisation=config.distill, run=config.run)
     return Preparation(
         config=config,
         ranks=ranks,
         dataset=dataset,
         store=store,
         other_stores=other_stores,
-        trainer=Trainer(student, dataset, augmentation, optimisation=config.distill, run=config.run),
+        trainer=trainer,
         knowledge=None if source is None else (source, _plan_streaming(config, source)),
         tap=tap,
+        cross_entropy=make_cross_entropy(
+            config.distill, dataset.train.labels.numpy(), dataset.classes, dataset.label_names, trainer.device
+        ),
         plans_from=plans_from,
         judge=judge,
         init=init,

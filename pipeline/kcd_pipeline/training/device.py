@@ -72,8 +72,8 @@ def _require_device(config: RunConfig) -> None:
     }
     if not available[config.device]:
         raise UserError(
-            f"run.device is '{config.device}', but torch {torch.__version__} finds none on this machine. Set it to "
-            f"auto or cpu, or install a torch that supports this machine's device."
+            f"run.device (or --device) is '{config.device}', but torch {torch.__version__} finds none on this machine. "
+            f"Set it to auto or cpu, or install a torch that supports this machine's device."
         )
 
 
