@@ -17,7 +17,8 @@ from kcd_pipeline.device_moves import to_device
 class Operation(Protocol):
     """Changes the pixels of a picture, as parameters say that are a pure function of (seed, sample, view, place).
 
-    Pixels are computed from integers alone, so that they are the same bytes on every device and in every batch.
+    Pixels are the same bytes on every device and in every batch: each step is one of integers, or a single rounding of
+    floating-point numbers, as IEEE 754 prescribes it.
 
     An operation is a frozen value, whose fields are its keys in a recipe. The place is its number in the list of the
     pipeline, so that an operation that is added at the end leaves the views of those before it as they were.
