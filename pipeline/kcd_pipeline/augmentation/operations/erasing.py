@@ -67,7 +67,7 @@ class Erasing:
             return images
         there = to_device(places, images.device)
         largest = int((drawn[2] * drawn[3]).max())
-        erased = self._erased(images[there], parameters[:, there].to(torch.int64), images.shape[1] * largest)
+        erased = self._erased(images[there], parameters[:, there], images.shape[1] * largest)
         return images.index_copy(0, there, erased)
 
     def _erased(self, images: Tensor, parameters: Tensor, largest: int) -> Tensor:

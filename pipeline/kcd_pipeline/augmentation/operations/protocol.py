@@ -36,10 +36,10 @@ class Operation(Protocol):
         """Return its name and all settings that the pixels depend on, as a store records them."""
         ...
 
-    def parameters(self, words: NDArray[np.uint32], height: int, width: int) -> NDArray[Any]:
+    def parameters(self, words: NDArray[np.uint32], height: int, width: int) -> NDArray[np.int64]:
         """Turn `words[W, B]` into the parameters of views of images of this height and width: `[P, B]`.
 
-        They are int64 or float64. P is the same for all words and sizes.
+        P is the same for all words and sizes.
 
         Raises
         ------
