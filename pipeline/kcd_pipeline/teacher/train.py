@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from kcd_pipeline.augmentation import build_augmentation
+from kcd_pipeline.augmentation import build_augmentation, build_mixing
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
@@ -142,6 +142,7 @@ def train_teacher(
         build_augmentation(config.augmentation),
         optimisation=config.teacher,
         run=config.run,
+        mixing=build_mixing(config.augmentation),
     )
     curriculum = _curriculum(config, dataset, trainer)
     origin: dict[str, Any] = dict(dataset.fingerprints)
