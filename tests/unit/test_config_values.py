@@ -36,7 +36,12 @@ def refused_override(override: str) -> str:
             "none, crop-flip, resized-crop-flip, or package.module:callable",
             "crop-flip",
         ),
-        ("distill.schedule", "cosin", "milestones, cosine, or package.module:callable", "cosine"),
+        (
+            "distill.schedule",
+            "cosin",
+            "milestones, cosine, linear, one-cycle, or package.module:callable",
+            "cosine",
+        ),
         ("condense.schedule", "release", "linear, released, constant", "released"),
         ("run.device", "cuda0", "auto, cpu, cuda, mps", "cuda"),
     ],

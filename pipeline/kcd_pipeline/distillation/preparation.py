@@ -156,6 +156,7 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedMode
         augmentation,
         optimisation=config.distill,
         run=config.run,
+        seed=config.seed,
         mixing=build_mixing(config.augmentation),
     )
     return Preparation(

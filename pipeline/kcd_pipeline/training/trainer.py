@@ -26,10 +26,10 @@ from kcd_pipeline.models import fill_model
 from kcd_pipeline.runs import Predictions
 from kcd_pipeline.training.batch_norm import synchronise_batch_norm
 from kcd_pipeline.training.blended_views import BlendedViews
-from kcd_pipeline.training.device import device_of, make_accelerator
+from kcd_pipeline.training.device import device_of, make_accelerator, seed_epoch
 from kcd_pipeline.training.epoch import EpochResult, EpochSums, Objective, Part, StepOutcome
 from kcd_pipeline.training.evaluation import Measures, evaluate, measure, predict
-from kcd_pipeline.training.optimisation import learning_rate, make_optimizer
+from kcd_pipeline.training.optimisation import Rates, make_optimizer
 from kcd_pipeline.training.own_metrics import OwnMetrics
 from kcd_pipeline.training.ranks import Ranks
 from kcd_pipeline.training.steps import StepPlan
@@ -49,6 +49,8 @@ class Trainer:
         Augmentation of training images; test images are not augmented.
     mixing
         How training images and their labels are mixed with those of others, if they are.
+    seed
+        That of what the model draws in training, such as the units that dropout leaves out.
 
     Raises
     ------
@@ -72,19 +74,20 @@ class Trainer:
         optimisation: OptimisationConfig,
         run: RunConfig,
         mixing: Mixing | None = None,
+        seed: int = 0,
     ) -> None:
         require_trackers(run.trackers)
         self.ranks = Ranks.current()
         self.accelerator = make_accelerator(run)
         self.device = device_of(self.accelerator)
         self.trackers = run.trackers
-        self._config, self._image_shape, self._classes = optimisation, dataset.image_shape, len(dataset.classes)
+        self._config, self._seed = optimisation, seed
+        self._image_shape, self._classes = dataset.image_shape, len(dataset.classes)
         model = model.to(memory_format=torch.channels_last)
         if self.ranks.several and run.batch_norm == "synchronised":
             model = synchronise_batch_norm(model, self.device)
         optimizer = make_optimizer(model, optimisation)
-        # an optimizer of the user's own may give layers other rates: they keep their ratios to the rate of the epoch
-        self._rate_factors = [group["lr"] / optimisation.lr for group in optimizer.param_groups]
+        self._rates = Rates(optimizer, optimisation)
         self._optimizer = self.accelerator.prepare(optimizer)
         # evaluation mode keeps accelerate from wrapping the model: checkpoints then fit any number of ranks
         self._model = self.accelerator.prepare_model(model, evaluation_mode=True)
@@ -129,7 +132,7 @@ class Trainer:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the current epoch."""
+        """The learning rate of the last step."""
         return float(self._optimizer.param_groups[0]["lr"])
 
     @property
@@ -165,7 +168,7 @@ class Trainer:
         Parameters
         ----------
         epoch
-            0-based; it sets the learning rate.
+            0-based; the learning rate depends on it, and may on the step.
         samples
             n, the number of samples in all parts together.
         perturbation
@@ -181,15 +184,16 @@ class Trainer:
             If the augmentation does not fit images of this size.
         """
         started = time.perf_counter()
-        rate = learning_rate(self._config, epoch)
-        for group, factor in zip(self._optimizer.param_groups, self._rate_factors, strict=True):
-            group["lr"] = rate * factor
         orders: list[NDArray[np.int64]] = []
         sums = EpochSums(samples, self.device)
         plan = StepPlan(samples=samples, batch_size=self._config.batch_size, accumulate=self._config.accumulate)
+        seed_epoch(self._seed, epoch, self.ranks.share.rank)
+        rates = self._rates.of_epoch(epoch, plan.steps)
         self._trained.train()
         for order, objective in parts:
-            self._train_part(order, objective, sums, plan, view=view, perturbation=perturbation, on_batch=on_batch)
+            self._train_part(
+                order, objective, sums, plan, rates, view=view, perturbation=perturbation, on_batch=on_batch
+            )
             orders.append(order)
         self.ranks.add_up(sums.worth, sums.loss, sums.correct, sums.terms)
         self.ranks.share_buffers(self._model.buffers())
@@ -213,6 +217,7 @@ class Trainer:
         objective: Objective,
         sums: EpochSums,
         plan: StepPlan,
+        rates: Iterator[float],
         *,
         view: int,
         perturbation: Perturbation | None,
@@ -229,7 +234,7 @@ class Trainer:
             with self._gradients_kept_here(until_later=not steps):
                 logits, outcome = self._learn(pictures, truth, index, objective, together)
             if steps:
-                self._step()
+                self._step(next(rates))
             sums.add(logits, truth, outcome, share=share, batch_size=len(batch))
             on_batch(len(batch))
 
@@ -262,8 +267,9 @@ class Trainer:
         self.accelerator.backward(outcome.loss if part == 1 else outcome.loss * part)
         return logits, outcome._replace(loss=outcome.loss.detach())
 
-    def _step(self) -> None:
-        """Take a step by the gradients that were added up since the one before."""
+    def _step(self, rate: float) -> None:
+        """Take a step of this learning rate by the gradients that were added up since the one before."""
+        self._rates.set(self._optimizer, rate)
         if self._config.clip_norm is not None:
             self.accelerator.clip_grad_norm_(self._model.parameters(), self._config.clip_norm)
         self._optimizer.step()
@@ -303,7 +309,7 @@ class Trainer:
         if not np.isfinite(loss):
             raise FailedError(
                 f"the loss became {loss} in epoch {epoch + 1}: training has diverged. Lower the learning rate "
-                f"(now {learning_rate(self._config, epoch):g}) and start anew; earlier checkpoints are untouched."
+                f"(now {self.lr:g}) and start anew; earlier checkpoints are untouched."
             )
 
     def epoch_measures(self) -> Measures:
