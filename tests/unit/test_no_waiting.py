@@ -26,7 +26,7 @@ from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.distillation.judged_blends import BlendRows, JudgedBlends
 from kcd_pipeline.distillation.objective import DistillationLoss
 from kcd_pipeline.distillation.plans_from import PlansFromRun
-from kcd_pipeline.losses import LossWeights
+from kcd_pipeline.losses import CrossEntropy, LossWeights
 from kcd_pipeline.models import build_model
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.epoch import EpochResult
@@ -285,10 +285,12 @@ def test_no_value_asks_for_a_number_of_the_device(value: str) -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_no_loss_asks_for_a_number_of_the_device(loss: dict[str, Any], weighted: bool) -> None:
-    chosen = DistillationLoss(recipe(distill__loss=loss).distill, None)
     weights = LossWeights(ce=0.3, kd=0.7)
 
     def gradient(device: str) -> torch.Tensor:
+        class_weight = torch.ones(CLASSES, device=device) if weighted else None
+        cross_entropy = CrossEntropy(smoothing=0.1 * weighted, class_weight=class_weight)
+        chosen = DistillationLoss(recipe(distill__loss=loss).distill, None, cross_entropy)
         logits = torch.ones(BATCH, CLASSES, device=device).requires_grad_()
         labels = Labels(own=torch.zeros(BATCH, dtype=torch.int64, device=device))
         sample_weight = torch.ones(BATCH, device=device) if weighted else None
