@@ -39,7 +39,7 @@ def _take_texts_whole() -> None:
     Without one, Python loses the rest of a text of which a disk that fills up took only a part, and says nothing.
     """
     stream = sys.stdout
-    if stream is sys.__stdout__ and isinstance(getattr(stream, "buffer", None), io.RawIOBase):
+    if isinstance(stream, io.TextIOWrapper) and isinstance(stream.buffer, io.RawIOBase) and sys.__stdout__ is stream:
         sys.stdout = open(stream.fileno(), "w", buffering=1, encoding=stream.encoding, closefd=False)  # noqa: SIM115  # a stream for the whole process
 
 
