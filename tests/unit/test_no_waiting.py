@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kcd_pipeline.augmentation import Augmentation, Labels, build_augmentation
+from kcd_pipeline.augmentation import Augmentation, Labels, build_augmentation, build_mixing
 from kcd_pipeline.augmentation.operations import OPERATIONS
 from kcd_pipeline.condensation import ResidentRows, TaughtRows, make_resident
 from kcd_pipeline.condensation.values import make_worth
@@ -77,7 +77,12 @@ class RefuseToWait(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-EACH = [*({"name": name} for name in OPERATIONS), {"name": "erasing", "value": "noise"}]  # operations of a pipeline
+EACH: list[dict[str, Any]] = [  # operations of a pipeline
+    *({"name": name} for name in OPERATIONS),
+    {"name": "erasing", "value": "noise"},
+    {"name": "randaugment", "number": 4, "increasing": True, "interpolation": "bilinear"},
+    {"name": "color-jitter", "hue": 0.5},
+]
 
 
 def named_augmentation(name: str) -> Augmentation:
@@ -139,7 +144,12 @@ def perturbed_epoch(
     torch.manual_seed(0)
     model = build_model("resnet8", channels=3, classes=CLASSES)
     trainer = Trainer(
-        model, dataset(), build_augmentation(config.augmentation), optimisation=config.distill, run=config.run
+        model,
+        dataset(),
+        build_augmentation(config.augmentation),
+        optimisation=config.distill,
+        run=config.run,
+        mixing=build_mixing(config.augmentation),
     )
     knowledge = (store, plan_streaming(store, memory=10**6, batch_size=BATCH, partners=True))
     plans = PlanStore(folder / "given.zarr")
@@ -181,6 +191,12 @@ def perturbed_epoch(
 @pytest.mark.parametrize("loss", ["kd", "dkd", "dist"])
 def test_no_step_waits(tmp_path: Path, store: KnowledgeStore, perturb: str, augmentation: str, loss: str) -> None:
     config = recipe(condense__perturb=perturb, augmentation__name=augmentation, distill__loss={"name": loss})
+    perturbed_epoch(config, store, tmp_path / "run", RefuseToWait)
+
+
+@pytest.mark.parametrize("loss", ["kd", "dkd"])
+def test_no_step_waits_for_pictures_that_are_mixed(tmp_path: Path, store: KnowledgeStore, loss: str) -> None:
+    config = recipe(augmentation__mix="mixup-cutmix", distill__loss={"name": loss}, condense__value="loss")
     perturbed_epoch(config, store, tmp_path / "run", RefuseToWait)
 
 
@@ -306,7 +322,7 @@ def test_no_loss_asks_for_a_number_of_the_device(loss: dict[str, Any], weighted:
 
 @pytest.mark.parametrize("name", ["none", "crop-flip", "resized-crop-flip", "pipeline"])
 def test_augmentation_depends_on_no_value_but_its_parameters(name: str) -> None:
-    """numpy draws the parameters on the host and only integers apply them: all devices give the same pixels."""
+    """numpy draws the parameters on the host, and exact operations apply them: all devices give the same pixels."""
     images = dataset().train.images  # type: ignore[attr-defined]  # in memory
     augmentation = named_augmentation(name)
     index = np.arange(N)
@@ -319,25 +335,46 @@ def test_augmentation_depends_on_no_value_but_its_parameters(name: str) -> None:
     torch.testing.assert_close(pixels, augmentation(images, index, 3), rtol=0, atol=0)
 
 
-class RefuseFloats(TorchDispatchMode):
-    """Fails on every operation with a floating-point result, whose last bit may differ between devices."""
+class RefuseInexact(TorchDispatchMode):
+    """Fails on operations whose result may hang on the device: all of floating-point numbers but single roundings.
+
+    IEEE 754 fixes the last bit of a sum, product and quotient, but not of sums of many numbers, nor whether a product
+    and a sum are rounded together, as `add` with `alpha` is on some devices.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch gives it no types
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = func(*args, **(kwargs or {}))
-        assert not (isinstance(given, torch.Tensor) and given.is_floating_point()), f"{func} is not exact"
+        given, kwargs = func(*args, **(kwargs or {})), kwargs or {}
+        if isinstance(given, torch.Tensor) and given.is_floating_point():
+            assert func.overloadpacket in FIXED, f"{func} is not exact"
+            assert kwargs.get("alpha", 1) == 1, f"{func} may be fused"
         return given
 
 
+MOVES = ("_to_copy", "arange", "where", "unsqueeze", "select", "slice")  # no arithmetic
+ROUNDED = ("clamp", "trunc", "floor", "fmod", "add", "sub", "rsub", "mul", "div")
+FIXED = {getattr(torch.ops.aten, name) for name in (*MOVES, *ROUNDED)}
+
+
 @pytest.mark.parametrize("name", ["crop-flip", "resized-crop-flip", "pipeline"])
-def test_augmentation_is_integer_arithmetic_from_end_to_end(name: str) -> None:
+def test_augmentation_is_exact_from_end_to_end(name: str) -> None:
     images = dataset().train.images  # type: ignore[attr-defined]  # in memory
     augmentation = named_augmentation(name)
     parameters = torch.from_numpy(augmentation.parameters(np.arange(N), 1, 16, 16))
-    with RefuseFloats():
+    with RefuseInexact():
         augmentation.apply(images, parameters)
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "mixup-cutmix"])
+def test_mixing_is_integer_arithmetic_from_end_to_end(name: str) -> None:
+    images = dataset().train.images  # type: ignore[attr-defined]  # in memory
+    mixing = build_mixing(AugmentationConfig(mix={"name": name}))
+    assert mixing is not None
+    drawn = mixing.draw(np.arange(N), 1, samples=N, height=16, width=16)
+    with RefuseInexact(), RefuseToWait():
+        mixing.apply(images, images.flip(0), torch.from_numpy(drawn.parameters))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
