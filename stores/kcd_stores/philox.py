@@ -28,6 +28,9 @@ DRAW_STREAM = 105  # draws with replacement; they are counted, instead of sample
 SHARE_STREAM = 106  # which class gets the draws that cannot be shared evenly
 TIE_STREAM = 107  # order of samples with the same count
 VALIDATION_STREAM = 108  # which of the training images are for validation
+BALANCE_STREAM = 109  # which samples of a class are drawn once more than others of it
+CLASS_STREAM = 110  # which classes are drawn once more than others; classes are counted, instead of samples
+MODEL_STREAM = 111  # seeds of the generators that a model draws from in an epoch; ranks are counted, not samples
 SAMPLE_STREAM = 200  # and above: classes that the encoding `sample` draws, which takes several draws
 
 
@@ -116,16 +119,29 @@ def below(words: NDArray[np.uint32], bound: ArrayLike) -> NDArray[np.int64]:
     return (scaled >> WORD).astype(np.int64)
 
 
-def permutation(seed: int, epoch: int, items: NDArray[np.int64], *, stream: int = ORDER_STREAM) -> NDArray[np.int64]:
+def permutation(
+    seed: int,
+    epoch: int,
+    items: NDArray[np.int64],
+    *,
+    stream: int = ORDER_STREAM,
+    times: NDArray[np.int64] | None = None,
+) -> NDArray[np.int64]:
     """Return `items[n]` (int64) in a random order: sorted by 64 random bits of each item, and equal bits by item.
 
     The bits depend on (seed, epoch, item) alone. So the order of some of the items is the order of all of them with the
-    others left out.
+    others left out. Where an item occurs several times, the bits depend on its number among them as well.
 
     Parameters
     ----------
     stream
         The purpose of the order, one of the constants above.
+    times
+        `[n]` int64: how often each item occurs in the order; once if None.
     """
-    words = philox(seed, (items & 0xFFFFFFFF, epoch, 0, stream)).astype(np.uint64)
+    number: NDArray[np.int64] | int = 0
+    if times is not None:
+        number = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+        items = np.repeat(items, times)
+    words = philox(seed, (items & 0xFFFFFFFF, epoch, number, stream)).astype(np.uint64)
     return items[np.lexsort((items, (words[0] << WORD) | words[1]))]

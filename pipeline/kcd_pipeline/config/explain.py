@@ -68,6 +68,8 @@ def explain(error: ValidationError, source: str, root: type[BaseModel] = Config)
 
 def _explain_one(item: dict[str, Any], root: type[BaseModel]) -> str:
     key, found, kind = _dotted_key(item["loc"], root), item.get("input"), item["type"]
+    if kind == "missing" and isinstance(item["loc"][-1], int):  # a pair of which only one is there
+        return f"{key.rpartition('.')[0]}: found {shown(found)}, expected a list with more items"
     if kind == "missing":
         advice = f"set it in the file or with --set {key}=..."
         if root is not Config:
@@ -90,6 +92,11 @@ def _explain_one(item: dict[str, Any], root: type[BaseModel]) -> str:
     if kind == "value_error":
         problem = item["msg"].removeprefix("Value error, ")
         return f"{key}: {problem}" if key else problem  # one that compares sections has no key of its own
+    if kind == "tuple_type":
+        example = shown(found).strip("'") if isinstance(found, str | int | float) else "..."
+        return f"{key}: found {shown(found)}, expected a list, such as [{example}]"
+    if kind == "too_long":
+        return f"{key}: found {shown(found)}, expected a list of {item['ctx']['max_length']}"
     return f"{key}: found {shown(found)}; {item['msg'][0].lower()}{item['msg'][1:]}"
 
 

@@ -115,6 +115,11 @@ class OptimisationConfig(Section):
         "training images: balanced (by N/(C n_c), so that rare classes count as much), a list in the order of the "
         "classes, or a mapping by name (1 for the others); null: all equal",
     )
+    sampler: Literal["shuffled", "balanced"] = Field(
+        default="shuffled",
+        description="the samples of an epoch: shuffled (each once) or balanced (as many draws, equally many of each "
+        "class); see docs/how-to/classes.md",
+    )
 
     @model_validator(mode="after")
     def _require_takers_of_arguments(self) -> "OptimisationConfig":
@@ -123,6 +128,14 @@ class OptimisationConfig(Section):
                 f"decay_biases_and_norms is false, but {self.optimizer} groups the parameters by itself: set it to true"
             )
         require_schedule_arguments(self.schedule, self.schedule_arguments)
+        return self
+
+    @model_validator(mode="after")
+    def _require_balance_once(self) -> "OptimisationConfig":
+        if self.sampler == "balanced" and self.class_weights == "balanced":
+            raise ValueError(
+                "sampler is balanced and class_weights is balanced: each makes up for rare classes, so set one of them"
+            )
         return self
 
     @model_validator(mode="after")

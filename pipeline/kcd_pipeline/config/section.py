@@ -126,6 +126,13 @@ def _require_held_out(value: Any) -> Any:
     return value
 
 
+def _can_be_class(value: Any) -> bool:
+    """Return True if `value` can name a class, or be its index."""
+    if isinstance(value, str):
+        return bool(value)
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MANY
+
+
 def _require_classes(value: Any) -> Any:
     """Return a choice of a teacher's classes with the names of the data set's classes as text, which YAML may not do.
 
@@ -135,8 +142,8 @@ def _require_classes(value: Any) -> Any:
         raise ValueError("expected a list with an entry for each class, or a mapping from class to the teacher's")
     entries = list(value.values()) if isinstance(value, Mapping) else list(value)
     chosen = [one for entry in entries for one in (entry if isinstance(entry, list | tuple) else [entry])]
-    if wrong := [one for one in chosen if isinstance(one, bool) or not isinstance(one, str | int)]:
-        raise ValueError(f"expected names or indices of the teacher's classes, found {wrong[0]!r}")
+    if wrong := [one for one in chosen if not _can_be_class(one)]:
+        raise ValueError(f"expected names of the teacher's classes, or indices counted from 0, found {wrong[0]!r}")
     if any(entry in ([], ()) for entry in entries):
         raise ValueError("a class has none of the teacher's classes, expected one or several")
     if twice := [one for one, count in Counter(chosen).items() if count > 1]:

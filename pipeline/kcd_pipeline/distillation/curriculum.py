@@ -23,6 +23,7 @@ from kcd_pipeline.condensation import (
     new_values,
     stage_of,
     stage_openings,
+    visits,
 )
 from kcd_pipeline.config import Config
 from kcd_pipeline.distillation.judged_blends import NO_COST, JudgedBlends
@@ -34,6 +35,7 @@ from kcd_pipeline.models import FeatureTap
 from kcd_pipeline.runs import Record, RunFolder
 from kcd_pipeline.training.epoch import EpochResult, Part, StepOutcome
 from kcd_pipeline.training.ranks import ALONE, Ranks
+from kcd_pipeline.training.sampling import Drawn, draw_balanced
 from kcd_pipeline.training.session import Lesson
 from kcd_stores import (
     NO_PARTNER,
@@ -70,7 +72,7 @@ class StudentCurriculum:
     plans_from
         Plans to follow instead of condensing.
     labels
-        `[N]` int64: the class of each sample, for policies that look at it.
+        `[N]` int64: the class of each sample, for policies that look at it, and for a balanced sampler.
     sample_weight
         `[N]` float32: the weights that a condensed store gives its samples, if it does.
     device
@@ -134,7 +136,7 @@ class StudentCurriculum:
             self._follow(self._ranks.run_on_first(partial(self._open_stage, epoch)))
         if self._blends is not None:
             self._blends.open(self._plan, self._views_of_stage())
-        samples = len(self._taught(epoch))
+        samples = self._taught(epoch).draws
         return Lesson(
             view=epoch % self._views,
             samples=samples,
@@ -233,7 +235,9 @@ class StudentCurriculum:
 
     def _write_values(self, epoch: int, result: EpochResult) -> dict[str, float]:
         try:
-            self._worth.accumulate(self._value, self._frequency, self._latest, result.order, result.worth)
+            for visit in visits(result.order):
+                order, worth = result.order[visit], result.worth[visit]
+                self._worth.accumulate(self._value, self._frequency, self._latest, order, worth)
         except ValueError as error:
             raise FailedError(
                 f"condense.value: {self._worth.name}: epoch {epoch + 1}: {error}, expected a finite number. "
@@ -255,7 +259,9 @@ class StudentCurriculum:
     def _parts(self, epoch: int) -> Iterator[Part]:
         """Yield the samples of `epoch` in the order of training, in portions, each with its objective."""
         if self._knowledge is None or self._stream is None:
-            yield permutation(self._config.seed, epoch, self._taught(epoch)), self._label_objective
+            drawn = self._taught(epoch)
+            order = permutation(self._config.seed, epoch, drawn.samples, times=drawn.times)
+            yield order, self._label_objective
             return
         classes = self._knowledge[0].layout.classes
         taught = TaughtRows(
@@ -274,15 +280,18 @@ class StudentCurriculum:
             judged = self._judged(epoch, portion.order)
             yield portion.order, partial(self._objective, taught, rows, judged, classes, weights)
 
-    def _taught(self, epoch: int) -> NDArray[np.int64]:
-        """Return the samples that `epoch` is taught, ascending: those that its plan keeps, up to `distill.rows`.
+    def _taught(self, epoch: int) -> Drawn:
+        """Return the samples that `epoch` is taught: those that its plan keeps or as many balanced draws.
 
-        Those of an epoch that is cut short come first in the random order of its samples, whether or not the store is
-        read in windows, which have an order of their own.
+        `distill.rows` may cut it short. Its samples then come first in the random order of the epoch, whether or not
+        the store is read in windows, which have an order of their own; of balanced draws there are fewer of each class.
         """
-        kept, rows = self._plan.kept, self._config.distill.rows
-        left = len(kept) if rows is None else rows - epoch * len(kept)
-        return kept if left >= len(kept) else np.sort(permutation(self._config.seed, epoch, kept)[:left])
+        kept, seed, rows = self._plan.kept, self._config.seed, self._config.distill.rows
+        count = len(kept) if rows is None else min(len(kept), rows - epoch * len(kept))
+        if self._config.distill.sampler == "balanced":
+            assert self._labels is not None
+            return draw_balanced(self._labels, seed, epoch, count)
+        return Drawn(kept if count == len(kept) else np.sort(permutation(seed, epoch, kept)[:count]))
 
     def _judged(self, epoch: int, order: NDArray[np.int64]) -> Rows | ResidentRows | None:
         """Return the rows that the teacher gave for those of the samples `order` that are blended, if it judges any."""
@@ -294,8 +303,8 @@ class StudentCurriculum:
         # where eps is 0 the partner's row is not needed, nor where the teacher gave the row of the blend
         blends = plan.epsilon.any() and self._blends is None
         partner = np.where(plan.epsilon > 0, plan.partner, NO_PARTNER) if blends else None
-        kept, view = self._taught(epoch), epoch % self._views
-        return Reading(seed=self._config.seed, epoch=epoch, view=view, kept=kept, partner=partner)
+        (kept, times), view = self._taught(epoch), epoch % self._views
+        return Reading(seed=self._config.seed, epoch=epoch, view=view, kept=kept, partner=partner, times=times)
 
     def _label_objective(self, logits: Tensor, labels: Labels, index: NDArray[np.int64]) -> StepOutcome:
         """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with their labels, without a teacher."""

@@ -149,7 +149,7 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedMode
         if is_over_features(config.distill):
             widths = (tap.width, taught_by.encoding.feature_columns)
             try_own_loss(config.distill, classes=len(dataset.classes), features=widths)
-    trainer = Trainer(student, dataset, augmentation, optimisation=config.distill, run=config.run)
+    trainer = Trainer(student, dataset, augmentation, optimisation=config.distill, run=config.run, seed=config.seed)
     return Preparation(
         config=config,
         ranks=ranks,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from kcd_pipeline.augmentation import build_augmentation
@@ -23,6 +24,7 @@ from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.epoch import EpochResult, label_objective
 from kcd_pipeline.training.facts import weights_facts
 from kcd_pipeline.training.optimisation import try_optimisation
+from kcd_pipeline.training.sampling import Drawn, draw_balanced
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import one_writer
@@ -54,22 +56,29 @@ class TrainedTeacher:
 
 
 class TeacherCurriculum:
-    """The curriculum of a teacher: all samples, a new view in every epoch, labels only.
+    """The curriculum of a teacher: as many samples as there are, a new view in every epoch, labels only.
 
     Parameters
     ----------
+    labels
+        `[N]` int64.
+    balanced
+        Draw equally many samples of each class.
     cross_entropy
         The loss with the labels.
     """
 
-    def __init__(self, samples: int, seed: int, cross_entropy: CrossEntropy) -> None:
-        self._all, self._seed, self._objective = np.arange(samples), seed, label_objective(cross_entropy)
+    def __init__(self, labels: NDArray[np.int64], seed: int, *, balanced: bool, cross_entropy: CrossEntropy) -> None:
+        self._labels, self._seed, self._balanced = labels, seed, balanced
+        self._objective = label_objective(cross_entropy)
 
     def start(self, epoch: int, recorded: Record | None = None) -> None:
         pass
 
     def lesson(self, epoch: int) -> Lesson:
-        order = permutation(self._seed, epoch, self._all)
+        count = len(self._labels)
+        drawn = draw_balanced(self._labels, self._seed, epoch, count) if self._balanced else Drawn(np.arange(count))
+        order = permutation(self._seed, epoch, drawn.samples, times=drawn.times)
         return Lesson(view=epoch, samples=len(order), parts=[(order, self._objective)], knowledge_rows=0)
 
     def record(self, epoch: int, result: EpochResult) -> dict[str, int]:
@@ -142,6 +151,7 @@ def train_teacher(
         build_augmentation(config.augmentation),
         optimisation=config.teacher,
         run=config.run,
+        seed=config.seed,
     )
     curriculum = _curriculum(config, dataset, trainer)
     origin: dict[str, Any] = dict(dataset.fingerprints)
@@ -166,7 +176,8 @@ def train_teacher(
 def _curriculum(config: Config, dataset: Dataset, trainer: Trainer) -> TeacherCurriculum:
     labels = dataset.train.labels.numpy()
     cross_entropy = make_cross_entropy(config.teacher, labels, dataset.classes, dataset.label_names, trainer.device)
-    return TeacherCurriculum(len(labels), config.seed, cross_entropy)
+    balanced = config.teacher.sampler == "balanced"
+    return TeacherCurriculum(labels, config.seed, balanced=balanced, cross_entropy=cross_entropy)
 
 
 def _finished_summary(folder: RunFolder) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from kcd_pipeline.models import fill_model
 from kcd_pipeline.runs import Predictions
 from kcd_pipeline.training.batch_norm import synchronise_batch_norm
 from kcd_pipeline.training.blended_views import BlendedViews
-from kcd_pipeline.training.device import device_of, make_accelerator
+from kcd_pipeline.training.device import device_of, make_accelerator, seed_epoch
 from kcd_pipeline.training.epoch import EpochResult, EpochSums, Objective, Part, StepOutcome
 from kcd_pipeline.training.evaluation import Measures, evaluate, measure, predict
 from kcd_pipeline.training.optimisation import Rates, make_optimizer
@@ -47,6 +47,8 @@ class Trainer:
         Trained in place, channels last; among several ranks its batch norm is replaced as `run.batch_norm` says.
     augmentation
         Augmentation of training images; test images are not augmented.
+    seed
+        That of what the model draws in training, such as the units that dropout leaves out.
 
     Raises
     ------
@@ -69,13 +71,15 @@ class Trainer:
         *,
         optimisation: OptimisationConfig,
         run: RunConfig,
+        seed: int = 0,
     ) -> None:
         require_trackers(run.trackers)
         self.ranks = Ranks.current()
         self.accelerator = make_accelerator(run)
         self.device = device_of(self.accelerator)
         self.trackers = run.trackers
-        self._config, self._image_shape, self._classes = optimisation, dataset.image_shape, len(dataset.classes)
+        self._config, self._seed = optimisation, seed
+        self._image_shape, self._classes = dataset.image_shape, len(dataset.classes)
         model = model.to(memory_format=torch.channels_last)
         if self.ranks.several and run.batch_norm == "synchronised":
             model = synchronise_batch_norm(model, self.device)
@@ -179,6 +183,7 @@ class Trainer:
         orders: list[NDArray[np.int64]] = []
         sums = EpochSums(samples, self.device)
         plan = StepPlan(samples=samples, batch_size=self._config.batch_size, accumulate=self._config.accumulate)
+        seed_epoch(self._seed, epoch, self.ranks.share.rank)
         rates = self._rates.of_epoch(epoch, plan.steps)
         self._trained.train()
         for order, objective in parts:

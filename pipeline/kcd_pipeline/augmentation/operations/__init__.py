@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
+from kcd_pipeline.augmentation.operations.auto import RandAugment, TrivialAugment
+from kcd_pipeline.augmentation.operations.blur import GaussianBlur
+from kcd_pipeline.augmentation.operations.colour import ColorJitter, Grayscale
 from kcd_pipeline.augmentation.operations.crops import Crop, ResizedCrop
 from kcd_pipeline.augmentation.operations.erasing import Erasing
 from kcd_pipeline.augmentation.operations.flips import Flip, QuarterTurn
@@ -16,4 +19,9 @@ OPERATIONS: Mapping[str, Callable[..., Operation]] = {
     "flip": Flip,
     "quarter-turn": QuarterTurn,
     "erasing": Erasing,
+    "randaugment": RandAugment,
+    "trivialaugment": TrivialAugment,
+    "color-jitter": ColorJitter,
+    "grayscale": Grayscale,
+    "gaussian-blur": GaussianBlur,
 }

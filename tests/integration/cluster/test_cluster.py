@@ -1,110 +1,30 @@
-"""Extraction by several processes: the store is that of one process, even if some of them are killed."""
+"""Extraction by several processes: the store is that of one process, and what is not fit for it is refused."""
 
-import gc
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 from unittest.mock import Mock
 
-import dask
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
-from distributed import Client, LocalCluster
+from distributed import Client
 from distributed.comm import CommClosedError
-from PIL import Image
+from tests.support.cluster import address, options, run, scale, settings, wait_for, wait_for_a_block, with_set
 from tests.support.files import knowledge_contents
 from tests.support.plain_zarr import read_array
 
-from kcd_pipeline.cli import main
-from kcd_pipeline.config import Config, load_config
-from kcd_pipeline.dask_settings import NEVER
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.extraction import Cluster, cluster, cluster_maker, extract_teacher
-from kcd_pipeline.extraction.client import TidyClient
+from kcd_pipeline.extraction import Cluster, cluster_maker, extract_teacher
 from kcd_pipeline.extraction.worker import FinishedBlock, Job, WorkerJob, block_facts
 from kcd_pipeline.models import build_model, load_weights, save_weights
 from kcd_pipeline.teacher_rows import Extractor
 from kcd_stores import KnowledgeStore, KnowledgeWriter
-
-
-def options(folder: Path, store: str, **more: Any) -> list[str]:
-    chosen = {
-        "data.limit_per_class": 30,
-        "teacher.model": "resnet8",
-        "teacher.weights": folder / "teacher.safetensors",
-        "store.path": folder / store,
-        "store.views": 3,
-        "store.batch_size": 64,
-        "store.block_rows": 64,
-        "run.threads": 1,  # the last bits of a product of matrices may depend on it
-    } | {key.replace("__", "."): value for key, value in more.items()}
-    return [f"{key}={value}" for key, value in chosen.items()]
-
-
-def settings(folder: Path, store: str, **more: Any) -> Config:
-    return load_config("digits", options(folder, store, **more))
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A teacher, another one, and `alone.zarr`, the store that one process makes."""
-    folder = tmp_path_factory.mktemp("cluster")
-    for name in ("teacher", "other"):
-        torch.manual_seed(len(name))
-        save_weights(folder / f"{name}.safetensors", build_model("resnet8", channels=1, classes=10), {})
-    extract_teacher(settings(folder, "alone.zarr"))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Client]:
-    """A cluster of two worker processes, started apart from the command."""
-    with (
-        dask.config.set({"distributed.deploy.lost-worker-timeout": NEVER}),
-        LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as made,
-        Client(made, set_as_default=False) as client,
-    ):
-        yield client
-
-
-def address(client: Client) -> str:
-    return str(client.scheduler.address)
-
-
-def wait_for(client: Client, workers: int) -> None:
-    """Wait until so many workers are connected; nannies replace those that die."""
-    for _ in range(3000):
-        if (
-            len(client.nthreads()) == workers
-        ):  # asks the scheduler, as `wait_for_workers` uses information that is seconds old
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"{client.nthreads()} instead of {workers} workers")
-
-
-def scale(client: Client, workers: int) -> None:
-    client.cluster.scale(workers)
-    wait_for(client, workers)
-
-
-def run(*arguments: str) -> tuple[int, str]:
-    ended = CliRunner().invoke(main, list(arguments))
-    return ended.exit_code, " ".join(ended.output.split())
-
-
-def with_set(chosen: list[str]) -> list[str]:
-    return [word for option in chosen for word in ("--set", option)]
-
 
 # --- the same store -----------------------------------------------------------------------------------------
 
@@ -137,31 +57,6 @@ def test_any_encoding_views_added_later_and_any_number_of_workers_are_the_bytes_
     assert knowledge_contents(home / f"{name}.zarr") == knowledge_contents(home / f"{name}-alone.zarr")
 
 
-@pytest.mark.loops
-def test_two_processes_of_its_own_decode_pictures_and_write_the_same_bytes(tmp_path: Path) -> None:
-    """The workers here start processes that decode."""
-    random = np.random.default_rng(0)
-    for part in ("train", "test"):
-        for number in range(24):
-            file = tmp_path / "pictures" / part / "ab"[number % 2] / f"{number}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(random.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(file)
-    (tmp_path / "pictures.yaml").write_text(
-        f"data: {{name: imagefolder, root: {tmp_path / 'pictures'}, on_the_fly: true, image_size: 8, workers: 1}}\n"
-        "augmentation: {name: resized-crop-flip}\n"
-        f"teacher: {{model: resnet8, weights: {tmp_path / 'teacher.safetensors'}}}\n"
-        f"store: {{path: {tmp_path / 'two.zarr'}, views: 2, block_rows: 8, batch_size: 8}}\n"
-        "student: {model: resnet8}\n"
-        "run: {threads: 1}\n"
-    )
-    save_weights(tmp_path / "teacher.safetensors", build_model("resnet8", channels=3, classes=2), {})
-    code, said = run("extract-teacher", str(tmp_path / "pictures.yaml"), "--workers", "2")
-    assert code == 0, said
-    assert "6 blocks made and 0 found" in said
-    extract_teacher(load_config(str(tmp_path / "pictures.yaml"), [f"store.path={tmp_path / 'one.zarr'}"]))
-    assert knowledge_contents(tmp_path / "two.zarr") == knowledge_contents(tmp_path / "one.zarr")
-
-
 def test_workers_that_do_not_see_the_weights_are_sent_them(
     home: Path, running: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,54 +72,6 @@ def test_workers_that_do_not_see_the_weights_are_sent_them(
     extract_teacher(settings(home, "sent.zarr"), cluster=Cluster(scheduler=address(running)))
     assert len(sent) == 1
     assert knowledge_contents(home / "sent.zarr") == knowledge_contents(home / "alone.zarr")
-
-
-# --- ends ---------------------------------------------------------------------------------------------------
-
-
-def wait_for_a_block(store: Path) -> None:
-    for _ in range(3000):
-        if (store / "complete" / "c").exists():
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"no block came to {store}")
-
-
-@pytest.fixture(scope="module")
-def long(home: Path) -> dict[str, bytes]:
-    """A store of 24 views that one process made."""
-    extract_teacher(settings(home, "long-alone.zarr", store__views=24))
-    return knowledge_contents(home / "long-alone.zarr")
-
-
-@pytest.mark.loops
-@pytest.mark.parametrize("victims", [1, 2])
-def test_blocks_of_workers_that_are_killed_are_made_by_those_left_or_that_come(
-    home: Path,
-    running: Client,
-    long: dict[str, bytes],
-    victims: int,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(cluster_maker, "QUIET_SECONDS", 0.05)  # a nanny needs a third of a second
-    store, killed = home / f"killed-{victims}.zarr", []
-    pids = list(running.run(os.getpid).values())
-
-    def kill() -> None:
-        wait_for_a_block(store)
-        for pid in pids[:victims]:
-            os.kill(pid, signal.SIGKILL)
-        killed.append(KnowledgeStore.open(store).complete().mean())
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    extract_teacher(settings(home, store.name, store__views=24), cluster=Cluster(scheduler=address(running)))
-    killer.join()
-    assert 0 < killed[0] < 1, "they died in the middle"
-    assert knowledge_contents(store) == long
-    assert ("no worker is left; waiting for one to join" in capsys.readouterr().err) == (victims == 2)
-    wait_for(running, 2)
 
 
 def test_the_loss_of_the_last_worker_is_reported_although_its_block_arrives_late(
@@ -434,42 +281,3 @@ def test_a_worker_of_other_libraries_is_refused_before_it_is_sent_anything(
     with pytest.raises(UserError, match=r"other libraries[\s\S]*torch: found 2.0.0, expected"):
         extract_teacher(settings(home, "never.zarr"), cluster=Cluster(scheduler=address(running)))
     assert not (home / "never.zarr").exists()
-
-
-# --- no cluster ---------------------------------------------------------------------------------------------
-
-
-def test_a_scheduler_that_does_not_answer_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
-    for wrong in ("tcp://127.0.0.1:1", "nonsense://x", "127.0.0.1:notaport"):
-        code, said = run("extract-teacher", "digits", *with_set(options(home, "never.zarr")), "--scheduler", wrong)
-        assert code == 2, said
-        assert f"no dask scheduler answers at {wrong}" in said
-
-
-@pytest.mark.parametrize("wrong", ["tcp://127.0.0.1:1", "nonsense://x", "127.0.0.1:notaport"])
-def test_a_client_that_cannot_connect_is_closed_at_once(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
-    """dask closes its client when it is collected; that has waited for ever while another loop was being started."""
-    collected: list[str] = []
-    monkeypatch.setattr(Client, "__del__", lambda client: collected.append(client.status))
-    with pytest.raises((OSError, ValueError)):
-        TidyClient(wrong, timeout=1)
-    gc.collect()
-    assert set(collected) == {"closed"}
-
-
-def test_a_scheduler_without_workers_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "FIRST_WORKER_SECONDS", 1)
-    with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty:
-        code, said = run(
-            "extract-teacher", "digits", *with_set(options(home, "never.zarr")),
-            "--scheduler", empty.scheduler_address,
-        )  # fmt: skip
-    assert code == 2, said
-    assert "has no workers" in said
-
-
-def test_options_that_contradict_each_other_are_refused() -> None:
-    assert run("extract-teacher", "digits", "--workers", "2", "--scheduler", "tcp://127.0.0.1:1")[0] == 2
-    assert run("extract-teacher", "digits", "--workers", "2", "--dry-run")[0] == 2
-    assert run("extract-teacher", "digits", "--workers", "0")[0] == 2
