@@ -25,8 +25,8 @@ class Operation(Protocol):
     words
         Random words of 32 bits that one view takes.
     exact
-        True if pixels are computed from integers alone, so that they are the same bytes on every kind of device; False
-        if floating-point arithmetic is among it, whose rounding differs between kinds of devices.
+        True if pixels are the same bytes on every kind of device: each step is one of integers, or a single rounding of
+        floating-point numbers, as IEEE 754 prescribes it. False if rounding may differ between kinds of devices.
     """
 
     @property
