@@ -31,6 +31,7 @@ VALIDATION_STREAM = 108  # which of the training images are for validation
 BALANCE_STREAM = 109  # which samples of a class are drawn once more than others of it
 CLASS_STREAM = 110  # which classes are drawn once more than others; classes are counted, instead of samples
 MODEL_STREAM = 111  # seeds of the generators that a model draws from in an epoch; ranks are counted, not samples
+MIX_STREAM = 120  # to 129: partner, weight and box of a view that is mixed with another
 SAMPLE_STREAM = 200  # and above: classes that the encoding `sample` draws, which takes several draws
 
 
@@ -54,13 +55,15 @@ def philox(key: int, counter: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike])
     return np.stack([a, b, c, d]).astype(np.uint32)
 
 
-def draws(seed: int, index: NDArray[np.int64], view: ArrayLike, count: int) -> NDArray[np.uint32]:
+def draws(
+    seed: int, index: NDArray[np.int64], view: ArrayLike, count: int, *, stream: int = VIEW_STREAM
+) -> NDArray[np.uint32]:
     """Return `count` random words for each sample and view, `[count, B]` uint32; see `operation_draws`."""
-    return operation_draws(seed, index, view, [count])[0]
+    return operation_draws(seed, index, view, [count], stream=stream)[0]
 
 
 def operation_draws(
-    seed: int, index: NDArray[np.int64], view: ArrayLike, counts: Sequence[int]
+    seed: int, index: NDArray[np.int64], view: ArrayLike, counts: Sequence[int], *, stream: int = VIEW_STREAM
 ) -> list[NDArray[np.uint32]]:
     """Return `counts[k]` random words for each operation k, sample and view: a list of `[counts[k], B]` uint32.
 
@@ -72,6 +75,8 @@ def operation_draws(
         Samples `[B]` int64.
     view
         The view of all samples, or their views `[B]`.
+    stream
+        The first number of the purpose of the draws, one of the constants above.
 
     Raises
     ------
@@ -84,7 +89,7 @@ def operation_draws(
     blocks = [-(-count // 4) for count in counts]
     operation = np.repeat(np.arange(len(counts)), blocks)[:, None]
     block = np.concatenate([np.arange(number) for number in blocks])[:, None]
-    words = philox(seed, (low, view, operation, VIEW_STREAM + block))  # all at once: a call costs more than few words
+    words = philox(seed, (low, view, operation, stream + block))  # all at once: a call costs more than few words
     ends = np.cumsum(blocks)
     parts = [words[:, end - number : end] for number, end in zip(blocks, ends.tolist(), strict=True)]
     return [

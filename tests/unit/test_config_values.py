@@ -33,7 +33,7 @@ def refused_override(override: str) -> str:
         (
             "augmentation.name",
             "cropflip",
-            "none, crop-flip, resized-crop-flip, or package.module:callable",
+            "none, crop-flip, resized-crop-flip, pipeline, or package.module:callable",
             "crop-flip",
         ),
         (

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kcd_pipeline.augmentation import Augmentation, Labels, build_augmentation
+from kcd_pipeline.augmentation import Augmentation, Labels, build_augmentation, build_mixing
 from kcd_pipeline.augmentation.operations import OPERATIONS
 from kcd_pipeline.condensation import ResidentRows, TaughtRows, make_resident
 from kcd_pipeline.condensation.values import make_worth
@@ -144,7 +144,12 @@ def perturbed_epoch(
     torch.manual_seed(0)
     model = build_model("resnet8", channels=3, classes=CLASSES)
     trainer = Trainer(
-        model, dataset(), build_augmentation(config.augmentation), optimisation=config.distill, run=config.run
+        model,
+        dataset(),
+        build_augmentation(config.augmentation),
+        optimisation=config.distill,
+        run=config.run,
+        mixing=build_mixing(config.augmentation),
     )
     knowledge = (store, plan_streaming(store, memory=10**6, batch_size=BATCH, partners=True))
     plans = PlanStore(folder / "given.zarr")
@@ -186,6 +191,12 @@ def perturbed_epoch(
 @pytest.mark.parametrize("loss", ["kd", "dkd", "dist"])
 def test_no_step_waits(tmp_path: Path, store: KnowledgeStore, perturb: str, augmentation: str, loss: str) -> None:
     config = recipe(condense__perturb=perturb, augmentation__name=augmentation, distill__loss={"name": loss})
+    perturbed_epoch(config, store, tmp_path / "run", RefuseToWait)
+
+
+@pytest.mark.parametrize("loss", ["kd", "dkd"])
+def test_no_step_waits_for_pictures_that_are_mixed(tmp_path: Path, store: KnowledgeStore, loss: str) -> None:
+    config = recipe(augmentation__mix="mixup-cutmix", distill__loss={"name": loss}, condense__value="loss")
     perturbed_epoch(config, store, tmp_path / "run", RefuseToWait)
 
 
@@ -354,6 +365,16 @@ def test_augmentation_is_exact_from_end_to_end(name: str) -> None:
     parameters = torch.from_numpy(augmentation.parameters(np.arange(N), 1, 16, 16))
     with RefuseInexact():
         augmentation.apply(images, parameters)
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "mixup-cutmix"])
+def test_mixing_is_integer_arithmetic_from_end_to_end(name: str) -> None:
+    images = dataset().train.images  # type: ignore[attr-defined]  # in memory
+    mixing = build_mixing(AugmentationConfig(mix={"name": name}))
+    assert mixing is not None
+    drawn = mixing.draw(np.arange(N), 1, samples=N, height=16, width=16)
+    with RefuseInexact(), RefuseToWait():
+        mixing.apply(images, images.flip(0), torch.from_numpy(drawn.parameters))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

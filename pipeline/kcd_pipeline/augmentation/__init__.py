@@ -4,6 +4,7 @@ from kcd_pipeline.augmentation.build import build_augmentation
 from kcd_pipeline.augmentation.centre_crop import CentreCrop, pixels_of
 from kcd_pipeline.augmentation.identity import Identity
 from kcd_pipeline.augmentation.labels import Labels
+from kcd_pipeline.augmentation.mixing import Mixing, build_mixing
 from kcd_pipeline.augmentation.protocol import Augmentation, ViewSource
 from kcd_pipeline.augmentation.subset import SubsetAugmentation
 from kcd_pipeline.augmentation.views import InMemoryViews, Normaliser
@@ -14,9 +15,11 @@ __all__ = [
     "Identity",
     "InMemoryViews",
     "Labels",
+    "Mixing",
     "Normaliser",
     "SubsetAugmentation",
     "ViewSource",
     "build_augmentation",
+    "build_mixing",
     "pixels_of",
 ]

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from kcd_pipeline.config.mixing import Mix
 from kcd_pipeline.config.operations import Operations
 from kcd_pipeline.config.section import (
     NOT_A_TRUTH_VALUE,
@@ -55,6 +56,12 @@ class AugmentationConfig(Section):
         default=(),
         description="pipeline: operations, one after the other, each a mapping with its `name` and keys, or the name "
         "of a list: cifar, imagenet, deit, tinyvit; see docs/how-to/augmentation.md",
+    )
+
+    mix: Mix = Field(
+        default=None,
+        description="mixup and CutMix: how the picture is mixed with that of another sample, a mapping or its name; "
+        "null: it is not; see docs/how-to/mixing.md",
     )
 
     @model_validator(mode="after")

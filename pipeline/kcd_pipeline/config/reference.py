@@ -48,6 +48,8 @@ def reference() -> str:
             for key, child in section.model_fields.items():
                 if sections_by_name(child):
                     parts += _table_of_choices(f"{name}.{key}", sections_by_name(child))
+                if (optional := section_of(child, {})) is not None and child.default is None:
+                    parts += _table(f"`{name}.{key}`", f"{name}.{key}.", optional, optional.__doc__ or "")
                 if item_sections_by_name(child):
                     parts += _table_of_items(f"{name}.{key}", item_sections_by_name(child))
     return "\n".join(parts)
@@ -100,6 +102,8 @@ def _as_yaml(value: Any) -> str:
 
 def _accepted(schema: dict[str, Any]) -> str:
     """Return the type and the bounds of a value, from its JSON schema."""
+    if "$ref" in schema:  # to a section, which has a table of its own
+        return "mapping"
     if "anyOf" in schema:
         return " or ".join(_accepted(option) for option in schema["anyOf"])
     if "enum" in schema:

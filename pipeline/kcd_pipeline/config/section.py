@@ -220,7 +220,7 @@ def sections_by_name(field: FieldInfo) -> dict[str, type[BaseModel]]:
 
 
 def item_section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """Return the section that each item of a field is; None if the field holds no tuple of sections."""
+    """Return the section that each item of a field is, or that it may hold; None if it holds no sections."""
     first = next(iter(get_args(field.annotation)), None)
     return first if isinstance(first, type) and issubclass(first, BaseModel) and field.discriminator is None else None
 
@@ -243,10 +243,13 @@ def section_of(field: FieldInfo, value: Any) -> type[BaseModel] | None:
     Returns
     -------
     type[BaseModel] | None
-        None if the field holds a value, or `value` names no section of it.
+        None if the field holds a value, or `value` names no section of it, or the field may hold nothing and does.
     """
     if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
         return field.annotation
+    optional = item_section_of(field) if type(None) in get_args(field.annotation) else None
+    if optional is not None:
+        return optional if isinstance(value, Mapping) else None
     known = sections_by_name(field)
     if not known:
         return None

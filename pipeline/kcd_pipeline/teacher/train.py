@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from kcd_pipeline.augmentation import build_augmentation
+from kcd_pipeline.augmentation import build_augmentation, build_mixing
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
@@ -151,6 +151,7 @@ def train_teacher(
         build_augmentation(config.augmentation),
         optimisation=config.teacher,
         run=config.run,
+        mixing=build_mixing(config.augmentation),
         seed=config.seed,
     )
     curriculum = _curriculum(config, dataset, trainer)

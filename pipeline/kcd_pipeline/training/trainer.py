@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from kcd_pipeline.augmentation import Augmentation, Identity, Labels, ViewSource
+from kcd_pipeline.augmentation import Augmentation, Identity, Labels, Mixing, ViewSource
 from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.config import DistillConfig, OptimisationConfig, RunConfig
 from kcd_pipeline.data import Dataset
@@ -47,6 +47,8 @@ class Trainer:
         Trained in place, channels last; among several ranks its batch norm is replaced as `run.batch_norm` says.
     augmentation
         Augmentation of training images; test images are not augmented.
+    mixing
+        How training images and their labels are mixed with those of others, if they are.
     seed
         That of what the model draws in training, such as the units that dropout leaves out.
 
@@ -71,6 +73,7 @@ class Trainer:
         *,
         optimisation: OptimisationConfig,
         run: RunConfig,
+        mixing: Mixing | None = None,
         seed: int = 0,
     ) -> None:
         require_trackers(run.trackers)
@@ -97,7 +100,8 @@ class Trainer:
             self._trained = _in_parallel(self._model)
         self.average = None if optimisation.ema is None else self._begin_average(optimisation.ema)
         self._metrics = OwnMetrics(optimisation.metrics if isinstance(optimisation, DistillConfig) else ())
-        self._train = dataset.train_views(augmentation, self.device, run.resident)
+        self._mixing = mixing
+        self._train = dataset.train_views(augmentation, self.device, run.resident, mixing)
         self._labels = dataset.train.labels.to(self.device)
         self._test = dataset.test_views(Identity(), self.device, run.resident)
         self._test_labels = dataset.test.labels.to(self.device)
@@ -223,7 +227,7 @@ class Trainer:
         batches = cut_batches(order, self._config.batch_size)
         shares = [self.ranks.share.part_of(len(batch)) for batch in batches]
         own = [batch[share] for batch, share in zip(batches, shares, strict=True)]
-        labels = self._labels_of(own)
+        labels = self._labels_of(own, view)
         images = self._batches(own, view, perturbation)
         for batch, share, (index, pictures), truth in zip(batches, shares, images, labels, strict=True):
             together, steps = plan.samples_of(plan.step_of(sums.batches)), plan.ends_step(sums.batches)
@@ -234,11 +238,17 @@ class Trainer:
             sums.add(logits, truth, outcome, share=share, batch_size=len(batch))
             on_batch(len(batch))
 
-    def _labels_of(self, batches: list[NDArray[np.int64]]) -> list[Labels]:
-        """Return the labels of each batch of samples, on the device, moved there all at once."""
-        index = np.concatenate([np.empty(0, np.int64), *batches])
-        parts = torch.split(self._labels[to_device(index, self.device)], [len(batch) for batch in batches])
-        return [Labels(own=own) for own in parts]
+    def _labels_of(self, batches: list[NDArray[np.int64]], view: int) -> list[Labels]:
+        """Return the labels of each batch of samples as their `view`, on the device, moved there all at once."""
+        index, sizes = np.concatenate([np.empty(0, np.int64), *batches]), [len(batch) for batch in batches]
+        own = torch.split(self._labels[to_device(index, self.device)], sizes)
+        if self._mixing is None:
+            return [Labels(own=labels) for labels in own]
+        height, width = self._image_shape[1:]
+        mixes = self._mixing.draw(index, view, samples=self.samples, height=height, width=width)
+        partner = torch.split(self._labels[to_device(mixes.partner, self.device)], sizes)
+        weight = torch.split(to_device(mixes.weight, self.device), sizes)
+        return [Labels(own=a, partner=b, weight=w) for a, b, w in zip(own, partner, weight, strict=True)]
 
     def _learn(
         self, images: Tensor, labels: Labels, index: NDArray[np.int64], objective: Objective, together: int
