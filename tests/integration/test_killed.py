@@ -3,7 +3,6 @@
 Children come from a fork server that has torch loaded, so that each starts in a fraction of a second.
 """
 
-import multiprocessing
 import os
 import random
 import signal
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.files import file_contents, knowledge_contents
+from tests.support.forks import forks
 from tests.support.plain_zarr import open_array, read_array
 from tests.support.runs import run_facts
 
@@ -28,7 +28,6 @@ from kcd_pipeline.teacher import train_teacher
 from kcd_stores import KnowledgeStore, KnowledgeWriter, PlanStore, ValueStore
 from kcd_stores.knowledge import creation
 
-PRELOADED = ["kcd_pipeline.distillation", "kcd_pipeline.extraction", "sklearn.datasets", "tensorboard"]
 EPOCHS = 6
 
 
@@ -53,9 +52,7 @@ def settings(folder: Path, **more: Any) -> Config:
 
 @pytest.fixture(scope="module")
 def context() -> Any:
-    made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(PRELOADED)
-    return made
+    return forks()
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +239,7 @@ def test_runs_killed_again_and_again_are_the_run_never_stopped(
         runs += 1
         while True:
             process = start(context, train, config)
-            process.join(moments.uniform(0.3, 3))
+            process.join(moments.uniform(0.2, 2) if kills < 10 else 120)
             if not kill(process):
                 break
             kills += 1
