@@ -6,6 +6,8 @@ counter. There is no state, so batches, workers, restarts and the draws of other
 Letters: B samples of a batch, n samples.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -26,6 +28,10 @@ DRAW_STREAM = 105  # draws with replacement; they are counted, instead of sample
 SHARE_STREAM = 106  # which class gets the draws that cannot be shared evenly
 TIE_STREAM = 107  # order of samples with the same count
 VALIDATION_STREAM = 108  # which of the training images are for validation
+BALANCE_STREAM = 109  # which samples of a class are drawn once more than others of it
+CLASS_STREAM = 110  # which classes are drawn once more than others; classes are counted, instead of samples
+MODEL_STREAM = 111  # seeds of the generators that a model draws from in an epoch; ranks are counted, not samples
+MIX_STREAM = 120  # to 129: partner, weight and box of a view that is mixed with another
 SAMPLE_STREAM = 200  # and above: classes that the encoding `sample` draws, which takes several draws
 
 
@@ -49,8 +55,19 @@ def philox(key: int, counter: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike])
     return np.stack([a, b, c, d]).astype(np.uint32)
 
 
-def draws(seed: int, index: NDArray[np.int64], view: ArrayLike, count: int) -> NDArray[np.uint32]:
-    """Return `count` random words for each sample and view, `[count, B]` uint32.
+def draws(
+    seed: int, index: NDArray[np.int64], view: ArrayLike, count: int, *, stream: int = VIEW_STREAM
+) -> NDArray[np.uint32]:
+    """Return `count` random words for each sample and view, `[count, B]` uint32; see `operation_draws`."""
+    return operation_draws(seed, index, view, [count], stream=stream)[0]
+
+
+def operation_draws(
+    seed: int, index: NDArray[np.int64], view: ArrayLike, counts: Sequence[int], *, stream: int = VIEW_STREAM
+) -> list[NDArray[np.uint32]]:
+    """Return `counts[k]` random words for each operation k, sample and view: a list of `[counts[k], B]` uint32.
+
+    The words of an operation do not depend on how many operations there are, nor on how many words the others take.
 
     Parameters
     ----------
@@ -58,6 +75,8 @@ def draws(seed: int, index: NDArray[np.int64], view: ArrayLike, count: int) -> N
         Samples `[B]` int64.
     view
         The view of all samples, or their views `[B]`.
+    stream
+        The first number of the purpose of the draws, one of the constants above.
 
     Raises
     ------
@@ -67,8 +86,16 @@ def draws(seed: int, index: NDArray[np.int64], view: ArrayLike, count: int) -> N
     low, high = index & 0xFFFFFFFF, index >> 32
     if np.any(high):
         raise ValueError("sample indices must be below 2**32")
-    blocks = [philox(seed, (low, view, 0, VIEW_STREAM + block)) for block in range(-(-count // 4))]
-    return np.concatenate(blocks)[:count]
+    blocks = [-(-count // 4) for count in counts]
+    operation = np.repeat(np.arange(len(counts)), blocks)[:, None]
+    block = np.concatenate([np.arange(number) for number in blocks])[:, None]
+    words = philox(seed, (low, view, operation, stream + block))  # all at once: a call costs more than few words
+    ends = np.cumsum(blocks)
+    parts = [words[:, end - number : end] for number, end in zip(blocks, ends.tolist(), strict=True)]
+    return [
+        part.transpose(1, 0, 2).reshape(4 * part.shape[1], len(index))[:count]
+        for part, count in zip(parts, counts, strict=True)
+    ]
 
 
 def uniform(words: NDArray[np.uint32]) -> NDArray[np.float64]:
@@ -97,16 +124,29 @@ def below(words: NDArray[np.uint32], bound: ArrayLike) -> NDArray[np.int64]:
     return (scaled >> WORD).astype(np.int64)
 
 
-def permutation(seed: int, epoch: int, items: NDArray[np.int64], *, stream: int = ORDER_STREAM) -> NDArray[np.int64]:
+def permutation(
+    seed: int,
+    epoch: int,
+    items: NDArray[np.int64],
+    *,
+    stream: int = ORDER_STREAM,
+    times: NDArray[np.int64] | None = None,
+) -> NDArray[np.int64]:
     """Return `items[n]` (int64) in a random order: sorted by 64 random bits of each item, and equal bits by item.
 
     The bits depend on (seed, epoch, item) alone. So the order of some of the items is the order of all of them with the
-    others left out.
+    others left out. Where an item occurs several times, the bits depend on its number among them as well.
 
     Parameters
     ----------
     stream
         The purpose of the order, one of the constants above.
+    times
+        `[n]` int64: how often each item occurs in the order; once if None.
     """
-    words = philox(seed, (items & 0xFFFFFFFF, epoch, 0, stream)).astype(np.uint64)
+    number: NDArray[np.int64] | int = 0
+    if times is not None:
+        number = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+        items = np.repeat(items, times)
+    words = philox(seed, (items & 0xFFFFFFFF, epoch, number, stream)).astype(np.uint64)
     return items[np.lexsort((items, (words[0] << WORD) | words[1]))]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kcd_pipeline.augmentation import build_augmentation
+from kcd_pipeline.augmentation import Labels, build_augmentation
 from kcd_pipeline.condensation.values import prediction_entropy
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.data import load_dataset
@@ -113,11 +113,11 @@ def live_teacher(config: Config, stored_seconds: float) -> None:
     trainer = Trainer(student, dataset, augmentation, optimisation=config.distill, run=config.run)
     views = dataset.train_views(augmentation, trainer.accelerator.device)
 
-    def objective(logits: torch.Tensor, labels: torch.Tensor, index: np.ndarray) -> StepOutcome:
+    def objective(logits: torch.Tensor, labels: Labels, index: np.ndarray) -> StepOutcome:
         with torch.inference_mode():
             targets = teacher(views.batch(index, 0))
-        loss = torch.nn.functional.cross_entropy(logits, labels)
-        knowledge = make_loss(config.distill)(logits, targets.clone(), labels).mean()
+        loss = torch.nn.functional.cross_entropy(logits, labels.own)
+        knowledge = make_loss(config.distill)(logits, targets.clone(), labels.own).mean()
         loss = config.distill.ce_weight * loss + config.distill.kd_weight * knowledge
         return StepOutcome(loss, prediction_entropy(logits))
 

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from kcd_pipeline.augmentation import build_augmentation
+from kcd_pipeline.augmentation import Labels, build_augmentation
 from kcd_pipeline.condensation import update_values
 from kcd_pipeline.condensation.values import prediction_entropy
 from kcd_pipeline.config import Config, parse_config
@@ -194,12 +194,12 @@ class LiveTeacher:
     def _look(self, model: torch.nn.Module, arguments: tuple[torch.Tensor]) -> None:
         (self._seen,) = arguments
 
-    def _objective(self, logits: torch.Tensor, labels: torch.Tensor, index: NDArray[np.int64]) -> StepOutcome:
+    def _objective(self, logits: torch.Tensor, labels: Labels, index: NDArray[np.int64]) -> StepOutcome:
         with torch.no_grad(), self._autocast():
             targets = self._teacher(self._seen)
         distill = self._config.distill
-        knowledge = self._loss(logits, targets.float(), labels).mean()
-        loss = distill.ce_weight * F.cross_entropy(logits, labels) + distill.kd_weight * knowledge
+        knowledge = self._loss(logits, targets.float(), labels.own).mean()
+        loss = distill.ce_weight * F.cross_entropy(logits, labels.own) + distill.kd_weight * knowledge
         return StepOutcome(loss, prediction_entropy(logits))
 
     def start(self, epoch: int, recorded: Record | None = None) -> None:

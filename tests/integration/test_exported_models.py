@@ -120,3 +120,20 @@ def test_a_library_that_is_missing_is_named(home: Path, monkeypatch: pytest.Monk
     assert ended.exit_code == 2
     assert "needs onnxruntime, which is not installed" in ended.output
     assert '".[onnx]"' in ended.output
+
+
+@pytest.mark.loops
+def test_a_program_on_a_full_disk_fails_in_words_and_does_not_end_the_process(home: Path) -> None:
+    # torch's own writer of files calls std::terminate there
+    draft = home / "draft.pt2"
+    draft.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        FORMATS["torch-export"].writer()(load_student(home / "weights.safetensors"), draft)
+
+
+def test_the_ending_of_another_format_is_refused(home: Path) -> None:
+    told = run_command("export", "weights.safetensors", "--format", "onnx", "--images", "pictures", "-o", "a.pt2")
+    assert (
+        "a.pt2 has the ending of the format torch-export, and --format is onnx, whose files end in .onnx" in told.stderr
+    )
+    assert not (home / "a.pt2").exists()

@@ -12,10 +12,13 @@ from sklearn.datasets import load_digits
 from tests.support.forks import forks
 
 from kcd_pipeline.augmentation import SubsetAugmentation, build_augmentation
+from kcd_pipeline.augmentation.operations import OPERATIONS
 from kcd_pipeline.config import AugmentationConfig
 
 DIGITS = torch.from_numpy((load_digits().images[:120] * 15).astype(np.uint8))[:, None]
 N = len(DIGITS)
+EACH = [*({"name": name} for name in OPERATIONS), {"name": "erasing", "value": "noise"}]  # operations of a pipeline
+ALL: dict[str, Any] = {"crop-flip": {}, "resized-crop-flip": {}, "pipeline": {"operations": EACH}}
 
 configs = st.one_of(
     st.builds(
@@ -32,6 +35,12 @@ configs = st.one_of(
         seed=st.integers(0, 2**63 - 1),
         scale=st.sampled_from([(0.08, 1.0), (0.5, 0.6)]),
         flip=st.booleans(),
+    ),
+    st.builds(
+        AugmentationConfig,
+        name=st.just("pipeline"),
+        seed=st.integers(0, 2**63 - 1),
+        operations=st.lists(st.sampled_from(EACH), min_size=1, max_size=3),
     ),
 )
 
@@ -81,10 +90,10 @@ def test_dtype_and_shape_are_kept(config: AugmentationConfig) -> None:
     assert views.shape == DIGITS.shape
 
 
-@pytest.mark.parametrize("name", ["crop-flip", "resized-crop-flip"])
+@pytest.mark.parametrize("name", ["crop-flip", "resized-crop-flip", "pipeline"])
 def test_views_and_seeds_differ(name: Any) -> None:
     def pixels(seed: int, view: int) -> bytes:
-        config = AugmentationConfig(name=name, seed=seed, padding=2)
+        config = AugmentationConfig(name=name, seed=seed, padding=2, **ALL[name])
         return build_augmentation(config)(DIGITS, np.arange(N), view).numpy().tobytes()
 
     assert len({pixels(0, 0), pixels(0, 1), pixels(1, 0), pixels(1, 1)}) == 4
@@ -95,13 +104,13 @@ def _in_another_process(config: AugmentationConfig, index: list[int], view: int)
     return build_augmentation(config)(DIGITS[index], np.array(index), view).numpy().tobytes()
 
 
-@pytest.mark.parametrize("name", ["crop-flip", "resized-crop-flip"])
-def test_another_process_gives_the_same_pixels(name: Any) -> None:
-    config = AugmentationConfig(name=name, seed=11, padding=2)
+def test_another_process_gives_the_same_pixels() -> None:
     index = list(range(0, N, 3))
     with forks().Pool(1) as pool:
-        there = pool.apply(_in_another_process, (config, index, 4))
-    assert there == one_by_one(config, index, 4).numpy().tobytes()
+        for name in ("crop-flip", "resized-crop-flip", "pipeline"):
+            config = AugmentationConfig(name=name, seed=11, padding=2, **ALL[name])
+            there = pool.apply(_in_another_process, (config, index, 4))
+            assert there == one_by_one(config, index, 4).numpy().tobytes(), name
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 10_000), st.sets(st.integers(0, 400), min_size=1))

@@ -33,10 +33,15 @@ def refused_override(override: str) -> str:
         (
             "augmentation.name",
             "cropflip",
-            "none, crop-flip, resized-crop-flip, or package.module:callable",
+            "none, crop-flip, resized-crop-flip, pipeline, or package.module:callable",
             "crop-flip",
         ),
-        ("distill.schedule", "cosin", "milestones, cosine, or package.module:callable", "cosine"),
+        (
+            "distill.schedule",
+            "cosin",
+            "milestones, cosine, linear, one-cycle, or package.module:callable",
+            "cosine",
+        ),
         ("condense.schedule", "release", "linear, released, constant", "released"),
         ("run.device", "cuda0", "auto, cpu, cuda, mps", "cuda"),
     ],

@@ -128,7 +128,7 @@ def test_what_timm_does_not_have_is_refused_with_the_nearest() -> None:
     assert "has no model 'resnet18x'; did you mean 'resnet18" in refusal("timm/resnet18x")
     with pytest.raises(UserError, match="found timm/DEFAULT, expected timm/pretrained"):
         published_state("timm/resnet18", Path("timm/DEFAULT"), {})
-    with pytest.raises(UserError, match=r"but teacher\.model is resnet8: give a torchvision/NAME, or a file"):
+    with pytest.raises(UserError, match=r"but teacher\.model is resnet8: give a torchvision/NAME there, or a file"):
         published_state("resnet8", Path("torchvision/DEFAULT"), {})
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import special
 
+from kcd_pipeline.augmentation import Labels
 from kcd_pipeline.config import DistillConfig
 from kcd_pipeline.distillation.objective import DistillationLoss
 from kcd_pipeline.losses import LossWeights, Pkt, compares_batch, loss_weights, make_loss
@@ -85,7 +86,8 @@ TERMS: dict[str, dict[str, Any]] = {
 def batch_loss(loss: dict[str, Any], sample_weight: list[float] | None, *, ce: float = 0.3, kd: float = 2.0) -> float:
     chosen = DistillationLoss(config(temperature=2, loss=loss), None)
     weights = None if sample_weight is None else torch.tensor(sample_weight, dtype=torch.float64)
-    arguments = (torch.from_numpy(LOGITS), torch.from_numpy(TAUGHT), torch.from_numpy(LABELS))
+    labels = Labels(own=torch.from_numpy(LABELS))
+    arguments = (torch.from_numpy(LOGITS), torch.from_numpy(TAUGHT), labels)
     return float(chosen(*arguments, classes=3, weights=LossWeights(ce=ce, kd=kd), sample_weight=weights))
 
 
@@ -157,7 +159,7 @@ def parameter_gradient(kept: list[int], sample_weight: list[float], loss: dict[s
     mean = DistillationLoss(config(temperature=2, loss=loss), None)(
         inputs @ student,
         torch.from_numpy(TAUGHT)[kept],
-        torch.from_numpy(LABELS)[kept],
+        Labels(own=torch.from_numpy(LABELS)[kept]),
         classes=3,
         weights=LossWeights(ce=0.3, kd=2.0),
         sample_weight=torch.tensor(sample_weight, dtype=torch.float64),
@@ -221,7 +223,7 @@ def test_a_loss_over_features_has_no_factor_of_samples() -> None:
     found, terms = loss.in_terms(
         torch.from_numpy(LOGITS),
         torch.cat([torch.from_numpy(TAUGHT), features], dim=1),
-        torch.from_numpy(LABELS),
+        Labels(own=torch.from_numpy(LABELS)),
         classes=3,
         weights=LossWeights(ce=0.3, kd=2.0),
         sample_weight=torch.full((4,), 3.0),

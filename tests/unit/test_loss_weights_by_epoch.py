@@ -9,6 +9,7 @@ import torch
 from scipy import special
 from tests.support.stores import store_of_one_view
 
+from kcd_pipeline.augmentation import Labels
 from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.distillation.plans_from import PlansFromRun
@@ -64,7 +65,8 @@ def losses_of_epochs(config: Config, store: KnowledgeStore, folder: Path) -> lis
     found = []
     for epoch in range(2):
         ((order, objective),) = curriculum.lesson(epoch).parts
-        outcome = objective(torch.from_numpy(LOGITS[order]), torch.from_numpy(LABELS[order]), order)
+        labels = Labels(own=torch.from_numpy(LABELS[order]))
+        outcome = objective(torch.from_numpy(LOGITS[order]), labels, order)
         found.append(float(outcome.loss))
     curriculum.close()
     return found

@@ -16,7 +16,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kcd_pipeline.augmentation import build_augmentation
+from kcd_pipeline.augmentation import Augmentation, Labels, build_augmentation, build_mixing
+from kcd_pipeline.augmentation.operations import OPERATIONS
 from kcd_pipeline.condensation import ResidentRows, TaughtRows, make_resident
 from kcd_pipeline.condensation.values import make_worth
 from kcd_pipeline.config import VALUE_NAMES, AugmentationConfig, Config, parse_config
@@ -25,7 +26,7 @@ from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.distillation.judged_blends import BlendRows, JudgedBlends
 from kcd_pipeline.distillation.objective import DistillationLoss
 from kcd_pipeline.distillation.plans_from import PlansFromRun
-from kcd_pipeline.losses import LossWeights
+from kcd_pipeline.losses import CrossEntropy, LossWeights
 from kcd_pipeline.models import build_model
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.training.epoch import EpochResult
@@ -74,6 +75,20 @@ class RefuseToWait(TorchDispatchMode):
         if func.overloadpacket in (torch.ops.aten.index, torch.ops.aten.index_put, torch.ops.aten.index_put_):
             assert not any(i is not None and i.dtype == torch.bool for i in args[1]), "a mask's count must be known"
         return func(*args, **(kwargs or {}))
+
+
+EACH: list[dict[str, Any]] = [  # operations of a pipeline
+    *({"name": name} for name in OPERATIONS),
+    {"name": "erasing", "value": "noise"},
+    {"name": "randaugment", "number": 4, "increasing": True, "interpolation": "bilinear"},
+    {"name": "color-jitter", "hue": 0.5},
+]
+
+
+def named_augmentation(name: str) -> Augmentation:
+    """Return an augmentation with its defaults, of a pipeline with every operation."""
+    operations = EACH if name == "pipeline" else []
+    return build_augmentation(AugmentationConfig.model_validate({"name": name, "operations": operations}))
 
 
 def recipe(**more: Any) -> Config:
@@ -129,7 +144,12 @@ def perturbed_epoch(
     torch.manual_seed(0)
     model = build_model("resnet8", channels=3, classes=CLASSES)
     trainer = Trainer(
-        model, dataset(), build_augmentation(config.augmentation), optimisation=config.distill, run=config.run
+        model,
+        dataset(),
+        build_augmentation(config.augmentation),
+        optimisation=config.distill,
+        run=config.run,
+        mixing=build_mixing(config.augmentation),
     )
     knowledge = (store, plan_streaming(store, memory=10**6, batch_size=BATCH, partners=True))
     plans = PlanStore(folder / "given.zarr")
@@ -162,7 +182,6 @@ def perturbed_epoch(
             on_batch=on_batch,
         )
     curriculum.close()
-    assert result.steps == 3
     assert not left
     return result
 
@@ -175,9 +194,28 @@ def test_no_step_waits(tmp_path: Path, store: KnowledgeStore, perturb: str, augm
     perturbed_epoch(config, store, tmp_path / "run", RefuseToWait)
 
 
+@pytest.mark.parametrize("loss", ["kd", "dkd"])
+def test_no_step_waits_for_pictures_that_are_mixed(tmp_path: Path, store: KnowledgeStore, loss: str) -> None:
+    config = recipe(augmentation__mix="mixup-cutmix", distill__loss={"name": loss}, condense__value="loss")
+    perturbed_epoch(config, store, tmp_path / "run", RefuseToWait)
+
+
+def test_no_step_waits_for_a_pipeline_of_all_operations(tmp_path: Path, store: KnowledgeStore) -> None:
+    perturbed_epoch(recipe(augmentation__name="pipeline", augmentation__operations=EACH), store, tmp_path, RefuseToWait)
+
+
 def test_no_step_waits_for_the_weights_of_its_samples(tmp_path: Path, store: KnowledgeStore) -> None:
     weighted = replace(PLAN, weight=np.linspace(0.5, 2, len(KEPT), dtype=np.float32))
     perturbed_epoch(recipe(), store, tmp_path / "run", RefuseToWait, weighted)
+
+
+@pytest.mark.parametrize("more", [{"ema": 0.9}, {"clip_norm": 0.1}, {"accumulate": 2}])
+def test_no_step_waits_for_averages_and_gradients(
+    tmp_path: Path, store: KnowledgeStore, more: dict[str, float]
+) -> None:
+    config = recipe(**{f"distill__{key}": value for key, value in more.items()})
+    steps = perturbed_epoch(config, store, tmp_path / "run", RefuseToWait).steps
+    assert steps == (2 if "accumulate" in more else 3)
 
 
 def test_no_step_waits_for_rows_that_the_teacher_gave(tmp_path: Path, store: KnowledgeStore) -> None:
@@ -194,8 +232,9 @@ def test_a_wait_is_noticed(wait: Callable[[torch.Tensor], Any]) -> None:
 @pytest.mark.parametrize("where", ["device", "host"])
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("perturb", ["knowledge", "teacher"])
+@pytest.mark.parametrize("more", [{}, {"distill__ema": 0.9, "distill__clip_norm": 1.0, "distill__accumulate": 2}])
 def test_no_step_waits_on_a_gpu(
-    tmp_path: Path, store: KnowledgeStore, where: str, precision: str, perturb: str
+    tmp_path: Path, store: KnowledgeStore, where: str, precision: str, perturb: str, more: dict[str, float]
 ) -> None:
     @contextmanager
     def watched() -> Iterator[None]:
@@ -205,9 +244,11 @@ def test_no_step_waits_on_a_gpu(
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    config = recipe(run__device="cuda", run__resident=where, run__precision=precision, condense__perturb=perturb)
+    config = recipe(
+        run__device="cuda", run__resident=where, run__precision=precision, condense__perturb=perturb, **more
+    )
     there = perturbed_epoch(config, store, tmp_path / "there", watched)
-    here = perturbed_epoch(recipe(condense__perturb=perturb), store, tmp_path / "here", RefuseToWait)
+    here = perturbed_epoch(recipe(condense__perturb=perturb, **more), store, tmp_path / "here", RefuseToWait)
     np.testing.assert_allclose(there.worth, here.worth, atol=0.05)
 
 
@@ -260,12 +301,14 @@ def test_no_value_asks_for_a_number_of_the_device(value: str) -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_no_loss_asks_for_a_number_of_the_device(loss: dict[str, Any], weighted: bool) -> None:
-    chosen = DistillationLoss(recipe(distill__loss=loss).distill, None)
     weights = LossWeights(ce=0.3, kd=0.7)
 
     def gradient(device: str) -> torch.Tensor:
+        class_weight = torch.ones(CLASSES, device=device) if weighted else None
+        cross_entropy = CrossEntropy(smoothing=0.1 * weighted, class_weight=class_weight)
+        chosen = DistillationLoss(recipe(distill__loss=loss).distill, None, cross_entropy)
         logits = torch.ones(BATCH, CLASSES, device=device).requires_grad_()
-        labels = torch.zeros(BATCH, dtype=torch.int64, device=device)
+        labels = Labels(own=torch.zeros(BATCH, dtype=torch.int64, device=device))
         sample_weight = torch.ones(BATCH, device=device) if weighted else None
         taught = torch.zeros(BATCH, CLASSES, device=device)
         chosen(logits, taught, labels, classes=CLASSES, weights=weights, sample_weight=sample_weight).backward()
@@ -277,46 +320,68 @@ def test_no_loss_asks_for_a_number_of_the_device(loss: dict[str, Any], weighted:
     assert gradient("meta").shape == (BATCH, CLASSES)
 
 
-@pytest.mark.parametrize("name", ["none", "crop-flip", "resized-crop-flip"])
+@pytest.mark.parametrize("name", ["none", "crop-flip", "resized-crop-flip", "pipeline"])
 def test_augmentation_depends_on_no_value_but_its_parameters(name: str) -> None:
-    """numpy draws the parameters on the host and only integers apply them: all devices give the same pixels."""
+    """numpy draws the parameters on the host, and exact operations apply them: all devices give the same pixels."""
     images = dataset().train.images  # type: ignore[attr-defined]  # in memory
-    augmentation = build_augmentation(AugmentationConfig(name=name))
+    augmentation = named_augmentation(name)
     index = np.arange(N)
-    parameters = torch.from_numpy(augmentation.parameters(index, 3, 16, 16))
+    drawn = augmentation.parameters(index, 3, 16, 16)
+    parameters = torch.from_numpy(drawn)
     with RefuseToWait():
-        pixels = augmentation.apply(images, parameters)
-    assert augmentation.apply(images.to("meta"), parameters.to("meta")).shape == images.shape
+        pixels = augmentation.apply(images, parameters, drawn)
+    assert augmentation.apply(images.to("meta"), parameters.to("meta"), drawn).shape == images.shape
     assert pixels.dtype == torch.uint8
     torch.testing.assert_close(pixels, augmentation(images, index, 3), rtol=0, atol=0)
 
 
-class RefuseFloats(TorchDispatchMode):
-    """Fails on every operation with a floating-point result, whose last bit may differ between devices."""
+class RefuseInexact(TorchDispatchMode):
+    """Fails on operations whose result may hang on the device: all of floating-point numbers but single roundings.
+
+    IEEE 754 fixes the last bit of a sum, product and quotient, but not of sums of many numbers, nor whether a product
+    and a sum are rounded together, as `add` with `alpha` is on some devices.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch gives it no types
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = func(*args, **(kwargs or {}))
-        assert not (isinstance(given, torch.Tensor) and given.is_floating_point()), f"{func} is not exact"
+        given, kwargs = func(*args, **(kwargs or {})), kwargs or {}
+        if isinstance(given, torch.Tensor) and given.is_floating_point():
+            assert func.overloadpacket in FIXED, f"{func} is not exact"
+            assert kwargs.get("alpha", 1) == 1, f"{func} may be fused"
         return given
 
 
-@pytest.mark.parametrize("name", ["crop-flip", "resized-crop-flip"])
-def test_augmentation_is_integer_arithmetic_from_end_to_end(name: str) -> None:
+MOVES = ("_to_copy", "arange", "where", "unsqueeze", "select", "slice")  # no arithmetic
+ROUNDED = ("clamp", "trunc", "floor", "fmod", "add", "sub", "rsub", "mul", "div")
+FIXED = {getattr(torch.ops.aten, name) for name in (*MOVES, *ROUNDED)}
+
+
+@pytest.mark.parametrize("name", ["crop-flip", "resized-crop-flip", "pipeline"])
+def test_augmentation_is_exact_from_end_to_end(name: str) -> None:
     images = dataset().train.images  # type: ignore[attr-defined]  # in memory
-    augmentation = build_augmentation(AugmentationConfig(name=name))
+    augmentation = named_augmentation(name)
     parameters = torch.from_numpy(augmentation.parameters(np.arange(N), 1, 16, 16))
-    with RefuseFloats():
+    with RefuseInexact():
         augmentation.apply(images, parameters)
 
 
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "mixup-cutmix"])
+def test_mixing_is_integer_arithmetic_from_end_to_end(name: str) -> None:
+    images = dataset().train.images  # type: ignore[attr-defined]  # in memory
+    mixing = build_mixing(AugmentationConfig(mix={"name": name}))
+    assert mixing is not None
+    drawn = mixing.draw(np.arange(N), 1, samples=N, height=16, width=16)
+    with RefuseInexact(), RefuseToWait():
+        mixing.apply(images, images.flip(0), torch.from_numpy(drawn.parameters))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("name", ["crop-flip", "resized-crop-flip"])
+@pytest.mark.parametrize("name", ["crop-flip", "resized-crop-flip", "pipeline"])
 def test_a_gpu_shows_the_same_pixels(name: str) -> None:
     images = dataset().train.images  # type: ignore[attr-defined]  # in memory
-    augmentation = build_augmentation(AugmentationConfig(name=name))
+    augmentation = named_augmentation(name)
     index = np.arange(N)
     there = augmentation(images.cuda(), index, 2)
     torch.testing.assert_close(there.cpu(), augmentation(images, index, 2), rtol=0, atol=0)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from kcd_pipeline.config import OptimisationConfig
-from kcd_pipeline.training.optimisation import learning_rate, make_optimizer
+from kcd_pipeline.training.optimisation import make_optimizer
+from kcd_pipeline.training.schedules import learning_rate
 
 
 def rates(**settings: Any) -> list[float]:

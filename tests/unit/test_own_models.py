@@ -191,7 +191,7 @@ def test_a_checkpoint_of_such_a_model_is_read_into_another(make: Callable[[int],
         trainers.append(Trainer(make(64), dataset, Identity(), optimisation=config.distill, run=config.run))
     trained, other = trainers
     order = np.arange(len(dataset.train))
-    trained.train_epoch(0, view=0, samples=len(order), parts=[(order, label_objective)])
+    trained.train_epoch(0, view=0, samples=len(order), parts=[(order, label_objective())])
     trained.accelerator.save_state(str(tmp_path / "checkpoint"), safe_serialization=True)
     other.accelerator.load_state(str(tmp_path / "checkpoint"))
     assert weights_hash(other.model.state_dict()) == weights_hash(trained.model.state_dict())

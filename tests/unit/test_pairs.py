@@ -90,7 +90,7 @@ def test_an_epoch_of_blended_images_trains_another_student_than_one_of_the_image
     weights = []
     for perturbation in (None, Perturbation(PLAN)):
         one = trainer()
-        parts = [(np.array([0, 1, 2, 3]), label_objective)]
+        parts = [(np.array([0, 1, 2, 3]), label_objective())]
         result = one.train_epoch(0, view=1, samples=4, parts=parts, perturbation=perturbation)
         assert result.order.tolist() == [0, 1, 2, 3]
         weights.append(torch.cat([parameter.detach().flatten() for parameter in one.model.parameters()]))

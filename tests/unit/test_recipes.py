@@ -215,6 +215,6 @@ def test_every_recipe_builds_its_models_and_takes_a_step(name: str) -> None:
     trainer = Trainer(
         student, dataset, build_augmentation(config.augmentation), optimisation=config.distill, run=config.run
     )
-    result = trainer.train_epoch(0, view=1, samples=4, parts=[(np.arange(4), label_objective)])
+    result = trainer.train_epoch(0, view=1, samples=4, parts=[(np.arange(4), label_objective())])
     assert np.isfinite(result.loss)
     assert any(not torch.equal(tensor, before[key]) for key, tensor in trainer.model.state_dict().items())

@@ -129,6 +129,14 @@ def test_places_may_change_on_a_resume_and_teachers_may_not() -> None:
     assert [item.key for item in differences(before, fixed_settings(fewer.plain()))] == ["other_teachers.count"]
 
 
+def test_a_run_of_several_teachers_from_before_a_key_of_theirs_goes_on() -> None:
+    config = config_of().plain()
+    older = copy.deepcopy(config)
+    for other in older["other_teachers"]:
+        del other["ema"], other["accumulate"]
+    assert differences(with_defaults(flatten(fixed_settings(older))), fixed_settings(config)) == []
+
+
 def test_a_run_from_before_there_were_several_teachers_goes_on() -> None:
     config = config_of(teacher={"model": "resnet20", "weights": "a.pt"}, store={"path": "a.zarr"}).plain()
     older = {key: value for key, value in copy.deepcopy(config).items() if key != "other_teachers"}

@@ -13,6 +13,7 @@ import pytest
 import torch
 from scipy import special
 
+from kcd_pipeline.augmentation import Labels
 from kcd_pipeline.condensation import Choice, Situation
 from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.data import load_dataset
@@ -138,7 +139,7 @@ def test_the_loss_of_a_sample_is_multiplied_by_its_weight(tmp_path: Path, store:
     for order, objective in curriculum.lesson(3).parts:
         for sample in order.tolist():
             z = torch.zeros(1, CLASSES, requires_grad=True)
-            objective(z, torch.tensor([LABELS[sample]]), np.array([sample])).loss.backward()
+            objective(z, Labels(own=torch.tensor([LABELS[sample]])), np.array([sample])).loss.backward()
             assert z.grad is not None
             found[sample] = z.grad[0].numpy()
     curriculum.close()

@@ -49,6 +49,7 @@ import pytest
 import torch
 from scipy import special
 
+from kcd_pipeline.augmentation import Labels
 from kcd_pipeline.config import Config, parse_config
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.runs import RunFolder
@@ -159,7 +160,7 @@ def taught(lesson: Lesson) -> dict[int, np.ndarray]:
     for order, objective in lesson.parts:
         for sample in order:
             z = torch.zeros(1, CLASSES, requires_grad=True)
-            objective(z, torch.tensor([0]), np.array([sample])).loss.backward()
+            objective(z, Labels(own=torch.tensor([0])), np.array([sample])).loss.backward()
             assert z.grad is not None
             assert int(sample) not in found, "a sample is trained on once an epoch"
             found[int(sample)] = 1 / CLASSES - z.grad[0].numpy()

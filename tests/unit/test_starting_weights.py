@@ -90,7 +90,10 @@ def test_a_missing_file_is_named_with_its_key(tmp_path: Path) -> None:
 
 
 def test_published_weights_of_another_library_are_refused() -> None:
-    with pytest.raises(UserError, match=r"student.init is torchvision/DEFAULT, but student.model is resnet8"):
+    with pytest.raises(
+        UserError,
+        match=r"student.init is torchvision/DEFAULT, which names published weights, but student.model is resnet8",
+    ):
         begin("torchvision/DEFAULT")
 
 

@@ -80,7 +80,7 @@ def test_classes_are_named_in_any_order_or_listed_in_the_data_sets(given: Any, e
         ((0, 1, 2), "has 3 entries, but pets has 2 classes. Give one for each class, in this order: cat, dog"),
         ((0, 4), "names the teacher's class 4, but it has 4, counted from 0"),
         ((0, "crane"), "2 classes of the teacher are called 'crane': 1, 3. Give the index"),
-        ((0, "beagel"), "has no class 'beagel'; did you mean 'beagle'"),
+        ((0, "beagel"), "is called 'beagel'; did you mean 'beagle'"),
         ((0, "tabby"), "class 0 ('n01') twice"),
     ],
 )

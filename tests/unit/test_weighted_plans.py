@@ -10,8 +10,9 @@ import pytest
 import torch
 from tests.support.plain_zarr import read_array
 
+from kcd_pipeline.augmentation import Labels
 from kcd_pipeline.condensation import SampleWeights
-from kcd_pipeline.distillation.objective import label_loss
+from kcd_pipeline.losses import PLAIN
 from kcd_stores import CondensedRows, CorruptStoreError, Plan, PlanStore, keep_all
 
 CPU = torch.device("cpu")
@@ -100,10 +101,10 @@ def test_weights_of_a_condensed_store_are_multiplied_by_those_of_the_plan() -> N
 def test_the_loss_from_labels_is_the_mean_of_weight_times_cross_entropy() -> None:
     """Logits (0, ln 3): p = 1/4 and 3/4. CE of labels 0, 1: ln 4, ln 4/3; (3 ln 4 + ln 4/3) / 2 = ln 16/sqrt 3."""
     logits = torch.tensor([[0, np.log(3)], [0, np.log(3)]])
-    labels = torch.tensor([0, 1])
-    found = label_loss(logits, labels, torch.tensor([3.0, 1.0]))
+    labels = Labels(own=torch.tensor([0, 1]))
+    found = PLAIN.mean(logits, labels, torch.tensor([3.0, 1.0]))
     assert float(found) == pytest.approx(np.log(16 / np.sqrt(3)), rel=1e-6)
-    assert float(label_loss(logits, labels, None)) == pytest.approx(np.log(4 / np.sqrt(3)), rel=1e-6)
+    assert float(PLAIN.mean(logits, labels, None)) == pytest.approx(np.log(4 / np.sqrt(3)), rel=1e-6)
 
 
 def test_a_condensed_set_says_that_it_has_weights_only_if_they_differ_from_one() -> None:

@@ -172,7 +172,7 @@ def test_numbers_of_another_precision_are_the_same_weights(model: nn.Module, dty
         for name, tensor in model.state_dict().items()
     }
     target, _ = filled(state)
-    assert torch.equal(target.state_dict()["fc.weight"], state["fc.weight"].float())
+    assert torch.equal(target.state_dict()["fc.weight"].cpu(), state["fc.weight"].float())
 
 
 def test_real_numbers_are_no_counters(model: nn.Module) -> None:

@@ -2,7 +2,9 @@
 
 from kcd_pipeline.augmentation.crop_flip import CropFlip
 from kcd_pipeline.augmentation.identity import Identity
+from kcd_pipeline.augmentation.operations import OPERATIONS
 from kcd_pipeline.augmentation.own import OwnAugmentation
+from kcd_pipeline.augmentation.pipeline import Pipeline
 from kcd_pipeline.augmentation.protocol import Augmentation
 from kcd_pipeline.augmentation.resized_crop_flip import ResizedCropFlip
 from kcd_pipeline.config import AugmentationConfig
@@ -23,4 +25,7 @@ def build_augmentation(config: AugmentationConfig) -> Augmentation:
         return Identity()
     if config.name == "crop-flip":
         return CropFlip(seed=config.seed, padding=config.padding, padding_mode=config.padding_mode, flip=config.flip)
+    if config.name == "pipeline":
+        chosen = [operation.model_dump() for operation in config.operations]
+        return Pipeline([OPERATIONS[keys.pop("name")](**keys) for keys in chosen], seed=config.seed)
     return ResizedCropFlip(seed=config.seed, scale=config.scale, ratio=config.ratio, flip=config.flip)

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from kcd_pipeline.augmentation.centre_crop import CentreCrop
+from kcd_pipeline.augmentation.shifts import columns_of, rows_of, shifted
 from kcd_pipeline.device_moves import to_device
 from kcd_stores.philox import below, draws
 
@@ -55,7 +56,7 @@ class CropFlip:
         parameters = self.parameters(index, view, *images.shape[2:])
         return self.apply(images, to_device(parameters, images.device))
 
-    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+    def apply(self, images: Tensor, parameters: Tensor, drawn: NDArray[Any] | None = None) -> Tensor:
         """Return the views of `images[B, C, H, W]` uint8 that `parameters[3, B]` describe: same shape and dtype.
 
         Raises
@@ -63,31 +64,11 @@ class CropFlip:
         ValueError
             If reflect padding is not smaller than the image.
         """
-        batch, _, height, width = images.shape
         top, left, flip = parameters
-        y = torch.arange(height, device=images.device) + (top - self.padding)[:, None]
-        x = torch.arange(width, device=images.device).expand(batch, width)
-        x = torch.where(flip[:, None] == 1, width - 1 - x, x) + (left - self.padding)[:, None]
-        if self.padding_mode == "reflect":
-            if self.padding >= min(height, width):
-                raise ValueError(f"reflect padding of {self.padding} needs images larger than {height}x{width}")
-            return _gather(images, _reflect(y, height), _reflect(x, width))
-        crops = _gather(images, y.clamp(0, height - 1), x.clamp(0, width - 1))
-        inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
-        return crops * inside[:, None]
+        y, x = rows_of(images) + (top - self.padding)[:, None], columns_of(images)
+        x = torch.where(flip[:, None] == 1, images.shape[3] - 1 - x, x) + (left - self.padding)[:, None]
+        return shifted(images, y, x, self.padding, self.padding_mode)
 
     def augment_picture(self, picture: Image.Image, crop: CentreCrop, sample: int, view: int) -> Tensor:
         """Cut the middle out of `picture`, then augment it as an image in memory: uint8 [3, size, size]."""
         return self(crop(picture)[None], np.array([sample]), view)[0]
-
-
-def _reflect(position: Tensor, size: int) -> Tensor:
-    """Mirror positions outside 0 .. size - 1 back in, without repeating the edge."""
-    return (size - 1) - ((size - 1) - position.abs()).abs()
-
-
-def _gather(images: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Return `out[B, C, J, K]` with `out[b, c, j, k] = images[b, c, y[b, j], x[b, k]]`."""
-    batch, channels, _, width = images.shape
-    flat = (y[:, :, None] * width + x[:, None, :]).reshape(batch, 1, -1).expand(-1, channels, -1)
-    return images.reshape(batch, channels, -1).gather(2, flat).reshape(batch, channels, y.shape[1], x.shape[1])

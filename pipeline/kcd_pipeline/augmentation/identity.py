@@ -20,7 +20,7 @@ class Identity:
         """Return no parameters: `[0, B]`."""
         return np.empty((0, len(index)), np.int64)
 
-    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+    def apply(self, images: Tensor, parameters: Tensor, drawn: NDArray[Any] | None = None) -> Tensor:
         return images
 
     def __call__(self, images: Tensor, index: NDArray[np.int64], view: ArrayLike) -> Tensor:

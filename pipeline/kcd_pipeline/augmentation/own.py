@@ -92,7 +92,7 @@ class OwnAugmentation:
             )
         return drawn
 
-    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+    def apply(self, images: Tensor, parameters: Tensor, drawn: NDArray[Any] | None = None) -> Tensor:
         """Return the views of `images[B, C, H, W]` uint8 that `parameters[P, B]` describe: same shape and dtype.
 
         Raises

@@ -36,10 +36,16 @@ class Augmentation(Protocol):
         """
         ...
 
-    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+    def apply(self, images: Tensor, parameters: Tensor, drawn: NDArray[Any] | None = None) -> Tensor:
         """Return the views of `images[B, C, H, W]` uint8 that `parameters[P, B]` describe: same shape and dtype.
 
         Both are on the same device.
+
+        Parameters
+        ----------
+        drawn
+            The parameters as they were drawn, on the host. Without it an augmentation that groups samples fetches the
+            parameters from the device, and waits for it.
         """
         ...
 

@@ -29,8 +29,8 @@ class SubsetAugmentation:
     def parameters(self, index: NDArray[np.int64], view: ArrayLike, height: int, width: int) -> NDArray[Any]:
         return self._augmentation.parameters(self._samples[index], view, height, width)
 
-    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
-        return self._augmentation.apply(images, parameters)
+    def apply(self, images: Tensor, parameters: Tensor, drawn: NDArray[Any] | None = None) -> Tensor:
+        return self._augmentation.apply(images, parameters, drawn)
 
     def __call__(self, images: Tensor, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
         return self._augmentation(images, self._samples[index], view)

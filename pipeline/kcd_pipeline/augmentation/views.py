@@ -1,12 +1,14 @@
 """Views of images in memory, as extraction, training and evaluation all take them."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from kcd_pipeline.augmentation.mixing import Mixing
 from kcd_pipeline.augmentation.protocol import Augmentation
 from kcd_pipeline.device_moves import is_resident, tensor_to_device, to_device
 
@@ -38,8 +40,35 @@ class Normaliser:
         return scaled.mul_(self._scale).add_(self._shift)
 
 
+class _Drawn(NamedTuple):
+    """Samples and what their views are made by.
+
+    Attributes
+    ----------
+    samples
+        `[n]` int64, on the device of the images.
+    parameters, on_host
+        `[P, n]`, on the device of the model and on the host.
+    partners, mix
+        The samples that they are mixed with, and how, `[5, n]` on the device of the model; None if they are not.
+    """
+
+    samples: Tensor
+    parameters: Tensor
+    on_host: NDArray[Any]
+    partners: "_Drawn | None" = None
+    mix: Tensor | None = None
+
+    def part(self, part: slice) -> "_Drawn":
+        """Return what concerns a part of the samples."""
+        own = _Drawn(self.samples[part], self.parameters[:, part], self.on_host[:, part])
+        if self.partners is None or self.mix is None:
+            return own
+        return own._replace(partners=self.partners.part(part), mix=self.mix[:, part])
+
+
 class InMemoryViews:
-    """A `ViewSource` over images in memory: they are gathered, augmented as uint8, then normalised.
+    """A `ViewSource` over images in memory: they are gathered, augmented and mixed as uint8, then normalised.
 
     Parameters
     ----------
@@ -51,6 +80,8 @@ class InMemoryViews:
         Where augmentation and normalisation run.
     resident
         `run.resident`: whether the images lie on `device`. From the host each batch goes there when it is wanted.
+    mixing
+        How samples are mixed with others, if they are.
     """
 
     def __init__(
@@ -62,8 +93,9 @@ class InMemoryViews:
         std: tuple[float, ...],
         device: torch.device,
         resident: str = "auto",
+        mixing: Mixing | None = None,
     ) -> None:
-        self._device = device
+        self._device, self._mixing = device, mixing
         self._images = images.to(device) if is_resident(images.nbytes, device, resident) else images
         self._augmentation = augmentation
         self._normalise = Normaliser(mean=mean, std=std, device=device)
@@ -79,7 +111,7 @@ class InMemoryViews:
         ValueError
             If the augmentation does not fit images of this size.
         """
-        return self._make(*self._draw(index, view))
+        return self._normalise(self._pixels(self._draw(index, view)))
 
     def batches(
         self, index_batches: Sequence[NDArray[np.int64]], view: int
@@ -94,23 +126,38 @@ class InMemoryViews:
             If the augmentation does not fit images of this size.
         """
         for some in _runs(index_batches):
-            samples, parameters = self._draw(np.concatenate(some), view)
-            start = 0
+            drawn, start = self._draw(np.concatenate(some), view), 0
             for index in some:
                 part = slice(start, start + len(index))
-                yield index, self._make(samples[part], parameters[:, part])
+                yield index, self._normalise(self._pixels(drawn.part(part)))
                 start = part.stop
 
-    def _draw(self, index: NDArray[np.int64], view: ArrayLike) -> tuple[Tensor, Tensor]:
-        """Return samples `[n]` on the device of the images, and their views' parameters `[P, n]` on the model's."""
-        parameters = self._augmentation.parameters(index, view, *self._images.shape[2:])
-        return to_device(index, self._images.device), to_device(parameters, self._device)
+    def _draw(self, index: NDArray[np.int64], view: ArrayLike) -> _Drawn:
+        """Return how the views of samples `index[n]` are made, and those of the samples that they are mixed with."""
+        own = self._draw_alone(index, view)
+        if self._mixing is None:
+            return own
+        height, width = self._images.shape[2:]
+        mixes = self._mixing.draw(index, view, samples=len(self), height=height, width=width)
+        partners = self._draw_alone(mixes.partner, view)
+        return own._replace(partners=partners, mix=to_device(mixes.parameters, self._device))
 
-    def _make(self, samples: Tensor, parameters: Tensor) -> Tensor:
-        images = self._images[samples]
+    def _draw_alone(self, index: NDArray[np.int64], view: ArrayLike) -> _Drawn:
+        on_host = self._augmentation.parameters(index, view, *self._images.shape[2:])
+        return _Drawn(to_device(index, self._images.device), to_device(on_host, self._device), on_host)
+
+    def _pixels(self, drawn: _Drawn) -> Tensor:
+        """Return views as uint8 `[n, C, H, W]`, on the device of the model."""
+        own = self._augmented(drawn)
+        if self._mixing is None or drawn.partners is None or drawn.mix is None:
+            return own
+        return self._mixing.apply(own, self._augmented(drawn.partners), drawn.mix)
+
+    def _augmented(self, drawn: _Drawn) -> Tensor:
+        images = self._images[drawn.samples]
         if images.device != self._device:
             images = tensor_to_device(images, self._device)
-        return self._normalise(self._augmentation.apply(images, parameters))
+        return self._augmentation.apply(images, drawn.parameters, drawn.on_host)
 
 
 def _runs(index_batches: Sequence[NDArray[np.int64]]) -> Iterator[Sequence[NDArray[np.int64]]]:

@@ -81,8 +81,8 @@ def evaluate_command(
     """Evaluate the model of a run, or of a file of weights: top-1, top-5, each class, confusion, calibration.
 
     FOLDER holds a folder of pictures for each class, called as the class is. Of a RECIPE, the test images are taken;
-    without either, those of the run. Where the teacher of the run or the recipe is there, it is told how often both
-    find the same class.
+    without either, those of the run. Where the teacher of the run or the recipe is there, it says how often both find
+    the same class.
     """
     folder, recipe = _images(data, overrides)
     student = _load(weights, model_code)

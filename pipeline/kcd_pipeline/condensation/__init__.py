@@ -10,7 +10,7 @@ from kcd_pipeline.condensation.perturbation import BatchBlend, Perturbation
 from kcd_pipeline.condensation.policies import WITH_WEIGHTS, Choice, Situation, make_policy
 from kcd_pipeline.condensation.schedule import stage_of, stage_openings
 from kcd_pipeline.condensation.taught import ResidentRows, TaughtRows, make_resident
-from kcd_pipeline.condensation.values import Worth, make_worth
+from kcd_pipeline.condensation.values import Worth, make_worth, visits
 from kcd_pipeline.condensation.weights import SampleWeights
 
 __all__ = [
@@ -31,4 +31,5 @@ __all__ = [
     "stage_of",
     "stage_openings",
     "update_values",
+    "visits",
 ]

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from kcd_pipeline.config.places import SharedFolder, require_text
 from kcd_pipeline.config.section import (
     NOT_A_TRUTH_VALUE,
+    OWN,
     Arguments,
     Count,
     Deviation,
@@ -16,6 +17,7 @@ from kcd_pipeline.config.section import (
     PixelValue,
     Section,
     Seed,
+    is_part_name,
     name_or_part,
     require_no_arguments,
 )
@@ -36,6 +38,17 @@ DATA_NAMES = (
 )
 
 Text = Annotated[str, AfterValidator(require_text)]
+
+LISTED = ("csv", "webdataset", "huggingface", "parquet")  # data sets whose splits, columns and classes can be named
+FOLDERS = ("imagefolder", "tiny-imagenet", "imagenet")
+TAKEN_BY = {  # keys that only some data sets look at
+    "train": LISTED,
+    "test": LISTED,
+    "image_column": LISTED,
+    "label_column": LISTED,
+    "classes": (*LISTED, OWN),
+    "test_folder": FOLDERS,
+}
 
 
 class DataConfig(Section):
@@ -155,6 +168,14 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _require_takers(self) -> "DataConfig":
         require_no_arguments("arguments", self.name, self.arguments)
+        for key, names in TAKEN_BY.items():
+            value = getattr(self, key)
+            if value is not None and (OWN if is_part_name(self.name) else self.name) not in names:
+                found = list(value) if isinstance(value, tuple) else value
+                raise ValueError(
+                    f"{key} is {found}, and name is {self.name}, which has no use for it: it is for "
+                    f"{', '.join(names)}. Leave {key} out, or set name to one of them"
+                )
         if self.hub is not None and self.name != "huggingface":
             raise ValueError(
                 f"hub is {self.hub}, a name on the Hugging Face hub, and name is {self.name}: set it to huggingface"

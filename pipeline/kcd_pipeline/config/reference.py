@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from kcd_pipeline.config.schema import Config
-from kcd_pipeline.config.section import section_of, sections_by_name
+from kcd_pipeline.config.section import item_sections_by_name, section_of, sections_by_name
 
 HEAD = """# Every key of a recipe
 
@@ -48,6 +48,10 @@ def reference() -> str:
             for key, child in section.model_fields.items():
                 if sections_by_name(child):
                     parts += _table_of_choices(f"{name}.{key}", sections_by_name(child))
+                if (optional := section_of(child, {})) is not None and child.default is None:
+                    parts += _table(f"`{name}.{key}`", f"{name}.{key}.", optional, optional.__doc__ or "")
+                if item_sections_by_name(child):
+                    parts += _table_of_items(f"{name}.{key}", item_sections_by_name(child))
     return "\n".join(parts)
 
 
@@ -63,6 +67,17 @@ def _table_of_choices(key: str, sections: dict[str, type[BaseModel]]) -> Iterato
     yield f"| `{key}.name` | `{next(iter(sections))}` | {names} | the one that is chosen |"
     for section in sections.values():
         yield from _rows(f"{key}.", section)
+
+
+def _table_of_items(key: str, sections: dict[str, type[BaseModel]]) -> Iterator[str]:
+    """Yield the table of the items of a list, each chosen among several by its name."""
+    first = next(iter(sections))
+    yield (
+        f"\n## `{key}`\n\nEach item is chosen by its `name`: {', '.join(f'`{name}`' for name in sections)}. "
+        f"`{first}.KEY` is the key of an item `{{name: {first}, KEY: ...}}`.\n\n{COLUMNS}"
+    )
+    for name, section in sections.items():
+        yield from _rows(f"{name}.", section)
 
 
 def _rows(prefix: str, section: type[BaseModel]) -> Iterator[str]:
@@ -87,6 +102,8 @@ def _as_yaml(value: Any) -> str:
 
 def _accepted(schema: dict[str, Any]) -> str:
     """Return the type and the bounds of a value, from its JSON schema."""
+    if "$ref" in schema:  # to a section, which has a table of its own
+        return "mapping"
     if "anyOf" in schema:
         return " or ".join(_accepted(option) for option in schema["anyOf"])
     if "enum" in schema:

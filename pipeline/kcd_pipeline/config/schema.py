@@ -156,6 +156,11 @@ class DistillConfig(OptimisationConfig):
     def _require_whole_stages(self) -> "DistillConfig":
         if self.rows is not None and self.method == "kcd":
             raise ValueError("rows ends an epoch early, which method kcd cannot: its policy says what it is taught")
+        if self.sampler == "balanced" and self.method == "kcd":
+            raise ValueError(
+                "sampler is balanced, but method is kcd, whose policy says what is taught: set condense.balance to "
+                "class, which keeps the shares of the classes, or method to kd or none"
+            )
         if self.rows is not None and self.patience is not None:
             raise ValueError("rows says how many samples are trained on, and patience may stop before: set one of them")
         return self

@@ -10,7 +10,17 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from kcd_pipeline.config.places import require_text
@@ -72,6 +82,19 @@ def require_no_arguments(key: str, name: str, arguments: Mapping[str, Any]) -> N
         )
 
 
+def require_order(*names: str) -> Any:
+    """Return the validator of a section that requires of each of these keys that it runs from small to large."""
+
+    def require(section: Any) -> Any:
+        for name in names:
+            low, high = getattr(section, name)
+            if low > high:
+                raise ValueError(f"{name} must run from small to large, got [{low}, {high}]")
+        return section
+
+    return model_validator(mode="after")(require)
+
+
 def _require_name(text: str) -> str:
     """Return the name of a model, `NAME`, `library/NAME` or `package.module:callable`, if it can be one."""
     require_text(text)
@@ -103,6 +126,13 @@ def _require_held_out(value: Any) -> Any:
     return value
 
 
+def _can_be_class(value: Any) -> bool:
+    """Return True if `value` can name a class, or be its index."""
+    if isinstance(value, str):
+        return bool(value)
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MANY
+
+
 def _require_classes(value: Any) -> Any:
     """Return a choice of a teacher's classes with the names of the data set's classes as text, which YAML may not do.
 
@@ -112,8 +142,8 @@ def _require_classes(value: Any) -> Any:
         raise ValueError("expected a list with an entry for each class, or a mapping from class to the teacher's")
     entries = list(value.values()) if isinstance(value, Mapping) else list(value)
     chosen = [one for entry in entries for one in (entry if isinstance(entry, list | tuple) else [entry])]
-    if wrong := [one for one in chosen if isinstance(one, bool) or not isinstance(one, str | int)]:
-        raise ValueError(f"expected names or indices of the teacher's classes, found {wrong[0]!r}")
+    if wrong := [one for one in chosen if not _can_be_class(one)]:
+        raise ValueError(f"expected names of the teacher's classes, or indices counted from 0, found {wrong[0]!r}")
     if any(entry in ([], ()) for entry in entries):
         raise ValueError("a class has none of the teacher's classes, expected one or several")
     if twice := [one for one, count in Counter(chosen).items() if count > 1]:
@@ -121,9 +151,26 @@ def _require_classes(value: Any) -> Any:
     return {str(name): entry for name, entry in value.items()} if isinstance(value, Mapping) else value
 
 
+def _require_class_weights(value: Any) -> Any:
+    """Return weights of classes with names as text, which YAML may take for numbers; or the word for computed ones."""
+    if isinstance(value, str) and value == "balanced":
+        return value
+    if not isinstance(value, Mapping | list | tuple) or not value:
+        suggestion = did_you_mean(value, ["balanced"]) if isinstance(value, str) else ""
+        raise ValueError(
+            f"found {masked(repr(value))}, expected balanced, a list with a weight for each class, or a mapping from "
+            f"class to weight{suggestion}"
+        )
+    for weight in value.values() if isinstance(value, Mapping) else value:
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= LARGEST_WEIGHT:
+            raise ValueError(f"found the weight {weight!r}, expected a number from 0 to {LARGEST_WEIGHT:,.0f}")
+    return {str(name): weight for name, weight in value.items()} if isinstance(value, Mapping) else value
+
+
 NOT_A_TRUTH_VALUE = BeforeValidator(_no_truth_value)
 
 Fraction = Annotated[float, Field(gt=0, le=1), NOT_A_TRUTH_VALUE]
+UnitInterval = Annotated[float, Field(ge=0, le=1), NOT_A_TRUTH_VALUE]
 PixelValue = Annotated[float, Field(ge=0, le=1), NOT_A_TRUTH_VALUE]
 Deviation = Annotated[float, Field(ge=1e-4, le=1e3), NOT_A_TRUTH_VALUE]  # of pixels in 0..1
 Aspect = Annotated[float, Field(ge=1e-3, le=1e3), NOT_A_TRUTH_VALUE]
@@ -145,6 +192,11 @@ ClassMap = Annotated[
     dict[str, ClassChoice] | tuple[ClassChoice, ...],
     BeforeValidator(_require_classes),
     WithJsonSchema({"type": "string", "format": "mapping or list of classes"}),
+]
+ClassWeights = Annotated[
+    str | dict[ClassName, float] | tuple[float, ...],
+    BeforeValidator(_require_class_weights),
+    WithJsonSchema({"type": "string", "format": "`balanced`, mapping or list of weights"}),
 ]
 Arguments = Annotated[dict[str, JsonValue], AfterValidator(_require_json)]
 HeldOut = Annotated[
@@ -168,9 +220,19 @@ def sections_by_name(field: FieldInfo) -> dict[str, type[BaseModel]]:
 
 
 def item_section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """Return the section that each item of a field is; None if the field holds no tuple of sections."""
+    """Return the section that each item of a field is, or that it may hold; None if it holds no sections."""
     first = next(iter(get_args(field.annotation)), None)
     return first if isinstance(first, type) and issubclass(first, BaseModel) and field.discriminator is None else None
+
+
+def item_sections_by_name(field: FieldInfo) -> dict[str, type[BaseModel]]:
+    """Return the sections among which each item of a field is chosen by its `name`; empty for any other field."""
+    item = next(iter(get_args(field.annotation)), None)
+    marks = getattr(item, "__metadata__", ())  # of Annotated
+    if not any(isinstance(mark, Discriminator) for mark in marks):
+        return {}
+    sections = get_args(get_args(item)[0])
+    return {get_args(section.model_fields["name"].annotation)[0]: section for section in sections}
 
 
 def section_of(field: FieldInfo, value: Any) -> type[BaseModel] | None:
@@ -181,10 +243,13 @@ def section_of(field: FieldInfo, value: Any) -> type[BaseModel] | None:
     Returns
     -------
     type[BaseModel] | None
-        None if the field holds a value, or `value` names no section of it.
+        None if the field holds a value, or `value` names no section of it, or the field may hold nothing and does.
     """
     if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
         return field.annotation
+    optional = item_section_of(field) if type(None) in get_args(field.annotation) else None
+    if optional is not None:
+        return optional if isinstance(value, Mapping) else None
     known = sections_by_name(field)
     if not known:
         return None

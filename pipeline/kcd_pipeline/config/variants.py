@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcd_pipeline.config.condense import POLICY_NAMES, VALUE_NAMES
+from kcd_pipeline.config.mixing import MIXES, MixConfig
 
 # Keys that say where or on what machine a run takes place: they may change when it is resumed, and its folder is not
 # named after them. The memory budget may change too: origin.json has all that matters of it, the mode of streaming,
@@ -158,6 +159,9 @@ def _short(value: Any, key: str) -> str:
     """Return a value as it is written in a recipe, or a digest if it is long or has characters of a path."""
     if key in NAMED_PARTS and (name := _own_name(value)):
         return name
+    if key == "augmentation.mix" and isinstance(value, Mapping) and value.get("name") in MIXES:
+        plain = MixConfig(name=value["name"]).model_dump() == dict(value)
+        return value["name"] if plain else f"{value['name']}-{_digest(value)}"
     text = value if isinstance(value, str) else json.dumps(value)
     return text if re.fullmatch(rf"[\w.+-]{{1,{LONGEST_VALUE}}}", text, re.ASCII) else _digest(value)
 

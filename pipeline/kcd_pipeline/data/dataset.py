@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kcd_pipeline.augmentation import Augmentation, CentreCrop, ViewSource
+from kcd_pipeline.augmentation import Augmentation, CentreCrop, Mixing, ViewSource
 from kcd_pipeline.data.split import ImageSplit
 
 
@@ -64,9 +64,13 @@ class Dataset:
         """Return the name that people use for class `label`."""
         return (self.label_names or self.classes)[label]
 
-    def train_views(self, augmentation: Augmentation, device: torch.device, resident: str = "auto") -> ViewSource:
-        """Return the training images as models take them."""
-        return self.train.views(augmentation, mean=self.mean, std=self.std, device=device, resident=resident)
+    def train_views(
+        self, augmentation: Augmentation, device: torch.device, resident: str = "auto", mixing: Mixing | None = None
+    ) -> ViewSource:
+        """Return the training images as models take them, each mixed with another if there is a `mixing`."""
+        return self.train.views(
+            augmentation, mean=self.mean, std=self.std, device=device, resident=resident, mixing=mixing
+        )
 
     def test_views(self, augmentation: Augmentation, device: torch.device, resident: str = "auto") -> ViewSource:
         """Return the test images as models take them."""

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kcd_pipeline.augmentation import Augmentation, InMemoryViews, ViewSource
+from kcd_pipeline.augmentation import Augmentation, InMemoryViews, Mixing, ViewSource
 
 
 class ImageSplit(Protocol):
@@ -55,6 +55,7 @@ class ImageSplit(Protocol):
         std: tuple[float, ...],
         device: torch.device,
         resident: str = "auto",
+        mixing: Mixing | None = None,
     ) -> ViewSource:
         """Return the images as models take them on `device`.
 
@@ -64,6 +65,8 @@ class ImageSplit(Protocol):
             Per channel, of pixels scaled to 0..1.
         resident
             `run.resident`: where images in memory lie.
+        mixing
+            How samples are mixed with others of this split, if they are.
         """
         ...
 
@@ -123,9 +126,12 @@ class InMemorySplit:
         std: tuple[float, ...],
         device: torch.device,
         resident: str = "auto",
+        mixing: Mixing | None = None,
     ) -> ViewSource:
         """Return the images as models take them; they lie where `resident` says."""
-        return InMemoryViews(self.images, augmentation, mean=mean, std=std, device=device, resident=resident)
+        return InMemoryViews(
+            self.images, augmentation, mean=mean, std=std, device=device, resident=resident, mixing=mixing
+        )
 
 
 def first_of_each_label(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kcd_pipeline.augmentation import Labels
 from kcd_pipeline.condensation import (
     Perturbation,
     ResidentRows,
@@ -22,17 +23,19 @@ from kcd_pipeline.condensation import (
     new_values,
     stage_of,
     stage_openings,
+    visits,
 )
 from kcd_pipeline.config import Config
 from kcd_pipeline.distillation.judged_blends import NO_COST, JudgedBlends
-from kcd_pipeline.distillation.objective import DistillationLoss, label_loss, require_sample_losses
+from kcd_pipeline.distillation.objective import DistillationLoss, require_sample_losses
 from kcd_pipeline.distillation.plans_from import PlansFromRun
 from kcd_pipeline.errors import DamagedError, FailedError, UserError
-from kcd_pipeline.losses import LossWeights, loss_weights
+from kcd_pipeline.losses import PLAIN, CrossEntropy, LossWeights, loss_weights
 from kcd_pipeline.models import FeatureTap
 from kcd_pipeline.runs import Record, RunFolder
 from kcd_pipeline.training.epoch import EpochResult, Part, StepOutcome
 from kcd_pipeline.training.ranks import ALONE, Ranks
+from kcd_pipeline.training.sampling import Drawn, draw_balanced
 from kcd_pipeline.training.session import Lesson
 from kcd_stores import (
     NO_PARTNER,
@@ -69,13 +72,15 @@ class StudentCurriculum:
     plans_from
         Plans to follow instead of condensing.
     labels
-        `[N]` int64: the class of each sample, for policies that look at it.
+        `[N]` int64: the class of each sample, for policies that look at it, and for a balanced sampler.
     sample_weight
         `[N]` float32: the weights that a condensed store gives its samples, if it does.
     device
         Where the student is trained.
     tap
         Takes the student's features, if the loss is on them.
+    cross_entropy
+        The loss with the labels.
     blends
         Has blended pictures judged by the teacher, if they are.
     """
@@ -93,12 +98,14 @@ class StudentCurriculum:
         ranks: Ranks = ALONE,
         device: torch.device = CPU,
         tap: FeatureTap | None = None,
+        cross_entropy: CrossEntropy = PLAIN,
         blends: JudgedBlends | None = None,
     ) -> None:
         self._config, self._knowledge, self._samples = config, knowledge, samples
         self._plans_from, self._ranks, self._device = plans_from, ranks, device
         self._labels, self._given_weight, self._blends = labels, sample_weight, blends
-        self._condense, self._loss = config.condense, DistillationLoss(config.distill, tap)
+        self._condense, self._cross_entropy = config.condense, cross_entropy
+        self._loss = DistillationLoss(config.distill, tap, cross_entropy)
         self._worth = make_worth(config)
         self._scratch = folder.path if folder.path.is_dir() else None  # only rank 0 is sure to see the folder
         self._epochs, self._views = config.distill.epochs, config.store.views
@@ -129,7 +136,7 @@ class StudentCurriculum:
             self._follow(self._ranks.run_on_first(partial(self._open_stage, epoch)))
         if self._blends is not None:
             self._blends.open(self._plan, self._views_of_stage())
-        samples = len(self._taught(epoch))
+        samples = self._taught(epoch).draws
         return Lesson(
             view=epoch % self._views,
             samples=samples,
@@ -228,7 +235,9 @@ class StudentCurriculum:
 
     def _write_values(self, epoch: int, result: EpochResult) -> dict[str, float]:
         try:
-            self._worth.accumulate(self._value, self._frequency, self._latest, result.order, result.worth)
+            for visit in visits(result.order):
+                order, worth = result.order[visit], result.worth[visit]
+                self._worth.accumulate(self._value, self._frequency, self._latest, order, worth)
         except ValueError as error:
             raise FailedError(
                 f"condense.value: {self._worth.name}: epoch {epoch + 1}: {error}, expected a finite number. "
@@ -250,7 +259,9 @@ class StudentCurriculum:
     def _parts(self, epoch: int) -> Iterator[Part]:
         """Yield the samples of `epoch` in the order of training, in portions, each with its objective."""
         if self._knowledge is None or self._stream is None:
-            yield permutation(self._config.seed, epoch, self._taught(epoch)), self._label_objective
+            drawn = self._taught(epoch)
+            order = permutation(self._config.seed, epoch, drawn.samples, times=drawn.times)
+            yield order, self._label_objective
             return
         classes = self._knowledge[0].layout.classes
         taught = TaughtRows(
@@ -269,15 +280,18 @@ class StudentCurriculum:
             judged = self._judged(epoch, portion.order)
             yield portion.order, partial(self._objective, taught, rows, judged, classes, weights)
 
-    def _taught(self, epoch: int) -> NDArray[np.int64]:
-        """Return the samples that `epoch` is taught, ascending: those that its plan keeps, up to `distill.rows`.
+    def _taught(self, epoch: int) -> Drawn:
+        """Return the samples that `epoch` is taught: those that its plan keeps or as many balanced draws.
 
-        Those of an epoch that is cut short come first in the random order of its samples, whether or not the store is
-        read in windows, which have an order of their own.
+        `distill.rows` may cut it short. Its samples then come first in the random order of the epoch, whether or not
+        the store is read in windows, which have an order of their own; of balanced draws there are fewer of each class.
         """
-        kept, rows = self._plan.kept, self._config.distill.rows
-        left = len(kept) if rows is None else rows - epoch * len(kept)
-        return kept if left >= len(kept) else np.sort(permutation(self._config.seed, epoch, kept)[:left])
+        kept, seed, rows = self._plan.kept, self._config.seed, self._config.distill.rows
+        count = len(kept) if rows is None else min(len(kept), rows - epoch * len(kept))
+        if self._config.distill.sampler == "balanced":
+            assert self._labels is not None
+            return draw_balanced(self._labels, seed, epoch, count)
+        return Drawn(kept if count == len(kept) else np.sort(permutation(seed, epoch, kept)[:count]))
 
     def _judged(self, epoch: int, order: NDArray[np.int64]) -> Rows | ResidentRows | None:
         """Return the rows that the teacher gave for those of the samples `order` that are blended, if it judges any."""
@@ -289,13 +303,13 @@ class StudentCurriculum:
         # where eps is 0 the partner's row is not needed, nor where the teacher gave the row of the blend
         blends = plan.epsilon.any() and self._blends is None
         partner = np.where(plan.epsilon > 0, plan.partner, NO_PARTNER) if blends else None
-        kept, view = self._taught(epoch), epoch % self._views
-        return Reading(seed=self._config.seed, epoch=epoch, view=view, kept=kept, partner=partner)
+        (kept, times), view = self._taught(epoch), epoch % self._views
+        return Reading(seed=self._config.seed, epoch=epoch, view=view, kept=kept, partner=partner, times=times)
 
-    def _label_objective(self, logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> StepOutcome:
-        """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with `labels[B]`, without a teacher."""
-        loss = label_loss(logits, labels, self._sample_weights.batch(index))
-        return StepOutcome(loss, self._worth(logits, labels, None))
+    def _label_objective(self, logits: Tensor, labels: Labels, index: NDArray[np.int64]) -> StepOutcome:
+        """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with their labels, without a teacher."""
+        loss = self._cross_entropy.mean(logits, labels, self._sample_weights.batch(index))
+        return StepOutcome(loss, self._worths(logits, labels, None))
 
     def _objective(
         self,
@@ -305,13 +319,19 @@ class StudentCurriculum:
         classes: int,
         weights: LossWeights,
         logits: Tensor,
-        labels: Tensor,
+        labels: Labels,
         index: NDArray[np.int64],
     ) -> StepOutcome:
-        """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with `labels[B]`, taught `rows`."""
+        """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with their labels, taught `rows`."""
         targets = taught.batch(rows, index, judged)
         sample_weight = self._sample_weights.batch(index)
         loss, terms = self._loss.in_terms(
             logits, targets, labels, classes=classes, weights=weights, sample_weight=sample_weight
         )
-        return StepOutcome(loss, self._worth(logits, labels, targets[:, :classes]), terms)
+        return StepOutcome(loss, self._worths(logits, labels, targets[:, :classes]), terms)
+
+    def _worths(self, logits: Tensor, labels: Labels, teacher: Tensor | None) -> Tensor:
+        """Return the worth `[B]` of each sample; of one that is mixed with another, the mean over its two labels."""
+        if self._worth.takes_labels:
+            return labels.mean_of(lambda of: self._worth(logits, of, teacher))
+        return self._worth(logits, labels.own, teacher)

@@ -111,6 +111,7 @@ def _train(prepared: Preparation, folder: RunFolder) -> Results:
         ranks=prepared.ranks,
         device=trainer.device,
         tap=prepared.tap,
+        cross_entropy=prepared.cross_entropy,
         blends=_judged_blends(prepared, folder),
     )
     try:

@@ -1,28 +1,21 @@
-"""The losses of a student, from labels alone and from knowledge. Letters: B batch, C classes, D features."""
+"""The loss of a student, from labels and from knowledge. Letters: B batch, C classes, D features."""
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from kcd_pipeline.augmentation import Labels
 from kcd_pipeline.config import DistillConfig
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.losses import LossWeights, compares_batch, key_of_comparison, make_feature_loss, make_loss
+from kcd_pipeline.losses import (
+    PLAIN,
+    CrossEntropy,
+    LossWeights,
+    compares_batch,
+    key_of_comparison,
+    make_feature_loss,
+    make_loss,
+)
 from kcd_pipeline.models import FeatureTap
-
-
-def label_loss(logits: Tensor, labels: Tensor, sample_weight: Tensor | None) -> Tensor:
-    """Return the mean over the batch, a scalar, of the cross-entropy of each sample times its weight.
-
-    Parameters
-    ----------
-    logits, labels
-        `[B, C]` float and `[B]` int64.
-    sample_weight
-        `[B]` float32; None: 1.
-    """
-    if sample_weight is None:
-        return F.cross_entropy(logits, labels)
-    return (sample_weight * F.cross_entropy(logits, labels, reduction="none")).mean()
 
 
 def require_sample_losses(config: DistillConfig, weighed_by: str) -> None:
@@ -69,17 +62,19 @@ class DistillationLoss:
     ----------
     tap
         Takes the student's features; without it, a loss on features is left out.
+    cross_entropy
+        CE, the loss with the labels.
     """
 
-    def __init__(self, config: DistillConfig, tap: FeatureTap | None) -> None:
+    def __init__(self, config: DistillConfig, tap: FeatureTap | None, cross_entropy: CrossEntropy = PLAIN) -> None:
         self._on_logits, self._on_features = make_loss(config), make_feature_loss(config)
-        self._tap = tap
+        self._tap, self._cross_entropy = tap, cross_entropy
 
     def __call__(
         self,
         logits: Tensor,
         targets: Tensor,
-        labels: Tensor,
+        labels: Labels,
         *,
         classes: int,
         weights: LossWeights,
@@ -95,7 +90,7 @@ class DistillationLoss:
         targets
             `[B, C + D]`: the C logits that are taught, if any, and, for a loss on features, the D features.
         labels
-            `[B]` int64.
+            The labels of B.
         classes
             C; 0 if there are features alone.
         weights
@@ -110,7 +105,7 @@ class DistillationLoss:
         self,
         logits: Tensor,
         targets: Tensor,
-        labels: Tensor,
+        labels: Labels,
         *,
         classes: int,
         weights: LossWeights,
@@ -125,10 +120,10 @@ class DistillationLoss:
         terms
             `[3]` float32, detached: of labels, of the teacher's logits and of its features, with their weights.
         """
-        ce = weights.ce * F.cross_entropy(logits, labels, reduction="none")
+        ce = weights.ce * self._cross_entropy.each(logits, labels)
         kd = torch.zeros_like(ce)
         if classes:  # otherwise features alone are taught
-            kd = weights.kd * self._on_logits(logits, targets[:, :classes], labels)
+            kd = weights.kd * self._from_logits(logits, targets[:, :classes], labels)
         if sample_weight is None:
             loss, terms = (ce + kd).mean(), [ce.detach().mean(), kd.detach().mean()]
         else:
@@ -137,5 +132,11 @@ class DistillationLoss:
         if self._on_features is None or self._tap is None:
             return loss, torch.stack([*terms, torch.zeros_like(terms[0])]).float()
         weight, feature_loss = self._on_features
-        on_features = weight * feature_loss(self._tap.take(), targets[:, classes:], labels)
+        on_features = weight * feature_loss(self._tap.take(), targets[:, classes:], labels.own)
         return loss + on_features, torch.stack([*terms, on_features.detach()]).float()
+
+    def _from_logits(self, student: Tensor, teacher: Tensor, labels: Labels) -> Tensor:
+        """Return the loss on logits of each sample, `[B]`: of a mixed one the mean over its two labels."""
+        if self._on_logits.takes_labels:
+            return labels.mean_of(lambda of: self._on_logits(student, teacher, of))
+        return self._on_logits(student, teacher, labels.own)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from kcd_pipeline.augmentation import Augmentation, SubsetAugmentation, build_augmentation
+from kcd_pipeline.augmentation import Augmentation, SubsetAugmentation, build_augmentation, build_mixing
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.distillation.judge import Judge, judges_blends, load_judge
@@ -17,7 +17,7 @@ from kcd_pipeline.distillation.plans_from import PlansFromRun, open_plans_from
 from kcd_pipeline.distillation.several_stores import knowledge_of
 from kcd_pipeline.distillation.trials import digests_of_parts, try_parts
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.losses import is_over_features, try_own_loss
+from kcd_pipeline.losses import CrossEntropy, is_over_features, make_cross_entropy, try_own_loss
 from kcd_pipeline.models import NONE_PASSED, FeatureTap, PassedModels
 from kcd_pipeline.models.starting import model_to_train
 from kcd_pipeline.recipe_store import expected_origin, require_made_from
@@ -55,6 +55,8 @@ class Preparation:
         learns from labels alone.
     tap
         Takes the student's penultimate features, if the loss is on them.
+    cross_entropy
+        The loss with the labels.
     plans_from
         Plans of another run to follow, if the recipe names one.
     sample_weight
@@ -77,6 +79,7 @@ class Preparation:
     knowledge: tuple[KnowledgeStore | BlendedStores, Streaming] | None
     trainer: Trainer
     tap: FeatureTap | None
+    cross_entropy: CrossEntropy
     plans_from: PlansFromRun | None
     sample_weight: NDArray[np.float32] | None
     judge: Judge | None
@@ -120,6 +123,7 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedMode
     augmentation = build_augmentation(config.augmentation)
     store, other_stores = _open_matching_stores(config, whole, augmentation, passed.teacher)
     condensed = None if store is None else read_condensed(store)
+    _require_partners(config, condensed)
     dataset, augmentation = _samples_of_store(whole, augmentation, condensed)
     _require_rows_within_last_epoch(config, len(dataset.train))
     taught_by = None if config.distill.method == "none" else store
@@ -146,15 +150,27 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedMode
         if is_over_features(config.distill):
             widths = (tap.width, taught_by.encoding.feature_columns)
             try_own_loss(config.distill, classes=len(dataset.classes), features=widths)
+    trainer = Trainer(
+        student,
+        dataset,
+        augmentation,
+        optimisation=config.distill,
+        run=config.run,
+        seed=config.seed,
+        mixing=build_mixing(config.augmentation),
+    )
     return Preparation(
         config=config,
         ranks=ranks,
         dataset=dataset,
         store=store,
         other_stores=other_stores,
-        trainer=Trainer(student, dataset, augmentation, optimisation=config.distill, run=config.run),
+        trainer=trainer,
         knowledge=None if source is None else (source, _plan_streaming(config, source)),
         tap=tap,
+        cross_entropy=make_cross_entropy(
+            config.distill, dataset.train.labels.numpy(), dataset.classes, dataset.label_names, trainer.device
+        ),
         plans_from=plans_from,
         judge=judge,
         init=init,
@@ -162,6 +178,16 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedMode
         own_parts=digests_of_parts(config),
         passed=passed,
     )
+
+
+def _require_partners(config: Config, condensed: CondensedRows | None) -> None:
+    """Raise UserError if samples are mixed with others, but the store is a condensed set, which lacks some of them."""
+    if condensed is not None and config.augmentation.mix is not None:
+        raise UserError(
+            f"augmentation.mix is {config.augmentation.mix.name}, but the store at {config.store.path} is a condensed "
+            f"set: samples that it left out are partners of those that it has, so their pictures could not be made "
+            f"again. Set store.path to the store that it was condensed from."
+        )
 
 
 def _require_rows_within_last_epoch(config: Config, samples: int) -> None:

@@ -55,6 +55,12 @@ class CondensedSet:
                 f"knowledge store holds no images: its perturbed rows would belong to pictures that nobody has. Export "
                 f"a run with condense.perturb knowledge or off."
             )
+        if self.config.augmentation.mix is not None:
+            raise UserError(
+                f"{run} was taught pictures that are mixed with others (augmentation.mix: "
+                f"{self.config.augmentation.mix.name}), and samples that its condensed set leaves out are partners of "
+                f"those that it keeps: nobody could make its pictures again. Export a run without augmentation.mix."
+            )
         self._space = "pair" if condense.perturb == "pair" else condense.space
         self._taught = TaughtRows(
             self.plan,

@@ -5,7 +5,8 @@ Letters: n images, C classes.
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,9 +69,14 @@ def export_student(
         raise UserError(f"{to} exists. Give another file by -o, or replace it by --overwrite.")
     if not to.parent.is_dir():
         raise UserError(f"there is no folder {to.parent}, in which {to.name} should be written. Make it first.")
+    if others := [name for name, other in FORMATS.items() if to.suffix == other.suffix and name != form]:
+        raise UserError(
+            f"{to} has the ending of the format {others[0]}, and --format is {form}, whose files end in "
+            f"{FORMATS[form].suffix}. Change one of them."
+        )
     write = FORMATS[form].writer()
     images = _real_images(student, path, pictures)
-    with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}-") as folder:
+    with _errors_name(to), tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}-") as folder:
         draft = Path(folder) / to.name
         runs = write(student, draft)
         difference, largest = _largest_difference(student, runs, images, form)
@@ -133,6 +139,17 @@ def _largest_difference(student: Student, runs: Runs, images: Tensor, form: str)
             f"it in another format, or with another version of the library."
         )
     return worst, largest
+
+
+@contextmanager
+def _errors_name(to: Path) -> Iterator[None]:
+    """Have errors of the system, such as a full disk, name the file `to`, and not a draft of it or nothing."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(to)) from error
 
 
 def _keep(draft: Path, to: Path) -> None:

@@ -7,6 +7,7 @@ Letters: B images, C classes, K channels, H and W pixels.
 """
 
 import copy
+import io
 import json
 import logging
 import warnings
@@ -92,7 +93,9 @@ def _as_texts(student: Student) -> dict[str, str]:
 def _write_program(student: Student, file: Path) -> Runs:
     with _export_failures("a program of torch.export"):
         program = torch.export.export(student.model, (_example(student),), dynamic_shapes=(_any_batch(),))
-        torch.export.save(program, file, extra_files={EXTRA_FILE: json.dumps(student.facts)})
+        written = io.BytesIO()  # torch ends the process where its own writer of files meets a full disk
+        torch.export.save(program, written, extra_files={EXTRA_FILE: json.dumps(student.facts)})
+        file.write_bytes(written.getbuffer())
         loaded: Any = torch.export.load(file).module()
     return loaded
 

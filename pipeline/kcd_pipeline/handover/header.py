@@ -77,8 +77,8 @@ def parse_header(facts: dict[str, Any], source: Path | str) -> Header:
         if not facts or first["type"] == "missing":
             raise UserError(
                 f"the weights in {source} do not say what is needed to use them: there is no {key} in their header. "
-                f"They were written by another program, or by version 0.1 of this one. Train with this version, which "
-                f"writes it."
+                f"They were written by another program, or by an earlier version of this one. Train with this version, "
+                f"which writes it."
             ) from error
         raise UserError(
             f"the header of the weights in {source} cannot be used: {key}: {first['msg']}. Take weights that "

@@ -18,7 +18,7 @@ from kcd_pipeline.reports.collect import (
     read_stage_facts,
     training_cost,
 )
-from kcd_pipeline.runs import RunFolder, open_values, read_predictions
+from kcd_pipeline.runs import AVERAGED, RunFolder, open_values, read_predictions
 from kcd_pipeline.store_opening import open_store
 from kcd_stores import FolderStorage, KnowledgeStore, open_storage
 from kcd_stores.knowledge import condensed_from, is_knowledge_store
@@ -123,6 +123,7 @@ def run_facts(folder: RunFolder) -> dict[str, Any]:
         f"{images}_accuracy": accuracies[-1] if accuracies else None,
         f"best_{images}_accuracy": max(accuracies, default=None),
         **(_looked_at_once(folder) if images == "validation" else {}),
+        **({"ema": section["ema"], **_of_average(folder, metrics)} if section.get("ema") else {}),
         "rows_trained": sum(line["rows"] for line in metrics),
         "samples_trained": cost.samples,
         "steps": cost.steps,
@@ -142,6 +143,12 @@ def _looked_at_once(folder: RunFolder) -> dict[str, float | None]:
     """Return the test accuracies of a training with validation images, which are known once it is finished."""
     summary = folder.read_summary() if folder.finished else {}
     return {key: summary.get(key) for key in ("test_accuracy", "best_test_accuracy")}
+
+
+def _of_average(folder: RunFolder, metrics: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the accuracies of the averaged weights after the newest epoch, and on the test set once it is known."""
+    known = {**(metrics[-1] if metrics else {}), **(folder.read_summary() if folder.finished else {})}
+    return {key: known[key] for key in (f"{AVERAGED}validation_accuracy", f"{AVERAGED}test_accuracy") if key in known}
 
 
 def _student_facts(folder: RunFolder, config: Mapping[str, Any], metrics: list[dict[str, Any]]) -> dict[str, Any]:

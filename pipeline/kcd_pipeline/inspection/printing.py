@@ -146,6 +146,7 @@ def _run_lines(facts: Mapping[str, Any], of_student: bool) -> dict[str, str | No
         "seed": str(facts["seed"]),
         "validation accuracy": _accuracy(facts, "validation"),
         "test accuracy": _accuracy(facts, "test"),
+        "averaged weights": _averaged(facts),
         "top-5 accuracy": None if facts.get("top5_accuracy") is None else percent(facts["top5_accuracy"]),
         "trained on": f"{facts['samples_trained']:,} samples, {facts['rows_trained']:,} knowledge rows",
         "time": duration(facts["seconds"]),
@@ -182,6 +183,13 @@ def _state(facts: Mapping[str, Any]) -> str:
         return f"not finished: {done} are done"
     early = facts["epochs_done"] < facts["epochs"]
     return f"finished, {done}{': stopped early, for the validation accuracy had ceased to rise' if early else ''}"
+
+
+def _averaged(facts: Mapping[str, Any]) -> str | None:
+    """Return the accuracies of the averaged weights; None if there is no average, or none has been measured."""
+    of = {images: facts.get(f"ema_{images}_accuracy") for images in ("test", "validation")}
+    known = [f"{percent(accuracy)} on {images} images" for images, accuracy in of.items() if accuracy is not None]
+    return f"{', '.join(known)} (ema {facts['ema']:g})" if known else None
 
 
 def _accuracy(facts: Mapping[str, Any], images: str) -> str | None:

@@ -6,6 +6,7 @@ not matter.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -20,6 +21,7 @@ class Dist:
     correlation over the samples of the batch for a class, mean over classes: one number that all samples share.
     """
 
+    takes_labels: ClassVar[bool] = False
     temperature: float
     beta: float
     gamma: float

@@ -6,6 +6,7 @@ being the teacher's probability of the true class. Here each of the two has a we
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from kcd_pipeline.losses.kd import kl_divergence
 class Dkd:
     """`alpha * TCKD + beta * NCKD`, each times T^2, of each sample."""
 
+    takes_labels: ClassVar[bool] = True
     temperature: float
     alpha: float
     beta: float

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ class Kd:
         size: Sun et al., "Logit standardization in knowledge distillation" (CVPR 2024).
     """
 
+    takes_labels: ClassVar[bool] = False
     temperature: float
     standardise: bool = False
 

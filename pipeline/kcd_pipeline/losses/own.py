@@ -1,5 +1,7 @@
 """Losses of the user's own, called as `f(student, teacher, labels)`. Letters: B batch, C classes, D and E features."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -20,6 +22,8 @@ class OwnLoss:
     each
         True if it must return `[B]`, a loss for each sample; False if it must return one number for the batch.
     """
+
+    takes_labels: ClassVar[bool] = True
 
     def __init__(self, part: OwnPart, *, temperature: float, each: bool) -> None:
         self.part, self._temperature, self._each = part, temperature, each

@@ -1,6 +1,6 @@
 """The contract of a loss over logits. Letters: B batch, C classes."""
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
@@ -9,7 +9,14 @@ class KnowledgeLoss(Protocol):
     """Measures how far a student's logits are from the teacher's.
 
     `distill.kd_weight` weighs it against the cross-entropy with the labels.
+
+    Attributes
+    ----------
+    takes_labels
+        True if it looks at the labels: of a picture that is mixed of two it is then the mean over both labels.
     """
+
+    takes_labels: ClassVar[bool]
 
     def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of each sample, `[B]`, so that its mean over the batch is the loss of the batch.

@@ -86,7 +86,10 @@ def published_state(
     prefix, which = f"{weights.parts[0]}/", weights.parts[1]
     if not name.startswith(prefix):
         model_key = f"{key.partition('.')[0]}.model"
-        raise UserError(f"{key} is {weights}, but {model_key} is {name}: give a {prefix}NAME, or a file")
+        raise UserError(
+            f"{key} is {weights}, which names published weights, but {model_key} is {name}: give a {prefix}NAME there, "
+            f"or a file of weights as {key}"
+        )
     if prefix == TIMM and which != "pretrained":
         raise UserError(
             f"{key}: found {weights}, expected timm/pretrained; which of a model's weights is part of its "

@@ -89,7 +89,8 @@ def _read(init: Path, part: TeacherConfig | StudentConfig, section: str) -> Weig
         return Weights(state=published_state(part.model, init, part.arguments, key=f"{section}.init"), facts={})
     if not init.is_file():
         raise UserError(
-            f"{section}.init is {init}, but there is no such file. Name a file of a state dict (safetensors, or a "
-            f"checkpoint by torch.save), or published weights (torchvision/DEFAULT, timm/pretrained)."
+            f"{section}.init is {init}, but {'that is a folder' if init.is_dir() else 'there is no such file'}. Name a "
+            f"file of a state dict (safetensors, such as weights.safetensors of a run, or a checkpoint by torch.save), "
+            f"or published weights (torchvision/DEFAULT, timm/pretrained)."
         )
     return load_weights(init)

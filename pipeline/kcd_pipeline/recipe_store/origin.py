@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from kcd_pipeline.augmentation import Augmentation
+from kcd_pipeline.augmentation import Augmentation, build_mixing
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.models import weights_hash
@@ -13,6 +13,8 @@ from kcd_pipeline.own_parts import is_passed_object
 from kcd_pipeline.recipe_store.encoding import required_encoding
 from kcd_pipeline.teacher import describe_classes, describe_teacher, teacher_hash
 from kcd_stores import KnowledgeStore
+
+MIX_KEY = "mix"  # of the augmentation that a store records; stores of pictures that are not mixed lack it
 
 
 def expected_origin(
@@ -28,9 +30,10 @@ def expected_origin(
         teacher["weights_sha256"] = weights_hash(passed_teacher.state_dict())
     elif config.teacher.weights.is_file() and not is_passed_object(config.teacher.model):
         teacher["weights_sha256"] = teacher_hash(config.teacher.weights)
+    mixing = build_mixing(config.augmentation)
     return {
         "dataset": dataset.description,
-        "augmentation": augmentation.describe(),
+        "augmentation": {**augmentation.describe(), **({} if mixing is None else {MIX_KEY: mixing.describe()})},
         "teacher": teacher,
         "encoding": required_encoding(config.store),
     }
@@ -48,6 +51,9 @@ def require_made_from(store: KnowledgeStore, expected: Mapping[str, Any]) -> Non
         If they differ; the message names both sides of each difference.
     """
     found, dataset = store.made_from.get("dataset"), dict(expected["dataset"])
+    augmentation, stored = expected["augmentation"], store.made_from.get("augmentation")
+    if MIX_KEY not in augmentation and isinstance(stored, Mapping) and MIX_KEY in stored:
+        augmentation = {**augmentation, MIX_KEY: {"name": None}}
     if isinstance(found, Mapping) and found.get("fingerprint") == dataset["fingerprint"]:
         dataset = {key: value for key, value in dataset.items() if key not in ("name", "source_sha256")}
-    store.require_made_from({**expected, "dataset": dataset})
+    store.require_made_from({**expected, "dataset": dataset, "augmentation": augmentation})

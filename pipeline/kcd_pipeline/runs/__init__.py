@@ -1,7 +1,7 @@
 """Run folders: the files in them, how a run claims one, and how to read one that a user names."""
 
 from kcd_pipeline.runs.claim import claim_folder, require_same_run
-from kcd_pipeline.runs.folder import OWN_METRICS, RunFolder
+from kcd_pipeline.runs.folder import AVERAGED, OWN_METRICS, RunFolder
 from kcd_pipeline.runs.predictions import Predictions, read_predictions
 from kcd_pipeline.runs.reading import (
     open_plans,
@@ -15,6 +15,7 @@ from kcd_pipeline.runs.reading import (
 from kcd_pipeline.runs.record import Record
 
 __all__ = [
+    "AVERAGED",
     "OWN_METRICS",
     "Predictions",
     "Record",

@@ -12,6 +12,7 @@ checkpoint/           the newest two complete training states, until the run is 
 weights.safetensors   weights after the last epoch
 best.safetensors      weights after the epoch with the best accuracy on validation images, or where there are none on
                       the test set
+weights-ema.safetensors   the average of the weights after the last epoch, with `ema`
 summary.json          written last: a run that has it is finished
 """
 
@@ -33,6 +34,7 @@ LARGEST_METRIC = 1e18  # of anything that is counted or measured of an epoch
 WHOLE_METRICS = {"epoch", "samples", "rows", "steps", "bytes_read", "teacher_rows", "ranks"}
 REQUIRED_METRICS = {"epoch", "samples", "rows", "seconds"}
 OWN_METRICS = "metrics"  # of the user's own, by their names
+AVERAGED = "ema_"  # before the name of an accuracy: that of the averaged weights
 ACCURACIES = {"test_accuracy", "validation_accuracy"}  # a line has one of them: that by which the best epoch is chosen
 
 
@@ -54,6 +56,7 @@ class RunFolder:
         self.predictions = path / "predictions.safetensors"
         self.weights = path / "weights.safetensors"
         self.best_weights = path / "best.safetensors"
+        self.averaged_weights = path / "weights-ema.safetensors"
 
     @property
     def exists(self) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcd_pipeline.config import MOVABLE_KEYS, Config, fixed_of_teachers
+from kcd_pipeline.config.models import OtherTeacherConfig
 from kcd_pipeline.config.section import Section
 from kcd_stores.knowledge import flatten
 
@@ -36,4 +37,8 @@ def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             section = field.annotation.model_construct()  # without the keys that a recipe must have
             defaults |= flatten({name: section.model_dump(mode="json")})
+    numbers = {key.split(".")[1] for key in settings if key.startswith(f"{OTHERS}.") and key.count(".") > 1}
+    other: type[Section] = OtherTeacherConfig
+    of_teacher = fixed_of_teachers([other.model_construct().model_dump(mode="json")])["0"]
+    defaults |= flatten({OTHERS: dict.fromkeys(numbers, of_teacher)})
     return defaults | dict(settings)

@@ -102,8 +102,8 @@ def _output(chosen: int | str, outputs: int, index: Mapping[str, list[int]] | No
     found = index.get(chosen.casefold(), [])
     if not found:
         raise UserError(
-            f"teacher.classes: the teacher has no class '{chosen}'{did_you_mean(chosen.casefold(), index)}. Give one "
-            f"of its {outputs:,} classes by name, or by index, counted from 0."
+            f"teacher.classes: none of the teacher's {outputs:,} classes is called '{chosen}'"
+            f"{did_you_mean(chosen.casefold(), index) or '.'} Give one by name, or by index, counted from 0."
         )
     if len(found) > 1:
         raise UserError(

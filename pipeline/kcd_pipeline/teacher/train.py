@@ -1,26 +1,30 @@
 """Training a teacher: on labels alone, in a folder beside its weights, so that it can be interrupted and resumed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
-from kcd_pipeline.augmentation import build_augmentation
+from kcd_pipeline.augmentation import build_augmentation, build_mixing
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.losses import CrossEntropy, make_cross_entropy
 from kcd_pipeline.models import load_weights, parameter_count, save_weights, weights_hash
 from kcd_pipeline.models.external import is_published
 from kcd_pipeline.models.starting import model_to_train
 from kcd_pipeline.own_parts import digests_of
-from kcd_pipeline.runs import Record, RunFolder, claim_folder
+from kcd_pipeline.runs import AVERAGED, Record, RunFolder, claim_folder
 from kcd_pipeline.teacher.images import with_teacher_images
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.epoch import EpochResult, label_objective
 from kcd_pipeline.training.facts import weights_facts
 from kcd_pipeline.training.optimisation import try_own_optimisation
+from kcd_pipeline.training.sampling import Drawn, draw_balanced
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import one_writer
@@ -52,17 +56,30 @@ class TrainedTeacher:
 
 
 class TeacherCurriculum:
-    """The curriculum of a teacher: all samples, a new view in every epoch, labels only."""
+    """The curriculum of a teacher: as many samples as there are, a new view in every epoch, labels only.
 
-    def __init__(self, samples: int, seed: int) -> None:
-        self._all, self._seed = np.arange(samples), seed
+    Parameters
+    ----------
+    labels
+        `[N]` int64.
+    balanced
+        Draw equally many samples of each class.
+    cross_entropy
+        The loss with the labels.
+    """
+
+    def __init__(self, labels: NDArray[np.int64], seed: int, *, balanced: bool, cross_entropy: CrossEntropy) -> None:
+        self._labels, self._seed, self._balanced = labels, seed, balanced
+        self._objective = label_objective(cross_entropy)
 
     def start(self, epoch: int, recorded: Record | None = None) -> None:
         pass
 
     def lesson(self, epoch: int) -> Lesson:
-        order = permutation(self._seed, epoch, self._all)
-        return Lesson(view=epoch, samples=len(order), parts=[(order, label_objective)], knowledge_rows=0)
+        count = len(self._labels)
+        drawn = draw_balanced(self._labels, self._seed, epoch, count) if self._balanced else Drawn(np.arange(count))
+        order = permutation(self._seed, epoch, drawn.samples, times=drawn.times)
+        return Lesson(view=epoch, samples=len(order), parts=[(order, self._objective)], knowledge_rows=0)
 
     def record(self, epoch: int, result: EpochResult) -> dict[str, int]:
         return {}
@@ -90,7 +107,8 @@ def train_teacher(
     """Train the teacher of a recipe and write its weights; continue where an earlier call was interrupted.
 
     The result is the model after the last epoch, not the best one seen: the test set chooses nothing. It is the same
-    with validation images, where `teacher.patience` may end the training early.
+    with validation images, where `teacher.patience` may end the training early. With `teacher.ema` it is the average
+    of the weights.
 
     Parameters
     ----------
@@ -133,7 +151,10 @@ def train_teacher(
         build_augmentation(config.augmentation),
         optimisation=config.teacher,
         run=config.run,
+        mixing=build_mixing(config.augmentation),
+        seed=config.seed,
     )
+    curriculum = _curriculum(config, dataset, trainer)
     origin: dict[str, Any] = dict(dataset.fingerprints)
     if parts := _digests_of_parts(config):
         origin["parts"] = parts
@@ -144,25 +165,37 @@ def train_teacher(
     with one_writer(folder.path):
         _claim(folder, config, origin, overwrite=overwrite)
         already = folder.finished and config.teacher.weights.exists()
-        summary = _finished_summary(folder) if already else _train(config, folder, dataset, trainer, init)
+        summary = _finished_summary(folder) if already else _train(config, folder, dataset, trainer, curriculum, init)
     return TrainedTeacher(
         weights=config.teacher.weights,
-        test_accuracy=summary["test_accuracy"],
+        test_accuracy=_accuracy(summary),
         seconds=summary["seconds"],
         already=already,
     )
+
+
+def _curriculum(config: Config, dataset: Dataset, trainer: Trainer) -> TeacherCurriculum:
+    labels = dataset.train.labels.numpy()
+    cross_entropy = make_cross_entropy(config.teacher, labels, dataset.classes, dataset.label_names, trainer.device)
+    balanced = config.teacher.sampler == "balanced"
+    return TeacherCurriculum(labels, config.seed, balanced=balanced, cross_entropy=cross_entropy)
 
 
 def _finished_summary(folder: RunFolder) -> dict[str, Any]:
     """Return the summary of a training that is finished; raise UserError if anybody wrote something else there."""
     try:
         summary = folder.read_summary()
-        return {key: float(summary[key]) for key in ("test_accuracy", "seconds")}
+        return {"test_accuracy": float(_accuracy(summary)), "seconds": float(summary["seconds"])}
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{folder.summary} is not the summary of a teacher's training ({error}). Restore it from a copy, or give "
             f"--overwrite to train anew."
         ) from error
+
+
+def _accuracy(summary: Mapping[str, Any]) -> Any:
+    """Return the test accuracy of the weights that become the teacher's: of their average, if there is one."""
+    return summary.get(f"{AVERAGED}test_accuracy", summary["test_accuracy"])
 
 
 def _digests_of_parts(config: Config) -> dict[str, str]:
@@ -194,24 +227,30 @@ def _require_own(weights: Path, folder: RunFolder) -> None:
             f"as it is, or set teacher.weights to a file that is not there yet."
         )
     found = load_weights(weights)
-    trained_here = folder.finished and folder.weights.is_file()
-    if not found.facts or (
-        trained_here and weights_hash(found.state) != weights_hash(load_weights(folder.weights).state)
-    ):
+    made = folder.averaged_weights if folder.averaged_weights.is_file() else folder.weights
+    trained_here = folder.finished and made.is_file()
+    if not found.facts or (trained_here and weights_hash(found.state) != weights_hash(load_weights(made).state)):
         raise UserError(
             f"{weights} does not hold the weights that the training in {folder.path} made, so it is not replaced. Use "
             f"it as it is, or set teacher.weights to a file that is not there yet."
         )
 
 
-def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer, init: str | None) -> dict[str, Any]:
+def _train(
+    config: Config,
+    folder: RunFolder,
+    dataset: Dataset,
+    trainer: Trainer,
+    curriculum: TeacherCurriculum,
+    init: str | None,
+) -> dict[str, Any]:
     """Train all epochs that are left, write the weights, and return the summary of the training."""
     epochs, seed = config.teacher.epochs, config.seed
     facts = weights_facts(config.teacher, dataset, method="labels", epochs=epochs, seed=seed, init=init)
     results = run_epochs(
         folder,
         trainer,
-        TeacherCurriculum(len(dataset.train), config.seed),
+        curriculum,
         epochs=config.teacher.epochs,
         name="teacher",
         facts=facts,
@@ -223,7 +262,11 @@ def _train(config: Config, folder: RunFolder, dataset: Dataset, trainer: Trainer
         "parameters": parameter_count(trainer.model),
         "seconds": sum(line["seconds"] for line in metrics),
     }
-    told = {"epoch": len(metrics) - 1, "test_accuracy": summary["test_accuracy"]}
-    save_weights(config.teacher.weights, trainer.model, {**facts, **told})
+    told = {"epoch": len(metrics) - 1, "test_accuracy": _accuracy(summary)}
+    if trainer.average is None:
+        save_weights(config.teacher.weights, trainer.model, {**facts, **told})
+    else:
+        with trainer.average.in_model():
+            save_weights(config.teacher.weights, trainer.model, {**facts, "ema": trainer.average.decay, **told})
     folder.write_summary(summary)
     return summary

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from kcd_pipeline.augmentation import Augmentation, Identity, build_augmentation
+from kcd_pipeline.augmentation import Augmentation, Identity, build_augmentation, build_mixing
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.models import FeatureTap, Weights, parameter_count, weights_hash
@@ -65,7 +65,9 @@ class Extractor:
         if config.store.features:
             self._tap = tap_features(self.model, config, self.dataset)
         self.feature_columns = 0 if self._tap is None else self._tap.width
-        self._views = self.dataset.train_views(self.augmentation, self._device)
+        self._views = self.dataset.train_views(
+            self.augmentation, self._device, mixing=build_mixing(config.augmentation)
+        )
         self._rows = TeacherRows(
             self.model,
             self._views,

@@ -33,6 +33,7 @@ from kcd_pipeline.runs.manifest import (
 from kcd_pipeline.runs.reading import NO_CHECKSUMS
 from kcd_pipeline.runs.record import file_digest
 from kcd_pipeline.training.ranks import Ranks
+from kcd_pipeline.training.weight_average import WeightAverage
 from kcd_stores import CorruptStoreError
 from kcd_stores.storage.durable import flush_to_disk, write_whole
 
@@ -114,10 +115,17 @@ def _remove_others(folder: Path) -> None:
 # --- loading ------------------------------------------------------------------------------------------------
 
 
-def load_checkpoint(ranks: Ranks, accelerator: Any, folder: RunFolder) -> Restored | None:
+def load_checkpoint(
+    ranks: Ranks, accelerator: Any, folder: RunFolder, average: WeightAverage | None = None
+) -> Restored | None:
     """Load the newest sound checkpoint of a run into the models and optimizers that `accelerator` prepared.
 
     Rank 0 reads it and sends it to the others, which need not see the folder.
+
+    Parameters
+    ----------
+    average
+        The average of the weights, which a hook of `accelerator` loads; None without one.
 
     Returns
     -------
@@ -131,7 +139,7 @@ def load_checkpoint(ranks: Ranks, accelerator: Any, folder: RunFolder) -> Restor
     """
     if not ranks.several:
         return _restore(accelerator, folder)
-    parts = [*accelerator._models, *accelerator._optimizers, *filter(None, [accelerator.scaler])]
+    parts = [*accelerator._models, *accelerator._optimizers, *filter(None, [accelerator.scaler, average])]
 
     def read_on_first() -> tuple[Restored | None, list[Any]]:
         restored = _restore(accelerator, folder)

@@ -14,6 +14,7 @@ from kcd_pipeline.config import RunConfig
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.training.environment import hidden_from_accelerate, require_plain_environment
 from kcd_pipeline.training.launch import read_launch
+from kcd_stores.philox import MODEL_STREAM, philox
 
 PRECISIONS = {"float32": "no", "fp16": "fp16", "bf16": "bf16"}  # run.precision -> accelerate's mixed_precision
 
@@ -72,8 +73,8 @@ def _require_device(config: RunConfig) -> None:
     }
     if not available[config.device]:
         raise UserError(
-            f"run.device is '{config.device}', but torch {torch.__version__} finds none on this machine. Set it to "
-            f"auto or cpu, or install a torch that supports this machine's device."
+            f"run.device (or --device) is '{config.device}', but torch {torch.__version__} finds none on this machine. "
+            f"Set it to auto or cpu, or install a torch that supports this machine's device."
         )
 
 
@@ -90,6 +91,15 @@ def seed_generators(seed: int) -> None:
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002  # the legacy generator is the one that other people's code draws from
+
+
+def seed_epoch(seed: int, epoch: int, rank: int) -> None:
+    """Seed the global generators for an epoch, in which dropout and stochastic depth draw from them.
+
+    So a run that is resumed draws what it would have drawn, on every rank, and ranks draw apart from each other.
+    """
+    high, low, _, _ = philox(seed, (epoch, rank, 0, MODEL_STREAM)).tolist()
+    seed_generators(high << 32 | low)
 
 
 def prepare_for_inference(model: nn.Module, config: RunConfig) -> tuple[nn.Module, torch.device]:

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
+from kcd_pipeline.augmentation import Labels
 from kcd_pipeline.condensation.values import prediction_entropy
+from kcd_pipeline.losses import PLAIN, CrossEntropy
 
 LOSS_TERMS = ("ce", "kd", "features")  # of labels, of the teacher's logits, of its features
 
@@ -36,8 +37,8 @@ class StepOutcome(NamedTuple):
     terms: Tensor | None = None
 
 
-# (logits[B, C], labels[B], samples index[B]) -> loss and worth
-Objective = Callable[[Tensor, Tensor, NDArray[np.int64]], StepOutcome]
+# (logits[B, C], labels of B, samples index[B]) -> loss and worth
+Objective = Callable[[Tensor, Labels, NDArray[np.int64]], StepOutcome]
 
 # some samples in the order of training, and the objective they are trained with
 Part = tuple[NDArray[np.int64], Objective]
@@ -50,7 +51,7 @@ class EpochResult:
     Attributes
     ----------
     loss, accuracy
-        Means over the samples trained, each predicted just before its own optimizer step.
+        Means over the samples trained, each predicted before the optimizer step that it is part of.
     order
         `[n]` int64: samples in the order of training.
     worth
@@ -85,7 +86,7 @@ class EpochSums:
         Scalars float32: summed loss, number of right predictions.
     terms
         `[3]` float32: what each of `LOSS_TERMS` adds to the summed loss.
-    steps
+    batches
         Number of batches added.
     """
 
@@ -93,27 +94,34 @@ class EpochSums:
         self.worth = torch.zeros(samples, device=device)
         self.loss, self.correct = torch.zeros((), device=device), torch.zeros((), device=device)
         self.terms = torch.zeros(len(LOSS_TERMS), device=device)
-        self.steps = 0
+        self.batches = 0
         self._done = 0
 
     @torch.no_grad()
-    def add(self, logits: Tensor, labels: Tensor, outcome: StepOutcome, *, share: slice, batch_size: int) -> None:
-        """Add a rank's `share` of a batch of `batch_size` samples: `logits[b, C]`, `labels[b]` and their outcome."""
+    def add(self, logits: Tensor, labels: Labels, outcome: StepOutcome, *, share: slice, batch_size: int) -> None:
+        """Add a rank's `share` of a batch of `batch_size` samples: `logits[b, C]`, `labels` of b and their outcome.
+
+        A prediction is right if it is the label of the sample itself, be it mixed with another or not.
+        """
         self.worth[self._done + share.start : self._done + share.stop] = outcome.worth
         self.loss += outcome.loss * len(labels)
         if outcome.terms is None:
             self.terms[0] += outcome.loss * len(labels)
         else:
             self.terms += outcome.terms * len(labels)
-        self.correct += (logits.argmax(dim=1) == labels).sum()
+        self.correct += (logits.argmax(dim=1) == labels.own).sum()
         self._done += batch_size
-        self.steps += 1
+        self.batches += 1
 
     def mean_terms(self, samples: int) -> dict[str, float]:
         """Return what each of `LOSS_TERMS` adds to the mean loss of so many samples, those that are 0 left out."""
         return {name: total / samples for name, total in zip(LOSS_TERMS, self.terms.tolist(), strict=True) if total}
 
 
-def label_objective(logits: Tensor, labels: Tensor, index: NDArray[np.int64]) -> StepOutcome:
-    """Return the mean cross-entropy of `logits[B, C]` with `labels[B]`, and the entropies: it needs no knowledge."""
-    return StepOutcome(F.cross_entropy(logits, labels), prediction_entropy(logits))
+def label_objective(cross_entropy: CrossEntropy = PLAIN) -> Objective:
+    """Return the objective that learns from labels alone, with the entropies of the predictions as worths."""
+
+    def objective(logits: Tensor, labels: Labels, index: NDArray[np.int64]) -> StepOutcome:
+        return StepOutcome(cross_entropy.mean(logits, labels), prediction_entropy(logits))
+
+    return objective

@@ -45,10 +45,13 @@ class Measures(NamedTuple):
         Top-1, 0..1.
     metrics
         Metrics of the user's own by name, None where one is not finite; empty if the recipe names none.
+    averaged
+        Top-1, 0..1, of the averaged weights; None without `ema`.
     """
 
     accuracy: float
     metrics: dict[str, float | None]
+    averaged: float | None = None
 
 
 def measure(

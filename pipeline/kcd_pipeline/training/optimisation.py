@@ -1,15 +1,15 @@
-"""The optimizer, and the learning rate as a pure function of the epoch: resuming has no schedule to restore."""
+"""The optimizer, the rate that it is given before each step, and trials of both before a run begins."""
 
-import math
+from collections.abc import Iterator
+from itertools import repeat
 
 import torch
 from torch import nn
 
 from kcd_pipeline.config import OptimisationConfig, TeacherConfig
 from kcd_pipeline.own_parts import OwnPart, is_own_part
-from kcd_pipeline.training.own_optimisation import own_optimizer, own_rate, try_optimizer, try_schedule
-
-DEFAULT_MILESTONES = (5 / 8, 3 / 4, 7 / 8)  # fractions of all epochs: 150, 180 and 210 of the published 240
+from kcd_pipeline.training.own_optimisation import own_optimizer, try_optimizer, try_schedule
+from kcd_pipeline.training.schedules import changes_each_step, learning_rate, own_schedule
 
 
 def make_optimizer(model: nn.Module, config: OptimisationConfig) -> torch.optim.Optimizer:
@@ -20,7 +20,7 @@ def make_optimizer(model: nn.Module, config: OptimisationConfig) -> torch.optim.
     UserError
         If it is one of the user's own, and cannot be loaded or made.
     """
-    part = _own(config, "optimizer")
+    part = _own_optimizer(config)
     if part is not None:
         return own_optimizer(part, model.parameters(), config.lr)
     return torch.optim.SGD(
@@ -32,21 +32,6 @@ def make_optimizer(model: nn.Module, config: OptimisationConfig) -> torch.optim.
     )
 
 
-def learning_rate(config: OptimisationConfig, epoch: int) -> float:
-    """Return the learning rate of `epoch` (0-based).
-
-    `milestones`: `lr * gamma^k` after k milestones. `cosine`: `lr * (1 + cos(pi * epoch / epochs)) / 2`
-    (Loshchilov & Hutter 2017), one step an epoch. A schedule of the user's own has what it returns.
-    """
-    part = _own(config, "schedule")
-    if part is not None:
-        return own_rate(part, epoch, epochs=config.epochs, lr=config.lr)
-    if config.schedule == "cosine":
-        return config.lr * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
-    milestones = config.milestones or tuple(round(part * config.epochs) for part in DEFAULT_MILESTONES)
-    return config.lr * config.gamma ** sum(epoch >= milestone for milestone in milestones)
-
-
 def try_own_optimisation(config: OptimisationConfig) -> None:
     """Try an optimizer and a schedule of the user's own, so that one that cannot be resumed exactly is refused.
 
@@ -55,16 +40,40 @@ def try_own_optimisation(config: OptimisationConfig) -> None:
     UserError, FailedError
         If one of them cannot be loaded, or cannot be trained with.
     """
-    optimizer, schedule = _own(config, "optimizer"), _own(config, "schedule")
+    optimizer, schedule = _own_optimizer(config), own_schedule(config)
     if optimizer is not None:
         try_optimizer(optimizer, config.lr)
     if schedule is not None:
-        try_schedule(schedule, epochs=config.epochs, lr=config.lr)
+        try_schedule(schedule, epochs=config.epochs, lr=config.lr, between=changes_each_step(config))
 
 
-def _own(config: OptimisationConfig, key: str) -> OwnPart | None:
-    """Return the part of the user's own that `key` (optimizer, schedule) names; None if it names none."""
-    name, section = getattr(config, key), "teacher" if isinstance(config, TeacherConfig) else "distill"
-    if not is_own_part(name):
+class Rates:
+    """The learning rates of steps, as numbers of the host: nothing waits for the device.
+
+    An optimizer of the user's own may give layers other rates: they keep their ratios to the rate of the schedule.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, config: OptimisationConfig) -> None:
+        self._config = config
+        self._factors = [group["lr"] / config.lr for group in optimizer.param_groups]
+
+    def of_epoch(self, epoch: int, steps: int) -> Iterator[float]:
+        """Yield the rate of each step of `epoch` (0-based), which has so many."""
+        if not changes_each_step(self._config):
+            yield from repeat(learning_rate(self._config, epoch), steps)
+            return
+        for step in range(steps):
+            yield learning_rate(self._config, epoch + step / steps)
+
+    def set(self, optimizer: torch.optim.Optimizer, rate: float) -> None:
+        """Set the rate of the next step of `optimizer`."""
+        for group, factor in zip(optimizer.param_groups, self._factors, strict=True):
+            group["lr"] = rate * factor
+
+
+def _own_optimizer(config: OptimisationConfig) -> OwnPart | None:
+    """Return the optimizer of the user's own that the config names; None if it names none."""
+    if not is_own_part(config.optimizer):
         return None
-    return OwnPart(name, f"{section}.{key}", getattr(config, f"{key}_arguments"))
+    section = "teacher" if isinstance(config, TeacherConfig) else "distill"
+    return OwnPart(config.optimizer, f"{section}.optimizer", config.optimizer_arguments)

@@ -101,8 +101,8 @@ def _step(
         ) from error
 
 
-def own_rate(part: OwnPart, epoch: int, *, epochs: int, lr: float) -> float:
-    """Return the learning rate that `part` has for `epoch` (0-based).
+def own_rate(part: OwnPart, progress: float, *, epochs: int, lr: float) -> float:
+    """Return the learning rate that `part` has at `progress`: an epoch (0-based), or a fraction beyond it.
 
     Raises
     ------
@@ -110,21 +110,26 @@ def own_rate(part: OwnPart, epoch: int, *, epochs: int, lr: float) -> float:
         If it raises something, or returns no finite number of at least 0.
     """
     try:
-        rate = float(part(epoch, epochs=epochs, lr=lr))
+        rate = float(part(progress, epochs=epochs, lr=lr))
     except Exception as error:  # code of the user's may raise anything
         raise FailedError(
-            f"{part.key}: {part.name} failed for epoch {epoch} of {epochs}: {type(error).__name__}: {error}."
+            f"{part.key}: {part.name} failed for epoch {progress:g} of {epochs}: {type(error).__name__}: {error}."
         ) from error
     if not (math.isfinite(rate) and rate >= 0):
         raise FailedError(
-            f"{part.key}: {part.name} returned {rate} for epoch {epoch} of {epochs}, expected a learning rate of at "
-            f"least 0."
+            f"{part.key}: {part.name} returned {rate} for epoch {progress:g} of {epochs}, expected a learning rate of "
+            f"at least 0."
         )
     return rate
 
 
-def try_schedule(part: OwnPart, *, epochs: int, lr: float) -> None:
+def try_schedule(part: OwnPart, *, epochs: int, lr: float, between: bool) -> None:
     """Require a learning rate for each epoch, whatever the order in which they are asked for.
+
+    Parameters
+    ----------
+    between
+        Require one in the middle of each epoch, too.
 
     Raises
     ------
@@ -133,12 +138,13 @@ def try_schedule(part: OwnPart, *, epochs: int, lr: float) -> None:
     FailedError
         If an epoch has no rate.
     """
-    forth = [own_rate(part, epoch, epochs=epochs, lr=lr) for epoch in range(epochs)]
-    back = [own_rate(part, epoch, epochs=epochs, lr=lr) for epoch in reversed(range(epochs))][::-1]
-    for epoch, (one, other) in enumerate(zip(forth, back, strict=True)):
+    asked: list[float] = [*range(epochs), *(epoch + 0.5 for epoch in range(epochs) if between)]
+    forth = [own_rate(part, progress, epochs=epochs, lr=lr) for progress in asked]
+    back = [own_rate(part, progress, epochs=epochs, lr=lr) for progress in reversed(asked)][::-1]
+    for progress, one, other in zip(asked, forth, back, strict=True):
         if one != other:
             raise UserError(
-                f"{part.key}: {part.name} returned {one:g} for epoch {epoch}, and {other:g} when it was asked again, "
-                f"so a run with it would not resume exactly. The rate must depend on epoch, epochs, lr and the "
+                f"{part.key}: {part.name} returned {one:g} for epoch {progress:g}, and {other:g} when it was asked "
+                f"again, so a run with it would not resume exactly. The rate must depend on epoch, epochs, lr and the "
                 f"arguments alone."
             )

@@ -5,13 +5,13 @@ trains alone. Rank 0 does what must be done once: it holds the run's lock, write
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 from torch.distributed.rendezvous import rendezvous
 
 from kcd_pipeline.config import RunConfig
@@ -119,10 +119,10 @@ class Ranks:
             for tensor in tensors:
                 distributed.all_reduce(tensor)
 
-    def share_buffers(self, model: nn.Module) -> None:
+    def share_buffers(self, buffers: Iterable[Tensor]) -> None:
         """Give every rank the buffers of rank 0's model, such as batch norm's running statistics."""
         if self.several:
-            for buffer in model.buffers():
+            for buffer in buffers:
                 distributed.broadcast(buffer, src=0)
 
 

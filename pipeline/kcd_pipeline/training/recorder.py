@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_pipeline.models import save_weights
-from kcd_pipeline.runs import OWN_METRICS, RunFolder
+from kcd_pipeline.runs import AVERAGED, OWN_METRICS, RunFolder
 from kcd_pipeline.training.board import Board
 from kcd_pipeline.training.checkpoint import save_checkpoint
 from kcd_pipeline.training.epoch import EpochResult
@@ -107,6 +107,7 @@ class RunRecorder:
             "loss": result.loss,
             "train_accuracy": result.accuracy,
             trainer.accuracy_key: accuracy,
+            **({} if measures.averaged is None else {f"{AVERAGED}{trainer.accuracy_key}": measures.averaged}),
             "samples": len(result.order),
             "rows": rows,
             "steps": result.steps,
@@ -134,14 +135,18 @@ class RunRecorder:
         self._trackers.log(epoch, numbers)
 
     def finish(self, results: Results) -> None:
-        """Write the weights after the last epoch, with the results of the training in their header."""
-        told = {"epoch": results.epochs - 1, "test_accuracy": results.test_accuracy}
+        """Write the weights after the last epoch and their average, with their results in their headers."""
         if results.validation:  # otherwise every epoch has shown its test accuracy
-            told["validation_accuracy"] = results.validation["validation_accuracy"]
             looked = {"test_accuracy": results.test_accuracy, "best_test_accuracy": results.best_test_accuracy}
+            looked |= {key: number for key, number in results.averaged.items() if key == f"{AVERAGED}test_accuracy"}
             self._board.show(results.epochs - 1, looked)
             self._trackers.log(results.epochs - 1, looked)
-        save_weights(self._folder.weights, self._trainer.model, {**self._facts, **told})
+        model, average = self._trainer.model, self._trainer.average
+        save_weights(self._folder.weights, model, {**self._facts, **results.told()})
+        if average is not None:
+            with average.in_model():
+                facts = {**self._facts, "ema": average.decay, **results.told_of_average()}
+                save_weights(self._folder.averaged_weights, model, facts)
 
 
 def _shown(name: str) -> str:

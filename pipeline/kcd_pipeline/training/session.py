@@ -110,7 +110,7 @@ def run_epochs(
     DamagedError, CorruptStoreError
         If the run cannot go on, because what it has written is damaged.
     """
-    restored = load_checkpoint(trainer.ranks, trainer.accelerator, folder)
+    restored = load_checkpoint(trainer.ranks, trainer.accelerator, folder, trainer.average)
     first, best, record = (0, -1.0, None) if restored is None else (restored.epoch + 1, restored.best, restored.record)
     if trainer.ranks.is_first:
         folder.truncate_metrics(first)

@@ -6,6 +6,7 @@ Letters: n samples trained in an epoch, B batch, b a rank's share of a batch, C 
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from kcd_pipeline.augmentation import Augmentation, Identity, ViewSource
+from kcd_pipeline.augmentation import Augmentation, Identity, Labels, Mixing, ViewSource
 from kcd_pipeline.condensation import Perturbation
 from kcd_pipeline.config import DistillConfig, OptimisationConfig, RunConfig
 from kcd_pipeline.data import Dataset
@@ -25,13 +26,15 @@ from kcd_pipeline.models import fill_model
 from kcd_pipeline.runs import Predictions
 from kcd_pipeline.training.batch_norm import synchronise_batch_norm
 from kcd_pipeline.training.blended_views import BlendedViews
-from kcd_pipeline.training.device import device_of, make_accelerator
+from kcd_pipeline.training.device import device_of, make_accelerator, seed_epoch
 from kcd_pipeline.training.epoch import EpochResult, EpochSums, Objective, Part, StepOutcome
 from kcd_pipeline.training.evaluation import Measures, evaluate, measure, predict
-from kcd_pipeline.training.optimisation import learning_rate, make_optimizer
+from kcd_pipeline.training.optimisation import Rates, make_optimizer
 from kcd_pipeline.training.own_metrics import OwnMetrics
 from kcd_pipeline.training.ranks import Ranks
+from kcd_pipeline.training.steps import StepPlan
 from kcd_pipeline.training.trackers import require_trackers
+from kcd_pipeline.training.weight_average import WeightAverage
 from kcd_stores.streaming.order import cut_batches
 
 
@@ -44,6 +47,10 @@ class Trainer:
         Trained in place, channels last; among several ranks its batch norm is replaced as `run.batch_norm` says.
     augmentation
         Augmentation of training images; test images are not augmented.
+    mixing
+        How training images and their labels are mixed with those of others, if they are.
+    seed
+        That of what the model draws in training, such as the units that dropout leaves out.
 
     Raises
     ------
@@ -54,6 +61,8 @@ class Trainer:
     ----------
     trackers
         `run.trackers`.
+    average
+        The average of the weights; None without `ema`.
     """
 
     def __init__(
@@ -64,19 +73,21 @@ class Trainer:
         *,
         optimisation: OptimisationConfig,
         run: RunConfig,
+        mixing: Mixing | None = None,
+        seed: int = 0,
     ) -> None:
         require_trackers(run.trackers)
         self.ranks = Ranks.current()
         self.accelerator = make_accelerator(run)
         self.device = device_of(self.accelerator)
         self.trackers = run.trackers
-        self._config, self._image_shape, self._classes = optimisation, dataset.image_shape, len(dataset.classes)
+        self._config, self._seed = optimisation, seed
+        self._image_shape, self._classes = dataset.image_shape, len(dataset.classes)
         model = model.to(memory_format=torch.channels_last)
         if self.ranks.several and run.batch_norm == "synchronised":
             model = synchronise_batch_norm(model, self.device)
         optimizer = make_optimizer(model, optimisation)
-        # an optimizer of the user's own may give layers other rates: they keep their ratios to the rate of the epoch
-        self._rate_factors = [group["lr"] / optimisation.lr for group in optimizer.param_groups]
+        self._rates = Rates(optimizer, optimisation)
         self._optimizer = self.accelerator.prepare(optimizer)
         # evaluation mode keeps accelerate from wrapping the model: checkpoints then fit any number of ranks
         self._model = self.accelerator.prepare_model(model, evaluation_mode=True)
@@ -87,8 +98,10 @@ class Trainer:
         self._trained = self._model
         if self.ranks.several:
             self._trained = _in_parallel(self._model)
+        self.average = None if optimisation.ema is None else self._begin_average(optimisation.ema)
         self._metrics = OwnMetrics(optimisation.metrics if isinstance(optimisation, DistillConfig) else ())
-        self._train = dataset.train_views(augmentation, self.device, run.resident)
+        self._mixing = mixing
+        self._train = dataset.train_views(augmentation, self.device, run.resident, mixing)
         self._labels = dataset.train.labels.to(self.device)
         self._test = dataset.test_views(Identity(), self.device, run.resident)
         self._test_labels = dataset.test.labels.to(self.device)
@@ -119,7 +132,7 @@ class Trainer:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the current epoch."""
+        """The learning rate of the last step."""
         return float(self._optimizer.param_groups[0]["lr"])
 
     @property
@@ -155,7 +168,7 @@ class Trainer:
         Parameters
         ----------
         epoch
-            0-based; it sets the learning rate.
+            0-based; the learning rate depends on it, and may on the step.
         samples
             n, the number of samples in all parts together.
         perturbation
@@ -171,17 +184,21 @@ class Trainer:
             If the augmentation does not fit images of this size.
         """
         started = time.perf_counter()
-        rate = learning_rate(self._config, epoch)
-        for group, factor in zip(self._optimizer.param_groups, self._rate_factors, strict=True):
-            group["lr"] = rate * factor
         orders: list[NDArray[np.int64]] = []
         sums = EpochSums(samples, self.device)
+        plan = StepPlan(samples=samples, batch_size=self._config.batch_size, accumulate=self._config.accumulate)
+        seed_epoch(self._seed, epoch, self.ranks.share.rank)
+        rates = self._rates.of_epoch(epoch, plan.steps)
         self._trained.train()
         for order, objective in parts:
-            self._train_part(order, objective, sums, view=view, perturbation=perturbation, on_batch=on_batch)
+            self._train_part(
+                order, objective, sums, plan, rates, view=view, perturbation=perturbation, on_batch=on_batch
+            )
             orders.append(order)
         self.ranks.add_up(sums.worth, sums.loss, sums.correct, sums.terms)
-        self.ranks.share_buffers(self._model)
+        self.ranks.share_buffers(self._model.buffers())
+        if self.average is not None:
+            self.ranks.share_buffers(self.average.buffers())
         loss = float(sums.loss) / samples
         self._require_finite(loss, epoch)
         return EpochResult(
@@ -189,7 +206,7 @@ class Trainer:
             accuracy=float(sums.correct) / samples,
             order=np.concatenate(orders),
             worth=sums.worth.cpu().numpy(),
-            steps=sums.steps,
+            steps=plan.steps,
             seconds=time.perf_counter() - started,
             terms=sums.mean_terms(samples),
         )
@@ -199,45 +216,79 @@ class Trainer:
         order: NDArray[np.int64],
         objective: Objective,
         sums: EpochSums,
+        plan: StepPlan,
+        rates: Iterator[float],
         *,
         view: int,
         perturbation: Perturbation | None,
         on_batch: Callable[[int], None],
     ) -> None:
-        """Take a step for each batch of samples `order`, and add its results to `sums`."""
+        """Learn from each batch of samples `order`, add its results to `sums`, and take the steps of the `plan`."""
         batches = cut_batches(order, self._config.batch_size)
         shares = [self.ranks.share.part_of(len(batch)) for batch in batches]
         own = [batch[share] for batch, share in zip(batches, shares, strict=True)]
-        labels = self._labels_of(own)
+        labels = self._labels_of(own, view)
         images = self._batches(own, view, perturbation)
         for batch, share, (index, pictures), truth in zip(batches, shares, images, labels, strict=True):
-            logits, outcome = self._step(pictures, truth, index, objective, len(batch))
+            together, steps = plan.samples_of(plan.step_of(sums.batches)), plan.ends_step(sums.batches)
+            with self._gradients_kept_here(until_later=not steps):
+                logits, outcome = self._learn(pictures, truth, index, objective, together)
+            if steps:
+                self._step(next(rates))
             sums.add(logits, truth, outcome, share=share, batch_size=len(batch))
             on_batch(len(batch))
 
-    def _labels_of(self, batches: list[NDArray[np.int64]]) -> tuple[Tensor, ...]:
-        """Return the labels `[b]` of each batch of samples, on the device, moved there all at once."""
-        index = np.concatenate([np.empty(0, np.int64), *batches])
-        return torch.split(self._labels[to_device(index, self.device)], [len(batch) for batch in batches])
+    def _labels_of(self, batches: list[NDArray[np.int64]], view: int) -> list[Labels]:
+        """Return the labels of each batch of samples as their `view`, on the device, moved there all at once."""
+        index, sizes = np.concatenate([np.empty(0, np.int64), *batches]), [len(batch) for batch in batches]
+        own = torch.split(self._labels[to_device(index, self.device)], sizes)
+        if self._mixing is None:
+            return [Labels(own=labels) for labels in own]
+        height, width = self._image_shape[1:]
+        mixes = self._mixing.draw(index, view, samples=self.samples, height=height, width=width)
+        partner = torch.split(self._labels[to_device(mixes.partner, self.device)], sizes)
+        weight = torch.split(to_device(mixes.weight, self.device), sizes)
+        return [Labels(own=a, partner=b, weight=w) for a, b, w in zip(own, partner, weight, strict=True)]
 
-    def _step(
-        self, images: Tensor, labels: Tensor, index: NDArray[np.int64], objective: Objective, batch_size: int
+    def _learn(
+        self, images: Tensor, labels: Labels, index: NDArray[np.int64], objective: Objective, together: int
     ) -> tuple[Tensor, StepOutcome]:
-        """Take one step on this rank's share of a batch of `batch_size`; return logits `[b, C]` and the outcome."""
+        """Add the gradients of this rank's share of a batch; return its logits `[b, C]` and the outcome.
+
+        They are those of the mean loss over all samples of the step, `together` in number, on all ranks.
+        """
         with self.accelerator.autocast():
             logits = self._trained(images)
         logits = logits.float()
-        if self.ranks.several:
-            # a rank whose share is empty must still take part in every exchange
-            outcome = objective(logits, labels, index) if len(index) else _no_outcome(logits)
-            # ranks average gradients as if their shares were equal: undo that
-            self.accelerator.backward(outcome.loss * (len(index) * self.ranks.share.ranks / batch_size))
-        else:
-            outcome = objective(logits, labels, index)
-            self.accelerator.backward(outcome.loss)
+        # a rank whose share is empty must still take part in every exchange
+        outcome = objective(logits, labels, index) if len(index) else _no_outcome(logits)
+        # ranks average gradients as if their shares were equal: undo that
+        part = len(index) * self.ranks.share.ranks / together
+        self.accelerator.backward(outcome.loss if part == 1 else outcome.loss * part)
+        return logits, outcome._replace(loss=outcome.loss.detach())
+
+    def _step(self, rate: float) -> None:
+        """Take a step of this learning rate by the gradients that were added up since the one before."""
+        self._rates.set(self._optimizer, rate)
+        if self._config.clip_norm is not None:
+            self.accelerator.clip_grad_norm_(self._model.parameters(), self._config.clip_norm)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        return logits, outcome._replace(loss=outcome.loss.detach())
+        if self.average is not None:
+            self.average.update()
+
+    def _gradients_kept_here(self, *, until_later: bool) -> AbstractContextManager[None]:
+        """Keep ranks from exchanging gradients inside the block, if they do so with those of a later batch."""
+        if until_later and isinstance(self._trained, DistributedDataParallel):
+            return self._trained.no_sync()
+        return nullcontext()
+
+    def _begin_average(self, decay: float) -> WeightAverage:
+        """Return the average of the weights, which is saved with each checkpoint and restored from it."""
+        average = WeightAverage(self.model, decay)
+        self.accelerator.register_save_state_pre_hook(average.save)
+        self.accelerator.register_load_state_pre_hook(average.load)
+        return average
 
     def _batches(
         self, batches: list[NDArray[np.int64]], view: int, perturbation: Perturbation | None
@@ -258,7 +309,7 @@ class Trainer:
         if not np.isfinite(loss):
             raise FailedError(
                 f"the loss became {loss} in epoch {epoch + 1}: training has diverged. Lower the learning rate "
-                f"(now {learning_rate(self._config, epoch):g}) and start anew; earlier checkpoints are untouched."
+                f"(now {self.lr:g}) and start anew; earlier checkpoints are untouched."
             )
 
     def epoch_measures(self) -> Measures:
@@ -272,7 +323,11 @@ class Trainer:
         return self._measure(self._test, self._test_labels)
 
     def _measure(self, views: ViewSource, labels: Tensor) -> Measures:
-        return measure(self._model, views, labels, classes=self._classes, metrics=self._metrics, ranks=self.ranks)
+        measures = measure(self._model, views, labels, classes=self._classes, metrics=self._metrics, ranks=self.ranks)
+        if self.average is None:
+            return measures
+        with self.average.in_model():
+            return measures._replace(averaged=evaluate(self._model, views, labels, self.ranks))
 
     def test_accuracy_with(self, state: Mapping[str, Tensor], source: Path) -> float:
         """Return the test accuracy of the model with the weights `state`, read from `source`; it keeps its own."""

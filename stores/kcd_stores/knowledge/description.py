@@ -6,6 +6,7 @@ from typing import Any
 
 MISSING = "(nothing)"
 LONGEST_VALUE = 72  # characters of a value in a message
+SHOWN_ALIKE = 24  # characters before the first difference of two long values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,11 +18,16 @@ class Difference:
     expected: Any
 
     def __str__(self) -> str:
-        return f"{self.key}: found {_short(self.found)}, expected {_short(self.expected)}"
+        found, expected = str(self.found), str(self.expected)
+        pairs = enumerate(zip(found, expected, strict=False))
+        alike = next((place for place, (one, other) in pairs if one != other), min(len(found), len(expected)))
+        return f"{self.key}: found {_short(found, alike)}, expected {_short(expected, alike)}"
 
 
-def _short(value: Any) -> str:
-    text = str(value)
+def _short(text: str, alike: int) -> str:
+    """Return `text` cut where it is long, with the first place where it differs: after `alike` characters."""
+    if alike > LONGEST_VALUE // 2:
+        text = f"…{text[alike - SHOWN_ALIKE :]}"
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 

@@ -19,6 +19,7 @@ from kcd_stores.sizes import PIECE_BYTES
 
 Blend = Literal["probabilities", "logits"]
 BLENDS: tuple[Blend, ...] = ("probabilities", "logits")
+CACHED_BYTES = 128 * 1024  # float32 logits that are blended at a time: what a core's own cache holds
 SMALLEST = np.finfo(np.float32).tiny  # a smaller probability would become 0, whose logarithm is no logit
 
 
@@ -147,15 +148,16 @@ class BlendedStores:
 
     def _read_piece(self, view: int, first: int, piece: NDArray[np.float32]) -> None:
         """Fill `piece[n, C]` with the blended rows from sample `first` on."""
+        step = max(CACHED_BYTES // self.row_bytes, 1)
+        parts = [slice(start, start + step) for start in range(0, len(piece), step)]
+        temperature = self._temperature if self._blend == "probabilities" else None
         piece[...] = 0
         for store, share in zip(self.stores, self._shares.tolist(), strict=True):
-            logits = store.read_rows(view, first, first + len(piece)).astype(np.float32)
-            piece += _weighted(logits, share, self._temperature if self._blend == "probabilities" else None)
-        if self._blend == "probabilities":
-            np.maximum(piece, SMALLEST, out=piece)
-            np.log(piece, out=piece)
-            piece *= self._temperature
-        piece -= piece.mean(axis=1, keepdims=True)
+            stored = store.read_rows(view, first, first + len(piece))
+            for part in parts:
+                piece[part] += _weighted(stored[part].astype(np.float32), share, temperature)
+        for part in parts:
+            _make_logits(piece[part], temperature)
 
 
 def _weighted(logits: NDArray[np.float32], share: float, temperature: np.float32 | None) -> NDArray[np.float32]:
@@ -169,6 +171,15 @@ def _weighted(logits: NDArray[np.float32], share: float, temperature: np.float32
     np.exp(logits, out=logits)
     logits *= np.float32(share) / logits.sum(axis=1, keepdims=True)
     return logits
+
+
+def _make_logits(blend: NDArray[np.float32], temperature: np.float32 | None) -> None:
+    """Turn the sum of weighted rows `blend[n, C]` into logits of mean 0, in place."""
+    if temperature is not None:
+        np.maximum(blend, SMALLEST, out=blend)
+        np.log(blend, out=blend)
+        blend *= temperature
+    blend -= blend.mean(axis=1, keepdims=True)
 
 
 def _require_usable(stores: Sequence[KnowledgeStore], weights: Sequence[float], blend: str, temperature: float) -> None:

@@ -60,7 +60,14 @@ class WindowReader:
 
     def _plan(self) -> Iterator[Window]:
         reading = self._reading
-        return plan_windows(reading.seed, reading.epoch, reading.kept, self._sizes, batch_size=self._batch_size)
+        return plan_windows(
+            reading.seed,
+            reading.epoch,
+            reading.kept,
+            self._sizes,
+            batch_size=self._batch_size,
+            times=reading.times,
+        )
 
     def next(self) -> tuple[Portion, bool]:
         """Read the next window; return it, and True if it is the last one."""
@@ -69,8 +76,8 @@ class WindowReader:
         window = next(self._windows)
         own = self._share.select(window.order, self._batch_size)
         partners = self._reading.partners_of(own)
-        carried = self._held_of(window.carried, window.order, own)
-        read = self._held_of(window.read, window.order, own)
+        carried = self._held_of(window.carried, own, window.left)
+        read = self._held_of(window.read, own, window.left)
         held = np.sort(np.concatenate([carried, read]))
         if len(partners):
             held = np.union1d(held, partners)
@@ -86,12 +93,12 @@ class WindowReader:
         return Portion(order=window.order, rows=self._before), window.last
 
     def _held_of(
-        self, samples: NDArray[np.int64], order: NDArray[np.int64], own: NDArray[np.int64]
+        self, samples: NDArray[np.int64], own: NDArray[np.int64], left: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Return those of `samples` that this rank trains on now (`own`), or that a later window trains on."""
+        """Return those of `samples` that this rank trains on now (`own`), or that are `left` for a later window."""
         if self._share.ranks == 1:
             return samples
-        return samples[np.isin(samples, own) | ~np.isin(samples, order)]
+        return samples[np.isin(samples, own) | np.isin(samples, left)]
 
     def _take_partners(self, partners: NDArray[np.int64], held: NDArray[np.int64], rows: NDArray[Any]) -> None:
         """Fill in the rows of a window's partners; `rows[n, C]` are those of the samples `held[n]`."""

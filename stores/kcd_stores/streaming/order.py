@@ -46,6 +46,8 @@ class Window:
         Int64, ascending: samples of the window before that filled no batch there.
     read
         Int64, ascending: samples whose rows are read from the store.
+    left
+        Int64, ascending: samples of this window that fill no batch in it, which the next one carries.
     last
         True for the last window of the epoch.
     """
@@ -53,6 +55,7 @@ class Window:
     order: NDArray[np.int64]
     carried: NDArray[np.int64]
     read: NDArray[np.int64]
+    left: NDArray[np.int64]
     last: bool
 
 
@@ -102,9 +105,15 @@ def choose_window_sizes(layout: Layout, row_bytes: int) -> WindowSizes:
 
 
 def plan_windows(
-    seed: int, epoch: int, kept: NDArray[np.int64], sizes: WindowSizes, *, batch_size: int = 1
+    seed: int,
+    epoch: int,
+    kept: NDArray[np.int64],
+    sizes: WindowSizes,
+    *,
+    batch_size: int = 1,
+    times: NDArray[np.int64] | None = None,
 ) -> Iterator[Window]:
-    """Yield the windows of an epoch over the samples `kept[K]` (ascending); each sample is in the order of one window.
+    """Yield the windows of an epoch over the samples `kept[K]` (ascending); the rows of each are read once.
 
     Strips that hold kept samples come in an order that depends on (seed, epoch, strip). A window takes strips until it
     has `window_rows` kept samples, so it has at most `strip_rows - 1` more. The samples of a window come in an order
@@ -115,13 +124,16 @@ def plan_windows(
     batch_size
         Windows end where batches end: samples that fill no batch are carried over to the next window, which leaves the
         order of the epoch as it is. Up to `batch_size + 1` are carried, since the epoch must not end in a batch of one.
+    times
+        `[K]` int64: how often each kept sample occurs, all within its window; once if None.
     """
     pending = np.empty(0, dtype=np.int64)
     for read, last in _samples_by_window(seed, epoch, kept, sizes):
-        order = np.concatenate([pending, permutation(seed, epoch, read)])
+        often = None if times is None else times[np.searchsorted(kept, read)]
+        order = np.concatenate([pending, permutation(seed, epoch, read, times=often)])
         ends = len(order) if last else max(len(order) - 2, 0) // batch_size * batch_size
-        yield Window(order=order[:ends], carried=np.sort(pending), read=read, last=last)
-        pending = order[ends:]
+        carried, pending = np.unique(pending), order[ends:]
+        yield Window(order=order[:ends], carried=carried, read=read, left=np.unique(pending), last=last)
 
 
 def _samples_by_window(

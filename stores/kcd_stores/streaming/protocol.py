@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_stores.knowledge.layout import Layout
+from kcd_stores.philox import permutation
 
 
 class RowSource(Protocol):
@@ -75,9 +76,11 @@ class Reading:
     view
         The view whose rows are read.
     kept
-        `[K]` int64, ascending: the samples that are handed out, each of them once.
+        `[K]` int64, ascending: the samples that are handed out, each of them once, or as often as `times` says.
     partner
         `[K]` int64: for each kept sample another one whose row is held together with it, or -1. None if nobody has one.
+    times
+        `[K]` int64, at least 1: how often each kept sample is handed out. None: once.
     """
 
     seed: int
@@ -85,15 +88,20 @@ class Reading:
     view: int
     kept: NDArray[np.int64]
     partner: NDArray[np.int64] | None = None
+    times: NDArray[np.int64] | None = None
 
     def same(self, other: "Reading") -> bool:
         """Return True if both ask for the same rows in the same order."""
-        mine, theirs = (_partners(reading) for reading in (self, other))
         return (
             (self.seed, self.epoch, self.view) == (other.seed, other.epoch, other.view)
             and np.array_equal(self.kept, other.kept)
-            and np.array_equal(mine, theirs)
+            and np.array_equal(_or_empty(self.partner), _or_empty(other.partner))
+            and np.array_equal(_or_empty(self.times), _or_empty(other.times))
         )
+
+    def order(self) -> NDArray[np.int64]:
+        """Return the kept samples in a random order of the epoch, each as often as it is handed out: `[n]` int64."""
+        return permutation(self.seed, self.epoch, self.kept, times=self.times)
 
     def partners_of(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the partners of those of the kept `samples[n]` that have one, in the order of `samples`."""
@@ -103,8 +111,8 @@ class Reading:
         return partners[partners >= 0]
 
 
-def _partners(reading: Reading) -> NDArray[np.int64]:
-    return np.empty(0, np.int64) if reading.partner is None else reading.partner
+def _or_empty(numbers: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    return np.empty(0, np.int64) if numbers is None else numbers
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,7 +125,7 @@ class Portion:
     Attributes
     ----------
     order
-        `[n]` int64: samples in the order of training; n may be 0.
+        `[n]` int64: samples in the order of training, one of them several times if the reading says so; n may be 0.
     rows
         The rows of these samples and of their partners.
     """

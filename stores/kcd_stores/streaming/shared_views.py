@@ -5,7 +5,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from kcd_stores.philox import permutation
 from kcd_stores.streaming.order import Share
 from kcd_stores.streaming.protocol import Portion, Reading, RowSource
 from kcd_stores.streaming.rows import HeldRows, new_rows, read_pieces
@@ -41,7 +40,7 @@ class SharedViews:
         return reading, self._reader.submit(self._portion, reading)
 
     def _portion(self, reading: Reading) -> Portion:
-        order = permutation(reading.seed, reading.epoch, reading.kept)
+        order = reading.order()
         own = self._share.select(order, self._batch_size)
         held = np.union1d(own, reading.partners_of(own))
         rows = new_rows(len(held), self._store)

@@ -11,7 +11,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_stores.philox import permutation
 from kcd_stores.streaming.protocol import Portion, Reading, RowSource
 from kcd_stores.streaming.rows import ViewRows, read_whole
 
@@ -124,7 +123,7 @@ class WholeViews:
         rows = next(self._stream)
         if not covers(self._stream.held, needed):
             rows = read_whole(self._store, now.view, needed)
-        yield Portion(order=permutation(now.seed, now.epoch, now.kept), rows=ViewRows(rows))
+        yield Portion(order=now.order(), rows=ViewRows(rows))
 
     def _needed(self, reading: Reading) -> NDArray[np.bool_] | None:
         """Return the samples that are looked up, `[N]` bool; None for all of them."""

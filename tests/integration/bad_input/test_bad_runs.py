@@ -92,7 +92,7 @@ def test_a_folder_of_another_program_is_not_overwritten(fresh: Place) -> None:
     refused(fresh, "distill", "--overwrite", says=[f"{fresh.run} holds a config.yaml, but is not provably a run"])
 
 
-NO_CUDA: list[str | Path] = ["run.device is 'cuda', but torch", "finds none on this machine"]
+NO_CUDA: list[str | Path] = ["run.device (or --device) is 'cuda', but torch", "finds none on this machine"]
 
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is one here")
 

@@ -10,10 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 from tests.support.ranks import Launch, assert_same_run, free_port, settings
 
 from kcd_pipeline.config import load_config
 from kcd_pipeline.extraction import extract_teacher
+from kcd_pipeline.models import load_weights
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.teacher import train_teacher
 from kcd_stores import KnowledgeStore, PlanStore, ValueStore
@@ -44,6 +46,29 @@ def test_ranks_that_two_teachers_teach_are_the_run_of_one_process(home: Path, la
         run = launch(ranks, settings(home, f"teachers-{ranks}", **both))
         assert run.ended() == [0] * ranks, run.words(0)
     assert_same_run(home / "teachers-2", home / "teachers-1")
+
+
+@pytest.mark.loops
+def test_an_average_and_steps_on_several_batches_are_the_same_for_several_ranks_and_after_a_kill(
+    home: Path, launch: Launch
+) -> None:
+    """Of 149, 149 and 2 samples, the first two batches are one step; the last has none for the third of three ranks."""
+    more = {"distill__ema": 0.7, "distill__clip_norm": 1, "distill__accumulate": 2}
+    whole = launch(1, settings(home, "averaged-alone", **more))
+    assert whole.ended() == [0], whole.words(0)
+    run = launch(2, settings(home, "averaged", **more))
+    run.wait_for(RunFolder(home / "averaged"), 3)
+    run.ranks[0].kill()
+    run.ended(30)
+    again = launch(3, [*settings(home, "averaged", **more), "--resume"])
+    assert again.ended() == [0] * 3, again.words(0)
+    assert_same_run(home / "averaged", home / "averaged-alone", tolerance=1e-4)
+    one, two = (RunFolder(home / name) for name in ("averaged", "averaged-alone"))
+    average, same = (load_weights(folder.averaged_weights).state for folder in (one, two))
+    for key, tensor in average.items():
+        torch.testing.assert_close(tensor, same[key], atol=1e-4, rtol=1e-4)
+    assert {line["steps"] for line in one.read_metrics()} <= {1, 2}
+    assert one.read_summary()["ema_test_accuracy"] == two.read_summary()["ema_test_accuracy"]
 
 
 @pytest.mark.loops

@@ -1,5 +1,7 @@
 """How the worths of a sample's visits make its value. Letters: N samples, n samples visited; V value, F frequency."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +31,18 @@ def running_mean(
     """
     update_values(value, frequency, index, worth)
     latest[index] = worth
+
+
+def visits(order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield the places in `order[n]` of the first visit of each sample, then of the second ones, and so on.
+
+    Each is `[m]` int64, ascending. Where no sample is repeated there is one, of all places.
+    """
+    by_sample = np.argsort(order, kind="stable")
+    in_order = order[by_sample]
+    number = np.empty(len(order), dtype=np.int64)
+    number[by_sample] = np.arange(len(order)) - np.searchsorted(in_order, in_order)
+    yield from np.split(np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))[:-1])
 
 
 def count_forgetting(

@@ -24,6 +24,8 @@ OF_TEACHER: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "teacher_entropy": of_teacher.teacher_entropy,
     "excess": of_teacher.excess,
 }
+# the others look at no label; `forgetting` asks whether a prediction is right, which it is if it is the sample's own
+OF_LABELS = ("loss", "el2n", "aum", "excess")
 
 
 def make_worth(config: Config) -> Worth:
@@ -39,17 +41,17 @@ def make_worth(config: Config) -> Worth:
     name = config.condense.value
     if is_own_part(name):
         part = OwnPart(name, "condense.value", config.condense.value_arguments)
-        return Worth(name=name, measure=own_measure(part))
+        return Worth(name=name, measure=own_measure(part), takes_labels=True)
     if name == "forgetting":
         return Worth(name=name, measure=_without_teacher(of_student.wrong), accumulate=count_forgetting)
     if name in OF_STUDENT:
-        return Worth(name=name, measure=_without_teacher(OF_STUDENT[name]))
+        return Worth(name=name, measure=_without_teacher(OF_STUDENT[name]), takes_labels=name in OF_LABELS)
     if config.distill.method == "none":
         return Worth(name="entropy", measure=_without_teacher(of_student.entropy))
     if name == "gap":
         gap = partial(of_teacher.gap, temperature=config.distill.temperature)
         return Worth(name=name, measure=_with_teacher(gap), needs_teacher=True)
-    return Worth(name=name, measure=_with_teacher(OF_TEACHER[name]), needs_teacher=True)
+    return Worth(name=name, measure=_with_teacher(OF_TEACHER[name]), needs_teacher=True, takes_labels=name in OF_LABELS)
 
 
 def _without_teacher(function: Callable[[Tensor, Tensor], Tensor]) -> Measure:

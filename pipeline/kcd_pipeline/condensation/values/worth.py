@@ -31,6 +31,8 @@ class Worth:
         Computes the worths of a batch.
     needs_teacher
         True if it looks at the teacher's rows.
+    takes_labels
+        True if it is to look at both labels of a picture that is mixed of two. It then is the mean over them.
     accumulate
         Records visits in V, F and the latest worth; it raises ValueError if a worth is not finite.
     """
@@ -38,6 +40,7 @@ class Worth:
     name: str
     measure: Measure
     needs_teacher: bool = False
+    takes_labels: bool = False
     accumulate: Accumulate = running_mean
 
     @torch.no_grad()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from kcd_pipeline.augmentation import Augmentation, CentreCrop, ViewSource
+from kcd_pipeline.augmentation import Augmentation, CentreCrop, Mixing, ViewSource
 from kcd_pipeline.data.pictures.fingerprint import fingerprint_files
 from kcd_pipeline.data.pictures.loader import PictureViews
 from kcd_pipeline.data.pictures.picture import Reading, open_picture
@@ -50,8 +50,19 @@ class OnDiskSplit:
         """Return one picture as it is evaluated: uint8 [3, size, size]."""
         return self.crop(self._open(sample))
 
-    def view(self, sample: int, view: int, augmentation: Augmentation) -> Tensor:
-        """Return one view of a picture: uint8 [3, size, size]."""
+    def view(self, sample: int, view: int, augmentation: Augmentation, mixing: Mixing | None = None) -> Tensor:
+        """Return one view of a picture, mixed with that of another if it is: uint8 [3, size, size]."""
+        own = self._augmented(sample, view, augmentation)
+        if mixing is None:
+            return own
+        size = self.crop.size
+        mixes = mixing.draw(np.array([sample]), view, samples=len(self), height=size, width=size)
+        if mixes.weight[0] == 1:  # nothing of a partner is seen, and so it need not be decoded
+            return own
+        partner = self._augmented(int(mixes.partner[0]), view, augmentation)
+        return mixing.apply(own[None], partner[None], torch.from_numpy(mixes.parameters))[0]
+
+    def _augmented(self, sample: int, view: int, augmentation: Augmentation) -> Tensor:
         return augmentation.augment_picture(self._open(sample), self.crop, sample, view)
 
     def _open(self, sample: int) -> Image.Image:
@@ -77,10 +88,11 @@ class OnDiskSplit:
         std: tuple[float, ...],
         device: torch.device,
         resident: str = "auto",
+        mixing: Mixing | None = None,
     ) -> ViewSource:
         """Return the pictures as models take them; `resident` is for images in memory, and there are none."""
         return PictureViews(
-            partial(self.view, augmentation=augmentation),
+            partial(self.view, augmentation=augmentation, mixing=mixing),
             size=len(self),
             shape=self.image_shape,
             workers=self.workers,

@@ -232,7 +232,8 @@ def _damage_named(path: Path) -> Iterator[None]:
     except Exception as error:  # pyarrow raises many kinds of error of bytes that are damaged
         if isinstance(error, OSError) and error.errno is not None:
             raise cannot_be_read(path, error) from error
-        raise UserError(f"{printable(path)} cannot be read as parquet: {error}. Fetch or write it again.") from error
+        reason = str(error).rstrip(".")
+        raise UserError(f"{printable(path)} cannot be read as parquet: {reason}. Fetch or write it again.") from error
 
 
 def _say_if_large(rows: ParquetRows) -> None:

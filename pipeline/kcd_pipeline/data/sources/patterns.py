@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kcd_pipeline.data.pictures.unreadable import printable
 from kcd_pipeline.errors import UserError
+from kcd_stores import masked
 
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}", re.ASCII)
 LIST = re.compile(r"\{([^{}]*,[^{}]*)\}")
@@ -26,6 +27,11 @@ def files_of(root: Path, pattern: str, key: str) -> list[Path]:
     UserError
         If there is no such file, braces name one that is missing, or one is named twice.
     """
+    if pattern.startswith("pipe:") or "://" in pattern:
+        raise UserError(
+            f"{key} is {masked(pattern)}: files are read from a disk, and neither pipes nor URLs are. Fetch them, set "
+            f"data.root to the folder that holds them and {key} to their names."
+        )
     names: list[str] = []
     for name in _expanded(pattern, key):
         names += sorted(glob.glob(name, root_dir=root)) if glob.has_magic(name) else [name]  # noqa: PTH207  # Path.glob takes no absolute pattern

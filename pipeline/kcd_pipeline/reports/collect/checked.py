@@ -33,6 +33,7 @@ class _Data(_Facts):
 class _Teacher(_Facts):
     model: StrictStr
     epochs: Positive
+    ema: Fraction | None = None
 
 
 class _Student(_Facts):
@@ -42,6 +43,7 @@ class _Student(_Facts):
 class _Distill(_Facts):
     method: Literal["none", "kd", "kcd"]
     epochs: Positive
+    ema: Fraction | None = None
 
 
 class _Store(_Facts):
@@ -77,6 +79,8 @@ class _Epoch(_Facts):
     epoch: Number
     test_accuracy: Fraction | None = None
     validation_accuracy: Fraction | None = None
+    ema_test_accuracy: Fraction | None = None
+    ema_validation_accuracy: Fraction | None = None
     kept_fraction: Fraction
     samples: Number
     rows: Number
@@ -144,6 +148,8 @@ class _Summary(_Facts):
     best_test_accuracy: Fraction
     validation_accuracy: Fraction | None = None
     best_validation_accuracy: Fraction | None = None
+    ema_test_accuracy: Fraction | None = None
+    ema_validation_accuracy: Fraction | None = None
     best_epoch: Number | None = None
     stopped_early: bool = False
     rows_trained: Number

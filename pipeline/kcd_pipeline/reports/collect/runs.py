@@ -129,6 +129,11 @@ class RunRecord:
         return self.summary.get("best_validation_accuracy")
 
     @property
+    def averaged_test_accuracy(self) -> float | None:
+        """Test accuracy of the averaged weights after the last epoch, 0..1; None without `distill.ema`."""
+        return self.summary.get("ema_test_accuracy")
+
+    @property
     def stopped_early(self) -> bool:
         """True if patience ended the training before its last epoch."""
         return bool(self.summary.get("stopped_early"))

@@ -53,7 +53,10 @@ def differing_keys(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def differing_settings(runs: Sequence[RunRecord]) -> list[Setting]:
     """Return the settings on which `runs` differ; the folder of the run itself is left out."""
-    flat = [{key: value for key, value in flatten(run.config).items() if key != "run.dir"} for run in runs]
+    # a key that a run of an older version lacks has its default
+    flat = [
+        {key: value for key, value in with_defaults(flatten(run.config)).items() if key != "run.dir"} for run in runs
+    ]
     found = []
     for key in differing_keys(flat):
         by_value: dict[str, tuple[Any, list[str]]] = {}

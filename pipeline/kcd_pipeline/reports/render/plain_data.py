@@ -69,6 +69,7 @@ def _run_data(run: RunRecord) -> dict[str, Any]:
         "epochs": run.epochs,
         "test_accuracy": run.test_accuracy,
         "best_test_accuracy": run.best_test_accuracy,
+        "ema_test_accuracy": run.averaged_test_accuracy,
         "chosen_by": run.chosen_by,
         "best_validation_accuracy": run.best_validation_accuracy,
         "stopped_early": run.stopped_early,

@@ -126,6 +126,7 @@ def interval(found: Interval | None, text: str | None) -> Cell:
 
 def run_table(comparison: Comparison) -> PageTable:
     """Return the table of all finished runs."""
+    averaged = any(run.averaged_test_accuracy is not None for run in comparison.runs)
     rows = [
         {
             "run": word(run.label),
@@ -140,6 +141,7 @@ def run_table(comparison: Comparison) -> PageTable:
                 if "validation" in comparison.chosen_by
                 else {}
             ),
+            **({"averaged weights": number(run.averaged_test_accuracy, percent)} if averaged else {}),
             "knowledge rows": whole(run.rows_trained),
             "samples trained": whole(run.samples_trained),
             "time": number(run.seconds, duration),

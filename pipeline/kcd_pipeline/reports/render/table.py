@@ -93,11 +93,16 @@ def _run_cells(comparison: Comparison) -> dict[str, Callable[[RunRecord], Text]]
         "epochs": lambda run: Text(str(run.epochs)),
         "last": lambda run: Text(percent(run.test_accuracy), style="bold"),
         "best": lambda run: Text(percent(run.best_test_accuracy)),
+        **({"average": _averaged} if any(run.averaged_test_accuracy is not None for run in comparison.runs) else {}),
         "rows trained": lambda run: Text(f"{run.rows_trained:,}"),
         "kept": lambda run: Text(kept_range(run.kept_fraction)),
         "time": lambda run: Text(duration(run.seconds)),
         "store": lambda run: Text(comparison.store_letter(run) or MISSING),
     }
+
+
+def _averaged(run: RunRecord) -> Text:
+    return Text(MISSING if run.averaged_test_accuracy is None else percent(run.averaged_test_accuracy))
 
 
 def _chosen(comparison: Comparison) -> str:
