@@ -46,6 +46,8 @@ def folder(recipe: str, *overrides: str) -> str:
         (["condense.perturb=off", "condense.interval=7"], "kcd-drop-only-condense.interval=7"),
         (["distill.loss={name: dkd, alpha: 3}"], "kcd-dkd-loss.alpha=3.0"),
         (["teacher.epochs=9"], "kcd-teacher.epochs=9"),
+        (["distill.optimizer=adamw", "distill.schedule=one-cycle"], "kcd-optimizer=adamw-schedule=one-cycle"),
+        (["distill.warmup=0.5", "distill.lr_changes=step"], "kcd-warmup=0.5-lr_changes=step"),
         (["distill.milestones=[3, 5]"], "kcd-milestones=c009b8af"),
         (["student.arguments={a: 1}"], "kcd-student.arguments=f9d86028"),
         (["condense.plans_from=a/b"], "kcd-given-plans-condense.plans_from=f5effa31"),

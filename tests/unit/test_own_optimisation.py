@@ -13,7 +13,7 @@ from torch import nn
 
 from kcd_pipeline.config import MetricConfig, OptimisationConfig
 from kcd_pipeline.errors import FailedError, UserError
-from kcd_pipeline.training.optimisation import make_optimizer, try_own_optimisation
+from kcd_pipeline.training.optimisation import make_optimizer, try_optimisation
 from kcd_pipeline.training.own_metrics import OwnMetrics, try_metrics
 from kcd_pipeline.training.schedules import learning_rate
 
@@ -88,14 +88,14 @@ def test_lion_by_hand() -> None:
 @pytest.mark.parametrize("name", ["own_parts.optimisation:Lion", "torch.optim:AdamW", "torch.optim:RMSprop"])
 def test_optimizers_whose_state_is_saved_pass_the_trial(name: str) -> None:
     before = torch.random.get_rng_state()
-    try_own_optimisation(config(optimizer=name))
+    try_optimisation(config(optimizer=name))
     assert torch.equal(before, torch.random.get_rng_state()), "initial weights do not depend on the trial"
 
 
 def test_a_schedule_of_ones_own_by_hand() -> None:
     # 2 epochs of 5 to warm up; then lr * (1 + cos(pi * k / 3)) / 2: cos = 1, 1/2, -1/2
     own = config(schedule="own_parts.optimisation:warm_up_then_cosine", schedule_arguments={"warm_up": 2})
-    try_own_optimisation(own)
+    try_optimisation(own)
     assert [learning_rate(own, epoch) for epoch in range(5)] == pytest.approx([0.05, 0.1, 0.1, 0.075, 0.025])
 
 
@@ -119,17 +119,12 @@ def test_a_schedule_of_ones_own_by_hand() -> None:
 )
 def test_what_would_not_resume_is_refused(keys: dict[str, Any], problem: str) -> None:
     with pytest.raises(UserError, match=problem):
-        try_own_optimisation(config(**keys))
+        try_optimisation(config(**keys))
 
 
 def test_a_rate_below_0_is_a_failure() -> None:
     with pytest.raises(FailedError, match=r"distill.schedule: my_optimisation:negative returned -0.9 for epoch 1 of 5"):
-        try_own_optimisation(config(schedule="my_optimisation:negative"))
-
-
-def test_optimizer_arguments_are_for_own_parts_alone() -> None:
-    with pytest.raises(ValueError, match=r"optimizer_arguments are for a part of your own, package\.module:callable"):
-        config(optimizer="sgd", optimizer_arguments={"beta": 1})
+        try_optimisation(config(schedule="my_optimisation:negative"))
 
 
 def test_metrics_agree_with_scikit_learn() -> None:

@@ -168,9 +168,13 @@ def test_equal_rows_of_other_data_or_in_the_same_folder_are_refused() -> None:
 
 
 def test_an_arm_at_equal_rows_is_stopped_where_the_run_of_its_seed_was() -> None:
-    """100 + 100 + 80 + 55 = 335 rows of 100 samples end in the fourth epoch; milestones at 1/2, 3/4 of 8 at 2 and 3."""
+    """100 + 100 + 80 + 55 = 335 rows of 100 samples end in the fourth epoch; milestones at 1/2, 3/4 of 8 at 2 and 3.
+
+    A warm-up of 1 epoch of 8 is half of one of 4.
+    """
     plan = planned(
-        "budget: rows\nset: {distill.epochs: 8, distill.schedule: milestones, distill.milestones: [4, 6]}\n"
+        "budget: rows\n"
+        "set: {distill.epochs: 8, distill.schedule: milestones, distill.milestones: [4, 6], distill.warmup: 1}\n"
         "vary: {arms: {kd: {distill.method: kd}, kcd: {}}}"
     )
     arm = plan.arms[-1]
@@ -181,6 +185,7 @@ def test_an_arm_at_equal_rows_is_stopped_where_the_run_of_its_seed_was() -> None
     assert run is not None
     distill = run.config.distill
     assert (distill.method, distill.rows, distill.epochs, distill.milestones) == ("kd", 335, 4, (2, 3))
+    assert distill.warmup == 0.5
     assert run.folder not in {other.folder for other in plan.runs}
     assert run.name == "kd at the rows of kcd, seed 0"
 

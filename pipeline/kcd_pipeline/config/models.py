@@ -4,6 +4,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
+from kcd_pipeline.config.optimizers import OptimizerName
 from kcd_pipeline.config.places import FolderOrUrl, SharedFile
 from kcd_pipeline.config.schedules import SCHEDULE_NAMES, require_schedule_arguments
 from kcd_pipeline.config.section import (
@@ -20,8 +21,8 @@ from kcd_pipeline.config.section import (
     Section,
     TeacherWeight,
     UnitInterval,
+    is_part_name,
     name_or_part,
-    require_no_arguments,
 )
 
 MOST_TEACHERS = 64
@@ -40,15 +41,25 @@ class OptimisationConfig(Section):
     epochs: Epochs = Field(default=240, description="passes over the training set")
     batch_size: Batch = Field(default=64, description="samples in a step")
     lr: Rate = Field(default=0.05, description="learning rate at the start")
-    optimizer: Annotated[str, Field(max_length=200), name_or_part("sgd")] = Field(
+    optimizer: OptimizerName = Field(
         default="sgd",
-        description="sgd, or package.module:callable such as torch.optim:AdamW; see docs/how-to/bring-your-own.md",
+        description="an optimizer of torch (sgd, adam, adamw, rmsprop, ...) or timm (lion, lamb, ...), or one of your "
+        "own, package.module:callable; docs/how-to/optimisation.md has all names",
     )
-    optimizer_arguments: Arguments = Field(default={}, description="keyword arguments of an optimizer of your own")
-    momentum: Annotated[float, Field(ge=0, lt=1), NOT_A_TRUTH_VALUE] = Field(default=0.9, description="sgd: momentum")
-    nesterov: bool = Field(default=False, description="sgd: use Nesterov momentum")
+    optimizer_arguments: Arguments = Field(
+        default={}, description="more arguments of the optimizer, such as betas of adamw"
+    )
+    momentum: Annotated[float, Field(ge=0, lt=1), NOT_A_TRUTH_VALUE] = Field(
+        default=0.9, description="momentum of an optimizer that has it: sgd, rmsprop, lars, ..."
+    )
+    nesterov: bool = Field(default=False, description="use Nesterov momentum: sgd, lars, ...")
     weight_decay: Annotated[float, Field(ge=0, le=1e3), NOT_A_TRUTH_VALUE] = Field(
-        default=5e-4, description="sgd: weight decay, on all parameters"
+        default=5e-4, description="weight decay of an optimizer that has a name"
+    )
+    decay_biases_and_norms: bool = Field(
+        default=True,
+        description="weight decay is for all parameters; false: not for biases, scales of norms and what the model "
+        "spares by itself, such as position embeddings",
     )
     schedule: Annotated[str, Field(max_length=200), name_or_part(*SCHEDULE_NAMES)] = Field(
         default="milestones",
@@ -112,7 +123,10 @@ class OptimisationConfig(Section):
 
     @model_validator(mode="after")
     def _require_takers_of_arguments(self) -> "OptimisationConfig":
-        require_no_arguments("optimizer_arguments", self.optimizer, self.optimizer_arguments)
+        if is_part_name(self.optimizer) and not self.decay_biases_and_norms:
+            raise ValueError(
+                f"decay_biases_and_norms is false, but {self.optimizer} groups the parameters by itself: set it to true"
+            )
         require_schedule_arguments(self.schedule, self.schedule_arguments)
         return self
 

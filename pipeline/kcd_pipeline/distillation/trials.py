@@ -8,7 +8,7 @@ from kcd_pipeline.distillation.objective import require_no_logits, require_sampl
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.losses import compares_batch, key_of_comparison, try_own_loss
 from kcd_pipeline.own_parts import digests_of
-from kcd_pipeline.training.optimisation import try_own_optimisation
+from kcd_pipeline.training.optimisation import try_optimisation
 from kcd_pipeline.training.own_metrics import try_metrics
 from kcd_pipeline.training.ranks import Ranks
 
@@ -27,7 +27,7 @@ def try_parts(config: Config, ranks: Ranks, *, classes: int) -> None:
     if not config.store.logits:
         _require_no_logits(config)
     _try_value(config, classes)
-    try_own_optimisation(config.distill)
+    try_optimisation(config.distill)
     try_metrics(config.distill.metrics, classes)
     if config.distill.method != "none":
         try_own_loss(config.distill, classes=classes)

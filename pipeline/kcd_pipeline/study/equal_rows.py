@@ -24,8 +24,8 @@ def overrides_at_rows(distill: DistillConfig, counterpart: RunFolder) -> tuple[s
     """Return the overrides by which a student is taught as many samples as the finished run `counterpart` was.
 
     It does not stop early, although the counterpart may have. Its schedule is fitted: with R samples in all, of N, it
-    has `ceil(R / N)` epochs, and explicit milestones stand at the same fraction of them as before, to the next whole
-    epoch.
+    has `ceil(R / N)` epochs; a warm-up is the same fraction of them as before, and explicit milestones stand at the
+    same fraction, to the next whole epoch.
 
     Raises
     ------
@@ -37,6 +37,8 @@ def overrides_at_rows(distill: DistillConfig, counterpart: RunFolder) -> tuple[s
     fitted: tuple[str, ...] = (f"distill.rows={rows}", f"distill.epochs={epochs}")
     if distill.patience is not None:
         fitted = (*fitted, "distill.patience=null")  # it might end before it has been taught as much
+    if distill.warmup:
+        fitted = (*fitted, f"distill.warmup={distill.warmup * epochs / distill.epochs:g}")
     if distill.milestones is None:
         return fitted
     scaled = sorted({max(1, round(milestone * epochs / distill.epochs)) for milestone in distill.milestones})

@@ -23,7 +23,7 @@ from kcd_pipeline.teacher.images import with_teacher_images
 from kcd_pipeline.training.device import seed_generators
 from kcd_pipeline.training.epoch import EpochResult, label_objective
 from kcd_pipeline.training.facts import weights_facts
-from kcd_pipeline.training.optimisation import try_own_optimisation
+from kcd_pipeline.training.optimisation import try_optimisation
 from kcd_pipeline.training.sampling import Drawn, draw_balanced
 from kcd_pipeline.training.session import Lesson, run_epochs
 from kcd_pipeline.training.trainer import Trainer
@@ -140,7 +140,7 @@ def train_teacher(
             "teacher.classes says how a trained teacher's classes are those of the data set: it is for one that is not "
             "trained here. Leave it out; to begin from a teacher of other classes, set teacher.init to its weights."
         )
-    try_own_optimisation(config.teacher)
+    try_optimisation(config.teacher)
     model, init = model_to_train(
         config.teacher, "teacher", passed, image_shape=dataset.image_shape, classes=len(dataset.classes), trained_by=1
     )

@@ -8,41 +8,33 @@ from torch import nn
 
 from kcd_pipeline.config import OptimisationConfig, TeacherConfig
 from kcd_pipeline.own_parts import OwnPart, is_own_part
-from kcd_pipeline.training.own_optimisation import own_optimizer, try_optimizer, try_schedule
+from kcd_pipeline.training.optimizers import NamedOptimizer, decay_groups
+from kcd_pipeline.training.own_optimisation import OptimizerPart, optimizer_of, try_optimizer, try_schedule
 from kcd_pipeline.training.schedules import changes_each_step, learning_rate, own_schedule
 
 
 def make_optimizer(model: nn.Module, config: OptimisationConfig) -> torch.optim.Optimizer:
-    """Return the optimizer of all parameters of `model` that the config names.
+    """Return the optimizer that the config names, of all parameters of `model`.
 
     Raises
     ------
     UserError
-        If it is one of the user's own, and cannot be loaded or made.
+        If it cannot be loaded or made.
     """
-    part = _own_optimizer(config)
-    if part is not None:
-        return own_optimizer(part, model.parameters(), config.lr)
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=config.lr,
-        momentum=config.momentum,
-        nesterov=config.nesterov,
-        weight_decay=config.weight_decay,
-    )
+    parameters = list(model.parameters()) if config.decay_biases_and_norms else decay_groups(model)
+    return optimizer_of(_part_of(config), parameters, config.lr)
 
 
-def try_own_optimisation(config: OptimisationConfig) -> None:
-    """Try an optimizer and a schedule of the user's own, so that one that cannot be resumed exactly is refused.
+def try_optimisation(config: OptimisationConfig) -> None:
+    """Try the optimizer, and a schedule of the user's own, so that what cannot be resumed exactly is refused.
 
     Raises
     ------
     UserError, FailedError
         If one of them cannot be loaded, or cannot be trained with.
     """
-    optimizer, schedule = _own_optimizer(config), own_schedule(config)
-    if optimizer is not None:
-        try_optimizer(optimizer, config.lr)
+    try_optimizer(_part_of(config), config.lr)
+    schedule = own_schedule(config)
     if schedule is not None:
         try_schedule(schedule, epochs=config.epochs, lr=config.lr, between=changes_each_step(config))
 
@@ -71,9 +63,9 @@ class Rates:
             group["lr"] = rate * factor
 
 
-def _own_optimizer(config: OptimisationConfig) -> OwnPart | None:
-    """Return the optimizer of the user's own that the config names; None if it names none."""
+def _part_of(config: OptimisationConfig) -> OptimizerPart:
+    """Return the optimizer that the config names, of the user's own or of a library, with its arguments."""
     if not is_own_part(config.optimizer):
-        return None
+        return NamedOptimizer(config)
     section = "teacher" if isinstance(config, TeacherConfig) else "distill"
     return OwnPart(config.optimizer, f"{section}.optimizer", config.optimizer_arguments)

@@ -1,9 +1,10 @@
-"""Optimizers and schedules of the user's own, tried before a run begins: what would not resume exactly is refused."""
+"""Optimizers and schedules, tried before a run begins: what would not resume exactly is refused."""
 
 import copy
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,17 +15,31 @@ from kcd_pipeline.own_parts import OwnPart
 SHAPES = ((8, 3, 3, 3), (8, 8), (8,))  # of a convolution, a linear layer and a bias
 
 
-def own_optimizer(part: OwnPart, parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
-    """Return the optimizer that `part` makes of `parameters`.
+class OptimizerPart(Protocol):
+    """An optimizer with the arguments of its recipe: one of the user's own, or one that has a name."""
+
+    name: str
+    key: str
+    arguments: dict[str, Any]
+
+    def __call__(self, parameters: Any, *, lr: float) -> Any:
+        """Return the optimizer of `parameters`."""
+        ...
+
+
+def optimizer_of(
+    part: OptimizerPart, parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], lr: float
+) -> torch.optim.Optimizer:
+    """Return the optimizer that `part` makes of `parameters`, or of groups of them.
 
     Raises
     ------
     UserError
         If it raises something, returns no optimizer, or one of other parameters.
     """
-    known = list(parameters)
+    given = list(parameters)
     try:
-        optimizer = part(known, lr=lr)
+        optimizer = part(given, lr=lr)
     except (Exception, SystemExit) as error:  # code of the user's may raise anything
         raise UserError(
             f"{part.key}: {part.name} cannot make an optimizer with the arguments {part.arguments}: "
@@ -35,6 +50,7 @@ def own_optimizer(part: OwnPart, parameters: Iterable[nn.Parameter], lr: float) 
             f"{part.key}: {part.name} returned a {type(optimizer).__name__}, expected a torch.optim.Optimizer."
         )
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    known = [one for item in given for one in (item["params"] if isinstance(item, Mapping) else [item])]
     if not held or held - {id(parameter) for parameter in known}:
         raise UserError(
             f"{part.key}: the optimizer of {part.name} holds {'other' if held else 'no'} parameters, expected those "
@@ -43,7 +59,7 @@ def own_optimizer(part: OwnPart, parameters: Iterable[nn.Parameter], lr: float) 
     return optimizer
 
 
-def try_optimizer(part: OwnPart, lr: float) -> None:
+def try_optimizer(part: OptimizerPart, lr: float) -> None:
     """Take steps with the optimizer that `part` makes, and require that its state can be saved and restored.
 
     Two steps must come to the same numbers as one step, a state dict through a file, and one more step.
@@ -57,10 +73,10 @@ def try_optimizer(part: OwnPart, lr: float) -> None:
         torch.manual_seed(0)
         first = [nn.Parameter(torch.randn(shape)) for shape in SHAPES]
         gradients = [[torch.randn(shape) for shape in SHAPES] for _ in range(2)]
-        optimizer = own_optimizer(part, first, lr)
+        optimizer = optimizer_of(part, first, lr)
         _step(part, optimizer, first, gradients[0], seed=1)
         second = copy.deepcopy(first)
-        restored = own_optimizer(part, second, lr)
+        restored = optimizer_of(part, second, lr)
         try:
             saved = io.BytesIO()
             torch.save(optimizer.state_dict(), saved)
@@ -81,7 +97,7 @@ def try_optimizer(part: OwnPart, lr: float) -> None:
 
 
 def _step(
-    part: OwnPart,
+    part: OptimizerPart,
     optimizer: torch.optim.Optimizer,
     parameters: list[nn.Parameter],
     gradients: list[Tensor],

@@ -62,7 +62,7 @@ def _moves(*, shear: float, shift: tuple[float, float], whole: bool, degrees: fl
     """
 
     def pixels(strength: Floats, sign: Floats, size: int) -> Floats:
-        distance = sign * strength * (shift[0] * size + shift[1])
+        distance = (sign * strength * (shift[0] * size + shift[1])).round(6)  # whole numbers stay whole
         return np.trunc(distance) if whole else distance
 
     return (
@@ -88,8 +88,8 @@ def _posterize(lost: int) -> Choice:
     return Choice("posterize", lambda strength, *_: (8 - np.rint(lost * strength))[None].astype(np.int64))
 
 
-# a byte is inverted from this threshold on; torchvision's is a fraction
-_SOLARIZE = Choice("solarize", lambda strength, *_: np.ceil(255 * (1 - strength))[None].astype(np.int64))
+# bytes from 255 * (1 - strength) on are inverted; a whole number stays one, though its float64 may be just above it
+_SOLARIZE = Choice("solarize", lambda strength, *_: np.ceil((255 * (1 - strength)).round(6))[None].astype(np.int64))
 
 USUAL = (  # RandAugment of torchvision
     Choice(IDENTITY),
