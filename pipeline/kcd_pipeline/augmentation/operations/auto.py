@@ -54,8 +54,6 @@ class RandAugment:
     interpolation: str
     fill: int
 
-    exact = True
-
     @property
     def words(self) -> int:
         return WORDS * self.number
@@ -105,7 +103,6 @@ class TrivialAugment:
     fill: int
 
     words = 3
-    exact = True
 
     def describe(self) -> dict[str, Any]:
         return {"name": "trivialaugment", **asdict(self)}
