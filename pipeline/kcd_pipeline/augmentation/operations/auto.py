@@ -134,7 +134,7 @@ def _draw(
     Parameters
     ----------
     sign
-        Words `[B]`, whose half says whether a change goes the other way.
+        Words `[B]`: with half of them a change goes the other way.
     """
     drawn = np.zeros((ROWS, len(chosen)), np.int64)
     signs = 1.0 - 2.0 * below(sign, 2)
