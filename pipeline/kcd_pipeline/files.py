@@ -9,13 +9,20 @@ from kcd_stores.storage.durable import flush_to_disk
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write text (as UTF-8) or bytes to a temporary name, flush it to disk, and rename it to `path`, durably."""
+    """Write text (as UTF-8) or bytes to a temporary name, flush it to disk, and rename it to `path`, durably.
+
+    If that fails, as on a disk that is full, nothing is left of it.
+    """
     partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     flush_to_disk(path.parent)
 
 

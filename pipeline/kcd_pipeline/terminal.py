@@ -27,9 +27,20 @@ PLAIN = {
 def take_all_characters() -> None:
     """Let standard output and error take every text, plainer where their encoding lacks its characters."""
     codecs.register_error("plainer", _plainer)
+    _take_texts_whole()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="plainer")
+
+
+def _take_texts_whole() -> None:
+    """Put a buffer before a standard output that has none, as with PYTHONUNBUFFERED.
+
+    Without one, Python loses the rest of a text of which a disk that fills up took only a part, and says nothing.
+    """
+    stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper) and isinstance(stream.buffer, io.RawIOBase) and sys.__stdout__ is stream:
+        sys.stdout = open(stream.fileno(), "w", buffering=1, encoding=stream.encoding, closefd=False)  # noqa: SIM115  # a stream for the whole process
 
 
 def _plainer(error: UnicodeError) -> tuple[str, int]:

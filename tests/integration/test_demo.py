@@ -1,6 +1,7 @@
 """The README's first command, whole, in a process of its own."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,8 @@ pytestmark = pytest.mark.pages
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    folder = tmp_path_factory.mktemp("demo") / "out"
+    """The folder of the demo, and the end of its command: `.ci/run` names the one that the README's line has made."""
+    folder = Path(os.environ.get("KCD_DEMO_FOLDER") or tmp_path_factory.mktemp("demo") / "out")
     command = [sys.executable, "-m", "kcd_pipeline", "demo", str(folder)]
     return folder, subprocess.run(command, capture_output=True, text=True, check=False)
 

@@ -1,6 +1,5 @@
 """Disks that are full, too small or read-only, and two writers at once: real mounts, real processes."""
 
-import multiprocessing
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from tests.support.files import knowledge_contents
+from tests.support.forks import forks
 from tests.support.runs import run_facts
 
 from kcd_pipeline.cli import main
@@ -133,7 +133,7 @@ def extract(options: list[str], answers: Any) -> None:
 
 
 def test_of_two_extractions_at_once_one_makes_the_store_and_the_other_says_so(home: Path) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = forks()
     answers = context.Queue()
     options = with_set(home, home / "contested.zarr", store__views=12)
     both = [context.Process(target=extract, args=(options, answers)) for _ in range(2)]

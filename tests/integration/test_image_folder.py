@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = {
         "data": {"name": "imagefolder", "root": str(folder / "tiles")},
         "augmentation": {"name": "resized-crop-flip", "scale": [0.5, 1]},
-        "teacher": {"model": "resnet14", "weights": str(folder / "teacher.safetensors"), "epochs": 5, **training},
+        "teacher": {"model": "resnet8", "weights": str(folder / "teacher.safetensors"), "epochs": 5, **training},
         "store": {"path": str(folder / "store.zarr"), "views": VIEWS, "block_rows": 128},
         "student": {"model": "resnet8"},
         "distill": {"method": "kcd", "epochs": EPOCHS, **training},

@@ -1,7 +1,6 @@
 """Runs whose blends the teacher judges: killed and gone on with, refused without the right teacher, counted."""
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.commands import run_command, succeed
+from tests.support.forks import forks
 from tests.support.runs import run_facts
 
 from kcd_pipeline.config import Config, load_config
@@ -25,7 +25,6 @@ from kcd_pipeline.teacher_rows import LocalMaker
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import KnowledgeStore, KnowledgeWriter, PlanStore
 
-PRELOADED = ["kcd_pipeline.distillation", "sklearn.datasets", "tensorboard"]
 BLENDS = 89  # 90 of 300 samples are dropped by the second stage: as many are blended, the first of them with 0
 
 
@@ -96,10 +95,8 @@ def test_a_run_killed_while_its_blends_are_judged_ends_with_the_same_weights(
     home: Path, never_stopped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The fourth of six blocks is not written any more; the third is not made again. Then the stage itself is cut."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     config = settings(home / "killed")
-    process = context.Process(target=train_and_die, args=(config, 4))
+    process = forks().Process(target=train_and_die, args=(config, 4))
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL

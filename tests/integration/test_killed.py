@@ -3,13 +3,10 @@
 Children come from a fork server that has torch loaded, so that each starts in a fraction of a second.
 """
 
-import multiprocessing
 import os
 import random
 import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -17,45 +14,23 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.files import file_contents, knowledge_contents
+from tests.support.forks import forks
+from tests.support.killed import EPOCHS, kill, settings, start, train, train_and_die
 from tests.support.plain_zarr import open_array, read_array
 from tests.support.runs import run_facts
 
-from kcd_pipeline.config import Config, load_config
+from kcd_pipeline.config import Config
 from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.teacher import train_teacher
-from kcd_stores import KnowledgeStore, KnowledgeWriter, PlanStore, ValueStore
+from kcd_stores import KnowledgeStore, KnowledgeWriter
 from kcd_stores.knowledge import creation
-
-PRELOADED = ["kcd_pipeline.distillation", "kcd_pipeline.extraction", "sklearn.datasets", "tensorboard"]
-EPOCHS = 6
-
-
-def settings(folder: Path, **more: Any) -> Config:
-    """Return a small but whole recipe on real digits: three stages, and two views that epochs use in turn."""
-    chosen = {
-        "data.limit_per_class": 30,
-        "teacher.model": "resnet8",
-        "teacher.weights": folder.parent / "teacher.safetensors",
-        "teacher.epochs": 3,
-        "store.path": folder.parent / "shared.zarr",
-        "store.views": 4,
-        "store.batch_size": 64,
-        "store.block_rows": 64,
-        "distill.epochs": EPOCHS,
-        "condense.interval": 2,
-        "run.dir": folder,
-        "run.threads": 1,
-    } | {key.replace("__", "."): value for key, value in more.items()}
-    return load_config("digits", [f"{key}={value}" for key, value in chosen.items()])
 
 
 @pytest.fixture(scope="module")
 def context() -> Any:
-    made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(PRELOADED)
-    return made
+    return forks()
 
 
 @pytest.fixture(scope="module")
@@ -66,23 +41,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train_teacher(config)
     extract_teacher(config)
     return folder
-
-
-def start(context: Any, function: Callable[..., object], *args: Any) -> BaseProcess:
-    process: BaseProcess = context.Process(target=function, args=args)
-    process.start()
-    return process
-
-
-def kill(process: BaseProcess) -> bool:
-    """Kill the process; return False if it ended first."""
-    assert process.pid is not None
-    if process.is_alive():
-        with suppress(ProcessLookupError):  # it may end at this moment
-            os.kill(process.pid, signal.SIGKILL)
-    process.join(30)
-    assert process.exitcode in (-signal.SIGKILL, 0)
-    return process.exitcode != 0
 
 
 # --- extraction ---------------------------------------------------------------------------------------------
@@ -152,10 +110,6 @@ def never_stopped(home: Path) -> dict[str, Any]:
     return facts
 
 
-def train(config: Config) -> None:
-    distill(config)
-
-
 @pytest.mark.parametrize("epoch", range(1, EPOCHS))
 def test_a_run_killed_after_any_epoch_and_resumed_is_the_run_never_stopped(
     context: Any, home: Path, never_stopped: dict[str, Any], epoch: int
@@ -168,38 +122,6 @@ def test_a_run_killed_after_any_epoch_and_resumed_is_the_run_never_stopped(
     kill(process)
     distill(config, resume=True)
     assert run_facts(config.run_dir) == never_stopped
-
-
-def train_and_die(config: Config, where: str, occasion: int) -> None:
-    """Train, and die just before the `occasion`-th call of the function `where`."""
-    import kcd_pipeline.distillation.curriculum as curriculum
-    import kcd_pipeline.training.checkpoint as checkpoint
-    import kcd_pipeline.training.recorder as recorder
-
-    owners: dict[str, tuple[Any, str]] = {
-        "values are written": (ValueStore, "write"),
-        "a plan is written": (PlanStore, "write"),
-        "the ranking is made": (curriculum, "condense"),
-        "metrics are written": (RunFolder, "append_metrics"),
-        "best weights are written": (recorder, "save_weights"),
-        "a checkpoint is begun": (recorder, "save_checkpoint"),
-        "a manifest is written": (checkpoint, "write_manifest"),
-        "a checkpoint is renamed": (Path, "rename"),
-        "older checkpoints are removed": (checkpoint, "_remove_others"),
-        "the summary is written": (RunFolder, "write_summary"),
-    }
-    owner, name = owners[where]
-    original, calls = getattr(owner, name), 0
-
-    def dying(*args: Any, **kwargs: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == occasion:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(*args, **kwargs)
-
-    setattr(owner, name, dying)
-    distill(config)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +164,7 @@ def test_runs_killed_again_and_again_are_the_run_never_stopped(
         runs += 1
         while True:
             process = start(context, train, config)
-            process.join(moments.uniform(0.3, 3))
+            process.join(moments.uniform(0.2, 2) if kills < 10 else 120)
             if not kill(process):
                 break
             kills += 1

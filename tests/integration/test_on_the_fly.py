@@ -78,8 +78,8 @@ def alone(recipe: Path) -> dict[str, str]:
     return made(recipe, 0)
 
 
-def test_an_epoch_ends_with_the_same_weights_with_0_1_2_and_4_workers(recipe: Path, alone: dict[str, str]) -> None:
-    for workers in (1, 2, 4):
+def test_an_epoch_ends_with_the_same_weights_with_0_1_and_3_workers(recipe: Path, alone: dict[str, str]) -> None:
+    for workers in (1, 3):
         assert made(recipe, workers) == alone
 
 

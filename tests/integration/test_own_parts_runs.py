@@ -1,7 +1,6 @@
 """Runs of parts outside the package: killed and resumed to the same weights, refused once a source has changed."""
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.commands import run_command, succeed
+from tests.support.forks import forks
 from tests.support.own_parts import EXAMPLES, importable
 
 from kcd_pipeline.config import load_config
@@ -51,9 +51,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def kill_in_training(home: Path, run: Path) -> None:
     """Start the same run in another folder, and kill it once it has a checkpoint."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["kcd_pipeline.distillation", "sklearn.datasets", "tensorboard"])
-    process = context.Process(target=train_in, args=(str(home),))
+    process = forks().Process(target=train_in, args=(str(home),))
     process.start()
     until = time.monotonic() + 120
     while not list(run.glob("checkpoint/epoch-*[0-9]")):

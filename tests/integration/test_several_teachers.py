@@ -1,7 +1,6 @@
 """Whole commands with two teachers: their stores, students of their blend, refusals, and a run that is killed."""
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -13,6 +12,7 @@ import pytest
 import torch
 import yaml
 from tests.support.commands import run_command, succeed
+from tests.support.forks import forks
 from tests.support.runs import run_facts
 
 from kcd_pipeline.config import load_config
@@ -176,7 +176,7 @@ def test_a_run_that_is_killed_ends_with_the_weights_of_one_never_stopped(home: P
     recipe, chosen = str(home / "two.yaml"), ["distill.method=kcd", "condense.perturb=pair"]
     distill(load_config(recipe, [*chosen, f"run.dir={tmp_path / 'whole'}"]))
     killed = [*chosen, f"run.dir={tmp_path / 'killed'}"]
-    process = multiprocessing.get_context("spawn").Process(target=train_and_die, args=(recipe, killed))
+    process = forks().Process(target=train_and_die, args=(recipe, killed))
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL

@@ -1,6 +1,5 @@
 """Distillation under a budget that is too small for whole views: it finishes, resumes exactly and perturbs rightly."""
 
-import multiprocessing
 import os
 import signal
 import time
@@ -12,6 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from tests.benchmarks.streaming_memory import make_store, measure
+from tests.support.forks import forks
 
 from kcd_pipeline.cli import main
 from kcd_pipeline.condensation import TaughtRows
@@ -97,7 +97,7 @@ def train(config: Config) -> None:
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_killed_after_an_epoch_and_resumed_it_is_the_run_never_stopped(home: Path, epoch: int) -> None:
     config = settings(home / f"killed-{epoch}", store__memory=5_400)
-    process = multiprocessing.get_context("spawn").Process(target=train, args=(config,))
+    process = forks().Process(target=train, args=(config,))
     process.start()
     assert process.pid is not None
     while process.is_alive() and len(RunFolder(config.run_dir).read_metrics()) < epoch:

@@ -1,6 +1,5 @@
 """Invariant 1: a view is a pure function of (seed, sample, view); nothing else can change a pixel."""
 
-import multiprocessing
 import random
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
+from tests.support.forks import forks
 
 from kcd_pipeline.augmentation import SubsetAugmentation, build_augmentation
 from kcd_pipeline.augmentation.operations import OPERATIONS
@@ -106,7 +106,7 @@ def _in_another_process(config: AugmentationConfig, index: list[int], view: int)
 
 def test_another_process_gives_the_same_pixels() -> None:
     index = list(range(0, N, 3))
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    with forks().Pool(1) as pool:
         for name in ("crop-flip", "resized-crop-flip", "pipeline"):
             config = AugmentationConfig(name=name, seed=11, padding=2, **ALL[name])
             there = pool.apply(_in_another_process, (config, index, 4))

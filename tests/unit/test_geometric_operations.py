@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional as tvf
 
 from kcd_pipeline.augmentation import CentreCrop, build_augmentation, pixels_of
 from kcd_pipeline.augmentation.operations import OPERATIONS, Operation
-from kcd_pipeline.augmentation.operations.noise import noise
+from kcd_pipeline.augmentation.operations.noise import noise, noise_of_one
 from kcd_pipeline.config import AugmentationConfig
 from kcd_stores.philox import draws, philox
 
@@ -58,10 +58,9 @@ def expected_of(keys: dict[str, Any], image: Any, drawn: list[int]) -> Any:
         return tvf.rotate(image, 90.0 * drawn[0])
     top, left, h, w, low, high = drawn
     value = torch.tensor(99, dtype=torch.uint8)
-    if keys["value"] == "noise":  # 16 bytes of each counter, the first byte of the image first
+    if keys["value"] == "noise":  # 16 bytes of each counter, channel by channel and row by row
         words = philox(low | high << 32, (np.arange(3 * SIZE * SIZE // 16), 0, 0, 0)).T.astype("<u4")
-        whole = torch.from_numpy(np.frombuffer(words.tobytes(), np.uint8).copy()).view(3, SIZE, SIZE)
-        value = whole[:, top : top + h, left : left + w]
+        value = torch.from_numpy(np.frombuffer(words.tobytes(), np.uint8)[: 3 * h * w].copy()).view(3, h, w)
     return tvf.erase(image, top, left, h, w, value)
 
 
@@ -134,6 +133,8 @@ def test_noise_of_a_key_does_not_depend_on_the_keys_beside_it() -> None:
     assert together.shape == (3, 1000)
     for number in range(3):
         assert torch.equal(noise(keys[:, [number]], 100)[0], together[number, :100])
+        low, high = keys[:, number].tolist()
+        assert noise_of_one(low | high << 32, 1000).tolist() == together[number].tolist()
 
 
 def test_what_does_not_fit_the_images_is_refused() -> None:

@@ -1,5 +1,6 @@
 """Mixup and CutMix of samples: pixels, labels and distributions, by hand and against torchvision, torch and scipy."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from torchvision.transforms import v2
 
 from kcd_pipeline.augmentation import InMemoryViews, Labels, Mixing, build_augmentation, build_mixing
 from kcd_pipeline.augmentation.mixing import ONE
-from kcd_pipeline.config import AugmentationConfig
+from kcd_pipeline.config import AugmentationConfig, load_config
+from kcd_pipeline.errors import UserError
 from kcd_pipeline.losses import CrossEntropy
 
 N, SIZE = 40, 16
@@ -187,3 +189,23 @@ def test_a_description_has_what_pixels_depend_on(name: str, keys: set[str]) -> N
     described = mixing(name).describe()
     assert described["name"] == name
     assert set(described) == keys
+
+
+def test_the_folder_of_a_run_is_named_for_what_is_mixed() -> None:
+    plain, other = (load_config("digits", [f"augmentation.mix={mix}"]) for mix in ("cutmix", "{name: mixup, alpha: 1}"))
+    assert plain.run.dir.name == "{student}-{variant}-augmentation.mix=cutmix-seed{seed}"
+    assert re.search(r"-augmentation\.mix=mixup-[0-9a-f]{8}-seed", other.run.dir.name)
+
+
+@pytest.mark.parametrize(
+    ("mix", "message"),
+    [
+        ("cutmx", "augmentation.mix.name: found 'cutmx', expected one of .* did you mean 'cutmix'"),
+        ("{name: mixup, alhpa: 1}", "no key 'augmentation.mix.alhpa'; did you mean 'alpha'"),
+        ("{name: cutmix, alpha: 0.2}", "alpha is 0.2, but cutmix does not use it"),
+        ("3", "augmentation.mix: found 3, expected a section of keys"),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_named(mix: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_config("digits", [f"augmentation.mix={mix}"])

@@ -18,7 +18,8 @@ from kcd_pipeline.models import build_model, model_for, weights_hash
 from kcd_pipeline.models.external import is_published
 from kcd_pipeline.models.trial import require_trainable
 from kcd_pipeline.training.epoch import label_objective
-from kcd_pipeline.training.trainer import Trainer, _part_neighbours
+from kcd_pipeline.training.model_hooks import part_neighbours
+from kcd_pipeline.training.trainer import Trainer
 
 SHAPE, CLASSES = (1, 4, 4), 10
 
@@ -173,7 +174,7 @@ def test_a_trial_leaves_a_model_and_torchs_generator_as_they_were(make: Callable
 def test_neighbours_in_one_memory_are_checkpointed_apart_and_tied_parameters_once() -> None:
     beside, tied = Neighbours().state_dict(), Tied().state_dict()
     before = {name: tensor.clone() for name, tensor in beside.items()}
-    _part_neighbours([], [beside, tied], "")
+    part_neighbours([], [beside, tied], "")
     assert beside["a"].untyped_storage().data_ptr() != beside["b"].untyped_storage().data_ptr()
     assert before.keys() - beside.keys() == {"neither"}
     assert all(torch.equal(tensor, before[name]) for name, tensor in beside.items())

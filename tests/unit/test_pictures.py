@@ -16,6 +16,7 @@ from torchvision import transforms
 from torchvision.transforms.v2 import functional
 
 from kcd_pipeline.augmentation import Augmentation, Identity, SubsetAugmentation, build_augmentation
+from kcd_pipeline.augmentation.operations import OPERATIONS
 from kcd_pipeline.config import AugmentationConfig, DataConfig
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.data.pictures import fingerprint as fingerprints
@@ -26,6 +27,7 @@ from kcd_pipeline.reports.render.pictures import data_uri
 
 CPU = torch.device("cpu")
 EACH = 6  # pictures of each class and split
+UNSCALED = [{"name": name} for name in OPERATIONS if name != "resized-crop"]  # operations of a pipeline
 
 
 @pytest.fixture(autouse=True)
@@ -114,13 +116,15 @@ def test_imagenet_is_evaluated_as_torchvisions_reference_evaluates_it(root: Path
         torch.testing.assert_close(views.batch(np.array([sample]), 0)[0], expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["none", "crop-flip"])
-def test_on_the_fly_and_in_memory_are_the_same_pixels_where_nothing_is_scaled_up(root: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "more"), [("none", {}), ("crop-flip", {}), ("pipeline", {"operations": UNSCALED})])
+def test_on_the_fly_and_in_memory_are_the_same_pixels_where_nothing_is_scaled_up(
+    root: Path, name: str, more: dict[str, Any]
+) -> None:
     fly, memory = load(root), load(root, on_the_fly=False)
     assert torch.equal(fly.train.labels, memory.train.labels)
     order = np.arange(len(fly.train))
     look: dict[str, Any] = {"mean": (0.5,) * 3, "std": (0.2,) * 3, "device": CPU}
-    made, held = (data.train.views(augmentation(name), **look).batch(order, 3) for data in (fly, memory))
+    made, held = (data.train.views(augmentation(name, **more), **look).batch(order, 3) for data in (fly, memory))
     assert torch.equal(made, held)
     assert torch.equal(fly.train.image(4), memory.train.image(4))
 
@@ -150,6 +154,16 @@ def test_any_number_of_workers_and_any_prefetch_give_the_same_pixels(
     monkeypatch.setattr(loader, "PIECE", piece)
     together = batches(load(root, workers=workers), cut, 2)
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_workers_give_the_views_of_a_pipeline_in_any_order(root: Path) -> None:
+    augment = augmentation("pipeline", operations=[{"name": "resized-crop"}, *UNSCALED])
+    order = np.random.default_rng(3).permutation(2 * EACH)
+    alone = load(root).train_views(augment, CPU).batch(order, 2)
+    made = [images for _, images in load(root, workers=2).train_views(augment, CPU).batches([order[:5], order[5:]], 2)]
+    assert torch.equal(torch.cat(made), alone)
+    one_by_one = [load(root).train_views(augment, CPU).batch(order[[k]], np.array([2])) for k in range(2 * EACH)]
+    assert torch.equal(torch.cat(one_by_one), alone)
 
 
 def test_what_a_spawned_worker_is_handed_makes_the_same_pixels(root: Path) -> None:

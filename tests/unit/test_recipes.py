@@ -13,6 +13,7 @@ from kcd_pipeline.config import Config, load_config, recipe_names
 from kcd_pipeline.data import Dataset, InMemorySplit
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.models import model_for
+from kcd_pipeline.models.external import is_published
 from kcd_pipeline.training.epoch import label_objective
 from kcd_pipeline.training.trainer import Trainer
 
@@ -171,6 +172,8 @@ def test_no_two_recipes_write_into_one_run_or_different_teachers_into_one_file()
         of_file: dict[str, set[str]] = {}
         for config in configs:
             file = str(config.teacher.weights if place == "weights" else config.store.path)
+            if place == "weights" and is_published(config.teacher.weights):
+                continue  # a name of weights, which many models have, and no file of the recipe
             of_file.setdefault(file, set()).add(f"{config.data.name} {config.teacher.model}")
         assert all(len(teachers) == 1 for teachers in of_file.values())
 
@@ -191,8 +194,8 @@ SHAPES = {
 def noise(config: Config) -> Dataset:
     """Return a few images with the shape and the classes of a recipe's data set."""
     shape, classes = SHAPES[config.data.name]
-    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, *shape), dtype=np.uint8))
-    split = InMemorySplit(images=images, labels=torch.arange(4))
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, *shape), dtype=np.uint8))
+    split = InMemorySplit(images=images, labels=torch.arange(2))
     mean, std = (0.5,) * shape[0], (0.25,) * shape[0]
     return Dataset(
         name=config.data.name,
@@ -215,6 +218,6 @@ def test_every_recipe_builds_its_models_and_takes_a_step(name: str) -> None:
     trainer = Trainer(
         student, dataset, build_augmentation(config.augmentation), optimisation=config.distill, run=config.run
     )
-    result = trainer.train_epoch(0, view=1, samples=4, parts=[(np.arange(4), label_objective())])
+    result = trainer.train_epoch(0, view=1, samples=2, parts=[(np.arange(2), label_objective())])
     assert np.isfinite(result.loss)
     assert any(not torch.equal(tensor, before[key]) for key, tensor in trainer.model.state_dict().items())

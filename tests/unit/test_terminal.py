@@ -1,7 +1,10 @@
 """Output where the encoding lacks characters, and on a narrow terminal: plainer, and never an error."""
 
 import io
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -89,3 +92,22 @@ def test_a_bar_within_a_bar_is_shown_beside_it_and_goes_when_it_is_done(monkeypa
         assert "judging blends" in output.getvalue()
     with progress.progress_bar() as later:
         assert later is not bar
+
+
+def test_output_that_a_disk_takes_a_part_of_is_an_error_without_pythons_buffer_too(tmp_path: Path) -> None:
+    # as on a disk that fills up: of one write the system takes what is within the limit, and refuses the next
+    program = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+from kcd_pipeline.terminal import take_all_characters
+take_all_characters()
+sys.stdout.write("x" * 60_000 + "\\n")
+"""
+    with (tmp_path / "output").open("w") as output:
+        ended = subprocess.run(
+            [sys.executable, "-c", program], stdout=output, stderr=subprocess.PIPE, check=False, text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+    assert (tmp_path / "output").stat().st_size == 4096
+    assert ended.returncode == 1
+    assert "OSError: [Errno 27]" in ended.stderr

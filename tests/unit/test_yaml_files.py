@@ -148,3 +148,11 @@ def test_a_text_that_looks_like_another_value_is_written_so_that_it_stays_one(te
     written = write_yaml({"key": text, "number": 1e-5})
     assert parse_yaml(written) == {"key": text, "number": 1e-5}
     assert yaml.safe_load(written)["key"] == text  # by other readers too
+
+
+def test_what_is_done_to_one_reading_is_not_in_the_next() -> None:
+    """A text is parsed once, and read as often as it is asked for."""
+    text = "data: {name: digits, classes: [cat]}"
+    first = parse_yaml(text)
+    first["data"]["classes"].append("dog")
+    assert parse_yaml(text) == {"data": {"name": "digits", "classes": ["cat"]}}

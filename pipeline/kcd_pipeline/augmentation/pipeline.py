@@ -42,13 +42,8 @@ class Pipeline:
         operations = [operation.describe() for operation in self._operations]
         return {"name": "pipeline", "seed": self._seed, "operations": operations}
 
-    @property
-    def exact(self) -> bool:
-        """True if images in memory become the same bytes on every kind of device."""
-        return all(operation.exact for operation in self._operations)
-
-    def parameters(self, index: NDArray[np.int64], view: ArrayLike, height: int, width: int) -> NDArray[Any]:
-        """Draw the parameters of all operations, one below the other: `[P, B]`, int64 or float64.
+    def parameters(self, index: NDArray[np.int64], view: ArrayLike, height: int, width: int) -> NDArray[np.int64]:
+        """Draw the parameters of all operations, one below the other: `[P, B]`.
 
         Raises
         ------

@@ -50,10 +50,12 @@ def distill_command(
         if not ranks.is_first:
             return
     summary = read_checked_summary(run.folder) if run.already else run.summary
+    averaged = summary.get("ema_test_accuracy")
+    average = "" if averaged is None else f" ({averaged:.2%} by the average of its weights)"
     state = "The run was finished already" if run.already else f"{summary['seconds']:.0f} s"
     print_line(
-        f"{summary['student']} by {summary['method']}: {summary['test_accuracy']:.2%} on the test set after "
-        f"{summary['epochs']} epochs, {summary['rows_trained']:,} knowledge rows. {state}. Run: {run.folder.path}"
+        f"{summary['student']} by {summary['method']}: {summary['test_accuracy']:.2%} on the test set{average} "
+        f"after {summary['epochs']} epochs, {summary['rows_trained']:,} knowledge rows. {state}. Run: {run.folder.path}"
     )
 
 

@@ -179,9 +179,27 @@ OperationConfig = Annotated[
     Discriminator("name"),
 ]
 
+# timm's `rand-m9-mstd0.5-inc1` and its random erasing, with which DeiT and TinyViT were trained
+_OF_SMALL_TRANSFORMERS: tuple[dict[str, Any], ...] = (
+    {"name": "resized-crop"},
+    {"name": "flip"},
+    {
+        "name": "randaugment",
+        "number": 2,
+        "magnitude": 9,
+        "magnitude_std": 0.5,
+        "increasing": True,
+        "probability": 0.5,
+        "interpolation": "bilinear",
+        "fill": 116,
+    },
+    {"name": "erasing", "probability": 0.25, "scale": [0.02, 1 / 3], "ratio": [0.3, 10 / 3], "value": "noise"},
+)
 PRESETS: dict[str, tuple[dict[str, Any], ...]] = {
-    "cifar": ({"name": "crop", "padding": 4}, {"name": "flip"}),
+    "cifar": ({"name": "crop"}, {"name": "flip"}, {"name": "trivialaugment"}),
     "imagenet": ({"name": "resized-crop"}, {"name": "flip"}),
+    "deit": _OF_SMALL_TRANSFORMERS,
+    "tinyvit": _OF_SMALL_TRANSFORMERS,
 }
 
 

@@ -6,8 +6,10 @@ is ten, `5e-4` is a number, `1:30` and dates are text), equal keys are refused, 
 so is a text whose size, depth or number of values is not that of a recipe.
 """
 
+import copy
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -154,11 +156,17 @@ def parse_yaml(text: str) -> Any:
     if len(text) > MAX_BYTES:
         raise ValueError(f"it is longer than {MAX_BYTES:,} characters")
     try:
-        return yaml.load(text, _PlainLoader)
+        return copy.deepcopy(_load(text))
     except yaml.YAMLError as error:
         raise ValueError(_place_and_problem(error)) from error
     except OverflowError as error:  # an escape such as "\Uffffffff", which PyYAML makes a character without a look
         raise ValueError(f"it holds what is not a character ({error})") from error
+
+
+@lru_cache(maxsize=64)
+def _load(text: str) -> Any:
+    """Return what `text` holds, kept: a run reads its config after every epoch, and PyYAML takes 50 ms for one."""
+    return yaml.load(text, _PlainLoader)
 
 
 def write_yaml(tree: Mapping[str, Any]) -> str:

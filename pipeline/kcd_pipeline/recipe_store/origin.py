@@ -13,6 +13,7 @@ from kcd_pipeline.own_parts import is_passed_object
 from kcd_pipeline.recipe_store.encoding import required_encoding
 from kcd_pipeline.teacher import describe_classes, describe_teacher, teacher_hash
 from kcd_stores import KnowledgeStore
+from kcd_stores.knowledge.description import MISSING
 
 MIX_KEY = "mix"  # of the augmentation that a store records; stores of pictures that are not mixed lack it
 
@@ -53,7 +54,7 @@ def require_made_from(store: KnowledgeStore, expected: Mapping[str, Any]) -> Non
     found, dataset = store.made_from.get("dataset"), dict(expected["dataset"])
     augmentation, stored = expected["augmentation"], store.made_from.get("augmentation")
     if MIX_KEY not in augmentation and isinstance(stored, Mapping) and MIX_KEY in stored:
-        augmentation = {**augmentation, MIX_KEY: {"name": None}}
+        augmentation = {**augmentation, MIX_KEY: {"name": MISSING}}
     if isinstance(found, Mapping) and found.get("fingerprint") == dataset["fingerprint"]:
         dataset = {key: value for key, value in dataset.items() if key not in ("name", "source_sha256")}
     store.require_made_from({**expected, "dataset": dataset, "augmentation": augmentation})

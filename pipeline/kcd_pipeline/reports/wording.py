@@ -32,6 +32,11 @@ def kept_range(fractions: list[float]) -> str:
     return f"{' → '.join(f'{100 * share:.0f}' for share in shares)}%"
 
 
+def measured(value: float) -> str:
+    """Return a number of any unit, such as a metric of the user's own, to four digits: `0.9342`, `1.2e+05`."""
+    return f"{value:.4g}"
+
+
 def duration(seconds: float) -> str:
     """Return a measured time with decimals where they matter: `0.31 s`, `4.8 s`, `39 s`, `2 h 05 min`."""
     if seconds < 1:

@@ -3,6 +3,7 @@
 checkpoint/epoch-00003/     the state after epoch 3, counted from 0
     model.safetensors, optimizer.bin, ...   as accelerate writes them
     best.safetensors                        the best weights up to then
+    average.safetensors                     the average of the weights, with `ema`
     manifest.json                           written last
 
 Checkpoints of the first format have a `state.json` in place of a manifest.

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -29,6 +28,7 @@ from kcd_pipeline.training.blended_views import BlendedViews
 from kcd_pipeline.training.device import device_of, make_accelerator, seed_epoch
 from kcd_pipeline.training.epoch import EpochResult, EpochSums, Objective, Part, StepOutcome
 from kcd_pipeline.training.evaluation import Measures, evaluate, measure, predict
+from kcd_pipeline.training.model_hooks import load_models, part_neighbours
 from kcd_pipeline.training.optimisation import Rates, make_optimizer
 from kcd_pipeline.training.own_metrics import OwnMetrics
 from kcd_pipeline.training.ranks import Ranks
@@ -91,8 +91,8 @@ class Trainer:
         self._optimizer = self.accelerator.prepare(optimizer)
         # evaluation mode keeps accelerate from wrapping the model: checkpoints then fit any number of ranks
         self._model = self.accelerator.prepare_model(model, evaluation_mode=True)
-        self.accelerator.register_save_state_pre_hook(_part_neighbours)
-        self.accelerator.register_load_state_pre_hook(_load_models)
+        self.accelerator.register_save_state_pre_hook(part_neighbours)
+        self.accelerator.register_load_state_pre_hook(load_models)
         if run.compile:
             self._model.compile()
         self._trained = self._model
@@ -347,34 +347,6 @@ class Trainer:
 def _no_outcome(logits: Tensor) -> StepOutcome:
     """Return the outcome of a share without samples, `logits[0, C]`: its gradients are 0."""
     return StepOutcome(logits.sum() * 0, logits.new_empty(0))
-
-
-def _part_neighbours(models: list[nn.Module], states: list[dict[str, Tensor]], folder: str) -> None:
-    """Give tensors of a state dict that lie side by side in one memory, as an LSTM's on a GPU, memory of their own.
-
-    accelerate takes all that is in one memory for one tensor, and checkpoints the first of them alone. That is right
-    for a tied parameter, which keeps its first name; `fill_model` gives it all of them.
-    """
-    for state in states:
-        first: dict[int, int] = {}
-        for name, tensor in list(state.items()):
-            place, memory = tensor.data_ptr(), tensor.untyped_storage().data_ptr()
-            if memory not in first:
-                first[memory] = place
-            elif first[memory] == place:
-                del state[name]
-            else:
-                state[name] = tensor.clone()
-
-
-def _load_models(models: list[nn.Module], folder: str) -> None:
-    """Fill each of the `models` from a checkpoint, and take it from the list: accelerate loads what is left there.
-
-    The loader that accelerate uses refuses a model with a tensor that is a part of a larger one.
-    """
-    while models:
-        path = Path(folder) / "model.safetensors"
-        fill_model(models.pop(), load_file(path), source=path, name="model of this run")
 
 
 def _in_parallel(model: nn.Module) -> nn.Module:

@@ -3,8 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -15,7 +13,7 @@ import pytest
 import torch
 from distributed import Client
 from distributed.comm import CommClosedError
-from tests.support.cluster import address, options, run, scale, settings, wait_for, wait_for_a_block, with_set
+from tests.support.cluster import address, options, run, scale, settings, wait_for, with_set
 from tests.support.files import knowledge_contents
 from tests.support.plain_zarr import read_array
 
@@ -136,29 +134,6 @@ def test_a_time_that_runs_out_in_a_worker_is_no_reason_to_wait(
     monkeypatch.setattr(cluster_maker, "make_block", slow)
     with pytest.raises(TimeoutError, match="of a server"):
         extract_teacher(settings(home, "slow.zarr"), cluster=Cluster(scheduler=address(running)))
-
-
-def test_ctrl_c_ends_everything_and_one_process_finishes_the_store(home: Path) -> None:
-    command = [sys.executable, "-m", "kcd_pipeline", "extract-teacher", "digits", "--workers", "1"]
-    process = subprocess.Popen(
-        [*command, *with_set(options(home, "stopped.zarr", store__views=24))],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    wait_for_a_block(home / "stopped.zarr")
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    said = process.communicate(timeout=120)[1]
-    assert process.returncode == 130, said
-    assert "Interrupted. What was complete is kept" in said
-    assert "Traceback" not in said
-    assert not [child for child in children if Path(f"/proc/{child}").exists()]
-    store = KnowledgeStore.open(home / "stopped.zarr")
-    assert 0 < store.complete().sum() < store.complete().size
-    extract_teacher(settings(home, "stopped.zarr", store__views=24))
-    extract_teacher(settings(home, "stopped-alone.zarr", store__views=24))
-    assert knowledge_contents(home / "stopped.zarr") == knowledge_contents(home / "stopped-alone.zarr")
 
 
 def test_a_teacher_that_says_nothing_finite_ends_the_command(home: Path, running: Client) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from distributed import Client
 from PIL import Image
-from tests.support.cluster import address, run, settings, wait_for, wait_for_a_block
+from tests.support.cluster import address, options, run, settings, wait_for, wait_for_a_block, with_set
 from tests.support.files import knowledge_contents
 
 from kcd_pipeline.config import load_config
@@ -78,3 +80,26 @@ def test_blocks_of_workers_that_are_killed_are_made_by_those_left_or_that_come(
     assert knowledge_contents(store) == long
     assert ("no worker is left; waiting for one to join" in capsys.readouterr().err) == (victims == 2)
     wait_for(running, 2)
+
+
+@pytest.mark.loops
+def test_ctrl_c_ends_everything_and_one_process_finishes_the_store(home: Path, long: dict[str, bytes]) -> None:
+    command = [sys.executable, "-m", "kcd_pipeline", "extract-teacher", "digits", "--workers", "1"]
+    process = subprocess.Popen(
+        [*command, *with_set(options(home, "stopped.zarr", store__views=24))],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for_a_block(home / "stopped.zarr")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 130, said
+    assert "Interrupted. What was complete is kept" in said
+    assert "Traceback" not in said
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
+    store = KnowledgeStore.open(home / "stopped.zarr")
+    assert 0 < store.complete().sum() < store.complete().size
+    extract_teacher(settings(home, "stopped.zarr", store__views=24))
+    assert knowledge_contents(home / "stopped.zarr") == long

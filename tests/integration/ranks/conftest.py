@@ -1,29 +1,20 @@
 """Ranks come from a fork server that has torch loaded, with the variables that torchrun sets."""
 
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.forks import forks
 from tests.support.ranks import Launch, Together, settings
 
 from kcd_pipeline.config import load_config
 from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.teacher import train_teacher
 
-PRELOADED = [
-    "kcd_pipeline.distillation",
-    "kcd_pipeline.verification",
-    "sklearn.datasets",
-    "tensorboard",
-]
-
 
 @pytest.fixture(scope="module")
 def context() -> Any:
-    made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(PRELOADED)
-    return made
+    return forks()
 
 
 @pytest.fixture(scope="module")

@@ -54,8 +54,6 @@ class RandAugment:
     interpolation: str
     fill: int
 
-    exact = True
-
     @property
     def words(self) -> int:
         return WORDS * self.number
@@ -105,7 +103,6 @@ class TrivialAugment:
     fill: int
 
     words = 3
-    exact = True
 
     def describe(self) -> dict[str, Any]:
         return {"name": "trivialaugment", **asdict(self)}
@@ -137,7 +134,7 @@ def _draw(
     Parameters
     ----------
     sign
-        Words `[B]`, whose half says whether a change goes the other way.
+        Words `[B]`: with half of them a change goes the other way.
     """
     drawn = np.zeros((ROWS, len(chosen)), np.int64)
     signs = 1.0 - 2.0 * below(sign, 2)

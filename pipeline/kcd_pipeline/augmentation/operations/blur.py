@@ -39,7 +39,6 @@ class GaussianBlur:
     probability: float
 
     words = 2
-    exact = True
 
     def describe(self) -> dict[str, Any]:
         return {

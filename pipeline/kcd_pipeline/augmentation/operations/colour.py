@@ -40,7 +40,6 @@ class ColorJitter:
     probability: float
 
     words = 6
-    exact = True
 
     def describe(self) -> dict[str, Any]:
         return {"name": "color-jitter", **asdict(self)}
@@ -79,7 +78,6 @@ class Grayscale:
     probability: float
 
     words = 1
-    exact = True
 
     def describe(self) -> dict[str, Any]:
         return {"name": "grayscale", **asdict(self)}

@@ -33,7 +33,6 @@ class Crop:
     padding_mode: str
 
     words = 2
-    exact = True
 
     def describe(self) -> dict[str, Any]:
         return {"name": "crop", **asdict(self)}
@@ -43,7 +42,7 @@ class Crop:
         return below(words, 2 * self.padding + 1)
 
     def apply(self, images: Tensor, parameters: Tensor, drawn: NDArray[Any]) -> Tensor:
-        top, left = parameters.to(torch.int64)
+        top, left = parameters
         y, x = rows_of(images) + (top - self.padding)[:, None], columns_of(images) + (left - self.padding)[:, None]
         return shifted(images, y, x, self.padding, self.padding_mode)
 
@@ -70,7 +69,6 @@ class ResizedCrop:
     ratio: tuple[float, float]
 
     words = BOX_WORDS
-    exact = True
 
     def describe(self) -> dict[str, Any]:
         return {"name": "resized-crop", "scale": list(self.scale), "ratio": list(self.ratio)}
@@ -80,7 +78,7 @@ class ResizedCrop:
         return draw_boxes(words, height, width, scale=self.scale, ratio=self.ratio)
 
     def apply(self, images: Tensor, parameters: Tensor, drawn: NDArray[Any]) -> Tensor:
-        return enlarged(images, parameters.to(torch.int64))
+        return enlarged(images, parameters)
 
     def apply_picture(self, picture: Image.Image, parameters: NDArray[Any]) -> Image.Image:
         return scaled_box(picture, parameters, *picture.size)

@@ -15,8 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from kcd_pipeline.augmentation.boxes import SIZE_WORDS, draw_sizes
-from kcd_pipeline.augmentation.operations.noise import noise
-from kcd_pipeline.augmentation.operations.pictures import as_picture
+from kcd_pipeline.augmentation.operations.noise import noise, noise_of_one
 from kcd_pipeline.device_moves import to_device
 from kcd_stores.philox import below, uniform
 
@@ -43,7 +42,6 @@ class Erasing:
     value: int | str
 
     words = SIZE_WORDS + 5
-    exact = True
 
     def describe(self) -> dict[str, Any]:
         return {"name": "erasing", **asdict(self), "scale": list(self.scale), "ratio": list(self.ratio)}
@@ -68,18 +66,25 @@ class Erasing:
         if len(places) == 0:
             return images
         there = to_device(places, images.device)
-        erased = self._erased(images[there], parameters[:, there].to(torch.int64))
+        largest = int((drawn[2] * drawn[3]).max())
+        erased = self._erased(images[there], parameters[:, there], images.shape[1] * largest)
         return images.index_copy(0, there, erased)
 
-    def _erased(self, images: Tensor, parameters: Tensor) -> Tensor:
-        """Return `images[b, C, H, W]`, all of which have a box, without what is in it."""
+    def _erased(self, images: Tensor, parameters: Tensor, largest: int) -> Tensor:
+        """Return `images[b, C, H, W]`, all of which have a box, without what is in it.
+
+        The `largest` box has so many bytes in all channels. Noise fills a box channel by channel, and row by row.
+        """
         _, channels, height, width = images.shape
         top, left, h, w = parameters[:4, :, None]
-        y, x = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
-        inside = ((y >= top) & (y < top + h))[:, None, :, None] & ((x >= left) & (x < left + w))[:, None, None, :]
+        y, x = torch.arange(height, device=images.device) - top, torch.arange(width, device=images.device) - left
+        inside = ((y >= 0) & (y < h))[:, None, :, None] & ((x >= 0) & (x < w))[:, None, None, :]
         if self.value != NOISE:
             return images.masked_fill(inside, int(self.value))
-        return torch.where(inside, noise(parameters[4:], channels * height * width).view_as(images), images)
+        channel = torch.arange(channels, device=images.device)[:, None, None]
+        within = channel * (h * w)[..., None, None] + (y * w)[:, None, :, None] + x[:, None, None, :]
+        made = noise(parameters[4:], largest).gather(1, within.clamp(0, largest - 1).flatten(1))
+        return torch.where(inside, made.view_as(images), images)
 
     def apply_picture(self, picture: Image.Image, parameters: NDArray[Any]) -> Image.Image:
         top, left, h, w = map(int, parameters[:4])
@@ -90,7 +95,7 @@ class Erasing:
         if self.value != NOISE:
             picture.paste((int(self.value),) * 3, box)
             return picture
-        key = torch.from_numpy(parameters[4:, None].astype(np.int64))
-        made = noise(key, 3 * picture.height * picture.width).view(3, picture.height, picture.width)
-        picture.paste(as_picture(made[:, top : top + h, left : left + w]), box)
+        low, high = map(int, parameters[4:])
+        made = noise_of_one(low | high << 32, 3 * h * w).reshape(3, h, w)
+        picture.paste(Image.fromarray(made.transpose(1, 2, 0).copy()), box)
         return picture

@@ -29,7 +29,6 @@ class Flip:
     direction: str
 
     words = 1
-    exact = True
 
     def describe(self) -> dict[str, Any]:
         return {"name": "flip", **asdict(self)}
@@ -54,7 +53,6 @@ class QuarterTurn:
     """Turn a square image by 0, 90, 180 or 270 degrees counterclockwise, each as probable as the others."""
 
     words = 1
-    exact = True
 
     def describe(self) -> dict[str, Any]:
         return {"name": "quarter-turn"}

@@ -17,6 +17,9 @@ from kcd_pipeline.device_moves import to_device
 class Operation(Protocol):
     """Changes the pixels of a picture, as parameters say that are a pure function of (seed, sample, view, place).
 
+    Pixels are the same bytes on every device and in every batch: each step is one of integers, or a single rounding of
+    floating-point numbers, as IEEE 754 prescribes it.
+
     An operation is a frozen value, whose fields are its keys in a recipe. The place is its number in the list of the
     pipeline, so that an operation that is added at the end leaves the views of those before it as they were.
 
@@ -24,25 +27,19 @@ class Operation(Protocol):
     ----------
     words
         Random words of 32 bits that one view takes.
-    exact
-        True if pixels are the same bytes on every kind of device: each step is one of integers, or a single rounding of
-        floating-point numbers, as IEEE 754 prescribes it. False if rounding may differ between kinds of devices.
     """
 
     @property
     def words(self) -> int: ...
 
-    @property
-    def exact(self) -> bool: ...
-
     def describe(self) -> dict[str, Any]:
         """Return its name and all settings that the pixels depend on, as a store records them."""
         ...
 
-    def parameters(self, words: NDArray[np.uint32], height: int, width: int) -> NDArray[Any]:
+    def parameters(self, words: NDArray[np.uint32], height: int, width: int) -> NDArray[np.int64]:
         """Turn `words[W, B]` into the parameters of views of images of this height and width: `[P, B]`.
 
-        They are int64 or float64. P is the same for all words and sizes.
+        P is the same for all words and sizes.
 
         Raises
         ------

@@ -134,6 +134,12 @@ class RunRecord:
         return self.summary.get("ema_test_accuracy")
 
     @property
+    def own_metrics(self) -> Mapping[str, float | None]:
+        """Metrics of the user's own on the test set after the last epoch, by name; None where one was not finite."""
+        found: Mapping[str, float | None] = self.summary.get("metrics", {})
+        return found
+
+    @property
     def stopped_early(self) -> bool:
         """True if patience ended the training before its last epoch."""
         return bool(self.summary.get("stopped_early"))

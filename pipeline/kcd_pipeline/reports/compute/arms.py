@@ -88,6 +88,10 @@ class Arm:
         """Mean number of rows of blended pictures that the teacher was asked for."""
         return statistics.fmean(run.teacher_rows for run in self.runs)
 
+    def mean_of_metric(self, name: str) -> float | None:
+        """Return the mean of a metric of the user's own; None if a run of the arm has no such number."""
+        return _mean([run.own_metrics.get(name) for run in self.runs])
+
     @property
     def mean_seconds(self) -> float:
         """Mean time of training."""
@@ -98,7 +102,7 @@ def _kind(run: RunRecord) -> tuple[str, str]:
     return (run.student, run.method_in_words)
 
 
-def _mean(values: Sequence[int | None]) -> float | None:
+def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if len(known) == len(values) else None
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from kcd_pipeline.plain_text import shown_in_line
 from kcd_pipeline.reports.collect import RunRecord, UnfinishedRun
 from kcd_pipeline.reports.compute.arms import Arm, arms_by_settings, arms_of_study
 from kcd_pipeline.reports.compute.finding import finding_sentences
@@ -66,6 +67,18 @@ class Comparison:
         """The kinds of images by which best epochs were chosen, in the order of runs; `test` before there are any."""
         runs: list[RunRecord | UnfinishedRun] = [*self.runs, *self.unfinished]
         return tuple(dict.fromkeys(run.chosen_by for run in runs)) or ("test",)
+
+    @property
+    def metric_headings(self) -> dict[str, str]:
+        """For each metric of the user's own, by its name in the runs, a heading: the name of its function if only one
+        of them is called so.
+        """
+        names = list(dict.fromkeys(name for run in self.runs for name in run.own_metrics))
+        called = [name.partition(":")[2] or name for name in names]
+        return {
+            name: shown_in_line(short if called.count(short) == 1 else name)
+            for name, short in zip(names, called, strict=True)
+        }
 
     def store_letter(self, run: RunRecord) -> str | None:
         """Return the letters of the stores that `run` learnt from, such as `A` or `A+B`; None for labels alone."""

@@ -18,6 +18,7 @@ from kcd_pipeline.reports.wording import (
     interval_ends,
     kept_range,
     mean_and_spread,
+    measured,
     p_value,
     percent,
     percent_interval,
@@ -33,13 +34,13 @@ def arm_table(comparison: Comparison, details: Sequence[RunDetails]) -> PageTabl
     """Return the table of arms, and of the teacher below them; `details` are those of the first run of each arm."""
     rows = [
         Row(
-            cells=tuple(_arm_cells(arm, found).values()),
+            cells=tuple(_arm_cells(arm, found, comparison.metric_headings).values()),
             key=arm.name,
             tag="ahead of all" if arm is comparison.best else "",
         )
         for arm, found in zip(comparison.arms, details, strict=True)
     ]
-    headings = list(_arm_cells(comparison.arms[0], details[0])) if rows else []
+    headings = list(_arm_cells(comparison.arms[0], details[0], comparison.metric_headings)) if rows else []
     table = PageTable(
         caption="Arms: test accuracy after the last epoch, and what it cost",
         columns=tuple(_column(heading) for heading in headings),
@@ -53,7 +54,7 @@ def _column(heading: str) -> Column:
     return Column(heading=heading, number=heading not in WORDS)
 
 
-def _arm_cells(arm: Arm, details: RunDetails) -> dict[str, Cell]:
+def _arm_cells(arm: Arm, details: RunDetails, metrics: Mapping[str, str]) -> dict[str, Cell]:
     summary = arm.first.summary
     return {
         "arm": word(arm.name),
@@ -62,6 +63,7 @@ def _arm_cells(arm: Arm, details: RunDetails) -> dict[str, Cell]:
         "95% interval": interval(arm.interval, percent_interval(arm.interval)),
         "top-5": number(details.outcome.top5 if details.outcome else None, percent),
         "best epoch": number(arm.mean_best_accuracy, percent),
+        **{heading: number(arm.mean_of_metric(name), measured) for name, heading in metrics.items()},
         "knowledge rows": whole(arm.mean_rows),
         "kept": Cell(text=kept_range(arm.first.kept_fraction), value=arm.first.kept_fraction[-1]),
         "parameters": whole(summary.get("parameters")),
@@ -141,6 +143,10 @@ def run_table(comparison: Comparison) -> PageTable:
                 if "validation" in comparison.chosen_by
                 else {}
             ),
+            **{
+                heading: number(run.own_metrics.get(name), measured)
+                for name, heading in comparison.metric_headings.items()
+            },
             **({"averaged weights": number(run.averaged_test_accuracy, percent)} if averaged else {}),
             "knowledge rows": whole(run.rows_trained),
             "samples trained": whole(run.samples_trained),

@@ -1,6 +1,7 @@
 """The comparison as tables on the terminal."""
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +19,7 @@ from kcd_pipeline.reports.wording import (
     interval_ends,
     kept_range,
     mean_and_spread,
+    measured,
     p_value,
     percent,
     percent_interval,
@@ -77,7 +79,7 @@ def run_table(comparison: Comparison, left_out: Collection[str] = ()) -> Table:
     cells = {heading: cell for heading, cell in _run_cells(comparison).items() if heading not in left_out}
     for heading in cells:
         words = heading in ("run", "method", "student")
-        table.add_column(heading, justify="left" if words else "right", no_wrap=not words, overflow="fold")
+        table.add_column(Text(heading), justify="left" if words else "right", no_wrap=not words, overflow="fold")
     for run in comparison.runs:
         table.add_text_row(*(cell(run) for cell in cells.values()))
     return table
@@ -93,12 +95,18 @@ def _run_cells(comparison: Comparison) -> dict[str, Callable[[RunRecord], Text]]
         "epochs": lambda run: Text(str(run.epochs)),
         "last": lambda run: Text(percent(run.test_accuracy), style="bold"),
         "best": lambda run: Text(percent(run.best_test_accuracy)),
+        **{heading: partial(_metric, name) for name, heading in comparison.metric_headings.items()},
         **({"average": _averaged} if any(run.averaged_test_accuracy is not None for run in comparison.runs) else {}),
         "rows trained": lambda run: Text(f"{run.rows_trained:,}"),
         "kept": lambda run: Text(kept_range(run.kept_fraction)),
         "time": lambda run: Text(duration(run.seconds)),
         "store": lambda run: Text(comparison.store_letter(run) or MISSING),
     }
+
+
+def _metric(name: str, run: RunRecord) -> Text:
+    value = run.own_metrics.get(name)
+    return Text(MISSING if value is None else measured(value))
 
 
 def _averaged(run: RunRecord) -> Text:
@@ -137,15 +145,18 @@ def arm_table(comparison: Comparison) -> Table:
     table.add_column("arm", overflow="fold")
     judged = any(arm.mean_teacher_rows for arm in comparison.arms)
     asked = ("blends judged",) if judged else ()
-    for heading in ("seeds", "last", "", "95%", "best epoch", "samples", "steps", "store read", *asked, "time"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    metrics = comparison.metric_headings
+    before = ("seeds", "last", "", "95%", "best epoch", *metrics.values())
+    for heading in (*before, "samples", "steps", "store read", *asked, "time"):
+        table.add_column(Text(heading), justify="right", no_wrap=True)
     for arm in comparison.arms:
-        table.add_text_row(*_arm_cells(arm, best=arm is comparison.best, judged=judged))
+        table.add_text_row(*_arm_cells(arm, tuple(metrics), best=arm is comparison.best, judged=judged))
     return table
 
 
-def _arm_cells(arm: Arm, *, best: bool, judged: bool) -> list[str | Text]:
+def _arm_cells(arm: Arm, metrics: Sequence[str], *, best: bool, judged: bool) -> list[str | Text]:
     style = "bold" if best else ""
+    own = [arm.mean_of_metric(name) for name in metrics]
     return [
         Text(arm.name, style=style),
         str(len(arm.runs)),
@@ -153,6 +164,7 @@ def _arm_cells(arm: Arm, *, best: bool, judged: bool) -> list[str | Text]:
         "★" if best else "",
         percent_interval(arm.interval) or MISSING,
         percent(arm.mean_best_accuracy),
+        *(MISSING if mean is None else measured(mean) for mean in own),
         whole_number(arm.mean_samples),
         whole_number(arm.mean_steps),
         MISSING if arm.mean_bytes_read is None else human_bytes(round(arm.mean_bytes_read)),

@@ -1,0 +1,71 @@
+"""Metrics of the user's own in reports: a column of runs and of arms, and numbers in JSON."""
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+from tests.support.reports import made_run
+
+from kcd_pipeline.reports.collect import RunRecord
+from kcd_pipeline.reports.compute import compare
+from kcd_pipeline.reports.render.plain_data import plain_data
+from kcd_pipeline.reports.render.result_tables import run_table as page_table
+from kcd_pipeline.reports.render.table import arm_table, run_table
+
+TOP = "own_parts.metrics:top_k_accuracy(k=2)"
+BALANCED = "own_parts.metrics:balanced_accuracy"
+
+
+def with_metrics(run: RunRecord, **metrics: float | None) -> RunRecord:
+    named = {"top": TOP, "balanced": BALANCED}
+    own: dict[str, Any] = {named.get(name, name): value for name, value in metrics.items()}
+    return replace(run, summary={**run.summary, "metrics": own})
+
+
+def lines(table: Table) -> list[list[str]]:
+    output = io.StringIO()
+    Console(file=output, width=400).print(table)
+    return [line.split() for line in output.getvalue().splitlines() if line.strip()]
+
+
+def test_each_metric_has_a_column_of_runs_and_its_mean_one_of_arms() -> None:
+    runs = [
+        with_metrics(made_run("kd", seed=0), top=0.75, balanced=0.5),
+        with_metrics(made_run("kd", seed=1), top=0.5, balanced=None),
+        made_run("none"),
+    ]
+    comparison = compare(runs)
+    assert list(comparison.metric_headings.values()) == ["top_k_accuracy(k=2)", "balanced_accuracy"]
+    shown = lines(run_table(comparison))
+    places = [shown[0].index(heading) for heading in comparison.metric_headings.values()]
+    assert [[row[place] for place in places] for row in shown[2:]] == [["0.75", "0.5"], ["0.5", "–"], ["–", "–"]]
+    kd, none = lines(arm_table(comparison))[2:]
+    assert "0.625" in kd  # the mean of 0.75 and 0.5; of balanced accuracy one seed has no number
+    assert "0.625" not in none
+    page = page_table(comparison)
+    place = [column.heading for column in page.columns].index("top_k_accuracy(k=2)")
+    assert [row.cells[place].value for row in page.rows] == [0.75, 0.5, None]
+    data = plain_data(comparison)
+    assert data["runs"][1]["metrics"] == {TOP: 0.5, BALANCED: None}
+    assert data["arms"][0]["mean_metrics"] == {TOP: 0.625, BALANCED: None}
+
+
+def test_functions_of_one_name_are_told_apart_by_their_modules() -> None:
+    runs = [with_metrics(made_run("kd"), **{"mine:top[/]": 0.1, "theirs:top[/]": 0.2})]
+    shown = lines(run_table(compare(runs)))
+    assert {"mine:top[/]", "theirs:top[/]"} <= set(shown[0])
+
+
+def test_without_metrics_tables_have_no_column_of_them() -> None:
+    comparison = compare([made_run("kd")])
+    assert comparison.metric_headings == {}
+    assert "metrics" not in " ".join(map(str, lines(run_table(comparison))))
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.934217, "0.9342"), (123456.0, "1.235e+05"), (0.0, "0")])
+def test_a_number_has_four_digits(value: float, text: str) -> None:
+    shown = lines(run_table(compare([with_metrics(made_run("kd"), top=value)])))
+    assert text in shown[2]
