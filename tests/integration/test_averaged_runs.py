@@ -93,7 +93,7 @@ def test_readers_know_the_average(whole: Distillation) -> None:
     comparison = compare_runs([folder.path])
     (run,) = comparison_data(comparison)["runs"]
     assert run["ema_test_accuracy"] == of_test
-    in_terminal = {column.header: list(column.cells) for column in table.run_table(comparison).columns}
+    in_terminal = {str(column.header): list(column.cells) for column in table.run_table(comparison).columns}
     on_page = result_tables.run_table(comparison)
     cells = dict(zip((column.heading for column in on_page.columns), on_page.rows[0].cells, strict=True))
     assert str(in_terminal["average"][0]) == cells["averaged weights"].text == f"{of_test:.2%}"

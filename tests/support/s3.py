@@ -1,6 +1,7 @@
 """S3 by its real protocol: a gateway to moto's server that counts, fails and drops, and small stores behind it."""
 
 import http.client
+import os
 import socket
 from collections.abc import Callable
 from functools import cache
@@ -107,10 +108,14 @@ _OURS = {"content-length", "transfer-encoding", "connection"}
 RECORD = ["checksums/c/0/0/0", "seconds/c/0/0", "complete/c/0/0"]  # of view 0, as it is written
 
 
-@cache
 def bucket() -> Any:
-    """Return boto3's client, kept because making one takes half a second."""
-    return pytest.importorskip("boto3").client("s3")
+    """Return boto3's client of the server that the environment names, kept because making one takes half a second."""
+    return _client(os.environ["AWS_ENDPOINT_URL"])
+
+
+@cache
+def _client(endpoint: str) -> Any:
+    return pytest.importorskip("boto3").client("s3", endpoint_url=endpoint)
 
 
 def objects(prefix: str) -> dict[str, bytes]:

@@ -144,7 +144,7 @@ def test_at_equal_rows_only_the_arms_that_condense_need_another_kd() -> None:
     [
         ("[[kcd, kdd]]", "compare: there is no arm 'kdd'; did you mean 'kd'? (the arms are: none; kd; kcd)"),
         ("[[kcd, kcd]]", "compare.0: arm 'kcd' cannot be compared with itself"),
-        ("[[kcd]]", "compare.0.arms.1 is missing"),
+        ("[[kcd]]", "compare.0.arms: found ['kcd'], expected a list with more items"),
         ("[[kcd, kd, none]]", "compare.0.arms: found"),
         ("[kcd]", "compare.0: found 'kcd'"),
         ("[{arm: [kcd, kd]}]", "compare.0.arms is missing: add it to the file"),

@@ -178,7 +178,7 @@ def test_there_must_be_weights_that_say_what_they_are(tmp_path: Path) -> None:
         load_student(tmp_path / "nothing")
     with pytest.raises(UserError, match="not the folder of a run"):
         load_student(tmp_path)
-    with pytest.raises(UserError, match=r"by version 0\.1"):
+    with pytest.raises(UserError, match="by an earlier version"):
         load_student(Path(__file__).parents[1] / "data" / "format-1" / "finished")
     torch.save(build_model("resnet8", channels=3, classes=3).state_dict(), tmp_path / "theirs.pth")
     with pytest.raises(UserError, match="there is no model in their header"):

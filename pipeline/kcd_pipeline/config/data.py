@@ -42,8 +42,8 @@ Text = Annotated[str, AfterValidator(require_text)]
 LISTED = ("csv", "webdataset", "huggingface", "parquet")  # data sets whose splits, columns and classes can be named
 FOLDERS = ("imagefolder", "tiny-imagenet", "imagenet")
 TAKEN_BY = {  # keys that only some data sets look at
-    "train": LISTED,
-    "test": LISTED,
+    "train": (*LISTED, OWN),
+    "test": (*LISTED, OWN),
     "image_column": LISTED,
     "label_column": LISTED,
     "classes": (*LISTED, OWN),

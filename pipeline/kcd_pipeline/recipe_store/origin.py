@@ -52,9 +52,9 @@ def require_made_from(store: KnowledgeStore, expected: Mapping[str, Any]) -> Non
         If they differ; the message names both sides of each difference.
     """
     found, dataset = store.made_from.get("dataset"), dict(expected["dataset"])
-    augmentation, stored = expected["augmentation"], store.made_from.get("augmentation")
-    if MIX_KEY not in augmentation and isinstance(stored, Mapping) and MIX_KEY in stored:
-        augmentation = {**augmentation, MIX_KEY: {"name": MISSING}}
+    expected, stored = dict(expected), store.made_from.get("augmentation")
+    if "augmentation" in expected and isinstance(stored, Mapping) and MIX_KEY in stored:
+        expected["augmentation"] = {MIX_KEY: {"name": MISSING}, **expected["augmentation"]}
     if isinstance(found, Mapping) and found.get("fingerprint") == dataset["fingerprint"]:
         dataset = {key: value for key, value in dataset.items() if key not in ("name", "source_sha256")}
-    store.require_made_from({**expected, "dataset": dataset, "augmentation": augmentation})
+    store.require_made_from({**expected, "dataset": dataset})
