@@ -229,7 +229,7 @@ def run(options: argparse.Namespace, batch_size: int = 64) -> None:
         for turn in range(options.turns):
             for kind, seconds in found.items():
                 folder = RunFolder(Path(name) / f"{kind}-{turn}")
-                folder.path.mkdir()
+                folder.begin(config.plain(), {})
                 trainer = new_trainer(config, dataset)
                 started = clock(trainer.device)
                 if kind == "kcd":
