@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.support.commands import succeed
+from tests.support.recipes import as_overrides
 
 import kcd_pipeline
 from kcd_pipeline.config import Config, load_config
@@ -45,8 +46,7 @@ def settings(folder: Path, **more: Any) -> Config:
         "run.device": "cpu",
         "run.threads": 1,
     }
-    chosen |= {key.replace("__", "."): value for key, value in more.items()}
-    return load_config("digits", [f"{key}={value}" for key, value in chosen.items()])
+    return load_config("digits", as_overrides(chosen, **more))
 
 
 @pytest.fixture(scope="module")

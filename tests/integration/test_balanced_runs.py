@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.recipes import as_overrides
 
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.data import Dataset, load_dataset
@@ -39,8 +40,7 @@ def settings(folder: Path, **more: Any) -> Config:
         "distill.sampler": "balanced",
         "run.dir": folder,
     }
-    chosen |= {key.replace("__", "."): value for key, value in more.items()}
-    return load_config("digits", [f"{key}={value}" for key, value in chosen.items()])
+    return load_config("digits", as_overrides(chosen, **more))
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import zarr
 from click.testing import CliRunner
+from tests.support.recipes import as_overrides
 from tests.support.rewritten import rewrite_rows
 
 from kcd_pipeline.cli import main
@@ -28,8 +29,8 @@ def overrides(folder: Path, **more: Any) -> list[str]:
         "distill.epochs": 4,
         "condense.interval": 1,
         "run.dir": folder / "{variant}",
-    } | {key.replace("__", "."): value for key, value in more.items()}
-    return [f"{key}={value}" for key, value in chosen.items()]
+    }
+    return as_overrides(chosen, **more)
 
 
 def settings(folder: Path, **more: Any) -> Config:

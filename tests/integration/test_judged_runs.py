@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tests.support.commands import run_command, succeed
 from tests.support.forks import forks
+from tests.support.recipes import as_overrides
 from tests.support.runs import run_facts
 
 from kcd_pipeline.config import Config, load_config
@@ -44,8 +45,8 @@ def overrides(folder: Path, **more: Any) -> list[str]:
         "condense.perturb": "teacher",
         "run.dir": folder,
         "run.threads": 1,
-    } | {key.replace("__", "."): value for key, value in more.items()}
-    return [f"{key}={value}" for key, value in chosen.items()]
+    }
+    return as_overrides(chosen, **more)
 
 
 def settings(folder: Path, **more: Any) -> Config:

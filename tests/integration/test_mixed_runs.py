@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.support.recipes import as_overrides
 
 from kcd_pipeline.augmentation import build_augmentation, build_mixing
 from kcd_pipeline.config import Config, load_config
@@ -43,8 +44,7 @@ def settings(folder: Path, run: str = "run", **more: Any) -> Config:
         "run.device": "cpu",
         "run.threads": 1,
     }
-    chosen |= {key.replace("__", "."): value for key, value in more.items()}
-    return load_config("digits", [f"{key}={value}" for key, value in chosen.items()])
+    return load_config("digits", as_overrides(chosen, **more))
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.commands import run_command, succeed
+from tests.support.recipes import as_overrides
 from tests.support.runs import run_facts
 
 from kcd_pipeline.config import Config, load_config
@@ -39,8 +40,7 @@ def settings(folder: Path, **more: Any) -> Config:
         "distill.rows": ROWS,
         "run.dir": folder,
     }
-    chosen |= {key.replace("__", "."): value for key, value in more.items()}
-    return load_config("digits", [f"{key}={value}" for key, value in chosen.items()])
+    return load_config("digits", as_overrides(chosen, **more))
 
 
 def counts(folder: Path, key: str) -> list[int]:

@@ -12,6 +12,7 @@ import torch
 from click.testing import CliRunner
 from tests.benchmarks.streaming_memory import make_store, measure
 from tests.support.forks import forks
+from tests.support.recipes import as_overrides
 
 from kcd_pipeline.cli import main
 from kcd_pipeline.condensation import TaughtRows
@@ -41,8 +42,8 @@ def options(folder: Path, **more: Any) -> list[str]:
         "condense.interval": 2,
         "run.dir": folder,
         "run.threads": 1,
-    } | {key.replace("__", "."): value for key, value in more.items()}
-    return [f"{key}={value}" for key, value in chosen.items()]
+    }
+    return as_overrides(chosen, **more)
 
 
 def settings(folder: Path, **more: Any) -> Config:

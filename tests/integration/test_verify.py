@@ -10,6 +10,7 @@ import pytest
 import zarr
 from click.testing import CliRunner
 from tests.support.plain_zarr import open_array
+from tests.support.recipes import as_overrides
 from tests.support.rewritten import rewrite_rows
 
 from kcd_pipeline.cli import main
@@ -35,8 +36,8 @@ def overrides(folder: Path, encoding: str = "float16", **more: Any) -> list[str]
         "store.block_rows": 128,
         "distill.epochs": 1,
         "run.dir": folder / "run",
-    } | {key.replace("__", "."): value for key, value in more.items()}
-    return [f"{key}={value}" for key, value in chosen.items()]
+    }
+    return as_overrides(chosen, **more)
 
 
 def settings(folder: Path, encoding: str = "float16", **more: Any) -> Config:

@@ -6,6 +6,7 @@ from typing import Any
 
 from click.testing import CliRunner
 from distributed import Client
+from tests.support.recipes import as_overrides
 
 from kcd_pipeline.cli import main
 from kcd_pipeline.config import Config, load_config
@@ -21,8 +22,8 @@ def options(folder: Path, store: str, **more: Any) -> list[str]:
         "store.batch_size": 64,
         "store.block_rows": 64,
         "run.threads": 1,  # the last bits of a product of matrices may depend on it
-    } | {key.replace("__", "."): value for key, value in more.items()}
-    return [f"{key}={value}" for key, value in chosen.items()]
+    }
+    return as_overrides(chosen, **more)
 
 
 def settings(folder: Path, store: str, **more: Any) -> Config:

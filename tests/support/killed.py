@@ -8,6 +8,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from tests.support.recipes import as_overrides
+
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.distillation import distill
 from kcd_pipeline.runs import RunFolder
@@ -31,8 +33,8 @@ def settings(folder: Path, **more: Any) -> Config:
         "condense.interval": 2,
         "run.dir": folder,
         "run.threads": 1,
-    } | {key.replace("__", "."): value for key, value in more.items()}
-    return load_config("digits", [f"{key}={value}" for key, value in chosen.items()])
+    }
+    return load_config("digits", as_overrides(chosen, **more))
 
 
 def start(context: Any, function: Callable[..., object], *args: Any) -> BaseProcess:

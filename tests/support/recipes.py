@@ -1,5 +1,6 @@
 """Recipes without files behind them, for tests of single modules."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from kcd_pipeline.config import Config, parse_config
@@ -18,3 +19,9 @@ def small_recipe(**sections: dict[str, Any]) -> Config:
     for name, keys in sections.items():
         tree[name] = tree.get(name, {}) | keys
     return parse_config(tree, source="the test")
+
+
+def as_overrides(settings: Mapping[str, Any], **more: Any) -> list[str]:
+    """Return settings as `key=value`, with `more` put over them; `distill__epochs` stands for `distill.epochs`."""
+    chosen = {**settings, **{key.replace("__", "."): value for key, value in more.items()}}
+    return [f"{key}={value}" for key, value in chosen.items()]
