@@ -95,7 +95,7 @@ def test_hues_are_turned_as_torchvision_turns_those_of_pictures(photographs: Ten
 
 
 def test_every_colour_has_pillows_hue_and_grey() -> None:
-    """Of 16.8 million colours those with every 51st red, 6 planes of 256 x 256."""
+    """Try 6 of the 256 planes of 256 x 256 colours: every 51st red."""
     planes = torch.stack(
         [
             torch.stack(torch.meshgrid(torch.tensor([red]), torch.arange(256), torch.arange(256), indexing="ij"))[:, 0]

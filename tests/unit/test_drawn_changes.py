@@ -178,7 +178,7 @@ def test_increasing_changes_are_timms(monkeypatch: pytest.MonkeyPatch) -> None:
     names = "AutoContrast Equalize Invert ShearX ShearY TranslateXRel TranslateYRel Rotate BrightnessIncreasing "
     names += "ColorIncreasing ContrastIncreasing SharpnessIncreasing PosterizeIncreasing SolarizeIncreasing SolarizeAdd"
     assert sorted(names.split()) == sorted(theirs._RAND_INCREASING_TRANSFORMS)
-    changes = all_changes(bilinear=True, fill=128)
+    changes = all_changes(interpolation="bilinear", fill=128)
     keys = {"img_mean": (128, 128, 128), "interpolation": Image.Resampling.BILINEAR}
     for choice, name in zip(GROWING, names.split(), strict=True):
         for level, sign in ((3, 1.0), (9, -1.0)):

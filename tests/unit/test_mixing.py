@@ -47,7 +47,7 @@ def views(name: str | None, augmentation: str = "crop-flip") -> InMemoryViews:
 
 
 def test_pixels_by_hand() -> None:
-    """Of bytes 200 and 101: a quarter of the first is 125.75, a half 150.5, which is rounded up; none of it is 101.
+    """Mix bytes 200 and 101: a quarter of the first gives 125.75, a half 150.5, which is rounded up; none of it 101.
 
     The last picture has the partner in the second row and in the last two columns alone.
     """

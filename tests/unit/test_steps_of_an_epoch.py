@@ -24,6 +24,6 @@ def test_steps_are_groups_of_the_batches_that_are_cut(samples: int, batch_size: 
 
 
 def test_an_epoch_by_hand() -> None:
-    """Of 33 samples in batches of 8, the last one joins the fourth batch: 8, 8, 8, 9. Three a step: 24 and 9."""
+    """Cut 33 samples into batches of 8: the last one joins the fourth, 8, 8, 8, 9. Three batches a step: 24 and 9."""
     plan = StepPlan(samples=33, batch_size=8, accumulate=3)
     assert (plan.batches, plan.steps, plan.samples_of(0), plan.samples_of(1)) == (4, 2, 24, 9)

@@ -52,7 +52,7 @@ def test_ranks_that_two_teachers_teach_are_the_run_of_one_process(home: Path, la
 def test_an_average_and_steps_on_several_batches_are_the_same_for_several_ranks_and_after_a_kill(
     home: Path, launch: Launch
 ) -> None:
-    """Of 149, 149 and 2 samples, the first two batches are one step; the last has none for the third of three ranks."""
+    """Cut 300 samples into batches of 149, 149 and 2: two are one step, and a third rank has no sample of the last."""
     more = {"distill__ema": 0.7, "distill__clip_norm": 1, "distill__accumulate": 2}
     whole = launch(1, settings(home, "averaged-alone", **more))
     assert whole.ended() == [0], whole.words(0)

@@ -8,9 +8,9 @@ from kcd_pipeline.augmentation.operations.colour import ColorJitter, Grayscale
 from kcd_pipeline.augmentation.operations.crops import Crop, ResizedCrop
 from kcd_pipeline.augmentation.operations.erasing import Erasing
 from kcd_pipeline.augmentation.operations.flips import Flip, QuarterTurn
-from kcd_pipeline.augmentation.operations.protocol import Operation, change_some
+from kcd_pipeline.augmentation.operations.protocol import Operation
 
-__all__ = ["OPERATIONS", "Operation", "ResizedCrop", "change_some"]
+__all__ = ["OPERATIONS", "Operation", "ResizedCrop"]
 
 # each takes the keys of its section in kcd_pipeline.config.operations
 OPERATIONS: Mapping[str, Callable[..., Operation]] = {

@@ -74,14 +74,14 @@ class RandAugment:
         return np.concatenate(layers)
 
     def apply(self, images: Tensor, parameters: Tensor, drawn: NDArray[Any]) -> Tensor:
-        changes = all_changes(bilinear=self.interpolation == "bilinear", fill=self.fill)
+        changes = all_changes(interpolation=self.interpolation, fill=self.fill)
         for start in range(0, len(drawn), ROWS):
             part = slice(start, start + ROWS)
             images = change_batch(changes, images, parameters[part], drawn[part])
         return images
 
     def apply_picture(self, picture: Image.Image, parameters: NDArray[Any]) -> Image.Image:
-        changes = all_changes(bilinear=self.interpolation == "bilinear", fill=self.fill)
+        changes = all_changes(interpolation=self.interpolation, fill=self.fill)
         for start in range(0, len(parameters), ROWS):
             picture = change_picture(changes, picture, parameters[start : start + ROWS])
         return picture
@@ -113,11 +113,11 @@ class TrivialAugment:
         return _draw(TRIVIAL, chosen, strength, words[1], height, width)
 
     def apply(self, images: Tensor, parameters: Tensor, drawn: NDArray[Any]) -> Tensor:
-        changes = all_changes(bilinear=self.interpolation == "bilinear", fill=self.fill)
+        changes = all_changes(interpolation=self.interpolation, fill=self.fill)
         return change_batch(changes, images, parameters, drawn)
 
     def apply_picture(self, picture: Image.Image, parameters: NDArray[Any]) -> Image.Image:
-        changes = all_changes(bilinear=self.interpolation == "bilinear", fill=self.fill)
+        changes = all_changes(interpolation=self.interpolation, fill=self.fill)
         return change_picture(changes, picture, parameters)
 
 

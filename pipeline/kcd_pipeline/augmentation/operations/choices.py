@@ -36,9 +36,9 @@ class Choice:
     amounts: Amounts | None = None
 
 
-def all_changes(*, bilinear: bool, fill: int) -> list[Change]:
+def all_changes(*, interpolation: str, fill: int) -> list[Change]:
     """Return all changes in the order of their numbers."""
-    return [move(bilinear=bilinear, fill=fill), *CHANGES.values()]
+    return [move(bilinear=interpolation == "bilinear", fill=fill), *CHANGES.values()]
 
 
 def number_of(change: str) -> int:

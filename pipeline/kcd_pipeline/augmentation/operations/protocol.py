@@ -3,15 +3,12 @@
 Letters: B samples of a batch, W words, P parameters of a view, C channels, H and W pixels.
 """
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-
-from kcd_pipeline.device_moves import to_device
 
 
 class Operation(Protocol):
@@ -56,22 +53,11 @@ class Operation(Protocol):
         parameters
             `[P, B]`, on the device of the images.
         drawn
-            The same numbers on the host, by which samples can be grouped without a wait for the device: see
-            `change_some`.
+            The same numbers on the host, by which samples can be grouped without a wait for the device: a mask there
+            would have to be counted there.
         """
         ...
 
     def apply_picture(self, picture: Image.Image, parameters: NDArray[Any]) -> Image.Image:
         """Return an RGB `picture` as its `parameters[P]` say, of the size that it has."""
         ...
-
-
-def change_some(images: Tensor, places: NDArray[np.int64], change: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return `images[B, C, H, W]` in which those at `places[b]` are replaced by what `change` makes of them.
-
-    The places come from the host. A mask on the device would have to be counted there, and the host would wait for it.
-    """
-    if len(places) == 0:
-        return images
-    there = to_device(places, images.device)
-    return images.index_copy(0, there, change(images[there]))
