@@ -24,12 +24,18 @@ from kcd_stores import (
     Layout,
     StoreError,
     StoreReplacedError,
+    fitted_pca,
     make_encoding,
     verify_store,
 )
 
 LAYOUT = Layout(views=2, samples=300, classes=12, block_rows=128, chunk_rows=32)
-SETTINGS: dict[str, dict[str, Any]] = {"int8": {"low": -40.0, "high": 40.0}, "topk": {"k": 3}}
+NOISE = np.random.default_rng(9).normal(0, 4, (500, 12)).astype(np.float32)
+SETTINGS: dict[str, dict[str, Any]] = {
+    "int8": {"low": -40.0, "high": 40.0},
+    "topk": {"k": 3},
+    "pca": fitted_pca(NOISE, components=5, k=2).settings(),
+}
 FLIPS = 8  # of each file, in the loop
 
 
@@ -250,7 +256,7 @@ def test_a_damaged_store_can_be_replaced_as_the_advice_says(store: Path) -> None
 
 
 @pytest.mark.loops
-@pytest.mark.parametrize("encoding", ["int8", "topk"])
+@pytest.mark.parametrize("encoding", ["int8", "topk", "pca"])
 def test_flips_cuts_and_losses_of_every_file(tmp_path: Path, encoding: str) -> None:
     store = make(tmp_path / "store.zarr", encoding).path
     counts = try_all(store, flips(file_contents(store), FLIPS))

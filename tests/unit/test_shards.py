@@ -1,6 +1,7 @@
 """The fast reader of shards: it reads what zarr reads, in place, no more bytes than needed, and names damage."""
 
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -15,6 +16,7 @@ from kcd_stores import (
     KnowledgeWriter,
     Layout,
     Reading,
+    fitted_pca,
     make_encoding,
     open_stream,
     plan_streaming,
@@ -23,7 +25,12 @@ from kcd_stores.encodings import ENCODINGS
 from kcd_stores.streaming.rows import read_whole
 
 LAYOUT = Layout(views=2, samples=300, classes=12, block_rows=128, chunk_rows=16)  # the last shard and chunk not full
-SETTINGS: dict[str, dict[str, float]] = {"int8": {"low": -30.0, "high": 40.0}, "topk": {"k": 3}}
+NOISE = np.random.default_rng(9).normal(0, 4, (500, 12)).astype(np.float32)
+SETTINGS: dict[str, dict[str, Any]] = {
+    "int8": {"low": -30.0, "high": 40.0},
+    "topk": {"k": 3},
+    "pca": fitted_pca(NOISE, components=5, k=2).settings(),
+}
 
 
 def make(path: Path, name: str) -> KnowledgeStore:

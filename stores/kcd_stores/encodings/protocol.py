@@ -36,6 +36,8 @@ class ArraySpec:
         The decoded value of each packed value, in `dtype`, where an element is packed into one byte; else None.
     class_count
         The number of classes, where elements are class ids; else None.
+    shuffled_bytes
+        The bytes that blosc shuffles as one element; None for those of an element.
     """
 
     name: str
@@ -47,6 +49,7 @@ class ArraySpec:
     rounding: Any = field(default=None, compare=False)
     decoded_values: NDArray[Any] | None = field(default=None, compare=False)
     class_count: int | None = None
+    shuffled_bytes: int | None = None
 
     def compressors(self, chunk_rows: int) -> list[Any]:
         """Return the codecs behind `filters`: byte shuffling and zstd, then a checksum over the result.
@@ -54,10 +57,11 @@ class ArraySpec:
         Blosc cuts a buffer into blocks that fit a cache, 32 KiB at this level, each with its own entropy tables. One
         block a chunk takes 8 to 13% fewer bytes, and decodes two to four times as fast (docs/concepts/encodings.md).
         """
-        shuffle: Literal["shuffle", "noshuffle"] = "shuffle" if self.packed_bytes > 1 else "noshuffle"
+        shuffled = self.shuffled_bytes or self.packed_bytes
+        shuffle: Literal["shuffle", "noshuffle"] = "shuffle" if shuffled > 1 else "noshuffle"
         size = chunk_rows * math.prod(self.row_shape) * self.packed_bytes
         return [
-            BloscCodec(typesize=self.packed_bytes, cname="zstd", clevel=1, shuffle=shuffle, blocksize=size),
+            BloscCodec(typesize=shuffled, cname="zstd", clevel=1, shuffle=shuffle, blocksize=size),
             Crc32cCodec(),
         ]
 
@@ -72,6 +76,8 @@ class ArraySpec:
         """Return True if all elements of `part` can be data: finite numbers, or ids of classes that exist."""
         if self.class_count is not None:
             return bool(part.max() < self.class_count)
+        if part.dtype.kind == "i":  # signed codes, of which the lowest is never used
+            return bool(part.min() > np.iinfo(part.dtype).min)
         bits = part.view(f"u{part.dtype.itemsize}")  # a float is finite unless all bits of its exponent are set
         exponent = bits.dtype.type({2: 0x7C00, 4: 0x7F800000}[part.dtype.itemsize])
         return bool((bits & exponent).max() < exponent)
