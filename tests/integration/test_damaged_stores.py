@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.encodings import pca_settings
 from tests.support.files import file_contents
 
 from kcd_stores import (
@@ -24,17 +25,15 @@ from kcd_stores import (
     Layout,
     StoreError,
     StoreReplacedError,
-    fitted_pca,
     make_encoding,
     verify_store,
 )
 
 LAYOUT = Layout(views=2, samples=300, classes=12, block_rows=128, chunk_rows=32)
-NOISE = np.random.default_rng(9).normal(0, 4, (500, 12)).astype(np.float32)
 SETTINGS: dict[str, dict[str, Any]] = {
     "int8": {"low": -40.0, "high": 40.0},
     "topk": {"k": 3},
-    "pca": fitted_pca(NOISE, components=5, k=2).settings(),
+    "pca": pca_settings(LAYOUT.classes, components=5, k=2),
 }
 FLIPS = 8  # of each file, in the loop
 

@@ -79,7 +79,6 @@ class PCA:
                 dtype=ids,
                 row_shape=(self.k,),
                 fill_value=np.iinfo(ids).max,
-                packed_bytes=ids.itemsize,
                 class_count=classes,
             ),
             codes_spec("corrections", self.k),
@@ -147,7 +146,6 @@ def codes_spec(name: str, count: int) -> ArraySpec:
         dtype=np.dtype("int8"),
         row_shape=(count,),
         fill_value=-LARGEST - 1,
-        packed_bytes=1,
         shuffled_bytes=count if count <= MOST_SHUFFLED else 1,
     )
 
