@@ -129,6 +129,11 @@ class PCA:
         given = (codes @ weights) * scales + means
         return codes, top, np.take_along_axis(logits - given, top, axis=1)
 
+    def largest_miss(self, logits: NDArray[np.float32]) -> float:
+        """Return the largest correction, in logits, that one of `logits[n, C]` needs."""
+        _, _, missing = self._coordinates(logits)
+        return float(np.abs(missing).max())
+
     def decode(self, parts: dict[str, NDArray[Any]], classes: int) -> NDArray[Any]:
         weights, scales, means = self._parts
         logits = parts["codes"].astype(np.float32) @ weights
@@ -173,33 +178,47 @@ def require_range(codes: NDArray[np.float32], what: str) -> None:
 def fitted_pca(rows: NDArray[np.float32], *, components: int, k: int) -> PCA:
     """Return the encoding that fits `rows[n, C]`, some rows of the teacher.
 
-    The noise of a step (`step**2 / 12`) is a quarter of what leaving out the next component costs. A component so wide
-    that 127 such steps do not reach `MARGIN` times its largest coordinate has a wider step.
+    Corrections may be `MARGIN` times the largest of these rows, each half of which is measured by components of the
+    other half too: of rows that they were fitted to, components miss less than of others.
 
     Raises
     ------
     ValueError
         If it cannot have these sizes, or there are fewer rows than components.
     """
-    count, classes = rows.shape
-    require_counts(components, k, classes)
-    if components > count:
-        raise ValueError(f"pca needs at least as many rows as components, got {count} rows and {components} components")
+    require_counts(components, k, rows.shape[1])
+    if components > len(rows):
+        raise ValueError(
+            f"pca needs at least as many rows as components, got {len(rows)} rows and {components} components"
+        )
+    fitted = _rough_pca(rows, components, k)
+    half, fewer = len(rows) // 2, min(components, len(rows) // 2)
+    largest = fitted.largest_miss(rows)
+    if fewer:
+        for fit, others in ((rows[:half], rows[half:]), (rows[half:], rows[:half])):
+            largest = max(largest, _rough_pca(fit, fewer, k).largest_miss(others))
+    step = max(largest, 1e-6) * MARGIN / LARGEST
+    return replace(fitted, correction_step=float(f"{step:.3g}"))
+
+
+def _rough_pca(rows: NDArray[np.float32], components: int, k: int) -> PCA:
+    """Return the encoding whose components fit `rows[n, C]`, with a correction step of 1.
+
+    The noise of a step (`step**2 / 12`) is a quarter of what leaving out the next component costs. A component so wide
+    that 127 such steps do not reach `MARGIN` times its largest coordinate has a wider step.
+    """
     means = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     centred = rows - means
-    directions = principal_directions(centred, min(components + 1, classes))
+    directions = principal_directions(centred, min(components + 1, *rows.shape))
     coordinates = centred @ directions.T
-    next_variance = float((coordinates[:, components:] ** 2).mean()) if components < classes else 0.0
+    next_variance = float((coordinates[:, components:] ** 2).mean()) if len(directions) > components else 0.0
     steps = np.abs(coordinates[:, :components]).max(axis=0) * (MARGIN / LARGEST)
     steps = np.maximum(steps, max(np.sqrt(3 * next_variance), 1e-6))
     wide = directions[:components] * steps[:, None]
     scales = np.maximum(np.abs(wide).max(axis=0) / LARGEST, 1e-12).astype("<f4")
     weights = np.rint(wide / scales).astype(np.int8)
     blob = weights.tobytes() + scales.tobytes() + means.astype("<f4").tobytes()
-    rough = PCA(components=components, k=k, correction_step=1.0, basis=base64.b64encode(blob).decode())
-    _, _, missing = rough._coordinates(rows)
-    step = max(float(np.abs(missing).max()), 1e-6) * MARGIN / LARGEST
-    return replace(rough, correction_step=float(f"{step:.3g}"))
+    return PCA(components=components, k=k, correction_step=1.0, basis=base64.b64encode(blob).decode())
 
 
 def principal_directions(centred: NDArray[np.float32], count: int) -> NDArray[np.float32]:

@@ -1,0 +1,149 @@
+"""The page docs/results/encodings-frontier.md: bytes a row against what is lost of a teacher of 1,000 classes.
+
+    python tests/benchmarks/frontier_logits.py FOLDER ...     # once: the teacher's logits
+    python -m tests.benchmarks.frontier FOLDER [--picture docs/results/encodings-frontier.svg]
+
+Tries the package's encodings and others (tests/benchmarks/frontier_candidates.py) on all views of some pictures.
+Whatever is fitted is fitted to the files of the trial; what needs several views of a sample, to the first pictures,
+which are not measured. Prints a table in Markdown, on which a dot is what no other beats in bytes and in divergence at
+T = 4 both, and a line of JSON.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import pyplot as plt
+from numpy.typing import NDArray
+from tests.benchmarks import frontier_candidates as candidates
+from tests.benchmarks.frontier_candidates import Logits, Trial
+
+from kcd_stores import fitted_pca, make_encoding, widened_range
+
+FITTED_PICTURES = 64  # of the views, for what is fitted to several views
+PCA = ((8, 1), (16, 2), (24, 2), (32, 2), (32, 4), (48, 4), (64, 4), (64, 8), (96, 8), (128, 8), (192, 16), (255, 16))
+LARGE_PCA = ((384, 16), (512, 32), (768, 32))
+
+
+def load(folder: Path) -> tuple[Logits, Logits]:
+    """Return the rows of the trial `[n, C]` and all views `[pictures, v, C]`."""
+    trial, views = (
+        np.concatenate([np.load(file) for file in sorted(folder.glob(f"{name}-?????.npy"))])
+        for name in ("trial", "views")
+    )
+    return trial[:, 0], views
+
+
+def trials(fitted: Logits, known: Logits, views: Logits) -> Iterator[Trial]:
+    """Try everything on `views[pictures, v, C]`, fitted to `fitted[n, C]` or to `known[pictures, v, C]`."""
+    rows = views.reshape(-1, views.shape[-1])
+    low, high = widened_range(fitted)
+    for name, settings in {"float16": {}, "bitround": {"keep_bits": 7}, "int8": {"low": low, "high": high}}.items():
+        yield candidates.of_package(name, "", make_encoding(name, **settings), rows)
+    for k in (4, 8, 16, 32, 64, 128):
+        yield candidates.of_package("topk", f"k={k}", make_encoding("topk", k=k), rows)
+    for components, k in PCA + LARGE_PCA:
+        encoding = fitted_pca(fitted, components=components, k=k)
+        yield candidates.of_package("pca", f"{components}, k={k}", encoding, rows)
+    for step in (0.25, 0.5, 1.0, 2.0):
+        yield candidates.even_steps(rows, step)
+        yield candidates.beside_mean_view(views, step)
+    for bits in (8, 4, 2):
+        yield candidates.of_own_range(rows, bits)
+    for k, bits in ((8, 8), (16, 4), (16, 8), (64, 6), (128, 8)):
+        yield candidates.packed_top(rows, k, bits)
+    for mass in (0.5, 0.8, 0.95):
+        yield candidates.by_mass(rows, mass)
+    for k in (16, 64, 256):
+        yield candidates.fitted_curve(rows, k)
+    yield candidates.with_dictionary(rows, fitted, 0.5)
+    for components, k in ((8, 2), (16, 4), (32, 4), (64, 8)):
+        yield candidates.components_beside_mean_view(views, fitted, known, components, k)
+
+
+def log_softmax(logits: Logits, temperature: float) -> NDArray[np.float64]:
+    scaled = logits.astype(np.float64) / temperature
+    scaled -= scaled.max(axis=1, keepdims=True)
+    return scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
+
+
+def compared(trial: Trial, rows: Logits, teacher: dict[float, NDArray[np.float64]]) -> dict[str, Any]:
+    """Return bytes a row, the mean KL(teacher || stored) in nats at each temperature, and top-1 agreement."""
+    found: dict[str, Any] = {"family": trial.family, "settings": trial.settings, "bytes": trial.row_bytes}
+    for temperature, logs in teacher.items():
+        stored = log_softmax(trial.logits, temperature)
+        found[f"kl_{temperature:g}"] = float((np.exp(logs) * (logs - stored)).sum(axis=1).mean())
+    found["top1"] = float((trial.logits.argmax(axis=1) == rows.argmax(axis=1)).mean())
+    return found
+
+
+def mark_frontier(lines: list[dict[str, Any]]) -> None:
+    """Mark the lines that no other beats in bytes and in divergence at T = 4 both."""
+    for line in lines:
+        line["frontier"] = not any(
+            other["bytes"] <= line["bytes"] and other["kl_4"] <= line["kl_4"] for other in lines if other is not line
+        )
+
+
+def draw(lines: list[dict[str, Any]], picture: Path) -> None:
+    """Draw bytes a row against divergence at T = 4 and 1, and against disagreement, one line for each family."""
+    mpl.rcParams["svg.hashsalt"] = "frontier"  # the same picture of the same numbers
+    figure, axes = plt.subplots(1, 3, figsize=(15, 5.5), layout="constrained")
+    families = list(dict.fromkeys(line["family"] for line in lines))
+    shapes = "osv^D*PX<>hpd8"
+    for axis, (key, title) in zip(
+        axes,
+        {"kl_4": "mean KL at T = 4 (nats)", "kl_1": "mean KL at T = 1 (nats)", "top1": "rows of another top-1"}.items(),
+        strict=True,
+    ):
+        for number, family in enumerate(families):
+            own = sorted((line for line in lines if line["family"] == family), key=lambda line: line["bytes"])
+            heights = [1 - line[key] if key == "top1" else line[key] for line in own]
+            axis.plot(
+                [line["bytes"] for line in own],
+                np.maximum(heights, 3e-4 if key == "top1" else 1e-8),
+                marker=shapes[number % len(shapes)],
+                markersize=5,
+                linewidth=2 if family == "pca" else 0.8,
+                label=family,
+                color=plt.get_cmap("tab20")(number),
+            )
+        axis.set(xscale="log", yscale="log", xlabel="bytes a row, compressed", title=title)
+        axis.grid(visible=True, which="major", alpha=0.3)
+    axes[0].set_ylim(1e-6, None)
+    axes[1].set_ylim(1e-5, None)
+    axes[0].plot([20], [1e-2], "k+", [200], [1e-3], "k+", markersize=14)  # what was wanted
+    axes[2].legend(fontsize=8)
+    figure.savefig(picture, metadata={"Date": None})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--picture", type=Path)
+    given = parser.parse_args()
+    fitted, everything = load(given.folder)
+    known, views = everything[:FITTED_PICTURES], everything[FITTED_PICTURES:]
+    rows = views.reshape(-1, views.shape[-1])
+    teacher = {temperature: log_softmax(rows, temperature) for temperature in (1.0, 4.0)}
+    lines = [compared(trial, rows, teacher) for trial in trials(fitted, known, views)]
+    mark_frontier(lines)
+    print("| encoding | settings | bytes a row | KL, T = 4 | KL, T = 1 | top-1 | |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for line in sorted(lines, key=lambda line: line["bytes"]):
+        print(
+            f"| {line['family']} | {line['settings']} | {line['bytes']:.1f} | {line['kl_4']:.1e} | {line['kl_1']:.1e} "
+            f"| {line['top1']:.1%} | {'•' if line['frontier'] else ''} |"
+        )
+    facts = {"fitted_rows": len(fitted), "pictures": len(views), "views": views.shape[1], "classes": rows.shape[1]}
+    print(json.dumps({"benchmark": "frontier", **facts, "lines": lines}))
+    if given.picture:
+        draw(lines, given.picture)
+
+
+if __name__ == "__main__":
+    main()
