@@ -26,7 +26,7 @@ from kcd_stores import fitted_pca, make_encoding, widened_range
 
 FITTED_PICTURES = 64  # of the views, for what is fitted to several views
 PCA = ((8, 1), (16, 2), (24, 2), (32, 2), (32, 4), (48, 4), (64, 4), (64, 8), (96, 8), (128, 8), (192, 16), (255, 16))
-LARGE_PCA = ((384, 16), (512, 32), (768, 32))
+LARGE_PCA = ((384, 8), (480, 8), (510, 16), (640, 16))
 
 
 def load(folder: Path) -> tuple[Logits, Logits]:

@@ -130,14 +130,34 @@ def test_settings_that_cannot_be_are_refused(change: dict[str, Any], reason: str
         make_encoding("pca", **settings).arrays(C)
 
 
-def test_zarr_and_numpy_alone_read_a_store(tmp_path: Path) -> None:
-    rows = correlated(300)
+def write(path: Path, rows: np.ndarray, *, stopped: bool = False) -> KnowledgeStore:
+    """Write `rows` to a store of one view, in blocks of 128; if `stopped`, by two writers, one after the other."""
     encoding = fitted_pca(rows, components=R, k=K)
-    layout = choose_layout(views=1, samples=300, classes=C, row_bytes=row_bytes(encoding, C), block_rows=128)
-    writer = KnowledgeWriter.create(tmp_path / "s", layout=layout, encoding=encoding, made_from={})
+    layout = choose_layout(views=1, samples=len(rows), classes=C, row_bytes=row_bytes(encoding, C), block_rows=128)
+    writer = KnowledgeWriter.create(path, layout=layout, encoding=encoding, made_from={})
     for _, block in layout.all_blocks():
         span = layout.rows(block)
         writer.write_block(0, block, rows[span.start : span.stop], seconds=0)
+        writer = KnowledgeWriter.open(path) if stopped else writer
+    return KnowledgeStore.open(path)
+
+
+def test_a_writer_that_goes_on_writes_the_same_bytes(tmp_path: Path) -> None:
+    rows = correlated(300)
+    at_once, twice = write(tmp_path / "a", rows), write(tmp_path / "b", rows, stopped=True)
+    shards = [
+        file.relative_to(tmp_path / "a")
+        for name in ("codes", "classes", "corrections")
+        for file in (tmp_path / "a" / name / "c").rglob("*")
+        if file.is_file()
+    ]
+    assert len(shards) == 3 * at_once.layout.blocks
+    assert all((tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes() for file in shards)
+    np.testing.assert_array_equal(at_once.read_view(0), twice.read_view(0))
+
+
+def test_zarr_and_numpy_alone_read_a_store(tmp_path: Path) -> None:
+    store = write(tmp_path / "s", correlated(300))
     group: Any = zarr.open_group(tmp_path / "s", mode="r")
     described = group.attrs["encoding"]
     blob = base64.b64decode(described["basis"])
@@ -145,9 +165,8 @@ def test_zarr_and_numpy_alone_read_a_store(tmp_path: Path) -> None:
     scales, means = np.frombuffer(blob[R * C :], "<f4").reshape(2, C)
     logits = means + scales * (group["codes"][0].astype(np.float32) @ weights)
     logits[np.arange(300)[:, None], group["classes"][0]] += described["correction_step"] * group["corrections"][0]
-    store = KnowledgeStore.open(tmp_path / "s")
     np.testing.assert_allclose(store.read_view(0), logits, rtol=1e-6, atol=1e-6)
-    assert store.encoding_label == f"pca(components=6, k=3, correction_step={encoding.correction_step})"
+    assert store.encoding_label == f"pca(components=6, k=3, correction_step={described['correction_step']})"
     metadata = tmp_path / "s" / "zarr.json"
     document = json.loads(metadata.read_text())
     found = document["attributes"]["encoding"]["basis"]

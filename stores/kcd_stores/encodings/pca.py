@@ -17,6 +17,7 @@ from kcd_stores.errors import OutOfRangeError
 MOST_COMPONENTS = 1024  # the sum of so many products of two codes is below 2**24
 MOST_SHUFFLED = 255  # bytes of an element that blosc can shuffle
 LARGEST = 127  # of a code; -128 stands for what was never written
+NOISE = 0.25  # of a step, over the variance of the first component that is left out
 MARGIN = 2  # how much larger than those of the trial coordinates and corrections may be
 PIECE_ROWS = 4096  # that are encoded at once
 OVERSAMPLED, ITERATIONS = 16, 6  # of the subspace iteration
@@ -146,12 +147,9 @@ class PCA:
 
 def codes_spec(name: str, count: int) -> ArraySpec:
     """Return an array of `count` codes a row; those of the same place are compressed together, as they are alike."""
+    together = max(size for size in range(1, MOST_SHUFFLED + 1) if count % size == 0)
     return ArraySpec(
-        name=name,
-        dtype=np.dtype("int8"),
-        row_shape=(count,),
-        fill_value=-LARGEST - 1,
-        shuffled_bytes=count if count <= MOST_SHUFFLED else 1,
+        name=name, dtype=np.dtype("int8"), row_shape=(count,), fill_value=-LARGEST - 1, shuffled_bytes=together
     )
 
 
@@ -213,7 +211,7 @@ def _rough_pca(rows: NDArray[np.float32], components: int, k: int) -> PCA:
     coordinates = centred @ directions.T
     next_variance = float((coordinates[:, components:] ** 2).mean()) if len(directions) > components else 0.0
     steps = np.abs(coordinates[:, :components]).max(axis=0) * (MARGIN / LARGEST)
-    steps = np.maximum(steps, max(np.sqrt(3 * next_variance), 1e-6))
+    steps = np.maximum(steps, max(np.sqrt(12 * NOISE * next_variance), 1e-6))
     wide = directions[:components] * steps[:, None]
     scales = np.maximum(np.abs(wide).max(axis=0) / LARGEST, 1e-12).astype("<f4")
     weights = np.rint(wide / scales).astype(np.int8)
