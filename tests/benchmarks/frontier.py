@@ -91,13 +91,17 @@ def mark_frontier(lines: list[dict[str, Any]]) -> None:
 
 def draw(lines: list[dict[str, Any]], picture: Path) -> None:
     """Draw bytes a row against divergence at T = 4 and 1, and against disagreement, one line for each family."""
-    mpl.rcParams["svg.hashsalt"] = "frontier"  # the same picture of the same numbers
-    figure, axes = plt.subplots(1, 3, figsize=(15, 5.5), layout="constrained")
+    mpl.rcParams |= {"svg.hashsalt": "frontier", "svg.fonttype": "none"}  # the same picture of the same numbers
+    figure, axes = plt.subplots(1, 3, figsize=(15, 5), layout="constrained")
     families = list(dict.fromkeys(line["family"] for line in lines))
     shapes = "osv^D*PX<>hpd8"
     for axis, (key, title) in zip(
         axes,
-        {"kl_4": "mean KL at T = 4 (nats)", "kl_1": "mean KL at T = 1 (nats)", "top1": "rows of another top-1"}.items(),
+        {
+            "kl_4": "mean KL at T = 4 (nats)",
+            "kl_1": "mean KL at T = 1 (nats)",
+            "top1": "share of rows with another largest class",
+        }.items(),
         strict=True,
     ):
         for number, family in enumerate(families):
@@ -108,7 +112,7 @@ def draw(lines: list[dict[str, Any]], picture: Path) -> None:
                 np.maximum(heights, 3e-4 if key == "top1" else 1e-8),
                 marker=shapes[number % len(shapes)],
                 markersize=5,
-                linewidth=2 if family == "pca" else 0.8,
+                linewidth=0 if key == "top1" else 2 if family == "pca" else 0.8,
                 label=family,
                 color=plt.get_cmap("tab20")(number),
             )
@@ -117,7 +121,7 @@ def draw(lines: list[dict[str, Any]], picture: Path) -> None:
     axes[0].set_ylim(1e-6, None)
     axes[1].set_ylim(1e-5, None)
     axes[0].plot([20], [1e-2], "k+", [200], [1e-3], "k+", markersize=14)  # what was wanted
-    axes[2].legend(fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.savefig(picture, metadata={"Date": None})
 
 
