@@ -24,6 +24,7 @@ from kcd_stores.knowledge.fidelity import Fidelity, log_softmax, measure_fidelit
 from kcd_stores.knowledge.group import is_knowledge_store
 from kcd_stores.knowledge.layout import Layout, choose_layout
 from kcd_stores.knowledge.store import KnowledgeStore
+from kcd_stores.knowledge.trial import EncodingTrial, trial_lines, try_encodings
 from kcd_stores.knowledge.verify import Verdict, verify_store
 from kcd_stores.knowledge.writer import KnowledgeWriter
 
@@ -33,6 +34,7 @@ __all__ = [
     "WEIGHTED_KEY",
     "CondensedRows",
     "Difference",
+    "EncodingTrial",
     "Fidelity",
     "KnowledgeStore",
     "KnowledgeWriter",
@@ -48,6 +50,8 @@ __all__ = [
     "log_softmax",
     "measure_fidelity",
     "read_condensed",
+    "trial_lines",
+    "try_encodings",
     "verify_store",
     "write_condensed",
 ]
