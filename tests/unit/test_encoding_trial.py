@@ -86,7 +86,7 @@ def test_each_candidate_is_measured_as_scipy_measures_it() -> None:
         parts = candidate.encoding.encode(rows, view=0, first=0)
         stored = candidate.encoding.decode(parts, CLASSES)
         expected = [kl(rows, stored, 1.0), kl(rows, stored, 4.0)]
-        np.testing.assert_allclose(candidate.mean_kl, expected, rtol=1e-6, atol=1e-12)
+        assert list(candidate.mean_kl) == pytest.approx(expected, rel=1e-6, abs=1e-12)
         assert candidate.top1 == (stored.argmax(1) == rows.argmax(1)).mean()
 
 
@@ -108,7 +108,7 @@ def test_the_smallest_within_the_limit_at_every_temperature_is_chosen() -> None:
 
 
 def test_an_encoding_whose_range_does_not_hold_a_logit_is_left_out() -> None:
-    rows = peaked(64) * 1e5
+    rows = peaked(64) * np.float32(1e5)
     trial = try_encodings(rows, [make_encoding("float16"), make_encoding("float32")], max_kl=1.0)
     assert [one.encoding.name for one in trial.candidates] == ["float32"]
 
@@ -146,7 +146,7 @@ def test_the_choice_is_recorded_and_no_trial_is_made_again(tmp_path: Path, capsy
 def test_the_store_is_the_one_that_the_recipe_would_have_made_by_name(tmp_path: Path) -> None:
     by_trial = open_or_create(open_storage(tmp_path / "a"), Source(), overwrite=False).store
     encoding = by_trial.describe_encoding()
-    settings = {"int8_range": (encoding["low"], encoding["high"])} if encoding["name"] == "int8" else {}
+    settings: dict[str, Any] = {"int8_range": (encoding["low"], encoding["high"])} if encoding["name"] == "int8" else {}
     settings |= {"keep_bits": encoding.get("keep_bits", 7), "top_k": encoding.get("k", 8)}
     named = Source(encoding=encoding["name"], **settings)
     by_name = open_or_create(open_storage(tmp_path / "b"), named, overwrite=False).store
