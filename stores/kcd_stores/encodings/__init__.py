@@ -17,6 +17,7 @@ __all__ = [
     "NoLogits",
     "WithFeatures",
     "describe_features",
+    "encoding_label",
     "make_encoding",
     "row_bytes",
     "widened_range",
@@ -49,6 +50,12 @@ def make_encoding(name: str, **settings: Any) -> Encoding:
         return ENCODINGS[name](**settings)
     except TypeError as error:
         raise StoreUsageError(f"encoding {name} cannot have the settings {settings}: {error}") from error
+
+
+def encoding_label(encoding: Encoding) -> str:
+    """Return the encoding of logits and its settings as people write them: `float16`, `topk(k=8)`."""
+    settings = ", ".join(f"{key}={value}" for key, value in encoding.settings().items())
+    return f"{encoding.name}({settings})" if settings else encoding.name
 
 
 def describe_features(encoding: Encoding) -> dict[str, Any] | None:
