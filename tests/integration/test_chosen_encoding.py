@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_choice_is_shown_recorded_and_taught_from_as_if_it_had_been_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kcd_pipeline.extraction.estimate.TRIAL_SECONDS", 0.1)
+    monkeypatch.setattr(import_module("kcd_pipeline.extraction.estimate"), "TRIAL_SECONDS", 0.1)
     monkeypatch.setattr("kcd_pipeline.recipe_store.encoding.OTHER_SETTINGS", {"bitround": ({"keep_bits": 5},)})
     said = succeed("extract-teacher", "recipe.yaml", *AUTO, "--dry-run")
     assert "the smallest with a mean KL of at most 0.0001 nats at T = 1 and 4" in said
