@@ -23,6 +23,7 @@ from kcd_stores.errors import (
 from kcd_stores.knowledge import (
     CondensedRows,
     Difference,
+    EncodingTrial,
     Fidelity,
     KnowledgeStore,
     KnowledgeWriter,
@@ -33,6 +34,8 @@ from kcd_stores.knowledge import (
     is_condensed,
     measure_fidelity,
     read_condensed,
+    trial_lines,
+    try_encodings,
     verify_store,
     write_condensed,
 )
@@ -68,6 +71,7 @@ __all__ = [
     "CorruptStoreError",
     "Difference",
     "Encoding",
+    "EncodingTrial",
     "EpochStream",
     "Fidelity",
     "FolderStorage",
@@ -118,6 +122,8 @@ __all__ = [
     "read_condensed",
     "row_bytes",
     "same_place",
+    "trial_lines",
+    "try_encodings",
     "verify_store",
     "widened_range",
     "write_condensed",

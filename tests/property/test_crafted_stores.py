@@ -168,7 +168,7 @@ def test_another_number_in_the_encoding_is_found_when_a_store_is_opened(sound: P
         ):
             opening(store)
     set_attribute(store, "encoding", "high", value=8.0, seal=True)
-    with pytest.raises(CorruptStoreError, match=r"damaged in logits/zarr.json: codecs: found"):
+    with pytest.raises(CorruptStoreError, match=r"damaged in logits/zarr.json: attributes.scale_factor: found"):
         KnowledgeStore.open(store)
 
 

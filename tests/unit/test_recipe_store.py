@@ -91,12 +91,12 @@ def test_free_space_is_required_where_there_is_advice_about_it(tmp_path: Path, m
 
 def test_ranges_of_int8_are_taken_from_one_trial_and_only_if_the_recipe_leaves_them_open() -> None:
     source = RandomSource(features=3, encoding="int8", features_encoding="int8")
-    encoding = new_encoding(source)
+    encoding = new_encoding(source).encoding
     assert len(source.asked) == 1
     assert encoding.settings()["low"] < 0 < encoding.settings()["high"]
     assert encoding.feature_columns == 3
     fixed = RandomSource(encoding="int8", int8_range=(-4.0, 4.0))
-    assert new_encoding(fixed).settings() == {"low": -4.0, "high": 4.0}
+    assert new_encoding(fixed).encoding.settings() == {"low": -4.0, "high": 4.0}
     assert fixed.asked == []
 
 

@@ -9,7 +9,7 @@ from kcd_pipeline.cli.options import takes_config
 from kcd_pipeline.config import Config
 from kcd_pipeline.progress import human_seconds
 from kcd_pipeline.terminal import print_line
-from kcd_stores import human_bytes, masked
+from kcd_stores import human_bytes, masked, trial_lines
 
 if TYPE_CHECKING:  # at run time this would load torch
     from kcd_pipeline.extraction import Cluster
@@ -81,6 +81,9 @@ def _estimate(settings: Config) -> None:
     from kcd_pipeline.extraction import estimate
 
     cost = estimate(settings)
+    if cost.encoding_trial is not None:
+        for line in trial_lines(cost.encoding_trial.as_attribute()):
+            print_line(line)
     print_line(
         f"{cost.rows:,} rows ({settings.store.views} views), about {human_bytes(cost.bytes)} in {cost.files:,} "
         f"files, about {human_seconds(cost.seconds)}; from a trial of {cost.trial_rows:,} rows. Nothing was "

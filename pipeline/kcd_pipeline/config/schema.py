@@ -38,7 +38,7 @@ from kcd_pipeline.config.variants import variant_words
 from kcd_stores import masked
 from kcd_stores.sizes import DEFAULT_MEMORY
 
-EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample", "pca"]
+EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample", "pca", "auto"]
 ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
 
 TrackerName = Literal["wandb", "mlflow", "trackio", "swanlab", "comet_ml"]  # as accelerate names them
@@ -54,7 +54,13 @@ class StoreConfig(Section):
         default=8, description="V: views of each sample that are stored"
     )
     encoding: EncodingName = Field(
-        default="float16", description="how logits are stored; docs/concepts/encodings.md compares the encodings"
+        default="float16",
+        description="how logits are stored; docs/concepts/encodings.md compares the encodings; auto: the smallest one "
+        "within max_kl, by a short trial",
+    )
+    max_kl: Annotated[float, Field(gt=0, le=100), NOT_A_TRUTH_VALUE] = Field(
+        default=1e-3,
+        description="auto: largest mean KL divergence of stored from exact logits, in nats, at T = 1 and at T = 4",
     )
     keep_bits: Annotated[int, Field(ge=1, le=23), NOT_A_TRUTH_VALUE] = Field(
         default=7, description="bitround: bits that are kept of a float32's mantissa of 23"

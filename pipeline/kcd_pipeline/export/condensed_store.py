@@ -150,7 +150,7 @@ class CondensedSource:
 
     def require_same(self, store: KnowledgeStore) -> None:
         """Raise StoreMismatchError if `store` is another condensed set, or in another encoding."""
-        encoding = new_encoding(self)
+        encoding = new_encoding(self).encoding
         made_from = self.made_from()
         del made_from[CONDENSED_KEY][DIGEST_KEY]  # which stores of format 1 lack; the digest of the plan says as much
         wanted = {

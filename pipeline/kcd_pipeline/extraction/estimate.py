@@ -7,7 +7,7 @@ from kcd_pipeline.config import Config
 from kcd_pipeline.extraction.teacher_source import TeacherSource
 from kcd_pipeline.recipe_store import new_encoding, new_layout
 from kcd_pipeline.teacher_rows import Extractor
-from kcd_stores import measure_fidelity, row_bytes
+from kcd_stores import EncodingTrial, measure_fidelity, row_bytes
 
 TRIAL_SECONDS = 3.0
 TRIAL_BATCHES = 2  # at least, after one to warm up
@@ -31,6 +31,8 @@ class Estimate:
         Time that the teacher needs, from a trial.
     trial_rows
         Number of rows that were timed.
+    encoding_trial
+        The encodings that were tried, if `store.encoding` is auto; else None.
     """
 
     rows: int
@@ -39,6 +41,7 @@ class Estimate:
     files: int
     seconds: float
     trial_rows: int
+    encoding_trial: EncodingTrial | None = None
 
 
 def estimate(config: Config) -> Estimate:
@@ -53,7 +56,8 @@ def estimate(config: Config) -> Estimate:
     """
     extractor = Extractor(config)
     source = TeacherSource(extractor)
-    encoding = new_encoding(source)
+    found = new_encoding(source)
+    encoding = found.encoding
     layout = new_layout(source, encoding)
     batch = min(config.store.batch_size, layout.samples)
     trial_rows, trial_seconds = _time_rows(extractor, batch, layout.samples)
@@ -66,6 +70,7 @@ def estimate(config: Config) -> Estimate:
         files=layout.objects(len(encoding.arrays(layout.classes))),
         seconds=trial_seconds / trial_rows * rows,
         trial_rows=trial_rows,
+        encoding_trial=found.trial,
     )
 
 

@@ -88,6 +88,7 @@ def store_facts(store: KnowledgeStore) -> dict[str, Any]:
         "files": store.inventory.files(),
         "seconds": float(found.seconds[complete].sum()),
         "fidelity": store.fidelity,
+        "trial": store.trial,
         "reading": measure_reading(store),
         "made_from": store.made_from,
     }

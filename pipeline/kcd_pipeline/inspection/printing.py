@@ -17,7 +17,7 @@ from kcd_pipeline.reports.compute.stage_tables import (
 )
 from kcd_pipeline.reports.wording import MISSING, counted, duration, percent
 from kcd_pipeline.terminal import new_table, print_line, print_table
-from kcd_stores import human_bytes
+from kcd_stores import human_bytes, trial_lines
 from kcd_stores.knowledge import flatten
 
 CLASSES_SHOWN = 12
@@ -58,6 +58,10 @@ def print_store(facts: Mapping[str, Any]) -> None:
         _print_lines(_complete_by_view(blocks["complete_by_view"], blocks["total_by_view"]))
         command = _command_of(facts)
         print_line(f"Repeat the same `kcd-pipeline {command}` command to make the missing blocks.")
+    if facts["trial"] is not None:
+        print_line("Encoding chosen by a trial", style="bold")
+        for line in trial_lines(facts["trial"]):
+            print_line(line)
     print_line("Made from", style="bold")
     _print_lines({key.replace("_", " "): _plain(key, value) for key, value in flatten(facts["made_from"]).items()})
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -12,7 +13,9 @@ from kcd_pipeline.config import StoreConfig
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.recipe_store.source import StoreSource
 from kcd_stores import (
+    ENCODINGS,
     Encoding,
+    EncodingTrial,
     Fidelity,
     Layout,
     OutOfRangeError,
@@ -23,6 +26,7 @@ from kcd_stores import (
     make_encoding,
     measure_fidelity,
     row_bytes,
+    try_encodings,
     widened_range,
 )
 from kcd_stores.encodings.pca import require_counts
@@ -30,6 +34,23 @@ from kcd_stores.encodings.pca import require_counts
 NO_LOGITS = "none"  # the encoding of rows that are features alone
 RANGE_ROWS = 8192  # from which the range of int8 is taken if the recipe leaves it open
 FIDELITY_ROWS = 2048  # on which the fidelity of a new store's encoding is measured, however many views it has
+AUTO = "auto"  # the name that stands for the smallest encoding within a divergence
+AUTO_ROWS = 2048  # on which encodings are tried, of the rows of the same trial
+ROWS_A_COMPONENT = 8  # of the trial, at least, for a pca to be tried
+# settings that are tried besides the recipe's own
+OTHER_SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
+    "bitround": tuple({"keep_bits": bits} for bits in (3, 4, 5, 6, 7)),
+    "topk": tuple({"k": k} for k in (4, 8, 16, 32, 64)),
+    "pca": tuple({"components": components} for components in (8, 16, 32, 64, 128, 255)),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewEncoding:
+    """The encoding of a new store, and the trial that its encoding of logits was chosen by, or None."""
+
+    encoding: Encoding
+    trial: EncodingTrial | None = None
 
 
 def required_encoding(config: StoreConfig) -> dict[str, Any]:
@@ -40,12 +61,14 @@ def required_encoding(config: StoreConfig) -> dict[str, Any]:
     features = {"features": {"encoding": {"name": config.features_encoding}}} if config.features else {}
     if not config.logits:
         return {"name": NO_LOGITS, **features}
-    return {"name": config.encoding, **encoding_settings(config), **features}
+    if config.encoding == AUTO:
+        return {"name": AUTO, "max_kl": config.max_kl, **features}
+    return {"name": config.encoding, **encoding_settings(config, config.encoding), **features}
 
 
-def encoding_settings(config: StoreConfig) -> dict[str, Any]:
-    """Return the settings of the recipe's encoding, without those that a trial finds: int8's range, pca's basis."""
-    if config.encoding == "int8" and config.int8_range is not None:
+def encoding_settings(config: StoreConfig, name: str) -> dict[str, Any]:
+    """Return the settings that a recipe has for an encoding; without those that a trial finds."""
+    if name == "int8" and config.int8_range is not None:
         return {"low": config.int8_range[0], "high": config.int8_range[1]}
     settings = {
         "bitround": {"keep_bits": config.keep_bits},
@@ -53,45 +76,90 @@ def encoding_settings(config: StoreConfig) -> dict[str, Any]:
         "sample": {"draws": config.draws},
         "pca": {"components": config.components, "k": config.top_k},
     }
-    return settings.get(config.encoding, {})
+    return settings.get(name, {})
 
 
-def new_encoding(source: StoreSource) -> Encoding:
-    """Return the encoding of a new store of `source`, fitted to a trial where the recipe leaves settings open.
+def new_encoding(source: StoreSource) -> NewEncoding:
+    """Return the encoding of a new store of `source`; a trial makes the choices that the recipe leaves open.
+
+    These are the ranges of int8, the components of pca, and with `auto` the encoding of the logits.
 
     Raises
     ------
     UserError
-        If its settings do not fit the data.
+        If its settings do not fit the data, or no encoding is within the divergence that `auto` may have.
+    FailedError
+        If a logit of the trial is not finite.
     """
-    wanted, classes, wording = source.settings, source.classes, source.wording
+    wanted, classes = source.settings, source.classes
     trial_rows = cache(partial(source.trial_rows, RANGE_ROWS, views=wanted.views))
-    encoding = make_encoding(NO_LOGITS)
-    try:
-        if classes:
-            encoding = _of_logits(wanted, classes, trial_rows)
-        encoding.arrays(classes)
-    except ValueError as error:
-        raise UserError(f"{wording.encoding_key} {wanted.encoding} does not fit {wording.data}: {error}") from error
+    found = _of_logits(source, lambda: trial_rows()[:, :classes])
     if not source.feature_columns:
-        return encoding
+        return found
     feature_settings = _range_of(trial_rows()[:, classes:]) if wanted.features_encoding == "int8" else {}
-    return WithFeatures(
-        logit_encoding=encoding,
+    with_features = WithFeatures(
+        logit_encoding=found.encoding,
         feature_encoding=make_encoding(wanted.features_encoding, **feature_settings),
         feature_columns=source.feature_columns,
     )
+    return NewEncoding(encoding=with_features, trial=found.trial)
 
 
-def _of_logits(wanted: StoreConfig, classes: int, trial_rows: Callable[[], NDArray[np.float32]]) -> Encoding:
-    """Return the encoding of logits; ValueError is raised if its settings do not fit."""
-    settings = encoding_settings(wanted)
-    if wanted.encoding == "pca":
-        require_counts(**settings, classes=classes)  # before the teacher runs
-        return fitted_pca(trial_rows()[:, :classes], **settings)
-    if wanted.encoding == "int8" and not settings:
-        settings = _range_of(trial_rows()[:, :classes])
-    return make_encoding(wanted.encoding, **settings)
+def _of_logits(source: StoreSource, trial_logits: Callable[[], NDArray[np.float32]]) -> NewEncoding:
+    """Return the encoding of the logits of a new store; `trial_logits` returns some of them, `[n, C]`."""
+    wanted, classes, wording = source.settings, source.classes, source.wording
+    if not classes:
+        return NewEncoding(encoding=make_encoding(NO_LOGITS))
+    if wanted.encoding == AUTO:
+        return _chosen(source, trial_logits())
+    settings = encoding_settings(wanted, wanted.encoding)
+    try:
+        if wanted.encoding == "pca":
+            require_counts(**settings, classes=classes)  # before the teacher runs
+        encoding = _fitted(wanted.encoding, settings, trial_logits)
+        encoding.arrays(classes)
+    except ValueError as error:
+        raise UserError(f"{wording.encoding_key} {wanted.encoding} does not fit {wording.data}: {error}") from error
+    return NewEncoding(encoding=encoding)
+
+
+def _fitted(name: str, settings: dict[str, Any], logits: Callable[[], NDArray[np.float32]]) -> Encoding:
+    """Return an encoding; what its settings leave open is fitted to logits `[n, C]`. ValueError: they do not fit it."""
+    if name == "pca":
+        return fitted_pca(logits(), **settings)
+    if name == "int8" and not settings:
+        settings = _range_of(logits())
+    return make_encoding(name, **settings)
+
+
+def _chosen(source: StoreSource, logits: NDArray[np.float32]) -> NewEncoding:
+    """Return the smallest encoding of `logits[n, C]` within the divergence that the recipe allows, and its trial."""
+    rows = logits[:: max(len(logits) // AUTO_ROWS, 1)][:AUTO_ROWS]
+    with refusals_as_failures("no encoding can be chosen", source.wording.range_advice):
+        trial = try_encodings(rows, _candidates(source, logits), max_kl=source.settings.max_kl)
+    try:
+        return NewEncoding(encoding=trial.chosen.encoding, trial=trial)
+    except ValueError as error:
+        raise UserError(
+            f"{source.wording.encoding_key} {AUTO}: {error}. Raise store.max_kl, or name an encoding."
+        ) from error
+
+
+def _candidates(source: StoreSource, logits: NDArray[np.float32]) -> list[Encoding]:
+    """Return each encoding that fits the number of classes, with the recipe's settings and those that are tried too."""
+    encodings = []
+    for name in ENCODINGS:
+        own = encoding_settings(source.settings, name)
+        for settings in [own, *({**own, **other} for other in OTHER_SETTINGS.get(name, ()) if {**own, **other} != own)]:
+            if settings.get("components", 0) * ROWS_A_COMPONENT > len(logits):
+                continue  # fitted to so few rows, it would be judged too well by them
+            try:
+                encoding = _fitted(name, settings, lambda: logits)
+                encoding.arrays(source.classes)
+            except ValueError:
+                continue  # such as more classes to keep than there are
+            encodings.append(encoding)
+    return encodings
 
 
 def new_layout(source: StoreSource, encoding: Encoding) -> Layout:

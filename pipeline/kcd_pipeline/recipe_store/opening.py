@@ -5,7 +5,7 @@ from kcd_pipeline.progress import say
 from kcd_pipeline.recipe_store.encoding import new_encoding, new_layout, trial_fidelity
 from kcd_pipeline.recipe_store.replacing import require_no_dangling_link, require_replaceable
 from kcd_pipeline.recipe_store.source import StoreSource
-from kcd_stores import KnowledgeWriter, Storage, row_bytes
+from kcd_stores import KnowledgeWriter, Storage, row_bytes, trial_lines
 
 
 def open_or_create(storage: Storage, source: StoreSource, *, overwrite: bool) -> KnowledgeWriter:
@@ -40,13 +40,22 @@ def open_or_create(storage: Storage, source: StoreSource, *, overwrite: bool) ->
 
 
 def _create(storage: Storage, source: StoreSource, *, overwrite: bool) -> KnowledgeWriter:
-    encoding = new_encoding(source)
+    found = new_encoding(source)
+    encoding, trial = found.encoding, None if found.trial is None else found.trial.as_attribute()
+    for line in trial_lines(trial) if trial is not None else ():
+        say(line)
     layout = new_layout(source, encoding)
     _require_space(storage, source, layout.views * layout.samples * row_bytes(encoding, layout.classes))
     made_from = source.made_from()
     fidelity = vars(trial_fidelity(storage, source, encoding))
     return KnowledgeWriter.create(
-        storage, layout=layout, encoding=encoding, made_from=made_from, fidelity=fidelity, overwrite=overwrite
+        storage,
+        layout=layout,
+        encoding=encoding,
+        made_from=made_from,
+        fidelity=fidelity,
+        trial=trial,
+        overwrite=overwrite,
     )
 
 

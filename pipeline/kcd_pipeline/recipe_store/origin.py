@@ -10,9 +10,9 @@ from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.models import weights_hash
 from kcd_pipeline.own_parts import is_passed_object
-from kcd_pipeline.recipe_store.encoding import required_encoding
+from kcd_pipeline.recipe_store.encoding import AUTO, required_encoding
 from kcd_pipeline.teacher import describe_classes, describe_teacher, teacher_hash
-from kcd_stores import KnowledgeStore
+from kcd_stores import KnowledgeStore, StoreMismatchError
 from kcd_stores.knowledge.description import MISSING
 
 MIX_KEY = "mix"  # of the augmentation that a store records; stores of pictures that are not mixed lack it
@@ -44,13 +44,19 @@ def require_made_from(store: KnowledgeStore, expected: Mapping[str, Any]) -> Non
     """Raise an error if `store` was not made from what is `expected`; keys that `expected` lacks do not matter.
 
     Nor do the name of the data set and the source of code that makes it if its content is the same: a folder of images
-    may have become shards of them.
+    may have become shards of them. Where the encoding is `auto`, a store in any encoding will do whose divergence, as
+    measured when it was made, is within the limit.
 
     Raises
     ------
     StoreMismatchError
         If they differ; the message names both sides of each difference.
     """
+    encoding = dict(expected.get("encoding", {}))
+    if encoding.get("name") == AUTO:
+        del encoding["name"]
+        _require_within(store, encoding.pop("max_kl"))
+        expected = {**expected, "encoding": encoding}
     found, dataset = store.made_from.get("dataset"), dict(expected["dataset"])
     expected, stored = dict(expected), store.made_from.get("augmentation")
     if "augmentation" in expected and isinstance(stored, Mapping) and MIX_KEY in stored:
@@ -58,3 +64,17 @@ def require_made_from(store: KnowledgeStore, expected: Mapping[str, Any]) -> Non
     if isinstance(found, Mapping) and found.get("fingerprint") == dataset["fingerprint"]:
         dataset = {key: value for key, value in dataset.items() if key not in ("name", "source_sha256")}
     store.require_made_from({**expected, "dataset": dataset})
+
+
+def _require_within(store: KnowledgeStore, max_kl: float) -> None:
+    """Raise StoreMismatchError if the rows of `store` are known to diverge by more than `max_kl` from the teacher's."""
+    chosen = [one["mean_kl"] for one in (store.trial or {}).get("candidates", ()) if one["chosen"]]
+    measured = chosen[0] if chosen else [store.fidelity["mean_kl"]] if store.fidelity is not None else []
+    if all(found is not None and found <= max_kl for found in measured):
+        return
+    divergence = "an unbounded divergence" if None in measured else f"a mean KL of up to {max(measured):.1e} nats"
+    raise StoreMismatchError(
+        f"the store at {store.location} holds {store.encoding_label}, whose rows have {divergence} from the teacher's, "
+        f"but store.encoding is auto with store.max_kl {max_kl:g}. Raise store.max_kl, name that encoding in "
+        f"store.encoding, or set store.path to another place."
+    )

@@ -18,6 +18,7 @@ __all__ = [
     "NoLogits",
     "WithFeatures",
     "describe_features",
+    "encoding_label",
     "fitted_pca",
     "make_encoding",
     "row_bytes",
@@ -52,6 +53,13 @@ def make_encoding(name: str, **settings: Any) -> Encoding:
         return ENCODINGS[name](**settings)
     except TypeError as error:
         raise StoreUsageError(f"encoding {name} cannot have the settings {settings}: {error}") from error
+
+
+def encoding_label(encoding: Encoding) -> str:
+    """Return the encoding of logits and its settings as people write them: `float16`, `topk(k=8)`."""
+    short = {key: value for key, value in encoding.settings().items() if key != "basis"}
+    settings = ", ".join(f"{key}={value}" for key, value in short.items())
+    return f"{encoding.name}({settings})" if settings else encoding.name
 
 
 def describe_features(encoding: Encoding) -> dict[str, Any] | None:

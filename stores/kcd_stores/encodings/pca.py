@@ -182,13 +182,15 @@ def fitted_pca(rows: NDArray[np.float32], *, components: int, k: int) -> PCA:
     Raises
     ------
     ValueError
-        If it cannot have these sizes, or there are fewer rows than components.
+        If it cannot have these sizes, or there are fewer rows than components, or a logit is not finite.
     """
     require_counts(components, k, rows.shape[1])
     if components > len(rows):
         raise ValueError(
             f"pca needs at least as many rows as components, got {len(rows)} rows and {components} components"
         )
+    if not np.isfinite(rows).all():
+        raise ValueError("pca cannot be fitted to logits that are not finite")
     fitted = _rough_pca(rows, components, k)
     half, fewer = len(rows) // 2, min(components, len(rows) // 2)
     largest = fitted.largest_miss(rows)

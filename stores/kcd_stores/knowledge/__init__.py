@@ -26,6 +26,7 @@ from kcd_stores.knowledge.fidelity import Fidelity, log_softmax, measure_fidelit
 from kcd_stores.knowledge.group import is_knowledge_store
 from kcd_stores.knowledge.layout import Layout, choose_layout, piece_rows
 from kcd_stores.knowledge.store import KnowledgeStore
+from kcd_stores.knowledge.trial import EncodingTrial, trial_lines, try_encodings
 from kcd_stores.knowledge.verify import Verdict, verify_store
 from kcd_stores.knowledge.writer import KnowledgeWriter
 
@@ -36,6 +37,7 @@ __all__ = [
     "CondensedRows",
     "Difference",
     "EncodedBlock",
+    "EncodingTrial",
     "Fidelity",
     "KnowledgeStore",
     "KnowledgeWriter",
@@ -52,6 +54,8 @@ __all__ = [
     "measure_fidelity",
     "piece_rows",
     "read_condensed",
+    "trial_lines",
+    "try_encodings",
     "verify_store",
     "write_condensed",
 ]

@@ -10,6 +10,7 @@
     layout       the sizes of the store, and its division into blocks and chunks
     made_from    what the rows were made from
     fidelity     measurements of the encoding, or null
+    trial        the encodings that were tried, if the store's was chosen from them; else it is missing
 
 Attributes that others add to the group are left alone.
 """
@@ -94,6 +95,21 @@ class _Fidelity(_Strict):
     temperature: float
 
 
+class _Candidate(_Strict):
+    encoding: str
+    bytes_per_row: float
+    mean_kl: list[float | None]
+    top1: float
+    chosen: bool
+
+
+class _Trial(_Strict):
+    rows: int
+    max_kl: float
+    temperatures: list[float]
+    candidates: list[_Candidate]
+
+
 class _NoLogits(_Strict):
     name: Literal["none"]
 
@@ -133,13 +149,19 @@ class _Attributes(_Strict):
     layout: _Layout
     made_from: _MadeFrom
     fidelity: _Fidelity | None = None
+    trial: _Trial | None = None
 
 
 OURS = tuple(_Attributes.model_fields)  # the names of all attributes that stores have by themselves
 
 
 def new_attributes(
-    *, layout: Layout, encoding: Encoding, made_from: Mapping[str, Any], fidelity: Mapping[str, Any] | None
+    *,
+    layout: Layout,
+    encoding: Encoding,
+    made_from: Mapping[str, Any],
+    fidelity: Mapping[str, Any] | None,
+    trial: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Return the attributes of a new store, with a generation of its own.
 
@@ -158,6 +180,7 @@ def new_attributes(
             "layout": vars(layout),
             "made_from": dict(made_from),
             "fidelity": None if fidelity is None else dict(fidelity),
+            **({} if trial is None else {"trial": dict(trial)}),
         }
     )
 

@@ -31,6 +31,7 @@ def create_store(
     encoding: Encoding,
     made_from: Mapping[str, Any],
     fidelity: Mapping[str, Any] | None,
+    trial: Mapping[str, Any] | None,
     overwrite: bool,
 ) -> None:
     """Make the files of an empty store; with `overwrite`, in place of an older store.
@@ -48,7 +49,7 @@ def create_store(
         require_knowledge_store(storage)
         if not overwrite:
             raise StoreUsageError(f"there is a store at {storage} already; open it, or overwrite it on purpose")
-    attributes = new_attributes(layout=layout, encoding=encoding, made_from=made_from, fidelity=fidelity)
+    attributes = new_attributes(layout=layout, encoding=encoding, made_from=made_from, fidelity=fidelity, trial=trial)
     arrays = expected_arrays(layout, encoding, store_format=FORMAT)
     storage.put(METADATA, group_document(attributes))
     if replaces:

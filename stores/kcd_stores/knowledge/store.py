@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kcd_stores.encodings import encoding_label
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError, Remedy, StoreMismatchError
 from kcd_stores.knowledge.description import difference_lines, differences
 from kcd_stores.knowledge.group import KnowledgeGroup, open_group, require_unreplaced
@@ -60,6 +61,9 @@ class KnowledgeStore:
         The data set, augmentation, teacher and software that it was made from.
     fidelity
         Measurements of the encoding, taken when the store was made (kcd_stores.knowledge.fidelity), or None.
+    trial
+        The encodings that were tried when the store was made, if one of them was chosen then, as
+        `EncodingTrial.as_attribute` describes them (kcd_stores.knowledge.trial); else None.
     arrays
         Its zarr arrays by name.
     notice
@@ -77,6 +81,7 @@ class KnowledgeStore:
         self.layout, self.features = description.layout, description.features
         self.made_from: dict[str, Any] = description.attributes["made_from"]
         self.fidelity: dict[str, Any] | None = description.attributes.get("fidelity")
+        self.trial: dict[str, Any] | None = description.attributes.get("trial")
         self.notice = None if description.generation is not None else NO_CHECKSUMS.format(self.location)
         self._specs = self.encoding.arrays(self.layout.classes)
         self._readers = {spec.name: ShardedArray(self.storage, spec, self.layout) for spec in self._specs}
@@ -125,11 +130,7 @@ class KnowledgeStore:
     @property
     def encoding_label(self) -> str:
         """The encoding and its settings as people write them: `float16`, `topk(k=8)`, `features alone`."""
-        if not self.layout.classes:
-            return "features alone"
-        numbers = {key: value for key, value in self.encoding.settings().items() if not isinstance(value, str)}
-        settings = ", ".join(f"{key}={value}" for key, value in numbers.items())
-        return f"{self.encoding.name}({settings})" if settings else self.encoding.name
+        return encoding_label(self.encoding) if self.layout.classes else "features alone"
 
     def complete(self) -> NDArray[np.bool_]:
         """Return which blocks are recorded complete at this moment, `[V, B]`."""

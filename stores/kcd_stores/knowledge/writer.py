@@ -43,6 +43,7 @@ class KnowledgeWriter:
         encoding: Encoding,
         made_from: Mapping[str, Any],
         fidelity: Mapping[str, Any] | None = None,
+        trial: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> "KnowledgeWriter":
         """Make an empty store at `where`; hold the place meanwhile (`one_writer`), and as long as you write.
@@ -53,6 +54,8 @@ class KnowledgeWriter:
             The data set, augmentation, teacher and software that the rows are made from.
         fidelity
             Measurements of the encoding on some of this teacher's logits, kept for people.
+        trial
+            The encodings that the store's was chosen from, as `EncodingTrial.as_attribute` describes them.
         overwrite
             Remove a store that is there already.
 
@@ -68,6 +71,7 @@ class KnowledgeWriter:
             encoding=encoding,
             made_from=made_from,
             fidelity=fidelity,
+            trial=trial,
             overwrite=overwrite,
         )
         return cls(open_group(storage, writable=True, features=True))
