@@ -122,6 +122,7 @@ def test_what_is_unlike_the_trial_is_refused_and_nothing_is_clipped() -> None:
         ({"correction_step": 0.0}, "correction_step above 0"),
         ({"basis": "AAAA"}, "560 bytes for 40 classes, got 3"),
         ({"basis": "no base64!"}, "base64"),
+        ({"basis": by_hand([[0] * C] * R, [1.0] * C, [float("nan")] * C)}, "not below"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(change: dict[str, Any], reason: str) -> None:

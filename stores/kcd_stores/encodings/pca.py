@@ -18,6 +18,7 @@ MOST_COMPONENTS = 1024  # the sum of so many products of two codes is below 2**2
 MOST_SHUFFLED = 255  # bytes of an element that blosc can shuffle
 LARGEST = 127  # of a code; -128 stands for what was never written
 NOISE = 0.25  # of a step, over the variance of the first component that is left out
+MOST_LOGIT = 1e9  # that a scale or a mean may be
 MARGIN = 2  # how much larger than those of the trial coordinates and corrections may be
 PIECE_ROWS = 4096  # that are encoded at once
 OVERSAMPLED, ITERATIONS = 16, 6  # of the subspace iteration
@@ -72,15 +73,14 @@ class PCA:
         found, expected = len(self._bytes), classes * (self.components + 8)
         if found != expected:
             raise ValueError(f"pca has a basis of {expected} bytes for {classes} classes, got {found} bytes")
+        _, scales, means = self._parts
+        if not (np.abs(scales) < MOST_LOGIT).all() or not (np.abs(means) < MOST_LOGIT).all():
+            raise ValueError(f"pca has a basis with a scale or a mean that is not below {MOST_LOGIT:g}")
         ids = id_dtype(classes)
         return (
             codes_spec("codes", self.components),
             ArraySpec(
-                name="classes",
-                dtype=ids,
-                row_shape=(self.k,),
-                fill_value=np.iinfo(ids).max,
-                class_count=classes,
+                name="classes", dtype=ids, row_shape=(self.k,), fill_value=np.iinfo(ids).max, class_count=classes
             ),
             codes_spec("corrections", self.k),
         )
@@ -105,14 +105,15 @@ class PCA:
         return np.linalg.pinv((weights * scales).astype(np.float64)).astype(np.float32)
 
     def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
-        pieces = [self._encode(logits[start : start + PIECE_ROWS]) for start in range(0, len(logits), PIECE_ROWS)]
+        pieces = [self._encode(logits, start) for start in range(0, len(logits), PIECE_ROWS)]
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
-    def _encode(self, logits: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        codes, top, missing = self._coordinates(logits)
-        require_range(codes, "component")
+    def _encode(self, logits: NDArray[np.float32], start: int) -> dict[str, NDArray[Any]]:
+        """Encode one piece of the rows, from `start` on."""
+        codes, top, missing = self._coordinates(logits[start : start + PIECE_ROWS])
+        require_range(codes, "component", start)
         corrections = np.rint(missing / np.float32(self.correction_step))
-        require_range(corrections, "correction")
+        require_range(corrections, "correction", start)
         return {
             "codes": codes.astype(np.int8),
             "classes": top.astype(id_dtype(logits.shape[1])),
@@ -162,13 +163,13 @@ def require_counts(components: int, k: int, classes: int) -> None:
         raise ValueError(f"pca corrects 1 to {classes - 1} of {classes} classes, got k {k}")
 
 
-def require_range(codes: NDArray[np.float32], what: str) -> None:
-    """Raise OutOfRangeError if one of the `codes[n, m]` is not in -127 .. 127."""
+def require_range(codes: NDArray[np.float32], what: str, start: int) -> None:
+    """Raise OutOfRangeError if one of the `codes[n, m]`, of the rows from `start` on, is not in -127 .. 127."""
     beyond = np.abs(codes) > LARGEST
     if beyond.any():
         row, place = np.argwhere(beyond)[0]
         raise OutOfRangeError(
-            f"the logits of row {row} are unlike those that this pca encoding was fitted to: {what} {place} has "
+            f"the logits of row {start + row} are unlike those that this pca was fitted to: {what} {place} has "
             f"{codes[row, place]:g} steps, at most {LARGEST} are held, and nothing is clipped; use the encoding float16"
         )
 
