@@ -42,7 +42,12 @@ def trials(fitted: Logits, known: Logits, views: Logits) -> Iterator[Trial]:
     """Try everything on `views[pictures, v, C]`, fitted to `fitted[n, C]` or to `known[pictures, v, C]`."""
     rows = views.reshape(-1, views.shape[-1])
     low, high = widened_range(fitted)
-    for name, settings in {"float16": {}, "bitround": {"keep_bits": 7}, "int8": {"low": low, "high": high}}.items():
+    plain: dict[str, dict[str, Any]] = {
+        "float16": {},
+        "bitround": {"keep_bits": 7},
+        "int8": {"low": low, "high": high},
+    }
+    for name, settings in plain.items():
         yield candidates.of_package(name, "", make_encoding(name, **settings), rows)
     for k in (4, 8, 16, 32, 64, 128):
         yield candidates.of_package("topk", f"k={k}", make_encoding("topk", k=k), rows)
