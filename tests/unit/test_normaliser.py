@@ -14,7 +14,7 @@ MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 def test_each_pixel_is_scaled_and_then_shifted(shape: tuple[int, ...], memory_format: torch.memory_format) -> None:
     channels = shape[1]
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    mean, std = np.float64(MEAN[:channels]), np.float64(STD[:channels])
+    mean, std = np.array(MEAN[:channels]), np.array(STD[:channels])
     scale, shift = (part.astype(np.float32).reshape(-1, 1, 1) for part in (1 / (255 * std), -mean / std))
     normalise = Normaliser(mean=MEAN[:channels], std=STD[:channels], device=torch.device("cpu"))
     given = torch.from_numpy(pixels).contiguous(memory_format=memory_format)
