@@ -6,6 +6,7 @@ from typing import Any
 
 from kcd_stores.encodings.dense import BitRounded, Float, Int8, widened_range
 from kcd_stores.encodings.features import NoLogits, WithFeatures
+from kcd_stores.encodings.pca import PCA, fitted_pca
 from kcd_stores.encodings.protocol import ArraySpec, Encoding, row_bytes
 from kcd_stores.encodings.sparse import Sample, TopK
 from kcd_stores.errors import StoreUsageError
@@ -18,6 +19,7 @@ __all__ = [
     "WithFeatures",
     "describe_features",
     "encoding_label",
+    "fitted_pca",
     "make_encoding",
     "row_bytes",
     "widened_range",
@@ -31,6 +33,7 @@ ENCODINGS: dict[str, Callable[..., Encoding]] = {
     "int8": Int8,
     "topk": TopK,
     "sample": Sample,
+    "pca": PCA,
 }  # of logits
 
 
@@ -53,8 +56,9 @@ def make_encoding(name: str, **settings: Any) -> Encoding:
 
 
 def encoding_label(encoding: Encoding) -> str:
-    """Return the encoding of logits and its settings as people write them: `float16`, `topk(k=8)`."""
-    settings = ", ".join(f"{key}={value}" for key, value in encoding.settings().items())
+    """Return the encoding of logits and its settings that are numbers as people write them: `float16`, `topk(k=8)`."""
+    numbers = {key: value for key, value in encoding.settings().items() if not isinstance(value, str)}
+    settings = ", ".join(f"{key}={value}" for key, value in numbers.items())
     return f"{encoding.name}({settings})" if settings else encoding.name
 
 
