@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kcd_pipeline.config import DATA_NAMES, Config, load_config, parse_config
+from kcd_pipeline.config import DATA_NAMES, ENCODING_NAMES, Config, load_config, parse_config
 from kcd_pipeline.errors import UserError
 
 
@@ -27,7 +27,7 @@ def refused_override(override: str) -> str:
     ("key", "found", "choices", "meant"),
     [
         ("distill.method", "kcdd", "none, kd, kcd", "kcd"),
-        ("store.encoding", "float61", "float32, float16, bitround, int8, topk, sample, pca, auto", "float16"),
+        ("store.encoding", "float61", ", ".join(ENCODING_NAMES), "float16"),
         ("data.name", "cifar-100", f"{', '.join(DATA_NAMES)}, or package.module:callable", "cifar100"),
         ("augmentation.padding_mode", "zero", "zeros, reflect", "zeros"),
         (

@@ -35,13 +35,14 @@ NO_LOGITS = "none"  # the encoding of rows that are features alone
 RANGE_ROWS = 8192  # from which the range of int8 is taken if the recipe leaves it open
 FIDELITY_ROWS = 2048  # on which the fidelity of a new store's encoding is measured, however many views it has
 AUTO = "auto"  # the name that stands for the smallest encoding within a divergence
-AUTO_ROWS = 2048  # on which encodings are tried, of the rows of the same trial
-ROWS_A_COMPONENT = 8  # of the trial, at least, for a pca to be tried
+AUTO_ROWS = 4096  # of the trial that chooses it, ...
+AUTO_LOGITS = 2**24  # ... which has fewer rows of many classes
+MEASURED = 4  # one in so many of these rows is measured; encodings are fitted to the others
 # settings that are tried besides the recipe's own
 OTHER_SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "bitround": tuple({"keep_bits": bits} for bits in (3, 4, 5, 6, 7)),
     "topk": tuple({"k": k} for k in (4, 8, 16, 32, 64)),
-    "pca": tuple({"components": components} for components in (8, 16, 32, 64, 128, 255)),
+    "pca": tuple({"components": count} for count in (16, 32, 64, 128, 256)),
 }
 
 
@@ -67,7 +68,7 @@ def required_encoding(config: StoreConfig) -> dict[str, Any]:
 
 
 def encoding_settings(config: StoreConfig, name: str) -> dict[str, Any]:
-    """Return the settings that a recipe has for an encoding; without those that a trial finds."""
+    """Return a recipe's settings of an encoding, without those that a trial finds: int8's range, pca's basis."""
     if name == "int8" and config.int8_range is not None:
         return {"low": config.int8_range[0], "high": config.int8_range[1]}
     settings = {
@@ -80,20 +81,29 @@ def encoding_settings(config: StoreConfig, name: str) -> dict[str, Any]:
 
 
 def new_encoding(source: StoreSource) -> NewEncoding:
-    """Return the encoding of a new store of `source`; a trial makes the choices that the recipe leaves open.
-
-    These are the ranges of int8, the components of pca, and with `auto` the encoding of the logits.
+    """Return the encoding of a new store of `source`, fitted to a trial where the recipe leaves settings open.
 
     Raises
     ------
     UserError
         If its settings do not fit the data, or no encoding is within the divergence that `auto` may have.
     FailedError
-        If a logit of the trial is not finite.
+        If a logit that encodings are tried on is not finite.
     """
-    wanted, classes = source.settings, source.classes
-    trial_rows = cache(partial(source.trial_rows, RANGE_ROWS, views=wanted.views))
-    found = _of_logits(source, lambda: trial_rows()[:, :classes])
+    wanted, classes, wording = source.settings, source.classes, source.wording
+    auto = bool(classes) and wanted.encoding == AUTO
+    count = min(AUTO_ROWS, max(AUTO_LOGITS // classes, 1)) if auto else RANGE_ROWS
+    trial_rows = cache(partial(source.trial_rows, count, views=wanted.views))
+    found = NewEncoding(encoding=make_encoding(NO_LOGITS))
+    if auto:
+        found = _chosen(source, trial_rows()[:, :classes])
+    elif classes:
+        try:
+            settings = encoding_settings(wanted, wanted.encoding)
+            encoding = _fitted(wanted.encoding, settings, classes, lambda: trial_rows()[:, :classes])
+        except ValueError as error:
+            raise UserError(f"{wording.encoding_key} {wanted.encoding} does not fit {wording.data}: {error}") from error
+        found = NewEncoding(encoding=encoding)
     if not source.feature_columns:
         return found
     feature_settings = _range_of(trial_rows()[:, classes:]) if wanted.features_encoding == "int8" else {}
@@ -105,38 +115,33 @@ def new_encoding(source: StoreSource) -> NewEncoding:
     return NewEncoding(encoding=with_features, trial=found.trial)
 
 
-def _of_logits(source: StoreSource, trial_logits: Callable[[], NDArray[np.float32]]) -> NewEncoding:
-    """Return the encoding of the logits of a new store; `trial_logits` returns some of them, `[n, C]`."""
-    wanted, classes, wording = source.settings, source.classes, source.wording
-    if not classes:
-        return NewEncoding(encoding=make_encoding(NO_LOGITS))
-    if wanted.encoding == AUTO:
-        return _chosen(source, trial_logits())
-    settings = encoding_settings(wanted, wanted.encoding)
-    try:
-        if wanted.encoding == "pca":
-            require_counts(**settings, classes=classes)  # before the teacher runs
-        encoding = _fitted(wanted.encoding, settings, trial_logits)
-        encoding.arrays(classes)
-    except ValueError as error:
-        raise UserError(f"{wording.encoding_key} {wanted.encoding} does not fit {wording.data}: {error}") from error
-    return NewEncoding(encoding=encoding)
+def _fitted(
+    name: str, settings: dict[str, Any], classes: int, trial_logits: Callable[[], NDArray[np.float32]]
+) -> Encoding:
+    """Return the encoding called `name`, fitted to some logits `[n, C]` where `settings` leave anything open.
 
-
-def _fitted(name: str, settings: dict[str, Any], logits: Callable[[], NDArray[np.float32]]) -> Encoding:
-    """Return an encoding; what its settings leave open is fitted to logits `[n, C]`. ValueError: they do not fit it."""
+    ValueError is raised if the settings do not fit the number of classes.
+    """
     if name == "pca":
-        return fitted_pca(logits(), **settings)
+        require_counts(**settings, classes=classes)  # before the teacher runs
+        return fitted_pca(trial_logits(), **settings)
     if name == "int8" and not settings:
-        settings = _range_of(logits())
-    return make_encoding(name, **settings)
+        settings = _range_of(trial_logits())
+    encoding = make_encoding(name, **settings)
+    encoding.arrays(classes)
+    return encoding
 
 
 def _chosen(source: StoreSource, logits: NDArray[np.float32]) -> NewEncoding:
-    """Return the smallest encoding of `logits[n, C]` within the divergence that the recipe allows, and its trial."""
-    rows = logits[:: max(len(logits) // AUTO_ROWS, 1)][:AUTO_ROWS]
+    """Return the smallest encoding of `logits[n, C]` within the divergence that the recipe allows, and its trial.
+
+    It is measured on other rows than it was fitted to.
+    """
+    measured = np.arange(len(logits)) % MEASURED == 0
+    fitted_to = logits if measured.all() else logits[~measured]
     with refusals_as_failures("no encoding can be chosen", source.wording.range_advice):
-        trial = try_encodings(rows, _candidates(source, logits), max_kl=source.settings.max_kl)
+        candidates = _candidates(source, fitted_to)
+        trial = try_encodings(logits[measured], candidates, max_kl=source.settings.max_kl)
     try:
         return NewEncoding(encoding=trial.chosen.encoding, trial=trial)
     except ValueError as error:
@@ -146,19 +151,18 @@ def _chosen(source: StoreSource, logits: NDArray[np.float32]) -> NewEncoding:
 
 
 def _candidates(source: StoreSource, logits: NDArray[np.float32]) -> list[Encoding]:
-    """Return each encoding that fits the number of classes, with the recipe's settings and those that are tried too."""
+    """Return every encoding that fits, with the recipe's settings and with those that are tried besides."""
+    if not np.isfinite(logits).all():
+        raise ValueError("the teacher made a logit that is not finite")
     encodings = []
     for name in ENCODINGS:
         own = encoding_settings(source.settings, name)
-        for settings in [own, *({**own, **other} for other in OTHER_SETTINGS.get(name, ()) if {**own, **other} != own)]:
-            if settings.get("components", 0) * ROWS_A_COMPONENT > len(logits):
-                continue  # fitted to so few rows, it would be judged too well by them
+        others = ({**own, **other} for other in OTHER_SETTINGS.get(name, ()))
+        for settings in (own, *(other for other in others if other != own)):
             try:
-                encoding = _fitted(name, settings, lambda: logits)
-                encoding.arrays(source.classes)
+                encodings.append(_fitted(name, settings, source.classes, lambda: logits))
             except ValueError:
-                continue  # such as more classes to keep than there are
-            encodings.append(encoding)
+                continue  # such as more classes or components to keep than there are
     return encodings
 
 

@@ -56,9 +56,9 @@ def make_encoding(name: str, **settings: Any) -> Encoding:
 
 
 def encoding_label(encoding: Encoding) -> str:
-    """Return the encoding of logits and its settings as people write them: `float16`, `topk(k=8)`."""
-    short = {key: value for key, value in encoding.settings().items() if key != "basis"}
-    settings = ", ".join(f"{key}={value}" for key, value in short.items())
+    """Return the encoding of logits and its settings that are numbers as people write them: `float16`, `topk(k=8)`."""
+    numbers = {key: value for key, value in encoding.settings().items() if not isinstance(value, str)}
+    settings = ", ".join(f"{key}={value}" for key, value in numbers.items())
     return f"{encoding.name}({settings})" if settings else encoding.name
 
 

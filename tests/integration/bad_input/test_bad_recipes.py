@@ -8,6 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.support.bad_input import Place, make_logit_nan, refused, save_digits, told_facts
 
+from kcd_pipeline.config import ENCODING_NAMES
+
 # --- config ----------------------------------------------------------------------------------------------
 
 
@@ -19,7 +21,7 @@ def test_a_typo_in_a_key(made: Place, command: str) -> None:
 
 @pytest.mark.parametrize("command", ["train-teacher", "extract-teacher", "distill"])
 def test_a_typo_in_a_value(made: Place, command: str) -> None:
-    choices = "float32, float16, bitround, int8, topk, sample, pca, auto"
+    choices = ", ".join(ENCODING_NAMES)
     says = [f"store.encoding: found 'flaot16', expected one of {choices}; did you mean 'float16'?"]
     refused(made.but(store__encoding="flaot16"), command, says=says)
 
