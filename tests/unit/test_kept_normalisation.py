@@ -1,17 +1,22 @@
 """The normalisation of a folder of pictures is measured once, and again when a picture has changed."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
 
 from kcd_pipeline.config import DataConfig
 from kcd_pipeline.data import load_dataset
+from kcd_pipeline.data.normalisation import Normalisation, measure_normalisation
 from kcd_pipeline.data.pictures import load
 
-GREYS = {"train": {"a": (0, 51), "b": (102, 255)}, "test": {"a": (0,), "b": (0,)}}
+GREYS: Mapping[str, Mapping[str, tuple[int, ...]]] = {
+    "train": {"a": (0, 51), "b": (102, 255)},
+    "test": {"a": (0,), "b": (0,)},
+}
 
 
 @pytest.fixture
@@ -44,11 +49,10 @@ def loaded(root: Path, **more: object) -> tuple[tuple[float, ...], tuple[float, 
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many pictures each measurement was of."""
     counts: list[int] = []
-    whole: Callable[..., object] = load.measure_normalisation
 
-    def counted(images: np.ndarray) -> object:
+    def counted(images: Tensor) -> Normalisation:
         counts.append(len(images))
-        return whole(images)
+        return measure_normalisation(images)
 
     monkeypatch.setattr(load, "measure_normalisation", counted)
     return counts
