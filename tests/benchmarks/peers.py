@@ -4,7 +4,7 @@
     python -m tests.benchmarks.peers [--rows 100000] [--classes 100] [--turns 3] [--seconds 4] [--only NAME ...]
 
 All keep the same rows, which are peaked as a teacher's are. An epoch begins by opening what is on the disk (it is in
-the page cache) and gives each row once, in random order, as float32 `[B, C]` in batches of 256, in one process. They
+the page cache) and drawing its order; it gives each row once as float32 `[B, C]` in batches of 256, in one process. They
 take turns; a turn ends with its epoch or after so many seconds, and the fastest turn counts. What each gave is compared
 with what was written, before it is timed. A peer whose package is not installed is left out, and said to be.
 
@@ -34,9 +34,10 @@ def peaked(rows: int, classes: int) -> Floats:
     return logits
 
 
-def measure(peer: Peer, folder: Path, order: np.ndarray, seconds: float) -> tuple[float, float]:
-    """Return rows a second, and rows a second of computing, of one epoch or of so many seconds of it."""
+def measure(peer: Peer, folder: Path, count: int, seconds: float) -> tuple[float, float]:
+    """Return rows a second, and rows a second of computing, of an epoch of `count` rows or of so many seconds of it."""
     seen, started, computing = 0, time.perf_counter(), time.process_time()
+    order = np.random.default_rng(1).permutation(count)
     for _, rows in peer.epoch(folder, order):
         seen += len(rows)
         if time.perf_counter() - started > seconds:
@@ -78,13 +79,12 @@ def installed(package: str) -> str | None:
 
 def compare(peers: Sequence[Peer], logits: Floats, folder: Path, *, turns: int, seconds: float) -> list[dict[str, Any]]:
     """Write all rows by each peer, then time epochs of all of them in turns; return a line for each, fastest first."""
-    orders, lines = {}, {}
+    lines: dict[str, dict[str, Any]] = {}
     for peer in peers:
         place, part = folder / peer.name, logits[: max(BATCH, len(logits) // peer.fewer)]
         place.mkdir()
         started = time.perf_counter()
         peer.write(place, part)
-        orders[peer.name] = np.random.default_rng(1).permutation(len(part))
         lines[peer.name] = {
             "name": peer.name,
             "keeps": peer.keeps,
@@ -93,11 +93,11 @@ def compare(peers: Sequence[Peer], logits: Floats, folder: Path, *, turns: int, 
             "write_seconds": round(time.perf_counter() - started, 2),
             "bytes_per_row": round(bytes_below(place) / len(part), 1),
         }
-        require_what_was_written(peer, place, orders[peer.name], part)
+        require_what_was_written(peer, place, np.random.default_rng(1).permutation(len(part)), part)
     rates: dict[str, list[tuple[float, float]]] = {peer.name: [] for peer in peers}
     for _ in range(turns):
         for peer in peers:
-            rates[peer.name].append(measure(peer, folder / peer.name, orders[peer.name], seconds))
+            rates[peer.name].append(measure(peer, folder / peer.name, lines[peer.name]["rows"], seconds))
     for name, line in lines.items():
         line["rows_per_second"] = round(max(rate for rate, _ in rates[name]))
         line["rows_per_cpu_second"] = round(max(rate for _, rate in rates[name]))
