@@ -4,9 +4,9 @@
     python -m tests.benchmarks.peers [--rows 100000] [--classes 100] [--turns 3] [--seconds 4] [--only NAME ...]
 
 All keep the same rows, which are peaked as a teacher's are. An epoch begins by opening what is on the disk (it is in
-the page cache) and drawing its order; it gives each row once as float32 `[B, C]` in batches of 256, in one process. They
-take turns; a turn ends with its epoch or after so many seconds, and the fastest turn counts. What each gave is compared
-with what was written, before it is timed. A peer whose package is not installed is left out, and said to be.
+the page cache) and drawing its order; it gives each row once as float32 `[B, C]` in batches of 256, in one process.
+They take turns; a turn ends with its epoch or after so many seconds, and the fastest turn counts. What each gave is
+compared with what was written, before it is timed. A peer whose package is not installed is left out, and said to be.
 
 Prints Markdown, then one line of JSON.
 """
