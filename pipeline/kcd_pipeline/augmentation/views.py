@@ -1,5 +1,6 @@
 """Views of images in memory, as extraction, training and evaluation all take them."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from kcd_pipeline.augmentation.protocol import Augmentation
 from kcd_pipeline.device_moves import is_resident, tensor_to_device, to_device
 
 DRAWN_AT_ONCE = 8192  # samples whose parameters are drawn together: a few hundred kilobytes
+NORMALISED_AT_ONCE = 2**17  # numbers, which with their bytes stay in the cache of a core
 
 
 class Normaliser:
@@ -35,9 +37,27 @@ class Normaliser:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Normalise `pixels[B, C, H, W]` uint8: float32 of the same shape, channels last in memory."""
+        if self.device.type == "cpu":
+            return self._in_parts(pixels)
         on_device = pixels.to(self.device, non_blocking=True)
         scaled = on_device.to(torch.float32, memory_format=torch.channels_last)
         return scaled.mul_(self._scale).add_(self._shift)
+
+    def _in_parts(self, pixels: Tensor) -> Tensor:
+        """Normalise some images at a time: a pass over a whole batch would wait for memory each time."""
+        made = torch.empty_like(pixels, dtype=torch.float32, memory_format=torch.channels_last)
+        count = max(NORMALISED_AT_ONCE // math.prod(pixels.shape[1:]), 1)
+        parts = zip(pixels.split(count), made.split(count), strict=True)
+        if not pixels.is_contiguous(memory_format=torch.channels_last):
+            for part, out in parts:
+                out.copy_(part.to(torch.float32).mul_(self._scale).add_(self._shift))
+            return made
+        # by rows of an image, for torch is slow where the innermost dimension is as short as the channels of a pixel
+        width = pixels.shape[3]
+        scale, shift = self._scale.flatten().repeat(width), self._shift.flatten().repeat(width)
+        for part, out in parts:
+            out.copy_(part).permute(0, 2, 3, 1).view(-1, len(scale)).mul_(scale).add_(shift)
+        return made
 
 
 class _Drawn(NamedTuple):
