@@ -32,7 +32,7 @@ def expected_arrays(layout: Layout, encoding: Encoding, *, checksums: bool) -> d
     specs = encoding.arrays(layout.classes)
     arrays = {spec.name: _make_array(group, layout, spec) for spec in specs}
     ledger: dict[str, Any] = {"compressors": [Crc32cCodec()], "dimension_names": ("view", "block")}
-    ledger |= {"shape": (layout.views, layout.blocks), "chunks": (1, layout.blocks)}
+    ledger |= {"shape": (layout.views, layout.blocks), "chunks": (1, layout.count_blocks(len(specs)))}
     arrays["complete"] = group.create_array("complete", dtype="uint8", fill_value=0, **ledger)
     arrays["seconds"] = group.create_array("seconds", dtype="float64", fill_value=float("nan"), **ledger)
     if checksums:
