@@ -1,6 +1,14 @@
 """Stores for cached teacher knowledge, usable without the pipeline and without torch."""
 
-from kcd_stores.encodings import ENCODINGS, Encoding, WithFeatures, make_encoding, row_bytes, widened_range
+from kcd_stores.encodings import (
+    ENCODINGS,
+    Encoding,
+    WithFeatures,
+    fitted_pca,
+    make_encoding,
+    row_bytes,
+    widened_range,
+)
 from kcd_stores.errors import (
     CorruptStoreError,
     IncompleteStoreError,
@@ -94,6 +102,7 @@ __all__ = [
     "choose_layout",
     "cut_batches",
     "differences",
+    "fitted_pca",
     "human_bytes",
     "is_condensed",
     "is_vacant",

@@ -1,12 +1,12 @@
 """Encodings: ways to store rows of logits and features, by name."""
 
-import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from kcd_stores.encodings.dense import BitRounded, Float, Int8, widened_range
 from kcd_stores.encodings.features import NoLogits, WithFeatures
+from kcd_stores.encodings.pca import PCA, fitted_pca
 from kcd_stores.encodings.protocol import ArraySpec, Encoding, row_bytes
 from kcd_stores.encodings.sparse import Sample, TopK
 from kcd_stores.errors import StoreUsageError
@@ -18,16 +18,12 @@ __all__ = [
     "NoLogits",
     "WithFeatures",
     "describe_features",
+    "fitted_pca",
     "make_encoding",
     "row_bytes",
     "widened_range",
     "with_features",
 ]
-
-# zarr warns that other implementations may lack the codecs of numcodecs; we promise that every zarr-python reads them
-warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3 specification")
-# the last chunk is padded with NaN, which int8 turns into an arbitrary byte that nobody reads
-warnings.filterwarnings("ignore", message="invalid value encountered in cast", module="numcodecs.fixedscaleoffset")
 
 ENCODINGS: dict[str, Callable[..., Encoding]] = {
     "float32": partial(Float, "float32"),
@@ -36,6 +32,7 @@ ENCODINGS: dict[str, Callable[..., Encoding]] = {
     "int8": Int8,
     "topk": TopK,
     "sample": Sample,
+    "pca": PCA,
 }  # of logits
 
 

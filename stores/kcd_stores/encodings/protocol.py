@@ -4,6 +4,7 @@ Letters: V views, N samples, C classes, n rows of one block.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -21,57 +22,61 @@ class ArraySpec:
     name
         Name of the array in the zarr group.
     dtype
-        Dtype of the elements, as `zarr.open` shows them.
+        Dtype of the elements, as they are stored and as `zarr.open` shows them.
     row_shape
         Shape of the elements of one row.
     fill_value
-        Value that is read where nothing was written. It is never a value that data can have.
-    packed_bytes
-        Bytes of one element when it reaches the compressor, that is, after `filters`.
-    filters
-        The array-to-array codecs.
-    rounding
-        The numcodecs codec among `filters` that loses precision, or None.
+        Value that is read where nothing was written. Where a dtype has room for it, no data has this value.
+    attributes
+        The attributes of the zarr array, for readers that know nothing of this package.
     decoded_values
-        The decoded value of each packed value, in `dtype`, where an element is packed into one byte; else None.
+        The number that each of the 256 bytes stands for, where elements are bytes that stand for numbers; else None.
     class_count
         The number of classes, where elements are class ids; else None.
+    shuffled_bytes
+        The bytes that blosc shuffles as one element; None for those of an element.
+    codec_before_format_3
+        The codec of numcodecs that stores of formats 1 and 2 name in the metadata of this array, by which zarr reads
+        the stored bytes, which are the same, as float32; None if they name none.
     """
 
     name: str
     dtype: np.dtype[Any]
     row_shape: tuple[int, ...]
     fill_value: Any
-    packed_bytes: int
-    filters: tuple[Any, ...] = field(default=())
-    rounding: Any = field(default=None, compare=False)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
     decoded_values: NDArray[Any] | None = field(default=None, compare=False)
     class_count: int | None = None
+    shuffled_bytes: int | None = None
+    codec_before_format_3: Mapping[str, Any] | None = None
+
+    @property
+    def packed_bytes(self) -> int:
+        """Bytes of one element when it reaches the compressor."""
+        return self.dtype.itemsize
 
     def compressors(self, chunk_rows: int) -> list[Any]:
-        """Return the codecs behind `filters`: byte shuffling and zstd, then a checksum over the result.
+        """Return the codecs of a chunk: byte shuffling and zstd, then a checksum over the result.
 
         Blosc cuts a buffer into blocks that fit a cache, 32 KiB at this level, each with its own entropy tables. One
         block a chunk takes 8 to 13% fewer bytes, and decodes two to four times as fast (docs/concepts/encodings.md).
         """
-        shuffle: Literal["shuffle", "noshuffle"] = "shuffle" if self.packed_bytes > 1 else "noshuffle"
+        shuffled = self.shuffled_bytes or self.packed_bytes
+        shuffle: Literal["shuffle", "noshuffle"] = "shuffle" if shuffled > 1 else "noshuffle"
         size = chunk_rows * math.prod(self.row_shape) * self.packed_bytes
         return [
-            BloscCodec(typesize=self.packed_bytes, cname="zstd", clevel=1, shuffle=shuffle, blocksize=size),
+            BloscCodec(typesize=shuffled, cname="zstd", clevel=1, shuffle=shuffle, blocksize=size),
             Crc32cCodec(),
         ]
-
-    def rounded(self, part: NDArray[Any]) -> NDArray[Any]:
-        """Return the elements that a store returns after `part[n, *row_shape]` was written to it."""
-        if self.rounding is None:
-            return part
-        read = self.rounding.decode(self.rounding.encode(np.ascontiguousarray(part)))
-        return np.asarray(read).view(self.dtype).reshape(part.shape)
 
     def is_data(self, part: NDArray[Any]) -> bool:
         """Return True if all elements of `part` can be data: finite numbers, or ids of classes that exist."""
         if self.class_count is not None:
             return bool(part.max() < self.class_count)
+        if part.dtype.kind == "i":  # signed codes, of which the lowest is never used
+            return bool(part.min() > np.iinfo(part.dtype).min)
+        if part.dtype.kind != "f":
+            return True
         bits = part.view(f"u{part.dtype.itemsize}")  # a float is finite unless all bits of its exponent are set
         exponent = bits.dtype.type({2: 0x7C00, 4: 0x7F800000}[part.dtype.itemsize])
         return bool((bits & exponent).max() < exponent)
@@ -119,7 +124,8 @@ class Encoding(Protocol):
         Returns
         -------
         dict
-            The elements `[n, *row_shape]` of each array, by its name.
+            The elements `[n, *row_shape]` of each array, by its name, as they are stored: reading them back changes
+            nothing.
 
         Raises
         ------

@@ -82,7 +82,6 @@ class ShardedArray:
     def __init__(self, storage: Storage, spec: ArraySpec, layout: Layout) -> None:
         self._storage, self._spec, self._layout = storage, spec, layout
         self._row = math.prod(spec.row_shape)
-        self._packed_dtype = spec.dtype if spec.decoded_values is None else np.dtype(f"u{spec.packed_bytes}")
         self._chunk_bytes = layout.chunk_rows * self._row * spec.packed_bytes
         self._chunks = layout.chunks
         self._index_bytes = index_bytes(layout)
@@ -99,6 +98,8 @@ class ShardedArray:
         self, view: int, start: int, stop: int, out: NDArray[Any], checksums: Mapping[int, NDArray[np.uint32]]
     ) -> int:
         """Read rows `[start, stop)` of `view` into `out[stop - start, *width]` (contiguous).
+
+        `out` is of the dtype of the array, or of the dtype of `decoded_values`, to which bytes are decoded then.
 
         Returns the number of stored bytes that were read for it.
 
@@ -231,15 +232,17 @@ class ShardedArray:
         if piece.checksum is not None and stored_checksum(stored) != piece.checksum:
             raise DamageError(piece.block, f"chunk {piece.chunk} is not the one that was recorded for this block")
         target = out[piece.place : piece.place + len(piece.rows)]
-        whole = len(piece.rows) == self._layout.chunk_rows and self._spec.decoded_values is None
-        packed = target if whole else np.empty((self._layout.chunk_rows, *self._spec.row_shape), self._packed_dtype)
+        as_stored = out.dtype == self._spec.dtype
+        whole = len(piece.rows) == self._layout.chunk_rows and as_stored
+        packed = target if whole else np.empty((self._layout.chunk_rows, *self._spec.row_shape), self._spec.dtype)
         wrong = DamageError(piece.block, f"chunk {piece.chunk} does not hold {self._chunk_bytes} bytes")
         decompress_blosc(body, packed, wrong)
         if not whole:
             chosen = packed[piece.rows.start : piece.rows.stop]
-            if self._spec.decoded_values is None:
+            if as_stored:
                 target[...] = chosen
             else:
+                assert self._spec.decoded_values is not None
                 np.take(self._spec.decoded_values, chosen, out=target)
         if not self._spec.is_data(target):
             good = np.array([self._spec.is_data(row) for row in target.reshape(len(target), -1)])
