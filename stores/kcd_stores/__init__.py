@@ -1,6 +1,6 @@
 """Stores for cached teacher knowledge, usable without the pipeline and without torch."""
 
-from kcd_stores.encodings import ENCODINGS, Encoding, WithFeatures, make_encoding, row_bytes, widened_range
+from kcd_stores.encodings import ENCODINGS, Encoding, Packing, WithFeatures, make_encoding, row_bytes, widened_range
 from kcd_stores.errors import (
     CorruptStoreError,
     IncompleteStoreError,
@@ -69,6 +69,7 @@ __all__ = [
     "KnowledgeWriter",
     "Layout",
     "OutOfRangeError",
+    "Packing",
     "Plan",
     "PlanStore",
     "Portion",

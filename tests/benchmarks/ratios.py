@@ -32,7 +32,7 @@ from kcd_pipeline.training.epoch import StepOutcome
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import KnowledgeWriter, choose_layout, make_encoding, row_bytes
 from kcd_stores.philox import permutation
-from kcd_stores.streaming.rows import ViewRows, read_whole
+from kcd_stores.streaming.rows import read_whole
 
 TURNS = 5
 
@@ -141,7 +141,7 @@ def reading(folder: Path, rows: int = 1_000_000, classes: int = 100) -> None:
     memory = store.read_view(0)
 
     def epoch_from_disk() -> None:
-        rows = ViewRows(read_whole(store, 0))
+        rows = read_whole(store, 0)
         for batch in batches:
             rows[batch]
 

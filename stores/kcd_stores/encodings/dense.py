@@ -15,6 +15,7 @@ from kcd_stores.encodings.protocol import ArraySpec, out_of_range
 from kcd_stores.errors import OutOfRangeError
 
 LEVELS = 255  # steps of int8 from its low to its high
+UPPER_BITS = 7  # of a float32's mantissa that lie in its upper half, behind sign and exponent
 
 
 class Dense:
@@ -70,7 +71,8 @@ class BitRounded(Dense):
         if not 1 <= self.keep_bits <= 23:
             raise ValueError(f"bitround keeps 1 to 23 bits of mantissa, got keep_bits {self.keep_bits}")
         rounding = numcodecs.BitRound(keepbits=self.keep_bits)
-        return (self.spec(classes, "float32", filters=(BitRound(keepbits=self.keep_bits),), rounding=rounding),)
+        more = {"filters": (BitRound(keepbits=self.keep_bits),), "rounding": rounding}
+        return (self.spec(classes, "float32", zero_bytes=2 if self.keep_bits <= UPPER_BITS else 0, **more),)
 
     def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
         return {"logits": logits}

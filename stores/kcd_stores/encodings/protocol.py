@@ -36,6 +36,8 @@ class ArraySpec:
         The decoded value of each packed value, in `dtype`, where an element is packed into one byte; else None.
     class_count
         The number of classes, where elements are class ids; else None.
+    zero_bytes
+        The low bytes of each element that are always zero, for memory to do without them: 0, or half of all bytes.
     """
 
     name: str
@@ -47,6 +49,28 @@ class ArraySpec:
     rounding: Any = field(default=None, compare=False)
     decoded_values: NDArray[Any] | None = field(default=None, compare=False)
     class_count: int | None = None
+    zero_bytes: int = 0
+
+    @property
+    def memory_dtype(self) -> np.dtype[Any]:
+        """The dtype of an element as it is held: as it was compressed, without the bytes that are always zero."""
+        if self.zero_bytes:
+            return np.dtype(f"u{self.dtype.itemsize - self.zero_bytes}")
+        return self.dtype if self.decoded_values is None else np.dtype(f"u{self.packed_bytes}")
+
+    def without_zeros(self, part: NDArray[Any]) -> NDArray[Any]:
+        """Return decompressed elements `part[n, *row_shape]` (contiguous) in `memory_dtype`."""
+        if not self.zero_bytes:
+            return part
+        return part.view(self.memory_dtype)[..., 1::2]  # the upper halves of little-endian numbers
+
+    def values(self, elements: NDArray[Any]) -> NDArray[Any]:
+        """Return the numbers `[n, *row_shape]`, in `dtype`, of elements in `memory_dtype`."""
+        if self.zero_bytes:
+            bits = elements.astype(f"u{self.dtype.itemsize}")
+            bits <<= 8 * self.zero_bytes
+            return bits.view(self.dtype)
+        return elements if self.decoded_values is None else self.decoded_values.take(elements)
 
     def compressors(self, chunk_rows: int) -> list[Any]:
         """Return the codecs behind `filters`: byte shuffling and zstd, then a checksum over the result.
@@ -69,12 +93,15 @@ class ArraySpec:
         return np.asarray(read).view(self.dtype).reshape(part.shape)
 
     def is_data(self, part: NDArray[Any]) -> bool:
-        """Return True if all elements of `part` can be data: finite numbers, or ids of classes that exist."""
+        """Return True if all of `part`, decompressed elements, can be data: finite numbers, or ids of classes."""
         if self.class_count is not None:
             return bool(part.max() < self.class_count)
+        if part.dtype.kind != "f":
+            return True  # any byte stands for a number
         bits = part.view(f"u{part.dtype.itemsize}")  # a float is finite unless all bits of its exponent are set
         exponent = bits.dtype.type({2: 0x7C00, 4: 0x7F800000}[part.dtype.itemsize])
-        return bool((bits & exponent).max() < exponent)
+        zeros = bits.dtype.type((1 << 8 * self.zero_bytes) - 1)
+        return bool((bits & exponent).max() < exponent) and not (zeros and (bits & zeros).any())
 
 
 class Encoding(Protocol):

@@ -63,19 +63,20 @@ def plan_streaming(store: RowSource, *, memory: int, batch_size: int, partners: 
     StoreUsageError
         If the budget does not hold two windows.
     """
-    whole = 2 * store.layout.samples * store.row_bytes
+    row_bytes = store.packing.row_bytes
+    whole = 2 * store.layout.samples * row_bytes
     if whole <= memory:
         return Streaming(window_sizes=None, whole_bytes=whole, held_bytes=whole, memory=memory)
-    sizes = choose_window_sizes(store.layout, store.row_bytes)
+    sizes = choose_window_sizes(store.layout, store.packing.decoded_bytes)
     rows = sizes.window_rows + sizes.strip_rows + batch_size + 1
-    held = 2 * rows * store.row_bytes * (2 if partners else 1)
+    held = 2 * rows * row_bytes * (2 if partners else 1)
     if held > memory:
         needed = min(held, whole)
         with_partners = " and their partners" if partners else ""
         raise StoreUsageError(
             f"the memory budget is {human_bytes(memory)}, but streaming the store at {store.location} takes at least "
-            f"{human_bytes(needed)} ({needed} bytes): two windows of {sizes.window_rows:,} rows of {store.columns:,} "
-            f"numbers{with_partners} (two whole views take {human_bytes(whole)}).",
+            f"{human_bytes(needed)} ({needed} bytes): two windows of {sizes.window_rows:,} rows of "
+            f"{store.packing.columns:,} numbers{with_partners} (two whole views take {human_bytes(whole)}).",
             remedy=Remedy.RAISE_MEMORY,
         )
     return Streaming(window_sizes=sizes, whole_bytes=whole, held_bytes=held, memory=memory)
