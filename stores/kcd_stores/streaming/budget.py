@@ -1,6 +1,6 @@
 """The choice of how a store is streamed: whole views where two of them fit a memory budget, else the block shuffle.
 
-The budget decides nothing else. All budgets that lead to the same way of streaming lead to the same order of samples.
+Rows are held packed (`kcd_stores.Packing`), and the budget counts them so. It decides nothing else. All budgets that lead to the same way of streaming lead to the same order of samples.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,9 @@ class Streaming:
         return f"block shuffle (windows of {sizes.window_rows}, strips of {sizes.strip_rows}; {setting} below {limit})"
 
 
-def plan_streaming(store: RowSource, *, memory: int, batch_size: int, partners: bool) -> Streaming:
+def plan_streaming(
+    store: RowSource, *, memory: int, batch_size: int, partners: bool, held_decoded: bool = False
+) -> Streaming:
     """Choose the way of streaming for a budget of `memory` bytes.
 
     Parameters
@@ -57,13 +59,16 @@ def plan_streaming(store: RowSource, *, memory: int, batch_size: int, partners: 
         Samples of a batch: up to `batch_size + 1` rows are carried over from window to window.
     partners
         True if samples may have partners, whose rows are held with theirs.
+    held_decoded
+        Reckon with decoded rows, as versions did that held them so, to find the mode of a run that one of them began.
+        Packed rows are held all the same.
 
     Raises
     ------
     StoreUsageError
         If the budget does not hold two windows.
     """
-    row_bytes = store.packing.row_bytes
+    row_bytes = store.packing.decoded_bytes if held_decoded else store.packing.row_bytes
     whole = 2 * store.layout.samples * row_bytes
     if whole <= memory:
         return Streaming(window_sizes=None, whole_bytes=whole, held_bytes=whole, memory=memory)
