@@ -33,7 +33,11 @@ def main() -> None:
     parser.add_argument("store", help="a store of a dense encoding: float32, float16, bitround or int8")
     path = parser.parse_args().store
 
-    logits = np.asarray(zarr.open_array(f"{path}/logits", mode="r")[:])  # [V, N, C]; NaN where never written
+    array = zarr.open_array(f"{path}/logits", mode="r")
+    logits = np.asarray(array[:])  # [V, N, C]; NaN where never written
+    if "scale_factor" in array.attrs:  # bytes of int8: scale and offset by the CF conventions
+        scale, offset = (np.asarray(array.attrs[name], np.float32) for name in ("scale_factor", "add_offset"))
+        logits = logits * scale + offset
     complete = np.asarray(zarr.open_array(f"{path}/complete", mode="r")[:])  # [V, B]: 1 once a block is durable
     print(f"logits {logits.shape} {logits.dtype}, complete: {bool(complete.all())}")
 

@@ -207,7 +207,7 @@ def test_a_value_that_cannot_be_is_named(
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize(("path", "value"), [(("kind",), "values"), (("format",), 3), (("format",), True)])
+@pytest.mark.parametrize(("path", "value"), [(("kind",), "values"), (("format",), 4), (("format",), True)])
 def test_a_store_of_something_else_is_the_users_to_mend(
     sound: Path, tmp_path: Path, path: tuple[str, ...], value: Any
 ) -> None:

@@ -176,8 +176,7 @@ def _encoded_and_decoded(encoding: Encoding, fresh: NDArray[Any], view: int, row
     decoded = []
     for row, place in zip(fresh, rows, strict=True):
         parts = encoding.encode(row[None].astype(np.float32), view=view, first=int(place))
-        rounded = {spec.name: spec.rounded(parts[spec.name]) for spec in encoding.arrays(classes)}
-        decoded.append(encoding.decode(rounded, classes))
+        decoded.append(encoding.decode(parts, classes))
     return np.concatenate(decoded)
 
 

@@ -1,6 +1,5 @@
 """Encodings: ways to store rows of logits and features, by name."""
 
-import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -25,11 +24,6 @@ __all__ = [
     "widened_range",
     "with_features",
 ]
-
-# zarr warns that other implementations may lack the codecs of numcodecs; we promise that every zarr-python reads them
-warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3 specification")
-# the last chunk is padded with NaN, which int8 turns into an arbitrary byte that nobody reads
-warnings.filterwarnings("ignore", message="invalid value encountered in cast", module="numcodecs.fixedscaleoffset")
 
 ENCODINGS: dict[str, Callable[..., Encoding]] = {
     "float32": partial(Float, "float32"),

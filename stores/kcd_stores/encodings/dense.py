@@ -1,15 +1,18 @@
-"""Dense encodings: every logit is stored, in a dtype and public codecs, so that `zarr.open` alone reads logits.
+"""Dense encodings: every logit is stored, in an array of plain numbers that any reader of zarr 3 reads.
+
+No codec is named but zarr's own. `int8` has bytes, and says in the attributes of the array which numbers they stand
+for, by the CF conventions: `add_offset + scale_factor * byte`.
 
 Letters: V views, N samples, C classes, n rows of one block.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numcodecs
 import numpy as np
 from numpy.typing import NDArray
-from zarr.codecs.numcodecs import BitRound, FixedScaleOffset
 
 from kcd_stores.encodings.protocol import ArraySpec, out_of_range
 from kcd_stores.errors import OutOfRangeError
@@ -19,7 +22,7 @@ UPPER_BITS = 7  # of a float32's mantissa that lie in its upper half, behind sig
 
 
 class Dense:
-    """Base of the dense encodings, whose stores have one array `logits[V, N, C]` in a floating dtype."""
+    """Base of the dense encodings, whose stores have one array `logits[V, N, C]`."""
 
     name: str
     feature_columns = 0
@@ -29,9 +32,8 @@ class Dense:
 
     def spec(self, classes: int, dtype: str, **more: Any) -> ArraySpec:
         """Return the array of logits; `more` are fields of `ArraySpec` that differ from those of a plain array."""
-        kind = np.dtype(dtype)
-        settings = {"packed_bytes": kind.itemsize, **more}
-        return ArraySpec(name="logits", dtype=kind, row_shape=(classes,), fill_value=float("nan"), **settings)
+        settings = {"fill_value": float("nan"), **more}
+        return ArraySpec(name="logits", dtype=np.dtype(dtype), row_shape=(classes,), **settings)
 
     def decode(self, parts: dict[str, NDArray[Any]], classes: int) -> NDArray[Any]:
         return parts["logits"]
@@ -55,7 +57,7 @@ class Float(Dense):
 
 @dataclass(frozen=True, kw_only=True)
 class BitRounded(Dense):
-    """Encoding `bitround`: float32 with `keep_bits` bits of mantissa; zstd packs the others, which are zero.
+    """Encoding `bitround`: float32 rounded to `keep_bits` bits of mantissa; zstd packs the others, which are zero.
 
     The relative error is at most `2**-(keep_bits + 1)` (Klöwer et al. 2021, "Compressing atmospheric data into its real
     information content").
@@ -70,19 +72,21 @@ class BitRounded(Dense):
     def arrays(self, classes: int) -> tuple[ArraySpec, ...]:
         if not 1 <= self.keep_bits <= 23:
             raise ValueError(f"bitround keeps 1 to 23 bits of mantissa, got keep_bits {self.keep_bits}")
-        rounding = numcodecs.BitRound(keepbits=self.keep_bits)
-        more = {"filters": (BitRound(keepbits=self.keep_bits),), "rounding": rounding}
-        return (self.spec(classes, "float32", zero_bytes=2 if self.keep_bits <= UPPER_BITS else 0, **more),)
+        earlier = {"name": "numcodecs.bitround", "configuration": {"keepbits": self.keep_bits}}
+        zeros = 2 if self.keep_bits <= UPPER_BITS else 0
+        return (self.spec(classes, "float32", codec_before_format_3=earlier, zero_bytes=zeros),)
 
     def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
-        return {"logits": logits}
+        rounded = numcodecs.BitRound(keepbits=self.keep_bits).encode(logits)
+        return {"logits": rounded.view(np.float32)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Int8(Dense):
     """Encoding `int8`: 256 even steps from `low` to `high`, so the error is at most half a step, `(high - low) / 510`.
 
-    Nothing is clipped: a logit outside the range raises OutOfRangeError.
+    A byte b stands for the logit `low + b * (high - low) / 255`. Nothing is clipped: a logit outside the range raises
+    OutOfRangeError.
     """
 
     low: float
@@ -95,17 +99,29 @@ class Int8(Dense):
     def arrays(self, classes: int) -> tuple[ArraySpec, ...]:
         if not self.low < self.high:
             raise ValueError(f"int8 needs low < high, got {self.low} and {self.high}")
-        scale = LEVELS / (self.high - self.low)
-        settings: dict[str, Any] = {"offset": self.low, "scale": scale, "dtype": "<f4", "astype": "|u1"}
-        rounding = numcodecs.FixedScaleOffset(**settings)
-        table = rounding.decode(np.arange(LEVELS + 1, dtype=np.uint8))
         more = {
-            "packed_bytes": 1,
-            "filters": (FixedScaleOffset(**settings),),
-            "rounding": rounding,
-            "decoded_values": table,
+            "fill_value": 0,
+            "attributes": {"scale_factor": self._step, "add_offset": self.low},
+            "codec_before_format_3": {
+                "name": "numcodecs.fixedscaleoffset",
+                "configuration": {"offset": self.low, "scale": self._steps, "dtype": "<f4", "astype": "|u1"},
+            },
         }
-        return (self.spec(classes, "float32", **more),)
+        return (self.spec(classes, "uint8", **more),)
+
+    @property
+    def _step(self) -> float:
+        return (self.high - self.low) / LEVELS
+
+    @property
+    def _steps(self) -> float:
+        """The number of steps in a logit of 1, by which bytes were computed from the first format on."""
+        return LEVELS / (self.high - self.low)
+
+    @cached_property
+    def _table(self) -> NDArray[np.float32]:
+        """The logit that each byte stands for, `[256]` float32."""
+        return (np.arange(LEVELS + 1) * self._step + self.low).astype(np.float32)
 
     def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
         if wrong := out_of_range(logits, self.low, self.high):
@@ -113,7 +129,10 @@ class Int8(Dense):
                 f"{wrong}, the range of this int8 encoding, and nothing is clipped; use one with a wider range, or the "
                 f"encoding float16"
             )
-        return {"logits": logits}
+        return {"logits": np.around((logits - self.low) * self._steps).astype(np.uint8)}
+
+    def decode(self, parts: dict[str, NDArray[Any]], classes: int) -> NDArray[Any]:
+        return self._table.take(parts["logits"])
 
 
 def widened_range(numbers: NDArray[np.float32]) -> tuple[float, float]:

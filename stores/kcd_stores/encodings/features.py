@@ -39,7 +39,7 @@ class NoLogits:
 class WithFeatures:
     """Encoding of rows of C logits and D features. It adds one array to those of the logits:
 
-    features [V, N, D]  float16, or float32 by a public int8 codec, so that zarr alone reads real numbers
+    features [V, N, D]  float16, or uint8 with `scale_factor` and `add_offset` in its attributes, as logits of `int8`
 
     Attributes
     ----------
@@ -78,6 +78,7 @@ class WithFeatures:
 
     def decode(self, parts: dict[str, NDArray[Any]], classes: int) -> NDArray[Any]:
         """Return the rows `[n, C + D]`; `[n, D]` of a store without logits."""
+        features = self.feature_encoding.decode({"logits": parts["features"]}, self.feature_columns)
         if not classes:
-            return parts["features"]
-        return np.concatenate([self.logit_encoding.decode(parts, classes), parts["features"]], axis=1)
+            return features
+        return np.concatenate([self.logit_encoding.decode(parts, classes), features], axis=1)

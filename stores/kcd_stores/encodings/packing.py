@@ -75,7 +75,7 @@ class Packing:
     def decode(self, packed: NDArray[np.uint8]) -> NDArray[Any]:
         """Return the rows `[n, columns]`, in `dtype`, of `packed[n, W]` (contiguous), which may share their memory."""
         elements = self.elements(packed)
-        parts = {spec.name: spec.values(elements[spec.name]) for spec in self.arrays}
+        parts = {spec.name: spec.with_zeros(elements[spec.name]) for spec in self.arrays}
         return self.encoding.decode(parts, self.classes)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Letters: V views, N samples, C classes, n rows of one block.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -21,34 +22,30 @@ class ArraySpec:
     name
         Name of the array in the zarr group.
     dtype
-        Dtype of the elements, as `zarr.open` shows them.
+        Dtype of the elements, as they are stored and as `zarr.open` shows them.
     row_shape
         Shape of the elements of one row.
     fill_value
-        Value that is read where nothing was written. It is never a value that data can have.
-    packed_bytes
-        Bytes of one element when it reaches the compressor, that is, after `filters`.
-    filters
-        The array-to-array codecs.
-    rounding
-        The numcodecs codec among `filters` that loses precision, or None.
-    decoded_values
-        The decoded value of each packed value, in `dtype`, where an element is packed into one byte; else None.
+        Value that is read where nothing was written. Where a dtype has room for it, no data has this value.
+    attributes
+        The attributes of the zarr array, for readers that know nothing of this package.
     class_count
         The number of classes, where elements are class ids; else None.
     zero_bytes
         The low bytes of each element that are always zero, for memory to do without them: 0, or half of all bytes.
+    codec_before_format_3
+        The codec of numcodecs that stores of formats 1 and 2 name in the metadata of this array, by which zarr reads
+        the stored bytes, which are the same, as float32; None if they name none.
     """
 
     name: str
     dtype: np.dtype[Any]
     row_shape: tuple[int, ...]
     fill_value: Any
-    packed_bytes: int
-    filters: tuple[Any, ...] = field(default=())
-    rounding: Any = field(default=None, compare=False)
-    decoded_values: NDArray[Any] | None = field(default=None, compare=False)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
     class_count: int | None = None
+    codec_before_format_3: Mapping[str, Any] | None = None
+
     zero_bytes: int = 0
 
     @property
@@ -56,7 +53,7 @@ class ArraySpec:
         """The dtype of an element as it is held: as it was compressed, without the bytes that are always zero."""
         if self.zero_bytes:
             return np.dtype(f"u{self.dtype.itemsize - self.zero_bytes}")
-        return self.dtype if self.decoded_values is None else np.dtype(f"u{self.packed_bytes}")
+        return self.dtype
 
     def without_zeros(self, part: NDArray[Any]) -> NDArray[Any]:
         """Return decompressed elements `part[n, *row_shape]` (contiguous) in `memory_dtype`."""
@@ -64,16 +61,21 @@ class ArraySpec:
             return part
         return part.view(self.memory_dtype)[..., 1::2]  # the upper halves of little-endian numbers
 
-    def values(self, elements: NDArray[Any]) -> NDArray[Any]:
-        """Return the numbers `[n, *row_shape]`, in `dtype`, of elements in `memory_dtype`."""
-        if self.zero_bytes:
-            bits = elements.astype(f"u{self.dtype.itemsize}")
-            bits <<= 8 * self.zero_bytes
-            return bits.view(self.dtype)
-        return elements if self.decoded_values is None else self.decoded_values.take(elements)
+    def with_zeros(self, elements: NDArray[Any]) -> NDArray[Any]:
+        """Return elements `[n, *row_shape]` in `dtype`, given them in `memory_dtype`."""
+        if not self.zero_bytes:
+            return elements
+        bits = elements.astype(f"u{self.dtype.itemsize}")
+        bits <<= 8 * self.zero_bytes
+        return bits.view(self.dtype)
+
+    @property
+    def packed_bytes(self) -> int:
+        """Bytes of one element when it reaches the compressor."""
+        return self.dtype.itemsize
 
     def compressors(self, chunk_rows: int) -> list[Any]:
-        """Return the codecs behind `filters`: byte shuffling and zstd, then a checksum over the result.
+        """Return the codecs of a chunk: byte shuffling and zstd, then a checksum over the result.
 
         Blosc cuts a buffer into blocks that fit a cache, 32 KiB at this level, each with its own entropy tables. One
         block a chunk takes 8 to 13% fewer bytes, and decodes two to four times as fast (docs/concepts/encodings.md).
@@ -84,13 +86,6 @@ class ArraySpec:
             BloscCodec(typesize=self.packed_bytes, cname="zstd", clevel=1, shuffle=shuffle, blocksize=size),
             Crc32cCodec(),
         ]
-
-    def rounded(self, part: NDArray[Any]) -> NDArray[Any]:
-        """Return the elements that a store returns after `part[n, *row_shape]` was written to it."""
-        if self.rounding is None:
-            return part
-        read = self.rounding.decode(self.rounding.encode(np.ascontiguousarray(part)))
-        return np.asarray(read).view(self.dtype).reshape(part.shape)
 
     def is_data(self, part: NDArray[Any]) -> bool:
         """Return True if all of `part`, decompressed elements, can be data: finite numbers, or ids of classes."""
@@ -146,7 +141,8 @@ class Encoding(Protocol):
         Returns
         -------
         dict
-            The elements `[n, *row_shape]` of each array, by its name.
+            The elements `[n, *row_shape]` of each array, by its name, as they are stored: reading them back changes
+            nothing.
 
         Raises
         ------

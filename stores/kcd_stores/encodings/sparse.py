@@ -42,16 +42,9 @@ class TopK:
         ids, nan = id_dtype(classes), float("nan")
         none = np.iinfo(ids).max
         return (
-            ArraySpec(name="values", dtype=np.dtype("float16"), row_shape=(self.k,), fill_value=nan, packed_bytes=2),
-            ArraySpec(
-                name="classes",
-                dtype=ids,
-                row_shape=(self.k,),
-                fill_value=none,
-                packed_bytes=ids.itemsize,
-                class_count=classes,
-            ),
-            ArraySpec(name="rest", dtype=np.dtype("float32"), row_shape=(), fill_value=nan, packed_bytes=4),
+            ArraySpec(name="values", dtype=np.dtype("float16"), row_shape=(self.k,), fill_value=nan),
+            ArraySpec(name="classes", dtype=ids, row_shape=(self.k,), fill_value=none, class_count=classes),
+            ArraySpec(name="rest", dtype=np.dtype("float32"), row_shape=(), fill_value=nan),
         )
 
     def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
@@ -105,17 +98,8 @@ class Sample:
         if self.draws < 1:
             raise ValueError(f"sample needs at least one draw, got draws {self.draws}")
         ids = id_dtype(classes)
-        fill, packed = np.iinfo(ids).max, ids.itemsize
-        return (
-            ArraySpec(
-                name="classes",
-                dtype=ids,
-                row_shape=(self.draws,),
-                fill_value=fill,
-                packed_bytes=packed,
-                class_count=classes,
-            ),
-        )
+        none = np.iinfo(ids).max
+        return (ArraySpec(name="classes", dtype=ids, row_shape=(self.draws,), fill_value=none, class_count=classes),)
 
     def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
         rows, classes = logits.shape

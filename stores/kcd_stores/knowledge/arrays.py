@@ -6,8 +6,10 @@ decides how much memory is taken, or how bytes are decoded.
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import zarr
 from zarr.abc.store import Store
 from zarr.codecs import Crc32cCodec
@@ -19,44 +21,81 @@ from kcd_stores.encodings import ArraySpec, Encoding
 from kcd_stores.knowledge.layout import Layout
 
 METADATA = "zarr.json"
+CHECKSUMS = 2  # the first format with an array of checksums
+PLAIN_ARRAYS = 3  # the first format whose metadata names no codecs but zarr's own
 FREE = ("attributes", "consolidated_metadata")  # parts of a metadata document that are anybody's
 LONGEST_FACT = 80  # characters of a fact in a message
 
 
-def expected_arrays(layout: Layout, encoding: Encoding, *, checksums: bool) -> dict[str, ArrayV3Metadata]:
-    """Return the metadata of each array by its name: those of the encoding, then those of the ledger.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExpectedArray:
+    """The metadata that an array is opened with, and the file of metadata that a store of its format has for it.
 
-    `checksums` is False for a store of format 1, which has no array of that name.
+    They say the same, but for arrays whose encoding was a codec of numcodecs in formats 1 and 2: these are opened as
+    the bytes that they are stored as, which are the same in every format.
     """
-    group = zarr.create_group(MemoryStore(), zarr_format=3)
+
+    metadata: ArrayV3Metadata
+    document: bytes
+
+
+def expected_arrays(layout: Layout, encoding: Encoding, *, store_format: int) -> dict[str, ExpectedArray]:
+    """Return each array of a store by its name: those of the encoding, then those of the ledger."""
     specs = encoding.arrays(layout.classes)
-    arrays = {spec.name: _make_array(group, layout, spec) for spec in specs}
+    arrays = {}
+    for spec in specs:
+        metadata = _metadata_of(layout, spec)
+        earlier = store_format < PLAIN_ARRAYS and spec.codec_before_format_3 is not None
+        file = _document_before_format_3(layout, spec) if earlier else document(metadata)
+        arrays[spec.name] = ExpectedArray(metadata=metadata, document=file)
+    for name, metadata in _ledger_metadata(layout, len(specs), checksums=store_format >= CHECKSUMS).items():
+        arrays[name] = ExpectedArray(metadata=metadata, document=document(metadata))
+    return arrays
+
+
+def _ledger_metadata(layout: Layout, knowledge_arrays: int, *, checksums: bool) -> dict[str, ArrayV3Metadata]:
+    """Return the metadata of the arrays of the ledger, by name."""
+    group = zarr.create_group(MemoryStore(), zarr_format=3)
+    arrays = {}
     ledger: dict[str, Any] = {"compressors": [Crc32cCodec()], "dimension_names": ("view", "block")}
     ledger |= {"shape": (layout.views, layout.blocks), "chunks": (1, layout.blocks)}
     arrays["complete"] = group.create_array("complete", dtype="uint8", fill_value=0, **ledger)
     arrays["seconds"] = group.create_array("seconds", dtype="float64", fill_value=float("nan"), **ledger)
     if checksums:
-        entries = len(specs) * layout.chunks + 1
+        entries = knowledge_arrays * layout.chunks + 1
         ledger |= {"shape": (layout.views, layout.blocks, entries), "dimension_names": ("view", "block", "entry")}
-        ledger["chunks"] = (1, layout.record_blocks(len(specs)), entries)
+        ledger["chunks"] = (1, layout.record_blocks(knowledge_arrays), entries)
         arrays["checksums"] = group.create_array("checksums", dtype="uint32", fill_value=0, **ledger)
     return {name: _metadata(array) for name, array in arrays.items()}
 
 
-def _make_array(group: zarr.Group, layout: Layout, spec: ArraySpec) -> "zarr.Array[Any]":
+def _metadata_of(layout: Layout, spec: ArraySpec) -> ArrayV3Metadata:
+    """Return the metadata of an array of knowledge."""
     column = spec.name if spec.name == "features" else "class" if spec.row_shape == (layout.classes,) else "slot"
     behind = (column,) if spec.row_shape else ()
-    return group.create_array(
+    array = zarr.create_group(MemoryStore(), zarr_format=3).create_array(
         spec.name,
         shape=(layout.views, layout.samples, *spec.row_shape),
         dtype=spec.dtype,
         shards=(1, layout.block_rows, *spec.row_shape),
         chunks=(1, layout.chunk_rows, *spec.row_shape),
-        filters=list(spec.filters),
+        attributes=dict(spec.attributes),
         compressors=spec.compressors(layout.chunk_rows),
         fill_value=spec.fill_value,
         dimension_names=("view", "sample", *behind),
     )
+    return _metadata(array)
+
+
+def _document_before_format_3(layout: Layout, spec: ArraySpec) -> bytes:
+    """Return the file of metadata by which a store of format 1 or 2 lets zarr read stored elements as float32."""
+    seen = replace(spec, dtype=np.dtype("float32"), fill_value=float("nan"), attributes={})
+    facts = parse_document(document(_metadata_of(layout, seen)))
+    (sharding,) = facts["codecs"]
+    inner = sharding["configuration"]["codecs"]
+    compressors = parse_document(document(_metadata_of(layout, spec)))["codecs"][0]["configuration"]["codecs"][1:]
+    sharding["configuration"]["codecs"] = [dict(spec.codec_before_format_3 or {}), inner[0], *compressors]
+    return json.dumps(facts, indent=2).encode()
 
 
 def _metadata(array: "zarr.Array[Any]") -> ArrayV3Metadata:
@@ -74,19 +113,25 @@ def opened_array(store: Store, name: str, metadata: ArrayV3Metadata) -> "zarr.Ar
     return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=StorePath(store, name)))
 
 
-def require_metadata(found: bytes, expected: ArrayV3Metadata) -> None:
-    """Raise ValueError unless `found`, a file of metadata, says of an array what it must be.
+def require_metadata(found: bytes, expected: bytes) -> None:
+    """Raise ValueError unless `found`, a file of metadata, says of an array what `expected`, another one, says.
 
-    The array may have more views: those of a store that is growing, or whose growing was interrupted.
+    The array may have more views: those of a store that is growing, or whose growing was interrupted. It may have more
+    attributes, too.
     """
-    have, want = parse_document(found), parse_document(document(expected))
+    have, want = parse_document(found), parse_document(expected)
     wrong = _differing(have, want)
     if wrong and not _means_the_same(have, want):
         key = wrong[0]
         raise ValueError(f"{key}: found {_short(have.get(key))}, expected {_short(want.get(key))}")
     views = have["shape"][0]
-    if not isinstance(views, int) or views < expected.shape[0]:
-        raise ValueError(f"shape: found {_short(have['shape'])}, expected {expected.shape[0]} views or more")
+    if not isinstance(views, int) or views < want["shape"][0]:
+        raise ValueError(f"shape: found {_short(have['shape'])}, expected {want['shape'][0]} views or more")
+    attributes = have.get("attributes")
+    attributes = attributes if isinstance(attributes, dict) else {}
+    for name, value in want.get("attributes", {}).items():
+        if attributes.get(name) != value:
+            raise ValueError(f"attributes.{name}: found {_short(attributes.get(name))}, expected {value}")
 
 
 def parse_document(found: bytes) -> dict[str, Any]:

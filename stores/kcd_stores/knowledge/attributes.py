@@ -1,6 +1,7 @@
 """The attributes of a knowledge store: made for a new store, and validated whole whenever one is opened.
 
-    format       2; stores of version 0.1.0 have format 1, without `generation` and `checksum`
+    format       3; stores of version 0.1.0 have format 1, without `generation` and `checksum`; in format 2 the metadata
+                 of arrays of `bitround` and `int8` names codecs of numcodecs
     kind         "knowledge"
     generation   16 hex digits, drawn when the store is made, so that no two stores share their records
     checksum     SHA-256, in hex, of the JSON of all the others, with sorted keys and without spaces
@@ -26,7 +27,7 @@ from kcd_stores.encodings import Encoding, NoLogits, describe_features, make_enc
 from kcd_stores.errors import StoreUsageError
 from kcd_stores.knowledge.layout import Layout
 
-FORMATS = (1, 2)
+FORMATS = (1, 2, 3)
 FORMAT = FORMATS[-1]  # of new stores
 KIND = "knowledge"
 GENERATION_BYTES = 8
@@ -228,13 +229,13 @@ def parse_attributes(attributes: Mapping[str, Any]) -> Description:
 
 
 def _require_checksum(attributes: Mapping[str, Any]) -> None:
-    """Raise ValueError unless a store of format 2 has the right checksum, and one of format 1 has none."""
+    """Raise ValueError unless a store has the right checksum, or is one of format 1, which has none."""
     names = ("generation", "checksum")
     if attributes["format"] == 1 and not any(name in attributes for name in names):
         return
     missing = [name for name in names if attributes.get(name) is None]
     if missing:
-        raise ValueError(f"{missing[0]}: found nothing, expected one, as every store of format {FORMAT} has it")
+        raise ValueError(f"{missing[0]}: found nothing, expected one, as every store has it from format 2 on")
     expected = checksum_of(attributes)
     if attributes["checksum"] != expected:
         raise ValueError(

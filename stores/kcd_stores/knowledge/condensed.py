@@ -172,7 +172,7 @@ def _array(name: str, size: int, files: dict[str, bytes | None]) -> NDArray[Any]
     assert metadata is not None
     assert data is not None
     try:
-        require_metadata(metadata, _metadata(name, size, dtype, fill))
+        require_metadata(metadata, document(_metadata(name, size, dtype, fill)))
     except ValueError as error:
         raise ValueError(f"{name}/{METADATA}: {error}") from error
     return without_checksum(f"{name}/c/0", data, dtype, (size,))

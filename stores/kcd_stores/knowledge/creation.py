@@ -9,8 +9,8 @@ from zarr.storage import MemoryStore
 
 from kcd_stores.encodings import Encoding
 from kcd_stores.errors import CorruptStoreError, Remedy, StoreUsageError
-from kcd_stores.knowledge.arrays import METADATA, document, expected_arrays
-from kcd_stores.knowledge.attributes import KIND, OURS, Description, checked, new_attributes
+from kcd_stores.knowledge.arrays import METADATA, expected_arrays
+from kcd_stores.knowledge.attributes import FORMAT, KIND, OURS, Description, checked, new_attributes
 from kcd_stores.knowledge.group import LEDGER, has_ledger, read_attributes
 from kcd_stores.knowledge.layout import Layout
 from kcd_stores.storage import Storage
@@ -49,13 +49,13 @@ def create_store(
         if not overwrite:
             raise StoreUsageError(f"there is a store at {storage} already; open it, or overwrite it on purpose")
     attributes = new_attributes(layout=layout, encoding=encoding, made_from=made_from, fidelity=fidelity)
-    arrays = expected_arrays(layout, encoding, checksums=True)
+    arrays = expected_arrays(layout, encoding, store_format=FORMAT)
     storage.put(METADATA, group_document(attributes))
     if replaces:
         for name in ALL_ARRAYS:
             storage.remove(name)
-    for name, metadata in arrays.items():
-        storage.put(f"{name}/{METADATA}", document(metadata))
+    for name, array in arrays.items():
+        storage.put(f"{name}/{METADATA}", array.document)
 
 
 def require_knowledge_store(storage: Storage) -> None:
@@ -79,10 +79,10 @@ def require_knowledge_store(storage: Storage) -> None:
 
 def make_missing_arrays(storage: Storage, description: Description) -> None:
     """Make the arrays whose metadata a killed maker never came to write."""
-    expected = expected_arrays(description.layout, description.encoding(features=True), checksums=True)
-    for name, metadata in expected.items():
+    encoding = description.encoding(features=True)
+    for name, array in expected_arrays(description.layout, encoding, store_format=description.format).items():
         if not storage.holds(f"{name}/{METADATA}"):
-            storage.put(f"{name}/{METADATA}", document(metadata))
+            storage.put(f"{name}/{METADATA}", array.document)
 
 
 def lay_out_views(storage: Storage, description: Description, views: int) -> None:
@@ -92,8 +92,9 @@ def lay_out_views(storage: Storage, description: Description, views: int) -> Non
     does not.
     """
     layout = Layout(**{**vars(description.layout), "views": views})
-    for name, metadata in expected_arrays(layout, description.encoding(features=True), checksums=True).items():
-        storage.put(f"{name}/{METADATA}", document(metadata))
+    encoding = description.encoding(features=True)
+    for name, array in expected_arrays(layout, encoding, store_format=description.format).items():
+        storage.put(f"{name}/{METADATA}", array.document)
     foreign = {name: value for name, value in (read_attributes(storage) or {}).items() if name not in OURS}
     grown = checked({**foreign, **description.attributes, "layout": vars(layout)})
     storage.put(METADATA, group_document(grown))

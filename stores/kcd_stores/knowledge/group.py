@@ -36,7 +36,7 @@ class KnowledgeGroup:
     whole_encoding
         The encoding with all features that the store has.
     knowledge
-        The arrays of the encoding, by name.
+        The arrays of the encoding, by name, with their elements as they are stored.
     ledger
         The arrays of the ledger (kcd_stores.knowledge.ledger), by name.
     """
@@ -97,20 +97,20 @@ def _open_group(storage: Storage, document: bytes | None, *, writable: bool, fea
     description = _describe(storage, document)
     layout, whole = description.layout, description.encoding(features=True)
     encoding = description.encoding(features=features)
-    expected = expected_arrays(layout, whole, checksums=description.generation is not None)
+    expected = expected_arrays(layout, whole, store_format=description.format)
     found = storage.fetch([f"{name}/{METADATA}" for name in expected])
-    for (name, metadata), data in zip(expected.items(), found, strict=True):
+    for (name, array), data in zip(expected.items(), found, strict=True):
         if data is None:
             raise IncompleteStoreError(
                 f"the store at {storage} has no array '{name}': it was interrupted while it was being made.",
                 remedy=Remedy.FINISH_STORE,
             )
         try:
-            require_metadata(data, metadata)
+            require_metadata(data, array.document)
         except ValueError as error:
             raise damaged(storage, f"{name}/{METADATA}", error) from error
     zarr_store = storage.zarr_store(read_only=not writable, existing=True)
-    arrays = {name: opened_array(zarr_store, name, metadata) for name, metadata in expected.items()}
+    arrays = {name: opened_array(zarr_store, name, array.metadata) for name, array in expected.items()}
     names = [spec.name for spec in whole.arrays(layout.classes)]
     wanted = [spec.name for spec in encoding.arrays(layout.classes)]
     return KnowledgeGroup(

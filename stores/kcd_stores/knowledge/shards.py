@@ -82,7 +82,6 @@ class ShardedArray:
     def __init__(self, storage: Storage, spec: ArraySpec, layout: Layout) -> None:
         self._storage, self._spec, self._layout = storage, spec, layout
         self._row = math.prod(spec.row_shape)
-        self._stored_dtype = spec.memory_dtype if not spec.zero_bytes else spec.dtype
         self._chunk_bytes = layout.chunk_rows * self._row * spec.packed_bytes
         self._chunks = layout.chunks
         self._index_bytes = index_bytes(layout)
@@ -232,7 +231,7 @@ class ShardedArray:
             raise DamageError(piece.block, f"chunk {piece.chunk} is not the one that was recorded for this block")
         target = out[piece.place : piece.place + len(piece.rows)]
         in_place = (
-            len(target) == self._layout.chunk_rows and target.flags.c_contiguous and target.dtype == self._stored_dtype
+            len(target) == self._layout.chunk_rows and target.flags.c_contiguous and target.dtype == self._spec.dtype
         )
         chunk = target if in_place else self._room()
         wrong = DamageError(piece.block, f"chunk {piece.chunk} does not hold {self._chunk_bytes} bytes")
@@ -246,7 +245,7 @@ class ShardedArray:
 
     def _room(self) -> NDArray[Any]:
         """Return room for the elements of one chunk, which is this thread's until it asks again."""
-        elements = _scratch(self._chunk_bytes, "decompressed").view(self._stored_dtype)
+        elements = _scratch(self._chunk_bytes, "decompressed").view(self._spec.dtype)
         return elements.reshape(self._layout.chunk_rows, *self._spec.row_shape)
 
     # --- errors -----------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from kcd_stores.encodings import Encoding
 from kcd_stores.errors import Remedy, StoreError, StoreUsageError
-from kcd_stores.knowledge.attributes import FORMAT
 from kcd_stores.knowledge.creation import create_store, lay_out_views, make_missing_arrays
 from kcd_stores.knowledge.group import KnowledgeGroup, open_group, read_description, require_unreplaced
 from kcd_stores.knowledge.layout import Layout
@@ -88,7 +87,7 @@ class KnowledgeWriter:
         """
         storage = open_storage(where)
         description = read_description(storage)
-        if description.format == FORMAT:
+        if description.generation is not None:
             storage.remove_partials()
             make_missing_arrays(storage, description)
         return cls(open_group(storage, writable=True, features=True))
@@ -220,12 +219,12 @@ class KnowledgeWriter:
         return KnowledgeWriter.open(self._opened.storage)
 
     def _require_format(self) -> None:
-        """Raise StoreUsageError unless the store is of the format that is written."""
-        number = self._opened.description.format
-        if number != FORMAT:
+        """Raise StoreUsageError if the store is of the format that is no longer written."""
+        description = self._opened.description
+        if description.generation is None:
             raise StoreUsageError(
-                f"the store at {self._opened.storage} is of format {number}, which can be read but no longer written: "
-                f"its records have no checksums.",
+                f"the store at {self._opened.storage} is of format {description.format}, which can be read but no "
+                f"longer written: its records have no checksums.",
                 remedy=Remedy.REPLACE_STORE,
             )
 

@@ -9,6 +9,7 @@ from typing import Any
 import zarr
 from numpy.typing import NDArray
 from zarr.core.buffer import Buffer
+from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import MemoryStore, StorePath
 
 
@@ -23,10 +24,15 @@ def object_name(array: str, view: int, block: int, *, ndim: int) -> str:
 def encode_elements(array: "zarr.Array[Any]", view: int, start: int, values: NDArray[Any]) -> list[tuple[str, bytes]]:
     """Return name and content of each file that `array[view, start:start + len(values)] = values` makes.
 
-    The values must fill whole files, but for the last of a view.
+    The values must fill whole files, but for the last of a view. A chunk is there even if all of its values are the
+    fill value of the array, which bytes of `int8` may have.
     """
     coded: dict[str, Buffer] = {}
     place = StorePath(MemoryStore(coded), array.path)
-    in_memory: zarr.Array[Any] = zarr.Array(zarr.AsyncArray(metadata=array.metadata, store_path=place))
+    metadata = array.metadata
+    assert isinstance(metadata, ArrayV3Metadata)
+    in_memory: zarr.Array[Any] = zarr.Array(
+        zarr.AsyncArray(metadata=metadata, store_path=place, config={"write_empty_chunks": True})
+    )
     in_memory[view, start : start + len(values)] = values
     return [(name, data.to_bytes()) for name, data in coded.items()]

@@ -1,7 +1,7 @@
 """The choice of how a store is streamed: whole views where two of them fit a memory budget, else the block shuffle.
 
-Rows are held packed (`kcd_stores.Packing`), and the budget counts them so. It decides nothing else: all budgets that lead
-to the same way of streaming lead to the same order of samples.
+Rows are held packed (`kcd_stores.Packing`), and the budget counts them so. It decides nothing else: all budgets that
+lead to the same way of streaming lead to the same order of samples.
 """
 
 from dataclasses import dataclass
