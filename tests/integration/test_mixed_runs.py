@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.support.mixed import mixed_by_hand
 from tests.support.recipes import as_overrides
 
-from kcd_pipeline.augmentation import build_augmentation, build_mixing
+from kcd_pipeline.augmentation import build_mixing
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.data import load_dataset
 from kcd_pipeline.distillation import distill
@@ -57,27 +58,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_stored_row_is_what_the_teacher_says_of_the_mixed_picture(folder: Path) -> None:
-    """The pictures are mixed here in floating point, from views that are not mixed, and rounded to bytes."""
     config = settings(folder)
-    dataset, mixing = load_dataset(config.data), build_mixing(config.augmentation)
-    assert mixing is not None
-    count, (height, width) = len(dataset.train), dataset.image_shape[1:]
-    drawn = mixing.draw(np.arange(count), 1, samples=count, height=height, width=width)
-    augment = build_augmentation(config.augmentation)
-    images = torch.stack([dataset.train.image(sample) for sample in range(count)])
-    alone = augment(images, np.arange(count), 1).double()
-    weight, top, bottom, left, right = drawn.parameters
-    w = torch.from_numpy(weight / 2**16)[:, None, None, None]
-    mixed = torch.floor(w * alone + (1 - w) * alone[drawn.partner] + 0.5)
-    for k in range(count):
-        rows, columns = slice(top[k], bottom[k]), slice(left[k], right[k])
-        mixed[k, :, rows, columns] = alone[drawn.partner[k], :, rows, columns]
-    mean, std = (torch.tensor(each).view(1, -1, 1, 1) for each in (dataset.mean, dataset.std))
-    teacher, _ = load_teacher(config, dataset)
+    teacher, _ = load_teacher(config, load_dataset(config.data))
     with torch.no_grad():
-        expected = teacher.eval()(((mixed / 255 - mean) / std).float()).numpy()
-    store = KnowledgeStore.open(str(config.store.path))
-    np.testing.assert_allclose(store.read_rows(1, 0, count), expected, atol=2e-4)
+        expected = teacher.eval()(mixed_by_hand(config, 1)).numpy()
+    store, mixing = KnowledgeStore.open(str(config.store.path)), build_mixing(config.augmentation)
+    np.testing.assert_allclose(store.read_rows(1, 0, len(expected)), expected, atol=2e-4)
+    assert mixing is not None
     assert store.made_from["augmentation"]["mix"] == mixing.describe()
 
 

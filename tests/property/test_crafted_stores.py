@@ -177,7 +177,7 @@ def test_another_number_in_the_encoding_is_found_when_a_store_is_opened(sound: P
     [
         (("layout", "views"), 10**8, "a store has at most 65,536 views, not 100,000,000"),
         (("layout", "samples"), 10**12, "a store has at most 4,194,304 blocks in all views"),
-        (("layout", "block_rows"), 2**40, "a store has at most 17,179,869,184 bytes in a block"),
+        (("layout", "block_rows"), 2**40, "a store has at most 4,294,967,296 rows in a block"),
         (("layout", "views"), 0, "views must be at least 1, got 0"),
         (("layout", "views"), None, "layout.views: found None"),
         (("layout", "classes"), 3.5, "layout.classes: found 3.5"),

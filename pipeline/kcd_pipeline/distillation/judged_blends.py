@@ -91,8 +91,8 @@ class BlendRows:
                 weights=self._config.teacher.weights,
             )
 
-            def make_rows(view: int, places: range, on_batch: Any) -> NDArray[np.float32]:
-                return teacher.rows(views[view], self._samples[places.start : places.stop], on_batch)
+            def make_rows(view: int, places: range, on_batch: Any) -> Iterator[NDArray[np.float32]]:
+                return teacher.pieces(views[view], self._samples[places.start : places.stop], on_batch)
 
             yield from LocalMaker(make_rows, name="judging blends", view_lines=False).steps(writer, missing)
         writer.settle()

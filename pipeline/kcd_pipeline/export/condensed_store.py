@@ -32,7 +32,7 @@ from kcd_stores import (
     same_place,
     write_condensed,
 )
-from kcd_stores.knowledge import CONDENSED_KEY, DIGEST_KEY, difference_lines
+from kcd_stores.knowledge import CONDENSED_KEY, DIGEST_KEY, EncodedBlock, difference_lines
 
 RANGE_ADVICE = "Give --encoding float32."
 
@@ -176,7 +176,7 @@ def _write_missing_plan_rows(writer: KnowledgeWriter, condensed: CondensedSet) -
 
 
 def _make(condensed: CondensedSet, writer: KnowledgeWriter, missing: list[tuple[int, int]]) -> None:
-    """Make and write the blocks `missing` in order, as many at a time as fit the run's memory budget.
+    """Make and write the blocks `missing` in order, as many rows at a time as fit the run's memory budget.
 
     The `seconds` of a block are the seconds that its rows cost the teacher, so that reports reckon with the teacher's
     price.
@@ -184,19 +184,22 @@ def _make(condensed: CondensedSet, writer: KnowledgeWriter, missing: list[tuple[
     source, layout = condensed.store, writer.store.layout
     seconds_per_row = source.seconds() / source.inventory.complete_rows()
     # four copies: rows and their partners, both as they are stored and as they are blended
-    block_bytes = 4 * layout.block_rows * source.row_bytes
-    at_once = max(parse_bytes(condensed.config.store.memory) // block_bytes, 1)
+    rows_at_once = max(parse_bytes(condensed.config.store.memory) // (4 * source.row_bytes), 1)
     with progress_bar() as bar:
         total = sum(len(layout.rows(block)) for _, block in missing)
         task = bar.add_task("condensing", total=total, note="", unit="rows")
-        for view, blocks in _groups(missing, at_once):
-            first, stop = layout.rows(blocks[0]).start, layout.rows(blocks[-1]).stop
-            rows = condensed.rows(view, range(first, stop))
-            for block in blocks:
-                span = layout.rows(block)
-                part = rows[span.start - first : span.stop - first]
-                _write(writer, view, block, part, seconds_per_row * len(span))
-                bar.advance(task, len(span))
+        for view, blocks in _groups(missing, max(rows_at_once // layout.block_rows, 1)):
+            begun = [writer.begin_block(view, block) for block in blocks]
+            samples = range(begun[0].samples.start, begun[-1].samples.stop)
+            for first in range(samples.start, samples.stop, rows_at_once):
+                piece = range(first, min(first + rows_at_once, samples.stop))
+                rows = condensed.rows(view, piece)
+                for encoded in begun:
+                    _add(writer, encoded, rows, piece)
+                while begun and begun[0].full:
+                    encoded = begun.pop(0)
+                    writer.finish_block(encoded, seconds=seconds_per_row * len(encoded.samples))
+                    bar.advance(task, len(encoded.samples))
 
 
 def _groups(missing: list[tuple[int, int]], at_once: int) -> Iterator[tuple[int, list[int]]]:
@@ -207,7 +210,11 @@ def _groups(missing: list[tuple[int, int]], at_once: int) -> Iterator[tuple[int,
             yield view, blocks[start : start + at_once]
 
 
-def _write(writer: KnowledgeWriter, view: int, block: int, rows: NDArray[np.float32], seconds: float) -> None:
-    failure = f"view {view}, block {block} could not be written to {writer.store.location}"
+def _add(writer: KnowledgeWriter, encoded: EncodedBlock, rows: NDArray[np.float32], samples: range) -> None:
+    """Add those of `rows[n, C]` to a block that belong to it; they are of the rows `samples` of the condensed set."""
+    part = rows[max(encoded.samples.start - samples.start, 0) : max(encoded.samples.stop - samples.start, 0)]
+    if not len(part):
+        return
+    failure = f"view {encoded.view}, block {encoded.block} could not be written to {writer.store.location}"
     with refusals_as_failures(failure, RANGE_ADVICE):
-        writer.write_block(view, block, rows, seconds=seconds)
+        encoded.add(part)

@@ -58,7 +58,7 @@ def extract_teacher(
     if cluster is None:
         extractor = Extractor(config, dataset, teacher=teacher)
         with one_writer(storage):
-            return _extract(storage, extractor, LocalMaker(extractor.rows), overwrite=overwrite)
+            return _extract(storage, extractor, LocalMaker(extractor.pieces), overwrite=overwrite)
     from kcd_pipeline.extraction.cluster_maker import open_cluster_maker  # dask.distributed takes a second to load
 
     with cluster.connect() as client:  # first, for it may not be there

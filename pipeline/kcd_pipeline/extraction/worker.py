@@ -66,7 +66,7 @@ class FinishedBlock:
     seconds
         Time spent on making and writing it.
     checksums
-        The checksums of its stored chunks, as `KnowledgeWriter.write_data` returned them.
+        The checksums of its stored chunks, as `KnowledgeWriter.write_encoded` returned them.
     worker
         Name and address of the worker that made it.
     """
@@ -204,11 +204,13 @@ def make_block(key: str, identity: str, view: int, block: int) -> FinishedBlock:
         job.require_not_ended()
         writer, extractor = job.writer(identity), job.extractor
         started = time.perf_counter()
-        rows = extractor.rows(view, writer.store.layout.rows(block), job.require_not_ended)
+        encoded = writer.begin_block(view, block)
+        for rows in extractor.pieces(view, encoded.samples, job.require_not_ended):
+            with block_refusals_as_failures(writer, view, block):
+                encoded.add(rows)
         seconds = time.perf_counter() - started
     started = time.perf_counter()
-    with block_refusals_as_failures(writer, view, block):
-        checksums = writer.write_data(view, block, rows)
+    checksums = writer.write_encoded(encoded)
     seconds += time.perf_counter() - started
     return FinishedBlock(view=view, block=block, seconds=seconds, checksums=checksums, worker=job.worker)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kcd_pipeline.recipe_store import refusals_as_failures
 from kcd_pipeline.teacher_rows.progress import extraction_progress
 from kcd_stores import KnowledgeWriter
+from kcd_stores.knowledge import EncodedBlock
 
 RANGE_ADVICE = "Set another store.encoding (for features store.features_encoding), or a wider store.int8_range."
 
@@ -27,12 +28,14 @@ class BlockMaker(Protocol):
         ...
 
 
-# (view, rows of a block, called with the size of each batch) -> the rows, [n, C] or [n, C + D]
-MakeRows = Callable[[int, range, Callable[[int], None]], NDArray[np.float32]]
+# (view, rows of a block, called with the size of each batch) -> the rows in pieces, [n, C] or [n, C + D] each
+MakeRows = Callable[[int, range, Callable[[int], None]], Iterator[NDArray[np.float32]]]
 
 
 class LocalMaker:
-    """Makes blocks in this process, in order; writes one in the background while it computes the next.
+    """Makes blocks in this process, in order; encodes and writes in the background while it computes the next rows.
+
+    Of the float32 rows, two pieces are in memory at most: one being computed, and one being encoded.
 
     Parameters
     ----------
@@ -61,26 +64,36 @@ class LocalMaker:
             If a number in a row is not finite or does not fit the encoding.
         """
         layout = writer.store.layout
-        writing: Future[None] | None = None
+        behind: list[Future[None]] = []  # what is encoded and written in the background
         shown = extraction_progress(layout, missing, name=self._name, view_lines=self._view_lines)
         with ThreadPoolExecutor(max_workers=1) as pool, shown as progress:
             for view, block in missing:
                 started = time.perf_counter()
                 progress.note(f"view {view + 1}/{layout.views}")
-                rows = self._make_rows(view, layout.rows(block), progress.add_rows)
-                if writing is not None:
-                    writing.result()
+                encoded = writer.begin_block(view, block)
+                for rows in self._make_rows(view, layout.rows(block), progress.add_rows):
+                    _wait_for(behind)
+                    behind.append(pool.submit(_encode, writer, encoded, rows))
                 seconds = time.perf_counter() - started
                 progress.finish_block(view, block)
-                writing = pool.submit(_write, writer, view, block, rows, seconds)
+                behind.append(pool.submit(_write, writer, encoded, seconds))
                 yield
-            if writing is not None:
-                writing.result()
+            _wait_for(behind)
 
 
-def _write(writer: KnowledgeWriter, view: int, block: int, rows: NDArray[np.float32], seconds: float) -> None:
-    with block_refusals_as_failures(writer, view, block):
-        writer.write_block(view, block, rows, seconds=seconds)
+def _wait_for(behind: list[Future[None]]) -> None:
+    while behind:
+        behind.pop(0).result()
+
+
+def _encode(writer: KnowledgeWriter, encoded: EncodedBlock, rows: NDArray[np.float32]) -> None:
+    with block_refusals_as_failures(writer, encoded.view, encoded.block):
+        encoded.add(rows)
+
+
+def _write(writer: KnowledgeWriter, encoded: EncodedBlock, seconds: float) -> None:
+    with block_refusals_as_failures(writer, encoded.view, encoded.block):
+        writer.finish_block(encoded, seconds=seconds)
 
 
 def block_refusals_as_failures(writer: KnowledgeWriter, view: int, block: int) -> AbstractContextManager[None]:

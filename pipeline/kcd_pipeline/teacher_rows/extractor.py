@@ -1,6 +1,6 @@
 """The teacher of a recipe over the views of its training set, which computes the rows of any block."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -107,3 +107,12 @@ class Extractor:
     ) -> NDArray[np.float32]:
         """Return the rows of `samples` as their `view`, by batches of the recipe's size; see `TeacherRows.rows`."""
         return self._rows.rows(view, samples, on_batch)
+
+    def pieces(
+        self,
+        view: int,
+        samples: range | NDArray[np.int64],
+        on_batch: Callable[[int], None] = lambda size: None,
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield the rows of `samples` as their `view`, piece by piece; see `TeacherRows.pieces`."""
+        return self._rows.pieces(view, samples, on_batch)

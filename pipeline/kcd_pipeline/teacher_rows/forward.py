@@ -15,6 +15,7 @@ from kcd_pipeline.augmentation import ViewSource
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.models import FeatureTap
+from kcd_stores.knowledge import piece_rows
 
 
 class TeacherRows:
@@ -53,17 +54,27 @@ class TeacherRows:
         self._batch_size, self._tap, self._weights = batch_size, tap, weights
         self._classes = len(dataset.classes) if logits else 0
 
-    @torch.inference_mode()
     def rows(
         self,
         view: int,
         samples: range | NDArray[np.int64],
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> NDArray[np.float32]:
-        """Return the rows of `samples` as their `view`, float32: logits `[n, C]`, `[n, C + D]`, or `[n, D]`.
+        """Return the rows of `samples` as their `view`, all at once; see `pieces`."""
+        return np.concatenate(list(self.pieces(view, samples, on_batch)))
+
+    @torch.inference_mode()
+    def pieces(
+        self,
+        view: int,
+        samples: range | NDArray[np.int64],
+        on_batch: Callable[[int], None] = lambda size: None,
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield the rows of `samples` as their `view`, float32, in order: logits `[n, C]`, `[n, C + D]`, or `[n, D]`.
 
         Batches start at the first of `samples` and have a fixed size. So the same samples are always computed by the
-        same arithmetic, whatever was computed before them.
+        same arithmetic, whatever was computed before them. A piece is whole batches of about 256 MiB, and most often
+        all of `samples`.
 
         Parameters
         ----------
@@ -79,16 +90,20 @@ class TeacherRows:
         """
         index = np.asarray(samples, dtype=np.int64)
         cut = [index[start : start + self._batch_size] for start in range(0, len(index), self._batch_size)]
-        parts = []
+        parts: list[NDArray[np.float32]] = []
+        done = held = 0
         for batch, images in self._batches(cut, view):
             outputs = self._model(images).float()
             if self._tap is not None:
                 outputs = torch.cat([outputs[:, : self._classes], self._tap.take()], dim=1)
             parts.append(outputs.cpu().numpy())
             on_batch(len(batch))
-        rows = np.concatenate(parts)
-        self._require_finite(rows, view, index)
-        return rows
+            held += len(batch)
+            if done + held == len(index) or held + self._batch_size > piece_rows(outputs.shape[1]):
+                rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
+                self._require_finite(rows, view, index[done : done + held])
+                parts, done, held = [], done + held, 0
+                yield rows
 
     def _batches(self, cut: list[NDArray[np.int64]], view: int) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
         try:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 # zstd, which works in blocks of 128 KiB, seldom has exponents and mantissas in one of them. That would cost 4% in size
 # and half the speed.
 CHUNK_BYTES = 500_000
-BLOCK_BYTES = 256 * 1024 * 1024  # float32 logits of one block, which is in memory while it is made and written
+PIECE_BYTES = 256 * 1024 * 1024  # float32 logits that are in memory while they are made and encoded
+BLOCK_BYTES = 32 * 1024 * 1024  # encoded rows of one block, which is in memory while it is written
 BLOCKS_PER_VIEW = 32  # keeps files in the tens per view, and an interruption loses a few percent of a view
 SMALLEST_BLOCK = 1024  # rows; a smaller file is mostly overhead
 LEDGER_ARRAYS = 3  # `complete`, `seconds` and `checksums`
@@ -19,7 +20,9 @@ RECORD_BYTES = 64 * 1024  # of checksums in one file, which is written anew for 
 # Limits that no store comes near, so that numbers which cannot be true are refused before memory is taken for them
 MOST_VIEWS = 2**16
 MOST_BLOCKS = 2**22  # of all views
-MOST_BLOCK_BYTES = 2**34  # float32 logits of one block
+MOST_BLOCK_ROWS = 2**32
+MOST_CHUNK_BYTES = 2**34  # float32 logits of one chunk
+MOST_BLOCK_BYTES = 2**34  # encoded rows of one block
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +53,12 @@ class Layout:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.block_rows % self.chunk_rows:
             raise ValueError(f"a block of {self.block_rows} rows is not whole chunks of {self.chunk_rows}")
-        most = {"views": MOST_VIEWS, "blocks in all views": MOST_BLOCKS, "bytes in a block": MOST_BLOCK_BYTES}
-        blocks, block_bytes = self.views * self.blocks, 4 * max(self.classes, 1) * self.block_rows
-        for (what, limit), found in zip(most.items(), (self.views, blocks, block_bytes), strict=True):
+        for what, found, limit in (
+            ("views", self.views, MOST_VIEWS),
+            ("blocks in all views", self.views * self.blocks, MOST_BLOCKS),
+            ("rows in a block", self.block_rows, MOST_BLOCK_ROWS),
+            ("bytes of float32 in a chunk", 4 * max(self.classes, 1) * self.chunk_rows, MOST_CHUNK_BYTES),
+        ):
             if found > limit:
                 raise ValueError(f"a store has at most {limit:,} {what}, not {found:,}")
 
@@ -102,18 +108,33 @@ def power_of_two_below(number: float) -> int:
     return 1 << max(int(number).bit_length() - 1, 0)
 
 
+def piece_rows(columns: int) -> int:
+    """Return how many float32 rows of `columns` numbers are made and encoded at a time, at least 1."""
+    return max(PIECE_BYTES // max(4 * columns, 1), 1)
+
+
 def choose_layout(*, views: int, samples: int, classes: int, row_bytes: int, block_rows: int | None = None) -> Layout:
     """Return the layout for `views` x `samples` rows of `classes` logits that take `row_bytes` each when encoded.
 
-    A block is a 32nd of a view, but not more than 256 MiB of logits, which are float32 while they are made, and not
-    less than 1,024 rows unless the limit of 256 MiB demands it. A chunk takes 0.5 to 1 MB of encoded rows, or a whole
-    block if that is less. Both numbers of rows are powers of two, so that chunks divide blocks. If `block_rows` is
-    given, it is taken as it is, and chunks are fitted to it.
+    A block is a 32nd of a view, but at least 1,024 rows, and at most 256 MiB of float32 logits or 32 MiB of encoded
+    rows, whichever are more rows. Blocks of more logits are encoded in pieces of `piece_rows`. A chunk takes 0.5 to
+    1 MB of encoded rows, but at most 256 MiB of float32 logits, or a whole block if that is less. Both numbers of rows
+    are powers of two, so that chunks divide blocks. If `block_rows` is given, it is taken as it is, and chunks are
+    fitted to it.
+
+    Raises
+    ------
+    ValueError
+        If no store can be cut so.
     """
+    piece = piece_rows(classes)
     if block_rows is None:
         wanted = max(samples / BLOCKS_PER_VIEW, SMALLEST_BLOCK)
-        block_rows = power_of_two_below(min(wanted, max(BLOCK_BYTES / max(4 * classes, 1), 1)))
+        block_rows = power_of_two_below(min(wanted, max(piece, BLOCK_BYTES / row_bytes)))
+    if block_rows * row_bytes > MOST_BLOCK_BYTES:
+        raise ValueError(f"a block has at most {MOST_BLOCK_BYTES:,} bytes, not {block_rows * row_bytes:,}")
     chunk_rows = 1 << max(math.ceil(CHUNK_BYTES / row_bytes) - 1, 0).bit_length()
+    chunk_rows = min(chunk_rows, power_of_two_below(piece))
     while block_rows % chunk_rows:
         chunk_rows //= 2
     return Layout(views=views, samples=samples, classes=classes, block_rows=block_rows, chunk_rows=chunk_rows)

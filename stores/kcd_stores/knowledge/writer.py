@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from kcd_stores.encodings import Encoding
 from kcd_stores.errors import Remedy, StoreError, StoreUsageError
 from kcd_stores.knowledge.creation import create_store, lay_out_views, make_missing_arrays
+from kcd_stores.knowledge.encoded_block import EncodedBlock
 from kcd_stores.knowledge.group import KnowledgeGroup, open_group, read_description, require_unreplaced
 from kcd_stores.knowledge.layout import Layout
 from kcd_stores.knowledge.ledger_writer import Entry, ledger_writer, missing_file
@@ -118,8 +119,25 @@ class KnowledgeWriter:
 
         `seconds` is the time that the block took to make. Raises what `write_data` raises.
         """
-        checksums = self.write_data(view, block, rows)
-        self._ledger.record(view, block, Entry(seconds=seconds, checksums=checksums))
+        encoded = self.begin_block(view, block)
+        encoded.add(rows)
+        self.finish_block(encoded, seconds=seconds)
+
+    def begin_block(self, view: int, block: int) -> EncodedBlock:
+        """Return a block to which rows are added piece by piece, and which `finish_block` or `write_encoded` takes.
+
+        StoreUsageError is raised if the store is of format 1.
+        """
+        self._require_format()
+        store = self.store
+        return EncodedBlock(
+            store.encoding, view=view, block=block, samples=store.layout.rows(block), columns=store.columns
+        )
+
+    def finish_block(self, encoded: EncodedBlock, *, seconds: float) -> None:
+        """Write a block that has all of its rows, and record it complete; raises what `write_data` raises."""
+        checksums = self.write_encoded(encoded)
+        self._ledger.record(encoded.view, encoded.block, Entry(seconds=seconds, checksums=checksums))
 
     def write_data(self, view: int, block: int, rows: NDArray[np.float32]) -> NDArray[np.uint32]:
         """Write the rows of a block, `rows[n, C]` (`[n, C + D]` with features) float32, without recording it.
@@ -137,16 +155,16 @@ class KnowledgeWriter:
         StoreUsageError
             If the store is of format 1.
         """
-        self._require_format()
-        span = self.store.layout.rows(block)
-        expected = (len(span), self.store.columns)
-        if rows.shape != expected:
-            raise ValueError(f"block ({view}, {block}) takes rows of shape {expected}, got {rows.shape}")
-        if not np.isfinite(rows).all():
-            raise ValueError(f"block ({view}, {block}) holds a number that is not finite")
-        parts = self.store.encoding.encode(rows, view=view, first=span.start)
+        encoded = self.begin_block(view, block)
+        encoded.add(rows)
+        return self.write_encoded(encoded)
+
+    def write_encoded(self, encoded: EncodedBlock) -> NDArray[np.uint32]:
+        """Write a block that has all of its rows, without recording it; see `write_data`."""
+        parts = encoded.parts()
         self._require_unreplaced()
-        checksums = [self._write_array(name, view, span.start, parts[name]) for name in self._opened.knowledge]
+        first = encoded.samples.start
+        checksums = [self._write_array(name, encoded.view, first, parts[name]) for name in self._opened.knowledge]
         self._require_unreplaced()
         return np.concatenate(checksums)
 

@@ -1,7 +1,7 @@
 """The exported table for a paper, in LaTeX (booktabs), or for a page, in Markdown."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from kcd_pipeline.plain_text import shown_in_line
@@ -12,6 +12,7 @@ from kcd_pipeline.reports.wording import (
     MISSING,
     interval_ends,
     mean_and_spread,
+    measured,
     p_value,
     percent_interval,
     points,
@@ -24,6 +25,7 @@ NOTE = (
     "Difference: arm - compared arm, in points, over the seeds that both have, and its 95% t interval; bold where that "
     "lies above 0. Bold accuracy: ahead of every other arm."
 )
+OWN_NOTE = " Metrics of one's own: the mean over seeds."
 LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$", "|": r"\textbar{}", '"': "''",
@@ -58,18 +60,17 @@ def as_latex(comparison: Comparison) -> str:
         number=lambda text: re.sub(r"[-+](?=\d)", r"$\g<0>$", latex_words(text)),
         bold=lambda text: rf"\textbf{{{text}}}",
     )
-    rows = [_cells(line, markup) for line in lines_of(comparison)]
-    columns = "".join("l" if heading in WORDS else "r" for heading in rows[0])
-    head, *body = ([markup.words(heading) for heading in rows[0]], *(row.values() for row in rows))
+    headings, rows = _table(comparison, markup)
+    columns = "".join("l" if heading in WORDS else "r" for heading in headings)
     return "\n".join(
         [
-            f"% {NOTE}",
+            f"% {_note(comparison)}",
             r"% In the preamble: \usepackage{booktabs}",
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
-            rf"{' & '.join(head)} \\",
+            rf"{' & '.join(map(markup.words, headings))} \\",
             r"\midrule",
-            *(rf"{' & '.join(cells)} \\" for cells in body),
+            *(rf"{' & '.join(cells)} \\" for cells in rows),
             r"\bottomrule",
             r"\end{tabular}",
             "",
@@ -84,10 +85,10 @@ def as_markdown(comparison: Comparison) -> str:
         number=lambda text: re.sub(r"-(?=\d)", "\N{MINUS SIGN}", markdown_words(text)),
         bold=lambda text: f"**{text}**",
     )
-    rows = [_cells(line, markup) for line in lines_of(comparison)]
-    rule = ["---" if heading in WORDS else "---:" for heading in rows[0]]
-    lines = [f"| {' | '.join(cells)} |" for cells in (rows[0], rule, *(row.values() for row in rows))]
-    return "\n".join([*lines, "", NOTE, ""])
+    headings, rows = _table(comparison, markup)
+    rule = ["---" if heading in WORDS else "---:" for heading in headings]
+    lines = [f"| {' | '.join(cells)} |" for cells in (map(markup.words, headings), rule, *rows)]
+    return "\n".join([*lines, "", _note(comparison), ""])
 
 
 def latex_words(text: str) -> str:
@@ -101,8 +102,21 @@ def markdown_words(text: str) -> str:
     return MARKDOWN.sub(r"\\\g<0>", shown_in_line(text))
 
 
-def _cells(line: Line, markup: Markup) -> dict[str, str]:
-    """Return the cells of a line by their headings; those of an arm are blank where the line above has them."""
+def _note(comparison: Comparison) -> str:
+    return NOTE + (OWN_NOTE if comparison.metric_headings else "")
+
+
+def _table(comparison: Comparison, markup: Markup) -> tuple[list[str], list[list[str]]]:
+    """Return the headings, as they are, and the cells of each line in the language of the table."""
+    rows = [_cells(line, comparison.metric_headings, markup) for line in lines_of(comparison)]
+    return [heading for heading, _ in rows[0]], [[cell for _, cell in row] for row in rows]
+
+
+def _cells(line: Line, metrics: Mapping[str, str], markup: Markup) -> list[tuple[str, str]]:
+    """Return each heading with the cell of a line; cells of an arm are blank where the line above has them.
+
+    They are no mapping: a metric of the user's own may be called as another column is.
+    """
     arm = line.arm
     accuracy = markup.number(mean_and_spread(arm.mean_accuracy, arm.deviation))
     of_arm = {
@@ -112,6 +126,8 @@ def _cells(line: Line, markup: Markup) -> dict[str, str]:
         "accuracy": markup.bold(accuracy) if line.best else accuracy,
         "95% interval": markup.number(percent_interval(arm.interval) or MISSING),
     }
+    means = [(heading, arm.mean_of_metric(name)) for name, heading in metrics.items()]
+    own = [(heading, markup.number(MISSING if mean is None else measured(mean))) for heading, mean in means]
     cost = {
         "rows": whole_number(arm.mean_rows),
         "seconds": f"{arm.mean_seconds:,.0f}" if arm.mean_seconds >= 10 else f"{arm.mean_seconds:.2f}",
@@ -120,8 +136,8 @@ def _cells(line: Line, markup: Markup) -> dict[str, str]:
     }
     cost = {heading: markup.number(text) for heading, text in cost.items()}
     if line.repeats:
-        of_arm, cost = dict.fromkeys(of_arm, ""), dict.fromkeys(cost, "")
-    return of_arm | _cells_of_pair(line.pair, markup) | cost
+        of_arm, own, cost = dict.fromkeys(of_arm, ""), [(heading, "") for heading, _ in own], dict.fromkeys(cost, "")
+    return [*of_arm.items(), *own, *_cells_of_pair(line.pair, markup).items(), *cost.items()]
 
 
 def _cells_of_pair(pair: PairResult | None, markup: Markup) -> dict[str, str]:

@@ -14,13 +14,14 @@ DECIMALS = 6  # of percent, points and seconds: more than any test set resolves
 def as_csv(comparison: Comparison) -> str:
     """Return the table with a line of headings; a cell is empty where there is no number.
 
-    Accuracies are in percent, differences in points of them, and intervals are of 95%.
+    Accuracies are in percent, differences in points of them, and intervals are of 95%. Metrics of the user's own
+    are the last columns, each under the name that the runs record it by.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    lines = [_cells(line) for line in lines_of(comparison)]
-    writer.writerow(lines[0])
-    writer.writerows(cells.values() for cells in lines)
+    lines, metrics = list(lines_of(comparison)), list(comparison.metric_headings)
+    writer.writerow([*_cells(lines[0]), *metrics])
+    writer.writerows([*_cells(line).values(), *map(line.arm.mean_of_metric, metrics)] for line in lines)
     return text.getvalue()
 
 
