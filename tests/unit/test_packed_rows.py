@@ -11,6 +11,8 @@ from tests.support.waiting import RefuseToWait
 
 from kcd_pipeline.condensation import SentRows, rows_for
 from kcd_pipeline.condensation.decoding import decoder_of
+from kcd_pipeline.config import load_config
+from kcd_pipeline.distillation.preparation import _plan_streaming
 from kcd_stores import (
     Encoding,
     HeldRows,
@@ -169,6 +171,16 @@ def test_the_budget_counts_packed_rows_and_windows_keep_their_sizes(tmp_path: Pa
     assert earlier.describe() == "block shuffle (windows of 32, strips of 1; memory below 28.8 kB)"
     assert few.window_sizes == earlier.window_sizes
     assert few.held_bytes == 2 * (32 + 1 + 4 + 1) * 12
+
+
+def test_a_run_that_an_earlier_version_began_goes_on_in_its_mode(tmp_path: Path) -> None:
+    store = make(tmp_path / "s", INT8, 12)
+    config = load_config("digits", ["store.memory=20000", "distill.batch_size=4", "distill.method=kd"])
+    now = "whole views (store.memory of 7.2 kB or more)"
+    begun = "block shuffle (windows of 32, strips of 1; store.memory below 28.8 kB)"
+    other = "block shuffle (windows of 64, strips of 1; store.memory below 28.8 kB)"
+    for streamed_as, expected in ((None, now), (now, now), (begun, begun), (other, now)):
+        assert _plan_streaming(config, store, streamed_as).describe("store.memory") == expected
 
 
 def test_a_number_that_rounding_cannot_have_left_is_no_data() -> None:
