@@ -1,6 +1,15 @@
 """Stores for cached teacher knowledge, usable without the pipeline and without torch."""
 
-from kcd_stores.encodings import ENCODINGS, Encoding, Packing, WithFeatures, make_encoding, row_bytes, widened_range
+from kcd_stores.encodings import (
+    ENCODINGS,
+    Encoding,
+    Packing,
+    WithFeatures,
+    fitted_pca,
+    make_encoding,
+    row_bytes,
+    widened_range,
+)
 from kcd_stores.errors import (
     CorruptStoreError,
     IncompleteStoreError,
@@ -95,6 +104,7 @@ __all__ = [
     "choose_layout",
     "cut_batches",
     "differences",
+    "fitted_pca",
     "human_bytes",
     "is_condensed",
     "is_vacant",

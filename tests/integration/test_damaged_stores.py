@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.encodings import pca_settings
 from tests.support.files import file_contents
 
 from kcd_stores import (
@@ -29,7 +30,11 @@ from kcd_stores import (
 )
 
 LAYOUT = Layout(views=2, samples=300, classes=12, block_rows=128, chunk_rows=32)
-SETTINGS: dict[str, dict[str, Any]] = {"int8": {"low": -40.0, "high": 40.0}, "topk": {"k": 3}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "int8": {"low": -40.0, "high": 40.0},
+    "topk": {"k": 3},
+    "pca": pca_settings(LAYOUT.classes, components=5, k=2),
+}
 FLIPS = 8  # of each file, in the loop
 
 
@@ -250,7 +255,7 @@ def test_a_damaged_store_can_be_replaced_as_the_advice_says(store: Path) -> None
 
 
 @pytest.mark.loops
-@pytest.mark.parametrize("encoding", ["int8", "topk"])
+@pytest.mark.parametrize("encoding", ["int8", "topk", "pca"])
 def test_flips_cuts_and_losses_of_every_file(tmp_path: Path, encoding: str) -> None:
     store = make(tmp_path / "store.zarr", encoding).path
     counts = try_all(store, flips(file_contents(store), FLIPS))

@@ -7,13 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorstore
+from tests.support.encodings import pca_settings
 
 from kcd_stores import KnowledgeStore, KnowledgeWriter, Layout, WithFeatures, make_encoding
 from kcd_stores.encodings import ENCODINGS
 
 LAYOUT = Layout(views=2, samples=75, classes=12, block_rows=32, chunk_rows=8)  # the last shard and chunk not full
 FEATURES = 5
-SETTINGS: dict[str, dict[str, float]] = {"int8": {"low": -30.0, "high": 40.0}, "topk": {"k": 3}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "int8": {"low": -30.0, "high": 40.0},
+    "topk": {"k": 3},
+    "pca": pca_settings(LAYOUT.classes),
+}
 
 
 def dense() -> list[str]:

@@ -27,7 +27,7 @@ def refused_override(override: str) -> str:
     ("key", "found", "choices", "meant"),
     [
         ("distill.method", "kcdd", "none, kd, kcd", "kcd"),
-        ("store.encoding", "float61", "float32, float16, bitround, int8, topk, sample", "float16"),
+        ("store.encoding", "float61", "float32, float16, bitround, int8, topk, sample, pca", "float16"),
         ("data.name", "cifar-100", f"{', '.join(DATA_NAMES)}, or package.module:callable", "cifar100"),
         ("augmentation.padding_mode", "zero", "zeros, reflect", "zeros"),
         (

@@ -1,7 +1,7 @@
 """A block that is encoded piece by piece: the same bytes as one encoded whole, in less memory."""
 
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from kcd_pipeline.errors import FailedError
-from kcd_pipeline.teacher_rows import LocalMaker, TeacherRows
+from kcd_pipeline.teacher_rows import LocalMaker, RowPieces, TeacherRows
+from kcd_pipeline.teacher_rows.forward import Batch
 from kcd_stores import KnowledgeWriter, Layout, make_encoding
 from kcd_stores.knowledge import layout as layouts
 
@@ -33,9 +34,10 @@ def new_writer(folder: Path, name: str) -> KnowledgeWriter:
     return KnowledgeWriter.create(folder / "store.zarr", layout=LAYOUT, encoding=encoding, made_from={})
 
 
-def pieces(view: int, samples: range, on_batch: Callable[[int], None]) -> Iterator[NDArray[np.float32]]:
-    for start in range(samples.start, samples.stop, PIECE):
-        yield ROWS[start : min(start + PIECE, samples.stop)]
+def pieces(view: int, spans: Sequence[range], on_batch: Callable[[int], None]) -> RowPieces:
+    for span in spans:
+        for start in range(span.start, span.stop, PIECE):
+            yield ROWS[start : min(start + PIECE, span.stop)]
 
 
 def data_of(writer: KnowledgeWriter) -> dict[str, bytes]:
@@ -72,7 +74,7 @@ def test_a_block_takes_its_own_rows_and_no_others(tmp_path: Path) -> None:
 def test_a_number_out_of_range_is_named_with_the_sample_that_its_piece_begins_with(tmp_path: Path) -> None:
     writer = new_writer(tmp_path, "int8")
 
-    def with_a_large_one(view: int, samples: range, on_batch: object) -> Iterator[NDArray[np.float32]]:
+    def with_a_large_one(view: int, spans: Sequence[range], on_batch: object) -> RowPieces:
         yield ROWS[:24]
         yield np.full((40, C), 99, np.float32)
 
@@ -84,7 +86,7 @@ def test_a_number_out_of_range_is_named_with_the_sample_that_its_piece_begins_wi
 class _Images:
     """Images whose batch is the samples' own numbers."""
 
-    def batches(self, cut: list[NDArray[np.int64]], view: int) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
+    def batches(self, cut: list[NDArray[np.int64]], view: int) -> Generator[Batch, None, None]:
         for index in cut:
             yield index, torch.from_numpy(ROWS[index])
 
@@ -94,9 +96,9 @@ def test_a_teachers_pieces_are_whole_batches(monkeypatch: pytest.MonkeyPatch) ->
     images: Any = _Images()
     nothing: Any = None
     teacher = TeacherRows(identity, images, nothing, batch_size=10, tap=None, logits=False, weights=Path("none"))
-    whole = list(teacher.pieces(0, range(5, 80)))
+    whole = list(teacher.pieces(0, [range(5, 80)]))
     monkeypatch.setattr(layouts, "PIECE_BYTES", 4 * C * 25)  # 25 rows, so 2 batches
-    cut = list(teacher.pieces(0, range(5, 80)))
+    cut = list(teacher.pieces(0, [range(5, 80)]))
     assert [len(piece) for piece in whole] == [75]
     assert [len(piece) for piece in cut] == [20, 20, 20, 15]
     np.testing.assert_array_equal(np.concatenate(cut), ROWS[5:80])
@@ -112,7 +114,7 @@ def test_the_rows_of_a_large_block_are_never_in_memory_at_once(tmp_path: Path) -
     )
     piece = np.random.default_rng(0).normal(size=(64, classes)).astype(np.float32)
 
-    def fresh_pieces(view: int, samples: range, on_batch: object) -> Iterator[NDArray[np.float32]]:
+    def fresh_pieces(view: int, spans: Sequence[range], on_batch: object) -> RowPieces:
         for _ in range(block // 64):
             yield piece.copy()
 

@@ -15,6 +15,7 @@ from kcd_stores import (
     StoreUsageError,
     WithFeatures,
     choose_layout,
+    fitted_pca,
     make_encoding,
     row_bytes,
     verify_store,
@@ -33,7 +34,11 @@ def peaked(rows: int = ROWS, classes: int = C, seed: int = 0) -> np.ndarray:
     return logits.astype(np.float32)
 
 
-SETTINGS: dict[str, dict[str, Any]] = {"int8": {"low": -20.0, "high": 40.0}, "topk": {"k": 8}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "int8": {"low": -20.0, "high": 40.0},
+    "topk": {"k": 8},
+    "pca": fitted_pca(peaked(), components=48, k=8).settings(),
+}
 
 
 def store_of(path: Path, logits: np.ndarray, name: str, **settings: Any) -> KnowledgeStore:
@@ -77,7 +82,7 @@ def test_dense_encodings_read_as_logits_by_zarr_alone_within_their_error(tmp_pat
     assert (np.abs(plain.astype(np.float64) - logits) <= bound(logits)).all()
 
 
-@pytest.mark.parametrize("name", ["float16", "bitround", "int8", "topk"])
+@pytest.mark.parametrize("name", ["float16", "bitround", "int8", "topk", "pca"])
 def test_the_softened_distribution_is_kept(tmp_path: Path, name: str) -> None:
     logits = peaked()
     decoded = store_of(tmp_path / "s", logits, name).read_view(0)
@@ -86,7 +91,7 @@ def test_the_softened_distribution_is_kept(tmp_path: Path, name: str) -> None:
         special.log_softmax(decoded.astype(np.float64) / 4, axis=1),
     )
     divergence = (np.exp(teacher) * (teacher - stored)).sum(axis=1).mean()
-    assert divergence < {"float16": 1e-6, "bitround": 1e-5, "int8": 1e-3, "topk": 0.2}[name]
+    assert divergence < {"float16": 1e-6, "bitround": 1e-5, "int8": 1e-3, "topk": 0.2, "pca": 0.1}[name]
     assert (decoded.argmax(1) == logits.argmax(1)).mean() > 0.99
 
 
@@ -201,7 +206,7 @@ def test_unknown_names_and_settings_are_refused() -> None:
         make_encoding("topk", size=3)
 
 
-@pytest.mark.parametrize("name", ["topk", "sample", "int8"])
+@pytest.mark.parametrize("name", ["topk", "sample", "int8", "pca"])
 def test_a_shard_that_is_gone_is_missed_in_every_array(tmp_path: Path, name: str) -> None:
     store = store_of(tmp_path / "s", peaked(), name)
     for spec in store.encoding.arrays(C):
@@ -221,7 +226,7 @@ def test_a_shard_that_is_gone_is_missed_in_every_array(tmp_path: Path, name: str
 # --- size ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "most"), [("float16", 200), ("int8", 100), ("topk", 40), ("sample", 50)])
+@pytest.mark.parametrize(("name", "most"), [("float16", 200), ("int8", 100), ("topk", 40), ("sample", 50), ("pca", 60)])
 def test_bytes_a_row_of_a_hundred_classes(tmp_path: Path, name: str, most: int) -> None:
     rows = 4096
     store = store_of(tmp_path / "s", peaked(rows), name)
@@ -263,7 +268,7 @@ def with_features(path: Path, name: str, of: str) -> tuple[KnowledgeStore, np.nd
     return writer.store, rows
 
 
-@pytest.mark.parametrize("name", ["float16", "int8", "topk"])
+@pytest.mark.parametrize("name", ["float16", "int8", "topk", "pca"])
 @pytest.mark.parametrize("of", ["float16", "int8"])
 def test_features_lie_in_the_same_blocks_and_read_by_zarr_alone(tmp_path: Path, name: str, of: str) -> None:
     _, rows = with_features(tmp_path / "s", name, of)

@@ -100,6 +100,16 @@ def test_ranges_of_int8_are_taken_from_one_trial_and_only_if_the_recipe_leaves_t
     assert fixed.asked == []
 
 
+def test_principal_components_are_fitted_to_one_trial_after_its_sizes_were_looked_at() -> None:
+    source = RandomSource(encoding="pca", components=4, top_k=2)
+    assert {"components": 4, "k": 2}.items() <= new_encoding(source).settings().items()
+    assert len(source.asked) == 1
+    wrong = RandomSource(encoding="pca", components=6)
+    with pytest.raises(UserError, match="the key pca does not fit the data: pca has 1 to 5 components of 5 classes"):
+        new_encoding(wrong)
+    assert wrong.asked == []
+
+
 def test_an_encoding_that_does_not_fit_is_named_as_the_user_gave_it() -> None:
     with pytest.raises(UserError, match="the key topk does not fit the data: topk keeps 1 to 4 of 5 classes"):
         new_encoding(RandomSource(encoding="topk", top_k=5))

@@ -1,6 +1,7 @@
 """The fast reader of shards: it reads what zarr reads, in place, no more bytes than needed, and names damage."""
 
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.encodings import pca_settings
 
 from kcd_stores import (
     CorruptStoreError,
@@ -25,7 +27,11 @@ from kcd_stores.encodings import ENCODINGS
 from kcd_stores.streaming.rows import read_whole
 
 LAYOUT = Layout(views=2, samples=300, classes=12, block_rows=128, chunk_rows=16)  # the last shard and chunk not full
-SETTINGS: dict[str, dict[str, float]] = {"int8": {"low": -30.0, "high": 40.0}, "topk": {"k": 3}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "int8": {"low": -30.0, "high": 40.0},
+    "topk": {"k": 3},
+    "pca": pca_settings(LAYOUT.classes, components=5, k=2),
+}
 
 
 def make(path: Path, name: str) -> KnowledgeStore:

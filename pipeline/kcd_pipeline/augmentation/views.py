@@ -30,14 +30,24 @@ class Normaliser:
         self.device = device
         scale = 1 / (255 * torch.tensor(std, dtype=torch.float64))
         shift = -torch.tensor(mean, dtype=torch.float64) / torch.tensor(std, dtype=torch.float64)
-        self._scale = scale.float().to(device).view(1, -1, 1, 1)
-        self._shift = shift.float().to(device).view(1, -1, 1, 1)
+        self._scale, self._shift = scale.float().to(device), shift.float().to(device)
+        self._of_line: dict[int, tuple[Tensor, Tensor]] = {}  # scale and shift of the W * C numbers of a line, by W
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Normalise `pixels[B, C, H, W]` uint8: float32 of the same shape, channels last in memory."""
-        on_device = pixels.to(self.device, non_blocking=True)
-        scaled = on_device.to(torch.float32, memory_format=torch.channels_last)
-        return scaled.mul_(self._scale).add_(self._shift)
+        last = torch.channels_last
+        on_device = pixels.to(self.device, non_blocking=True).contiguous(memory_format=last)  # bytes move fast
+        normalised = on_device.to(torch.float32, memory_format=last)
+        scale, shift = self._line(pixels.shape[3])
+        # along whole lines: over C numbers at a time the arithmetic would take four times as long
+        normalised.permute(0, 2, 3, 1).view(len(pixels), pixels.shape[2], len(scale)).mul_(scale).add_(shift)
+        return normalised
+
+    def _line(self, width: int) -> tuple[Tensor, Tensor]:
+        """Return scale and shift of each number of a line of pixels, `[W * C]`."""
+        if width not in self._of_line:
+            self._of_line[width] = self._scale.repeat(width), self._shift.repeat(width)
+        return self._of_line[width]
 
 
 class _Drawn(NamedTuple):

@@ -38,7 +38,7 @@ from kcd_pipeline.config.variants import variant_words
 from kcd_stores import masked
 from kcd_stores.sizes import DEFAULT_MEMORY
 
-EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample"]
+EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample", "pca"]
 ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
 
 TrackerName = Literal["wandb", "mlflow", "trackio", "swanlab", "comet_ml"]  # as accelerate names them
@@ -63,7 +63,12 @@ class StoreConfig(Section):
         default=None,
         description="int8: lowest and highest logit that can be stored; null: from the logits of a short trial",
     )
-    top_k: Count = Field(default=8, description="topk: classes that are kept in each row")
+    top_k: Count = Field(
+        default=8, description="topk: classes that are kept in each row; pca: classes whose logits are corrected"
+    )
+    components: Annotated[int, Field(ge=1, le=1024), NOT_A_TRUTH_VALUE] = Field(
+        default=64, description="pca: principal components that are kept, at most as many as there are classes"
+    )
     draws: Annotated[int, Field(ge=1, le=4096), NOT_A_TRUTH_VALUE] = Field(
         default=50, description="sample: classes that are drawn in each row"
     )

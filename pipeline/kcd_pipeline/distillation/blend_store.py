@@ -37,6 +37,8 @@ from kcd_stores import (
 )
 from kcd_stores.knowledge import CONDENSED_KEY, DIGEST_KEY
 
+FITTED = ("int8", "pca")  # encodings that refuse rows which are too unlike those that they were fitted to
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WantedBlends:
@@ -69,7 +71,7 @@ class WantedBlends:
         )
 
     def encoding(self) -> Encoding:
-        """Return the encoding of the source; but float16 for int8, whose range was fitted to unblended pictures."""
+        """Return the encoding of the source; but float16 for one that was fitted to unblended pictures."""
         of_source = self.source.encoding
         if isinstance(of_source, WithFeatures):
             return WithFeatures(
@@ -104,7 +106,7 @@ class WantedBlends:
 
 
 def _of_any_range(encoding: Encoding) -> Encoding:
-    return make_encoding("float16") if encoding.name == "int8" else encoding
+    return make_encoding("float16") if encoding.name in FITTED else encoding
 
 
 def open_blend_store(where: Path, wanted: WantedBlends) -> KnowledgeWriter:

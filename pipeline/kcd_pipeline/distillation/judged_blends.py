@@ -22,7 +22,7 @@ from kcd_pipeline.distillation.blend_store import WantedBlends, open_blend_store
 from kcd_pipeline.distillation.judge import Judge
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.progress import human_seconds, say_progress
-from kcd_pipeline.teacher_rows import LocalMaker, TeacherRows
+from kcd_pipeline.teacher_rows import LocalMaker, RowPieces, TeacherRows
 from kcd_pipeline.training.blended_views import BlendedViews
 from kcd_pipeline.training.ranks import Ranks
 from kcd_stores import HeldRows, KnowledgeStore, Plan, StoreError
@@ -91,8 +91,9 @@ class BlendRows:
                 weights=self._config.teacher.weights,
             )
 
-            def make_rows(view: int, places: range, on_batch: Any) -> Iterator[NDArray[np.float32]]:
-                return teacher.pieces(views[view], self._samples[places.start : places.stop], on_batch)
+            def make_rows(view: int, spans: Sequence[range], on_batch: Any) -> RowPieces:
+                places = [self._samples[span.start : span.stop] for span in spans]
+                return teacher.pieces(views[view], places, on_batch)
 
             yield from LocalMaker(make_rows, name="judging blends", view_lines=False).steps(writer, missing)
         writer.settle()

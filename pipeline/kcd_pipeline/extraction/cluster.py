@@ -1,13 +1,13 @@
 """The dask cluster that an extraction runs on: processes started for it on this machine, or a cluster that runs."""
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.training.device import available_cores
 from kcd_pipeline.training.interrupts import interrupts_deferred
 
 CONNECT_SECONDS = 10  # that a scheduler may take to answer
@@ -36,8 +36,7 @@ class Cluster:
         """
         if wanted is not None or self.workers is None:
             return wanted
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(cores // self.workers, 1)
+        return max(available_cores() // self.workers, 1)
 
     @contextmanager
     def connect(self) -> Iterator[Any]:

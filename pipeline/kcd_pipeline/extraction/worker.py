@@ -205,7 +205,7 @@ def make_block(key: str, identity: str, view: int, block: int) -> FinishedBlock:
         writer, extractor = job.writer(identity), job.extractor
         started = time.perf_counter()
         encoded = writer.begin_block(view, block)
-        for rows in extractor.pieces(view, encoded.samples, job.require_not_ended):
+        for rows in extractor.pieces(view, [encoded.samples], job.require_not_ended):
             with block_refusals_as_failures(writer, view, block):
                 encoded.add(rows)
         seconds = time.perf_counter() - started

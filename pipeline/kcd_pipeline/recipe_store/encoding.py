@@ -1,6 +1,6 @@
 """The encoding and the layout of the store that a recipe asks for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
@@ -19,11 +19,13 @@ from kcd_stores import (
     Storage,
     WithFeatures,
     choose_layout,
+    fitted_pca,
     make_encoding,
     measure_fidelity,
     row_bytes,
     widened_range,
 )
+from kcd_stores.encodings.pca import require_counts
 
 NO_LOGITS = "none"  # the encoding of rows that are features alone
 RANGE_ROWS = 8192  # from which the range of int8 is taken if the recipe leaves it open
@@ -42,19 +44,20 @@ def required_encoding(config: StoreConfig) -> dict[str, Any]:
 
 
 def encoding_settings(config: StoreConfig) -> dict[str, Any]:
-    """Return the settings of the recipe's encoding; none for int8 if the recipe leaves its range to a trial."""
+    """Return the settings of the recipe's encoding, without those that a trial finds: int8's range, pca's basis."""
     if config.encoding == "int8" and config.int8_range is not None:
         return {"low": config.int8_range[0], "high": config.int8_range[1]}
     settings = {
         "bitround": {"keep_bits": config.keep_bits},
         "topk": {"k": config.top_k},
         "sample": {"draws": config.draws},
+        "pca": {"components": config.components, "k": config.top_k},
     }
     return settings.get(config.encoding, {})
 
 
 def new_encoding(source: StoreSource) -> Encoding:
-    """Return the encoding of a new store of `source`, with ranges of int8 from a trial if the recipe leaves them open.
+    """Return the encoding of a new store of `source`, fitted to a trial where the recipe leaves settings open.
 
     Raises
     ------
@@ -64,12 +67,9 @@ def new_encoding(source: StoreSource) -> Encoding:
     wanted, classes, wording = source.settings, source.classes, source.wording
     trial_rows = cache(partial(source.trial_rows, RANGE_ROWS, views=wanted.views))
     encoding = make_encoding(NO_LOGITS)
-    if classes:
-        settings = encoding_settings(wanted)
-        if wanted.encoding == "int8" and not settings:
-            settings = _range_of(trial_rows()[:, :classes])
-        encoding = make_encoding(wanted.encoding, **settings)
     try:
+        if classes:
+            encoding = _of_logits(wanted, classes, trial_rows)
         encoding.arrays(classes)
     except ValueError as error:
         raise UserError(f"{wording.encoding_key} {wanted.encoding} does not fit {wording.data}: {error}") from error
@@ -81,6 +81,17 @@ def new_encoding(source: StoreSource) -> Encoding:
         feature_encoding=make_encoding(wanted.features_encoding, **feature_settings),
         feature_columns=source.feature_columns,
     )
+
+
+def _of_logits(wanted: StoreConfig, classes: int, trial_rows: Callable[[], NDArray[np.float32]]) -> Encoding:
+    """Return the encoding of logits; ValueError is raised if its settings do not fit."""
+    settings = encoding_settings(wanted)
+    if wanted.encoding == "pca":
+        require_counts(**settings, classes=classes)  # before the teacher runs
+        return fitted_pca(trial_rows()[:, :classes], **settings)
+    if wanted.encoding == "int8" and not settings:
+        settings = _range_of(trial_rows()[:, :classes])
+    return make_encoding(wanted.encoding, **settings)
 
 
 def new_layout(source: StoreSource, encoding: Encoding) -> Layout:

@@ -2,7 +2,7 @@
 
 from kcd_pipeline.teacher_rows.blocks import RANGE_ADVICE, BlockMaker, LocalMaker, block_refusals_as_failures
 from kcd_pipeline.teacher_rows.extractor import Extractor
-from kcd_pipeline.teacher_rows.forward import TeacherRows
+from kcd_pipeline.teacher_rows.forward import RowPieces, TeacherRows
 from kcd_pipeline.teacher_rows.progress import extraction_progress
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "BlockMaker",
     "Extractor",
     "LocalMaker",
+    "RowPieces",
     "TeacherRows",
     "block_refusals_as_failures",
     "extraction_progress",

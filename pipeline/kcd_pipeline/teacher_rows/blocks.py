@@ -6,18 +6,24 @@ kcd_pipeline.extraction.cluster_maker has the other one, which works by the work
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
+from itertools import groupby
+from operator import itemgetter
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kcd_pipeline.recipe_store import refusals_as_failures
+from kcd_pipeline.teacher_rows.forward import RowPieces
 from kcd_pipeline.teacher_rows.progress import extraction_progress
-from kcd_stores import KnowledgeWriter
+from kcd_stores import KnowledgeWriter, Layout
 from kcd_stores.knowledge import EncodedBlock
 
 RANGE_ADVICE = "Set another store.encoding (for features store.features_encoding), or a wider store.int8_range."
+# of blocks whose images are made in one go. The images of the first batch are waited for, so the more rows the better;
+# but each of them is listed in memory
+PASS_ROWS = 1 << 17
 
 
 class BlockMaker(Protocol):
@@ -28,8 +34,9 @@ class BlockMaker(Protocol):
         ...
 
 
-# (view, rows of a block, called with the size of each batch) -> the rows in pieces, [n, C] or [n, C + D] each
-MakeRows = Callable[[int, range, Callable[[int], None]], Iterator[NDArray[np.float32]]]
+# (view, rows of some of its blocks, called with the size of each batch) -> their rows in pieces, [n, C] or [n, C + D]
+# each, none of which is of two blocks
+MakeRows = Callable[[int, Sequence[range], Callable[[int], None]], RowPieces]
 
 
 class LocalMaker:
@@ -40,7 +47,7 @@ class LocalMaker:
     Parameters
     ----------
     make_rows
-        Computes the rows of a block.
+        Computes the rows of blocks of one view.
     name
         Shown with the progress.
     view_lines
@@ -67,18 +74,38 @@ class LocalMaker:
         behind: list[Future[None]] = []  # what is encoded and written in the background
         shown = extraction_progress(layout, missing, name=self._name, view_lines=self._view_lines)
         with ThreadPoolExecutor(max_workers=1) as pool, shown as progress:
-            for view, block in missing:
-                started = time.perf_counter()
+            for view, blocks in _passes(layout, missing):
                 progress.note(f"view {view + 1}/{layout.views}")
-                encoded = writer.begin_block(view, block)
-                for rows in self._make_rows(view, layout.rows(block), progress.add_rows):
-                    _wait_for(behind)
-                    behind.append(pool.submit(_encode, writer, encoded, rows))
-                seconds = time.perf_counter() - started
-                progress.finish_block(view, block)
-                behind.append(pool.submit(_write, writer, encoded, seconds))
-                yield
+                spans = [layout.rows(block) for block in blocks]
+                with closing(self._make_rows(view, spans, progress.add_rows)) as made:
+                    for block in blocks:
+                        started = time.perf_counter()
+                        encoded = writer.begin_block(view, block)
+                        for rows in _rows_of_next_block(made, len(encoded.samples)):
+                            _wait_for(behind)
+                            behind.append(pool.submit(_encode, writer, encoded, rows))
+                        seconds = time.perf_counter() - started
+                        progress.finish_block(view, block)
+                        behind.append(pool.submit(_write, writer, encoded, seconds))
+                        yield
             _wait_for(behind)
+
+
+def _passes(layout: Layout, missing: Sequence[tuple[int, int]]) -> Iterator[tuple[int, list[int]]]:
+    """Yield (view, blocks): runs of blocks of one view, in the order of `missing`, of about PASS_ROWS rows each."""
+    length = max(PASS_ROWS // layout.block_rows, 1)
+    for view, of_view in groupby(missing, key=itemgetter(0)):
+        blocks = [block for _, block in of_view]
+        for start in range(0, len(blocks), length):
+            yield view, blocks[start : start + length]
+
+
+def _rows_of_next_block(made: Iterator[NDArray[np.float32]], count: int) -> Iterator[NDArray[np.float32]]:
+    """Yield pieces of `made` until they have `count` rows."""
+    while count:
+        rows = next(made)
+        count -= len(rows)
+        yield rows
 
 
 def _wait_for(behind: list[Future[None]]) -> None:

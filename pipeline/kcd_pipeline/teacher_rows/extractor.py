@@ -1,13 +1,21 @@
 """The teacher of a recipe over the views of its training set, which computes the rows of any block."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from kcd_pipeline.augmentation import Augmentation, Identity, build_augmentation, build_mixing
+from kcd_pipeline.augmentation import (
+    Augmentation,
+    Identity,
+    InMemoryViews,
+    ViewSource,
+    build_augmentation,
+    build_mixing,
+)
 from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.models import FeatureTap, Weights, parameter_count, weights_hash
@@ -21,8 +29,8 @@ from kcd_pipeline.teacher import (
     tap_features,
     with_teacher_images,
 )
-from kcd_pipeline.teacher_rows.forward import TeacherRows
-from kcd_pipeline.training.device import prepare_for_inference
+from kcd_pipeline.teacher_rows.forward import RowPieces, TeacherRows
+from kcd_pipeline.training.device import available_cores, prepare_for_inference
 from kcd_pipeline.training.evaluation import evaluate
 from kcd_pipeline.versions import software_versions
 
@@ -76,6 +84,7 @@ class Extractor:
             tap=self._tap,
             logits=config.store.logits,
             weights=config.teacher.weights,
+            ahead=_makes_ahead(self._views, config, self._device),
         )
         self._test = self.dataset.test_views(Identity(), self._device)
 
@@ -111,8 +120,20 @@ class Extractor:
     def pieces(
         self,
         view: int,
-        samples: range | NDArray[np.int64],
+        spans: Sequence[range | NDArray[np.int64]],
         on_batch: Callable[[int], None] = lambda size: None,
-    ) -> Iterator[NDArray[np.float32]]:
-        """Yield the rows of `samples` as their `view`, piece by piece; see `TeacherRows.pieces`."""
-        return self._rows.pieces(view, samples, on_batch)
+    ) -> RowPieces:
+        """Yield the rows of the samples of `spans` as their `view`, piece by piece; see `TeacherRows.pieces`."""
+        return self._rows.pieces(view, spans, on_batch)
+
+
+def _makes_ahead(views: ViewSource, config: Config, device: torch.device) -> bool:
+    """Return True if batches are worth a thread beside the one that the teacher computes in.
+
+    Where torch leaves a core, or the teacher computes on a GPU, images in memory are augmented there. If all cores
+    compute already, one of them would only keep the others waiting. Pictures that worker processes decode are collected
+    there. Where this process decodes them (`data.workers: 0`), a data set of the user's own stays in one thread.
+    """
+    if isinstance(views, InMemoryViews):
+        return device.type != "cpu" or torch.get_num_threads() < available_cores()
+    return config.data.workers > 0

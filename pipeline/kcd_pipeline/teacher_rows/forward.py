@@ -3,7 +3,9 @@
 Letters: n rows, C classes, D features.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,11 @@ from kcd_pipeline.augmentation import ViewSource
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.models import FeatureTap
+from kcd_pipeline.teacher_rows.ahead import made_ahead
 from kcd_stores.knowledge import piece_rows
+
+Batch = tuple[NDArray[np.int64], torch.Tensor]  # samples [n], and their images [n, channels, H, W]
+RowPieces = Generator[NDArray[np.float32], None, None]  # rows [n, C], [n, C + D] or [n, D] each
 
 
 class TeacherRows:
@@ -37,6 +43,8 @@ class TeacherRows:
         False if rows shall have features alone.
     weights
         The file that the teacher's weights come from, for messages.
+    ahead
+        True if a thread of its own makes the next batch of images while the teacher computes.
     """
 
     def __init__(
@@ -49,9 +57,10 @@ class TeacherRows:
         tap: FeatureTap | None,
         logits: bool = True,
         weights: Path,
+        ahead: bool = False,
     ) -> None:
         self._model, self._views, self._dataset = model, views, dataset
-        self._batch_size, self._tap, self._weights = batch_size, tap, weights
+        self._batch_size, self._tap, self._weights, self._ahead = batch_size, tap, weights, ahead
         self._classes = len(dataset.classes) if logits else 0
 
     def rows(
@@ -61,23 +70,25 @@ class TeacherRows:
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> NDArray[np.float32]:
         """Return the rows of `samples` as their `view`, all at once; see `pieces`."""
-        return np.concatenate(list(self.pieces(view, samples, on_batch)))
+        return np.concatenate(list(self.pieces(view, [samples], on_batch)))
 
     @torch.inference_mode()
     def pieces(
         self,
         view: int,
-        samples: range | NDArray[np.int64],
+        spans: Sequence[range | NDArray[np.int64]],
         on_batch: Callable[[int], None] = lambda size: None,
-    ) -> Iterator[NDArray[np.float32]]:
-        """Yield the rows of `samples` as their `view`, float32, in order: logits `[n, C]`, `[n, C + D]`, or `[n, D]`.
+    ) -> RowPieces:
+        """Yield the rows of samples as their `view`, float32, in order: logits `[n, C]`, `[n, C + D]`, or `[n, D]`.
 
-        Batches start at the first of `samples` and have a fixed size. So the same samples are always computed by the
-        same arithmetic, whatever was computed before them. A piece is whole batches of about 256 MiB, and most often
-        all of `samples`.
+        Batches start at the first sample of each span and have a fixed size. So the same span is always computed by the
+        same arithmetic, whatever was computed before it. A piece is whole batches of about 256 MiB, and most often all
+        of a span.
 
         Parameters
         ----------
+        spans
+            The samples, most often those of one block after the other. Images are made ahead across their borders.
         on_batch
             Called with the size of each batch after it was computed.
 
@@ -88,24 +99,36 @@ class TeacherRows:
         UserError
             If the augmentation does not fit the data.
         """
-        index = np.asarray(samples, dtype=np.int64)
-        cut = [index[start : start + self._batch_size] for start in range(0, len(index), self._batch_size)]
+        cut = [self._cut(np.asarray(span, dtype=np.int64)) for span in spans]
+        made = self._batches([batch for batches in cut for batch in batches], view)
+        with closing(made_ahead(made) if self._ahead else made) as images:
+            for batches in cut:
+                yield from self._span_pieces(view, islice(images, len(batches)), len(batches), on_batch)
+
+    def _cut(self, samples: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        return [samples[start : start + self._batch_size] for start in range(0, len(samples), self._batch_size)]
+
+    def _span_pieces(
+        self, view: int, made: Iterator[Batch], batches: int, on_batch: Callable[[int], None]
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield the rows of one span, which is as many `batches`."""
+        samples: list[NDArray[np.int64]] = []
         parts: list[NDArray[np.float32]] = []
-        done = held = 0
-        for batch, images in self._batches(cut, view):
+        for number, (batch, images) in enumerate(made, 1):
             outputs = self._model(images).float()
             if self._tap is not None:
                 outputs = torch.cat([outputs[:, : self._classes], self._tap.take()], dim=1)
+            samples.append(batch)
             parts.append(outputs.cpu().numpy())
             on_batch(len(batch))
-            held += len(batch)
-            if done + held == len(index) or held + self._batch_size > piece_rows(outputs.shape[1]):
+            if number == batches or (len(parts) + 1) * self._batch_size > piece_rows(outputs.shape[1]):
                 rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
-                self._require_finite(rows, view, index[done : done + held])
-                parts, done, held = [], done + held, 0
+                self._require_finite(rows, view, np.concatenate(samples))
+                samples, parts = [], []
                 yield rows
 
-    def _batches(self, cut: list[NDArray[np.int64]], view: int) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
+    @torch.inference_mode()  # of the thread that this generator runs in
+    def _batches(self, cut: list[NDArray[np.int64]], view: int) -> Generator[Batch, None, None]:
         try:
             yield from self._views.batches(cut, view)
         except ValueError as error:

@@ -64,6 +64,11 @@ def device_of(accelerator: Any) -> torch.device:
     return device
 
 
+def available_cores() -> int:
+    """Return the number of cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _require_device(config: RunConfig) -> None:
     available = {
         "auto": True,

@@ -7,6 +7,7 @@ from typing import Any
 from kcd_stores.encodings.dense import BitRounded, Float, Int8, widened_range
 from kcd_stores.encodings.features import NoLogits, WithFeatures
 from kcd_stores.encodings.packing import Packing
+from kcd_stores.encodings.pca import PCA, fitted_pca
 from kcd_stores.encodings.protocol import ArraySpec, Encoding, row_bytes
 from kcd_stores.encodings.sparse import Sample, TopK
 from kcd_stores.errors import StoreUsageError
@@ -19,6 +20,7 @@ __all__ = [
     "Packing",
     "WithFeatures",
     "describe_features",
+    "fitted_pca",
     "make_encoding",
     "row_bytes",
     "widened_range",
@@ -32,6 +34,7 @@ ENCODINGS: dict[str, Callable[..., Encoding]] = {
     "int8": Int8,
     "topk": TopK,
     "sample": Sample,
+    "pca": PCA,
 }  # of logits
 
 

@@ -65,6 +65,14 @@ class _Sample(_Strict):
     seed: int = Field(ge=0, lt=2**64)
 
 
+class _PCA(_Strict):
+    name: Literal["pca"]
+    components: int = Field(ge=1)
+    k: int = Field(ge=1)
+    correction_step: float
+    basis: str
+
+
 class _Features(_Strict):
     dim: int = Field(ge=1)
     encoding: Annotated[_Plain | _BitRound | _Int8, Field(discriminator="name")]
@@ -90,7 +98,7 @@ class _NoLogits(_Strict):
     name: Literal["none"]
 
 
-_Encoding = Annotated[_Plain | _BitRound | _Int8 | _TopK | _Sample | _NoLogits, Field(discriminator="name")]
+_Encoding = Annotated[_Plain | _BitRound | _Int8 | _TopK | _Sample | _PCA | _NoLogits, Field(discriminator="name")]
 
 
 class _Condensed(_Strict):

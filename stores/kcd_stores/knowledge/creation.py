@@ -18,7 +18,7 @@ from kcd_stores.storage import Storage
 # every array that any store can have, which is what is removed with a store that is replaced: of the encodings, of the
 # ledger, of condensed sets
 ALL_ARRAYS = (
-    *("logits", "values", "classes", "rest", "features"),
+    *("logits", "values", "classes", "rest", "codes", "corrections", "features"),
     *(*LEDGER, "checksums"),
     *("samples", "partner", "epsilon", "weight"),
 )

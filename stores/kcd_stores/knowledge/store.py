@@ -4,8 +4,8 @@ On disk it is a plain zarr (format 3) group:
 
     zarr.json            attributes: the format, what the store was made from, the layout, the encoding
     logits   [V, N, C]   one shard per (view, block); floating-point, with NaN where never written, or bytes with
-                         `scale_factor` and `add_offset` among the array's attributes; the encodings `topk` and
-                         `sample` have other arrays in its place, described in kcd_stores.encodings.sparse
+                         `scale_factor` and `add_offset` among the array's attributes; the encodings `topk`,
+                         `sample` and `pca` have other arrays in its place, described in kcd_stores.encodings
     complete [V, B]      uint8: 1 once the block's logits are durable
     seconds  [V, B]      float64: the time that the block took to make, NaN before
     checksums [V, B, E]  uint32: the crc32c of each stored chunk of a block, and a seal over its record
@@ -130,7 +130,8 @@ class KnowledgeStore:
         """The encoding and its settings as people write them: `float16`, `topk(k=8)`, `features alone`."""
         if not self.layout.classes:
             return "features alone"
-        settings = ", ".join(f"{key}={value}" for key, value in self.encoding.settings().items())
+        numbers = {key: value for key, value in self.encoding.settings().items() if not isinstance(value, str)}
+        settings = ", ".join(f"{key}={value}" for key, value in numbers.items())
         return f"{self.encoding.name}({settings})" if settings else self.encoding.name
 
     def complete(self) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ def test_a_typo_in_a_key(made: Place, command: str) -> None:
 
 @pytest.mark.parametrize("command", ["train-teacher", "extract-teacher", "distill"])
 def test_a_typo_in_a_value(made: Place, command: str) -> None:
-    choices = "float32, float16, bitround, int8, topk, sample"
+    choices = "float32, float16, bitround, int8, topk, sample, pca"
     says = [f"store.encoding: found 'flaot16', expected one of {choices}; did you mean 'float16'?"]
     refused(made.but(store__encoding="flaot16"), command, says=says)
 
