@@ -27,11 +27,12 @@ from kcd_stores import (
     open_stream,
     plan_streaming,
 )
-from kcd_stores.encodings import NoLogits
+from kcd_stores.encodings import NoLogits, fitted_pca
 from kcd_stores.streaming.rows import read_whole
 
 SAMPLES, D = 300, 5
 INT8 = make_encoding("int8", low=-30.0, high=40.0)
+ROWS = np.random.default_rng(0).normal(0, 4, (1000, 12)).astype(np.float32)
 # encoding, classes, bytes of a packed row by hand
 FORMS: dict[str, tuple[Encoding, int, int]] = {
     "float32": (make_encoding("float32"), 12, 4 * 12),
@@ -43,6 +44,7 @@ FORMS: dict[str, tuple[Encoding, int, int]] = {
     "topk of 300 classes": (make_encoding("topk", k=5), 300, 5 * (2 + 2) + 4),
     "sample": (make_encoding("sample", draws=7), 12, 7),
     "sample of 70,000 classes": (make_encoding("sample", draws=3), 70_000, 3 * 4),
+    "pca": (fitted_pca(ROWS, components=4, k=2), 12, 4 + 2 * 2),
     "int8 with features": (
         WithFeatures(logit_encoding=INT8, feature_encoding=make_encoding("float16"), feature_columns=D),
         12,

@@ -1,7 +1,7 @@
 """Packed rows decoded by torch, where they lie: on a GPU, a batch is sent as it is held, and decoded there.
 
-The numbers are those of `Packing.decode`, bit by bit: tables are made by numpy, and nothing is computed but the
-difference of two float32 numbers. No function here waits for the device.
+The numbers are those of `Packing.decode`, bit by bit: tables are made by numpy, and what is computed here are float32 numbers
+in the order of numpy, or sums of whole numbers that are exact in any order. No function here waits for the device.
 
 Letters: B batch, W bytes of a packed row, C classes, D features, k classes of `topk`.
 """
@@ -17,6 +17,7 @@ from kcd_pipeline.device_moves import to_device
 from kcd_stores import Encoding, Packing, WithFeatures
 from kcd_stores.encodings import ArraySpec, NoLogits
 from kcd_stores.encodings.dense import BitRounded, Float, Int8
+from kcd_stores.encodings.pca import PCA
 from kcd_stores.encodings.sparse import Sample, TopK
 
 Elements = Mapping[str, Tensor]  # `[B, *row_shape]` of each array of an encoding, by its name
@@ -42,7 +43,7 @@ def decoder_of(packing: Packing, device: torch.device) -> Callable[[Tensor], Ten
 
 
 def _elements(packed: Tensor, spec: ArraySpec, start: int) -> Tensor:
-    """Return the elements `[B, *row_shape]` of one array: floating numbers, or integers that are not negative."""
+    """Return the elements `[B, *row_shape]` of one array: floating numbers, or integers."""
     held = spec.memory_dtype
     size = math.prod(spec.row_shape) * held.itemsize
     part = packed
@@ -54,7 +55,7 @@ def _elements(packed: Tensor, spec: ArraySpec, start: int) -> Tensor:
     if held.kind == "f":
         return part.view(FLOATS[held.itemsize]).view(shape)
     if held.itemsize == 1:
-        return part.view(shape)
+        return part.view(torch.int8 if held.kind == "i" else torch.uint8).view(shape)
     return (part.view(SIGNED[held.itemsize]).to(torch.int64) & ((1 << 8 * held.itemsize) - 1)).view(shape)
 
 
@@ -68,6 +69,8 @@ def _decoder(encoding: Encoding, classes: int, device: torch.device) -> Callable
         return _of_topk(encoding, classes)
     if isinstance(encoding, Sample):
         return _of_draws(encoding, classes, device)
+    if isinstance(encoding, PCA):
+        return _of_components(encoding, device)
     return _with_features(encoding, classes, device) if isinstance(encoding, WithFeatures) else None
 
 
@@ -94,6 +97,20 @@ def _of_draws(encoding: Sample, classes: int, device: torch.device) -> Callable[
         drawn = elements["classes"].to(torch.int64)
         counts = torch.zeros((len(drawn), classes), dtype=torch.int64, device=drawn.device)
         return table[counts.scatter_add_(1, drawn, torch.ones_like(drawn))]
+
+    return decode
+
+
+def _of_components(encoding: PCA, device: torch.device) -> Callable[[Elements], Tensor]:
+    weights, scales, means = (to_device(part.copy(), device) for part in encoding.parts_of_basis)
+    step = float(np.float32(encoding.correction_step))
+
+    def decode(elements: Elements) -> Tensor:
+        with torch.autocast(device.type if device.type != "meta" else "cpu", enabled=False):  # sums stay exact
+            logits = elements["codes"].to(torch.float32) @ weights
+        logits = logits.mul_(scales).add_(means)
+        corrections = elements["corrections"].to(torch.float32) * step
+        return logits.scatter_add_(1, elements["classes"].to(torch.int64), corrections)
 
     return decode
 
