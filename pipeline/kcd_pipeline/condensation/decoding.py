@@ -1,7 +1,8 @@
 """Packed rows decoded by torch, where they lie: on a GPU, a batch is sent as it is held, and decoded there.
 
-The numbers are those of `Packing.decode`, bit by bit: tables are made by numpy, and what is computed here are float32 numbers
-in the order of numpy, or sums of whole numbers that are exact in any order. No function here waits for the device.
+The numbers are those of `Packing.decode`, bit by bit: tables are made by numpy, and what is computed here are float32
+numbers in the order of numpy, or sums of whole numbers that are exact in any order. No function here waits for the
+device.
 
 Letters: B batch, W bytes of a packed row, C classes, D features, k classes of `topk`.
 """
