@@ -118,7 +118,9 @@ def test_within_a_stage_whole_views_leave_out_what_is_dropped_and_after_it_nothi
     def rows(now: Reading, then: Reading | None) -> tuple[np.ndarray, int]:
         before = store.bytes_read
         (portion,) = stream.read(now, then)
-        wanted = now.kept if now.partner is None else np.union1d(now.kept, now.partner[now.partner >= 0])
+        wanted = np.asarray(now.kept)
+        if now.partner is not None:
+            wanted = np.union1d(wanted, now.partner[now.partner >= 0])
         np.testing.assert_array_equal(portion.rows[wanted], expected[now.view][wanted])
         return portion.rows[all_samples], store.bytes_read - before
 

@@ -115,7 +115,7 @@ class WindowReader:
         if self._reading.partner is None:
             return None
         own = (self._share.select(window.order, self._batch_size) for window in self._plan())
-        partners = np.concatenate([self._reading.kept[:0], *map(self._reading.partners_of, own)])
+        partners = np.concatenate([np.empty(0, np.int64), *map(self._reading.partners_of, own)])
         if not len(partners):
             return None
         waiting: PartnerRows

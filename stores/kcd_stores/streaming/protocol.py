@@ -76,7 +76,8 @@ class Reading:
     view
         The view whose rows are read.
     kept
-        `[K]` int64, ascending: the samples that are handed out, each of them once, or as often as `times` says.
+        `[K]` int64, ascending: the samples that are handed out, each of them once, or as often as `times` says. All of
+        a large set, or neighbours in it, may be a `range` of step 1, which takes no memory.
     partner
         `[K]` int64: for each kept sample another one whose row is held together with it, or -1. None if nobody has one.
     times
@@ -86,7 +87,7 @@ class Reading:
     seed: int
     epoch: int
     view: int
-    kept: NDArray[np.int64]
+    kept: NDArray[np.int64] | range
     partner: NDArray[np.int64] | None = None
     times: NDArray[np.int64] | None = None
 
@@ -94,14 +95,14 @@ class Reading:
         """Return True if both ask for the same rows in the same order."""
         return (
             (self.seed, self.epoch, self.view) == (other.seed, other.epoch, other.view)
-            and np.array_equal(self.kept, other.kept)
+            and _same_samples(self.kept, other.kept)
             and np.array_equal(_or_empty(self.partner), _or_empty(other.partner))
             and np.array_equal(_or_empty(self.times), _or_empty(other.times))
         )
 
     def order(self) -> NDArray[np.int64]:
         """Return the kept samples in a random order of the epoch, each as often as it is handed out: `[n]` int64."""
-        return permutation(self.seed, self.epoch, self.kept, times=self.times)
+        return permutation(self.seed, self.epoch, np.asarray(self.kept), times=self.times)
 
     def partners_of(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the partners of those of the kept `samples[n]` that have one, in the order of `samples`."""
@@ -109,6 +110,13 @@ class Reading:
             return samples[:0]
         partners = self.partner[np.searchsorted(self.kept, samples)]
         return partners[partners >= 0]
+
+
+def _same_samples(one: NDArray[np.int64] | range, other: NDArray[np.int64] | range) -> bool:
+    """Return True if both are the same samples, without an array of a range."""
+    if isinstance(one, range) and isinstance(other, range):
+        return one == other
+    return len(one) == len(other) and np.array_equal(one, other)
 
 
 def _or_empty(numbers: NDArray[np.int64] | None) -> NDArray[np.int64]:

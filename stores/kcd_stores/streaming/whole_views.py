@@ -132,7 +132,7 @@ class WholeViews:
             return None
         needed = np.zeros(samples, dtype=bool)
         needed[reading.kept] = True
-        needed[reading.partners_of(reading.kept)] = True
+        needed[reading.partners_of(np.asarray(reading.kept))] = True
         return needed
 
     def close(self) -> None:
