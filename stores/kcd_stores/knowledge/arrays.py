@@ -89,7 +89,7 @@ def _metadata_of(layout: Layout, spec: ArraySpec) -> ArrayV3Metadata:
 
 def _document_before_format_3(layout: Layout, spec: ArraySpec) -> bytes:
     """Return the file of metadata by which a store of format 1 or 2 lets zarr read stored elements as float32."""
-    seen = replace(spec, dtype=np.dtype("float32"), fill_value=float("nan"), attributes={}, decoded_values=None)
+    seen = replace(spec, dtype=np.dtype("float32"), fill_value=float("nan"), attributes={})
     facts = parse_document(document(_metadata_of(layout, seen)))
     (sharding,) = facts["codecs"]
     inner = sharding["configuration"]["codecs"]

@@ -1,7 +1,7 @@
 """Contracts of streaming: a `RowSource` is read, a `Reading` asks for one epoch of it, `Portion`s are handed out.
 
 Letters: N samples, V views, B blocks in a view, C columns of a row (logits, and features where they are read),
-K kept samples, n samples of one portion.
+W bytes of a packed row, K kept samples, n samples of one portion.
 """
 
 from collections.abc import Iterator
@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kcd_stores.encodings import Packing
 from kcd_stores.knowledge.layout import Layout
 from kcd_stores.philox import permutation
 
 
 class RowSource(Protocol):
-    """Rows `[N, C]` of each view, read by ranges of samples. `KnowledgeStore` is one; tests use simpler ones."""
+    """Rows of each view, read packed, by ranges of samples. `KnowledgeStore` is one; tests use simpler ones."""
 
     @property
     def location(self) -> object:
@@ -29,36 +30,26 @@ class RowSource(Protocol):
         ...
 
     @property
-    def columns(self) -> int:
-        """C, the length of a row."""
-        ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The floating dtype of decoded rows."""
-        ...
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one decoded row."""
+    def packing(self) -> Packing:
+        """The form in which rows are read and held, which decodes them."""
         ...
 
     @property
     def concurrent_reads(self) -> int:
-        """The number of calls of `read_rows` that are worth making at the same time, from different threads."""
+        """The number of calls of `read_packed` that are worth making at the same time, from different threads."""
         ...
 
     def complete(self) -> NDArray[np.bool_]:
         """Return `[V, B]` bool: True for each block that can be read."""
         ...
 
-    def read_rows(self, view: int, start: int, stop: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Read the rows `[stop - start, C]` of samples `start` to `stop - 1`, into `out` where it is given."""
+    def read_packed(self, view: int, start: int, stop: int, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Read the packed rows `[stop - start, W]` of samples `start` to `stop - 1`, into `out` where it is given."""
         ...
 
 
 class Rows(Protocol):
-    """Rows looked up by sample: `rows[index[n]]` is `[n, C]`, in the dtype of the source. An array `[N, C]` is one."""
+    """Rows looked up by sample: `rows[index[n]]` is `[n, C]`, in a floating dtype. An array `[N, C]` is one."""
 
     def __getitem__(self, index: NDArray[np.int64], /) -> NDArray[Any]:
         """Return the rows `[n, C]` of the samples `index[n]`."""
