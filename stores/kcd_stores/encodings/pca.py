@@ -73,7 +73,7 @@ class PCA:
         found, expected = len(self._bytes), classes * (self.components + 8)
         if found != expected:
             raise ValueError(f"pca has a basis of {expected} bytes for {classes} classes, got {found} bytes")
-        _, scales, means = self._parts
+        _, scales, means = self.parts_of_basis
         if not (np.abs(scales) < MOST_LOGIT).all() or not (np.abs(means) < MOST_LOGIT).all():
             raise ValueError(f"pca has a basis with a scale or a mean that is not below {MOST_LOGIT:g}")
         ids = id_dtype(classes)
