@@ -348,7 +348,13 @@ def test_a_placeholder_that_is_not_filled_in_is_refused(recipe: str) -> None:
 
 @pytest.mark.parametrize(
     ("word", "said"),
-    [("resnet21", "; did you mean 'resnet20'?"), ("resnet", "; did you mean 'resnet8'?"), ("vgg", ""), ("", "")],
+    [
+        ("resnet21", "; did you mean 'resnet20'?"),
+        ("resnet", "; did you mean 'resnet8'?"),
+        ("resNET20", "; did you mean 'resnet20'?"),
+        ("vgg", ""),
+        ("", ""),
+    ],
 )
 def test_no_word_is_suggested_where_none_is_close(word: str, said: str) -> None:
     assert did_you_mean(word, ["resnet8", "resnet20"]) == said
