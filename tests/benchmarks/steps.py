@@ -1,9 +1,12 @@
 """A student's steps compared with bare ones, and its run with that of a live teacher; one line of JSON each.
 
     python tests/benchmarks/steps.py [cpu|cuda] [--batch-sizes 64 512] [--compile] [--precision bf16] [--only steps|run]
+    python tests/benchmarks/steps.py --only steps --augmentation cifar10/strong --student resnet8 --batch-sizes 128
 
 Made-up images of CIFAR's shape and made-up knowledge: what is measured does not hang on what they show. Alternatives
-take turns, and the fastest of their turns counts, so that whatever else the machine does falls on both.
+take turns, and the fastest of their turns counts, so that whatever else the machine does falls on both. With
+`--augmentation`, both sides make the views of that recipe and mix them, and what views alone take is told, beside those
+of the usual crop and flip.
 """
 
 import argparse
@@ -11,6 +14,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +23,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from kcd_pipeline.augmentation import Labels, build_augmentation
+from kcd_pipeline.augmentation import Labels, ViewSource, build_augmentation, build_mixing
 from kcd_pipeline.condensation import update_values
 from kcd_pipeline.condensation.values import prediction_entropy
-from kcd_pipeline.config import Config, parse_config
+from kcd_pipeline.config import AugmentationConfig, Config, load_config, parse_config
 from kcd_pipeline.data import Dataset, InMemorySplit
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
 from kcd_pipeline.losses import make_loss
@@ -43,11 +47,11 @@ def say(name: str, ratio: float, bound: str, **facts: Any) -> None:
 
 
 def recipe(options: argparse.Namespace, folder: Path, batch_size: int, epochs: int) -> Config:
-    tree = {
+    tree: dict[str, Any] = {
         "data": {"name": "cifar100"},
         "teacher": {"model": TEACHER, "weights": "none.safetensors"},
         "store": {"path": str(folder / "store.zarr"), "views": 2},
-        "student": {"model": STUDENT},
+        "student": {"model": options.student},
         "distill": {"epochs": epochs, "batch_size": batch_size, "lr": 0.01},
         "condense": {"interval": 1},
         "run": {
@@ -57,6 +61,8 @@ def recipe(options: argparse.Namespace, folder: Path, batch_size: int, epochs: i
             "threads": options.threads,
         },
     }
+    if options.augmentation:
+        tree["augmentation"] = load_config(options.augmentation, []).plain()["augmentation"]
     return parse_config(tree, source="the benchmark")
 
 
@@ -88,9 +94,9 @@ def knowledge(config: Config, samples: int) -> KnowledgeStore:
 
 def new_trainer(config: Config, dataset: Dataset) -> Trainer:
     torch.manual_seed(0)
-    model = build_model(STUDENT, channels=3, classes=CLASSES)
-    augmentation = build_augmentation(config.augmentation)
-    return Trainer(model, dataset, augmentation, optimisation=config.distill, run=config.run)
+    model = build_model(config.student.model, channels=3, classes=CLASSES)
+    augmentation, mixing = build_augmentation(config.augmentation), build_mixing(config.augmentation)
+    return Trainer(model, dataset, augmentation, optimisation=config.distill, run=config.run, mixing=mixing)
 
 
 def new_curriculum(config: Config, folder: Path, store: KnowledgeStore, trainer: Trainer) -> StudentCurriculum:
@@ -124,47 +130,63 @@ def synchronise(device: torch.device) -> None:
 
 
 def step(options: argparse.Namespace, batch_size: int) -> None:
-    """Compare an epoch of a condensed stage (lookup, perturbation, values) with as many bare steps on one batch."""
-    steps = options.steps
-    samples = batch_size * steps
+    """Compare an epoch of a condensed stage (lookup, perturbation, values) with as many steps on the labels alone."""
+    samples = batch_size * options.steps
     with tempfile.TemporaryDirectory() as name:
         config = recipe(options, Path(name), batch_size, epochs=2)
-        store = knowledge(config, samples)
-        trainer = new_trainer(config, made_up(samples, batch_size))
+        store, dataset = knowledge(config, samples), made_up(samples, batch_size)
+        trainer = new_trainer(config, dataset)
         curriculum = new_curriculum(config, Path(name) / "run", store, trainer)
         entropy = np.random.default_rng(0).random(samples, dtype=np.float32)
         curriculum.lesson(0)
         order = np.arange(samples)
         curriculum.record(0, EpochResult(loss=1, accuracy=0, order=order, worth=entropy, steps=1, seconds=1))
-        images = torch.randn(batch_size, 3, 32, 32, device=trainer.device).to(memory_format=torch.channels_last)
-        trainer._train = ResidentBatch(images)  # type: ignore[assignment]  # all that an epoch asks of it
+        if not options.augmentation:
+            images = torch.randn(batch_size, 3, 32, 32, device=trainer.device).to(memory_format=torch.channels_last)
+            trainer._train = ResidentBatch(images)  # type: ignore[assignment]  # all that an epoch asks of it
         # the samples kept at the end of the schedule, and as many whole batches of them
         lesson = curriculum.lesson(1)
         ((kept, objective),) = lesson.parts
-        kept = kept[: len(kept) // batch_size * batch_size]
+        steps = len(kept) // batch_size
+        kept = kept[: steps * batch_size]
         value, frequency = np.full(samples, np.nan), np.zeros(samples, np.int32)
 
         def student() -> None:
             result = trainer.train_epoch(1, view=1, samples=len(kept), parts=[(kept, objective)])
             update_values(value, frequency, result.order, result.worth)
 
-        model, optimizer = trainer._model, trainer._optimizer
-        labels = trainer._labels[:batch_size]
-
-        def bare() -> None:
-            model.train()
-            for _ in range(len(kept) // batch_size):
-                with trainer.accelerator.autocast():
-                    logits = model(images)
-                F.cross_entropy(logits.float(), labels).backward()
-                optimizer.step()
-                optimizer.zero_grad()
-
-        best = fastest(options.turns, trainer.device, bare=bare, student=student)
+        actions = {"bare": lambda: labels_only(trainer, np.split(kept, steps)), "student": student}
+        if options.augmentation:
+            usual = dataset.train_views(build_augmentation(AugmentationConfig()), trainer.device)
+            actions["views"] = lambda: only_views(trainer.train_views, np.split(kept, steps))
+            actions["crop_flip_views"] = lambda: only_views(usual, np.split(kept, steps))
+        best = fastest(options.turns, trainer.device, **actions)
         curriculum.close()
-    each = {f"{key}_step_seconds": value / (len(kept) // batch_size) for key, value in best.items()}
+    each = {f"{key}_step_seconds": value / steps for key, value in best.items()}
     facts = {"batch_size": batch_size, **told(options, trainer.device), **each}
-    say(f"student step / bare labels-only step, {STUDENT}", best["student"] / best["bare"], "<= 1.05", **facts)
+    said = f"student step / bare labels-only step, {options.student}"
+    if options.augmentation:
+        said += f", views of {options.augmentation}"
+    say(said, best["student"] / best["bare"], "<= 1.05", **facts)
+
+
+def labels_only(trainer: Trainer, cut: list[NDArray[np.int64]]) -> None:
+    """Take a bare step on the labels of each batch of samples `cut`."""
+    model, optimizer = trainer._model, trainer._optimizer
+    model.train()
+    labels = trainer._labels_of(cut, 1)
+    for (_, images), truth in zip(trainer.train_views.batches(cut, 1), labels, strict=True):
+        with trainer.accelerator.autocast():
+            logits = model(images)
+        losses = truth.mean_of(partial(F.cross_entropy, logits.float(), reduction="none"))
+        losses.mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def only_views(views: ViewSource, cut: list[NDArray[np.int64]]) -> None:
+    for _ in views.batches(cut, 1):
+        pass
 
 
 def fastest(turns: int, device: torch.device, **actions: Callable[[], None]) -> dict[str, float]:
@@ -256,6 +278,8 @@ def main() -> None:
     parser.add_argument("device", nargs="?", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[64, 512])
     parser.add_argument("--precision", default="float32", choices=["float32", "bf16"])
+    parser.add_argument("--student", default=STUDENT)
+    parser.add_argument("--augmentation", metavar="RECIPE", help="make the views of this recipe within each step")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--steps", type=int, default=4, help="batches of samples in the set; a GPU wants 200")
     parser.add_argument("--turns", type=int, default=5)

@@ -32,14 +32,14 @@ def pictures(count: int = N) -> torch.Tensor:
     return torch.randint(0, 256, (count, 3, SIZE, SIZE), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
 
-def views(name: str | None, augmentation: str = "crop-flip") -> InMemoryViews:
+def views(name: str | None, augmentation: str = "crop-flip", **keys: Any) -> InMemoryViews:
     return InMemoryViews(
         pictures(),
         build_augmentation(AugmentationConfig(name=augmentation, seed=3)),
         mean=(0.0,) * 3,
         std=(1 / 255,) * 3,  # so that normalised pixels are the bytes
         device=CPU,
-        mixing=None if name is None else mixing(name),
+        mixing=None if name is None else mixing(name, **keys),
     )
 
 
@@ -128,6 +128,21 @@ def test_views_do_not_depend_on_batch_or_order(name: str) -> None:
         assert torch.equal(images, whole[index])
     for sample in (0, 17):
         assert torch.equal(source.batch(np.array([sample]), np.array([2]))[0], whole[sample])
+
+
+@pytest.mark.parametrize("probability", [0.001, 0.3])
+def test_views_that_are_not_mixed_stay_whole_in_any_batch(probability: float) -> None:
+    """Partners are made only where they are seen: batches of which all, some or none are mixed must agree."""
+    index, source = np.arange(N), views("mixup-cutmix", probability=probability)
+    drawn = mixing("mixup-cutmix", probability=probability).draw(index, 4, samples=N, height=SIZE, width=SIZE)
+    whole, alone = source.batch(index, 4), views(None).batch(index, 4)
+    differs = (whole != alone).flatten(1).any(dim=1).numpy()
+    assert (0 < differs.sum() < N) == (probability == 0.3)
+    assert np.array_equal(differs, drawn.weight < 1)
+    by_mixing = np.argsort(differs, kind="stable")
+    for order in (by_mixing, index):
+        for some, images in source.batches(np.array_split(order, 7), 4):
+            assert torch.equal(images, whole[some])
 
 
 def test_more_samples_or_another_seed_make_other_partners_and_a_sample_is_not_its_own() -> None:

@@ -59,22 +59,44 @@ class _Drawn(NamedTuple):
         `[n]` int64, on the device of the images.
     parameters, on_host
         `[P, n]`, on the device of the model and on the host.
-    partners, mix
-        The samples that they are mixed with, and how, `[5, n]` on the device of the model; None if they are not.
+    mixed
+        Those of them that are mixed with others; None if no sample is.
     """
 
     samples: Tensor
     parameters: Tensor
     on_host: NDArray[Any]
-    partners: "_Drawn | None" = None
-    mix: Tensor | None = None
+    mixed: "_Mixed | None" = None
 
     def part(self, part: slice) -> "_Drawn":
         """Return what concerns a part of the samples."""
-        own = _Drawn(self.samples[part], self.parameters[:, part], self.on_host[:, part])
-        if self.partners is None or self.mix is None:
-            return own
-        return own._replace(partners=self.partners.part(part), mix=self.mix[:, part])
+        mixed = None if self.mixed is None else self.mixed.within(part)
+        return _Drawn(self.samples[part], self.parameters[:, part], self.on_host[:, part], mixed)
+
+
+class _Mixed(NamedTuple):
+    """The m of n samples that are mixed with others: of the rest, nothing of a partner is seen, and none is made.
+
+    Attributes
+    ----------
+    places, on_host
+        `[m]` int64 places among the n samples, ascending, on the device of the model and on the host.
+    partners
+        The samples that they are mixed with.
+    parameters
+        `[5, m]` int64: how, on the device of the model.
+    """
+
+    places: Tensor
+    on_host: NDArray[np.int64]
+    partners: _Drawn
+    parameters: Tensor
+
+    def within(self, part: slice) -> "_Mixed":
+        """Return those within a part of the n samples."""
+        some = slice(*np.searchsorted(self.on_host, (part.start, part.stop)).tolist())
+        places, on_host = self.places[some] - part.start, self.on_host[some] - part.start
+        return _Mixed(places, on_host, self.partners.part(some), self.parameters[:, some])
 
 
 class InMemoryViews:
@@ -149,8 +171,13 @@ class InMemoryViews:
             return own
         height, width = self._images.shape[2:]
         mixes = self._mixing.draw(index, view, samples=len(self), height=height, width=width)
-        partners = self._draw_alone(mixes.partner, view)
-        return own._replace(partners=partners, mix=to_device(mixes.parameters, self._device))
+        places = np.flatnonzero(mixes.weight < 1)
+        if not len(places):
+            return own
+        partners = self._draw_alone(mixes.partner[places], np.broadcast_to(view, index.shape)[places])
+        there = to_device(places, self._device)
+        mixed = _Mixed(there, places, partners, to_device(mixes.parameters[:, places], self._device))
+        return own._replace(mixed=mixed)
 
     def _draw_alone(self, index: NDArray[np.int64], view: ArrayLike) -> _Drawn:
         on_host = self._augmentation.parameters(index, view, *self._images.shape[2:])
@@ -158,10 +185,11 @@ class InMemoryViews:
 
     def _pixels(self, drawn: _Drawn) -> Tensor:
         """Return views as uint8 `[n, C, H, W]`, on the device of the model."""
-        own = self._augmented(drawn)
-        if self._mixing is None or drawn.partners is None or drawn.mix is None:
+        own, mixed = self._augmented(drawn), drawn.mixed
+        if self._mixing is None or mixed is None or not len(mixed.on_host):
             return own
-        return self._mixing.apply(own, self._augmented(drawn.partners), drawn.mix)
+        made = self._mixing.apply(own[mixed.places], self._augmented(mixed.partners), mixed.parameters)
+        return own.index_copy(0, mixed.places, made)
 
     def _augmented(self, drawn: _Drawn) -> Tensor:
         images = self._images[drawn.samples]
