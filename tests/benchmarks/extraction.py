@@ -133,7 +133,7 @@ def measure(name: str, pictures: int, turns: int) -> None:
         config = recipe(Path(folder), case)
         extractor, batch = Extractor(config), config.store.batch_size
         index = [np.arange(start, min(start + batch, pictures)) for start in range(0, pictures, batch)]
-        batches = [images for _, images in extractor._views.batches(index, 0)]
+        batches = [images for _, images in extractor.views[0].batches(index, 0)]
 
         @torch.inference_mode()
         def forward() -> None:

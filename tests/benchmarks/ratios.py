@@ -67,7 +67,7 @@ def extraction(config: Config) -> None:
     samples, batch = len(extractor.dataset.train), config.store.batch_size
     starts = range(0, samples, batch)
     augmented = [
-        extractor._views.batch(np.arange(start, min(start + batch, samples)), view)
+        extractor.views[0].batch(np.arange(start, min(start + batch, samples)), view)
         for view in range(config.store.views)
         for start in starts
     ]

@@ -38,8 +38,10 @@ def test_the_stores_load_neither_torch_nor_the_pipeline(tmp_path: Path) -> None:
     assert not modules & {"torch", "torchvision", "kcd_pipeline", "accelerate"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["distill", "--help"], ["no-such-command"]])
-def test_help_loads_no_torch(tmp_path: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["distill", "--help"], ["no-such-command"], ["models"]]
+)
+def test_help_and_lists_load_no_torch(tmp_path: Path, arguments: list[str]) -> None:
     code = (
         "import sys\n"
         "from kcd_pipeline.cli import main\n"

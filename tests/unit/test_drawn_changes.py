@@ -269,4 +269,6 @@ def test_a_decoded_picture_is_shown_in_the_pixels_of_an_image_in_memory(keys: di
     pictures = [Image.fromarray(photographs[k % 2][60:100, 40 * k : 40 * k + 40]) for k in samples]
     views = augmentation(torch.stack([pixels_of(picture) for picture in pictures]), samples, 5)
     for picture, sample, view in zip(pictures, samples.tolist(), views, strict=True):
-        assert torch.equal(augmentation.augment_picture(picture, crop, sample, 5), view)
+        (alone,) = augmentation.augment_pictures([picture], crop, np.array([sample]), 5)
+        assert torch.equal(alone, view)
+    assert torch.equal(torch.stack([*augmentation.augment_pictures(pictures, crop, samples, 5)]), views)

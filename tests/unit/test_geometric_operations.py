@@ -99,7 +99,7 @@ def test_a_resized_crop_at_the_head_cuts_its_box_out_of_the_whole_picture() -> N
         OPERATIONS["resized-crop"](scale=(0.08, 1.0), ratio=(0.75, 4 / 3)),
         OPERATIONS["flip"](probability=0.5, direction="horizontal"),
     )
-    found = build_augmentation(config).augment_picture(PHOTOGRAPH, crop, 7, 2)
+    (found,) = build_augmentation(config).augment_pictures([PHOTOGRAPH], crop, np.array([7]), 2)
     words = [philox(5, (7, 2, k, np.arange(6))).T.reshape(-1, 1) for k in range(2)]  # of place k in the list
     expected = tvf.resized_crop(
         PHOTOGRAPH, *box.parameters(words[0][: box.words], 427, 640)[:, 0].tolist(), size=[SIZE, SIZE]
@@ -113,7 +113,7 @@ def test_without_one_at_the_head_the_middle_of_a_picture_is_cut_out_first() -> N
     crop = CentreCrop(size=SIZE, resize=36)
     keys = [{"name": "flip", "probability": 1.0}, {"name": "resized-crop", "scale": [1.0, 1.0], "ratio": [1.0, 1.0]}]
     config = AugmentationConfig.model_validate({"name": "pipeline", "operations": keys})
-    found = build_augmentation(config).augment_picture(PHOTOGRAPH, crop, 0, 0)
+    (found,) = build_augmentation(config).augment_pictures([PHOTOGRAPH], crop, np.array([0]), 0)
     assert torch.equal(found, crop(PHOTOGRAPH).flip(2))
 
 

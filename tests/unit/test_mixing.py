@@ -60,6 +60,30 @@ def test_pixels_by_hand() -> None:
     assert found[3, 0].tolist() == [[200, 200, 200], [200, 101, 101]]
 
 
+def test_every_pair_of_bytes_is_rounded_as_integers_round_it() -> None:
+    own, partner = np.mgrid[:256, :256]
+    chosen = mixing("mixup")
+    images, partners = (torch.from_numpy(each.astype(np.uint8))[None, None] for each in (own, partner))
+    for weight in (0, 1, 255, 16385, 32767, 32768, 32769, 43691, 65280, 65535, ONE):
+        found = chosen.apply(images, partners, torch.tensor([[weight], [0], [0], [0], [0]]))
+        expected = (weight * own + (ONE - weight) * partner + ONE // 2) >> 16  # of 64 bits
+        assert np.array_equal(found[0, 0].numpy(), expected), weight
+
+
+def test_a_picture_is_mixed_alone_as_in_a_batch() -> None:
+    own, partner = pictures(40), pictures(40).roll(1, 0)
+    chosen, before = mixing("mixup-cutmix", probability=0.8), own.clone()
+    drawn = chosen.draw(np.arange(40), 1, samples=N, height=SIZE, width=SIZE).parameters
+    assert {"mixup" if weight < ONE else "box" if end else "whole" for weight, _, end, *_ in drawn.T.tolist()} == {
+        "mixup",
+        "box",
+        "whole",
+    }
+    alone = [chosen.apply_alone(own[k], partner[k], drawn[:, k]) for k in range(40)]
+    assert torch.equal(torch.stack(alone), chosen.apply(own, partner, torch.from_numpy(drawn)))
+    assert torch.equal(own, before)
+
+
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 def test_pixels_are_those_of_torchvision_given_the_same_parameters(name: str) -> None:
     """torchvision mixes each picture with the one before it in the batch, in floating point."""

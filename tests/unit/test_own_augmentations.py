@@ -119,7 +119,8 @@ def test_a_picture_is_cut_and_augmented_as_an_image_in_memory() -> None:
     picture, crop = Image.fromarray(IMAGES[0].permute(1, 2, 0).numpy()), CentreCrop(size=8, resize=8)
     augmentation = built(ERASE, size=2)
     expected = augmentation(crop(picture)[None], np.array([9]), 6)[0]
-    assert torch.equal(augmentation.augment_picture(picture, crop, 9, 6), expected)
+    (found,) = augmentation.augment_pictures([picture], crop, np.array([9]), 6)
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize(

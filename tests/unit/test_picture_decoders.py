@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data._utils import MP_STATUS_CHECK_INTERVAL
 from torch.utils.data._utils import worker as torch_worker
@@ -20,13 +21,13 @@ from kcd_pipeline.errors import FailedError
 SHAPE = (3, 4, 5)
 
 
-def numbered(sample: int, view: int) -> Tensor:
-    return torch.full(SHAPE, 10 * view + sample, dtype=torch.uint8)
+def numbered(samples: NDArray[np.int64], views: NDArray[np.int64]) -> list[Tensor]:
+    return [torch.full(SHAPE, number, dtype=torch.uint8) for number in (10 * views + samples).tolist()]
 
 
-def views_of(make_view: Any, workers: int) -> PictureViews:
+def views_of(make_views: Any, workers: int) -> PictureViews:
     look: dict[str, Any] = {"mean": (0.0,) * 3, "std": (1 / 255,) * 3, "device": torch.device("cpu")}
-    return PictureViews(make_view, size=30, shape=SHAPE, workers=workers, **look)
+    return PictureViews(make_views, size=30, shape=SHAPE, workers=workers, **look)
 
 
 def levels(batch: Tensor) -> list[int]:
@@ -81,7 +82,7 @@ def test_torch_makes_no_tensor_of_what_is_handed_over(monkeypatch: pytest.Monkey
 # --- waiting ---------------------------------------------------------------------------------------------
 
 
-def never(sample: int, view: int) -> Tensor:
+def never(samples: NDArray[np.int64], views: NDArray[np.int64]) -> list[Tensor]:
     time.sleep(60)
     raise AssertionError
 
@@ -99,9 +100,9 @@ def test_a_worker_that_hands_over_nothing_ends_the_pass_in_bounded_time(monkeypa
     assert time.monotonic() - started < 20
 
 
-def slow(sample: int, view: int) -> Tensor:
+def slow(samples: NDArray[np.int64], views: NDArray[np.int64]) -> list[Tensor]:
     time.sleep(0.4)
-    return numbered(sample, view)
+    return numbered(samples, views)
 
 
 def test_a_worker_that_is_slower_than_a_poll_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +111,7 @@ def test_a_worker_that_is_slower_than_a_poll_is_waited_for(monkeypatch: pytest.M
     assert levels(batch) == [12]
 
 
-def exhausted(sample: int, view: int) -> Tensor:
+def exhausted(samples: NDArray[np.int64], views: NDArray[np.int64]) -> list[Tensor]:
     raise MemoryError("no room for a picture")
 
 

@@ -287,7 +287,7 @@ def test_a_cached_fingerprint_that_is_damaged_is_taken_anew(
     root: Path, cache: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     fingerprint = load(root).description["fingerprint"]
-    (kept,) = cache.iterdir()
+    (kept,) = cache.glob("fingerprint-*")
     whole = kept.read_bytes()
     kept.write_bytes(damage(whole))
     assert load(root).description["fingerprint"] == fingerprint
@@ -296,7 +296,7 @@ def test_a_cached_fingerprint_that_is_damaged_is_taken_anew(
 
 def test_a_cached_fingerprint_of_other_files_is_not_taken(root: Path, cache: Path) -> None:
     train, test = load(root).description["fingerprint"], load(root).test.fingerprint(("a", "b"))
-    one, other = cache.iterdir()
+    one, other = cache.glob("fingerprint-*")
     content = one.read_bytes()
     one.write_bytes(other.read_bytes())
     other.write_bytes(content)

@@ -7,12 +7,14 @@ from typing import Any
 
 from torch import nn
 
-from kcd_pipeline.api.passed import Request, read_request, requests_by_teacher
+from kcd_pipeline.api.passed import Request, loaded_dataset, read_request, requests_by_teacher
 from kcd_pipeline.api.recipes import Overrides, RecipeLike
+from kcd_pipeline.config import Config
+from kcd_pipeline.extraction import Extraction, extract_together, see_same_images
 from kcd_pipeline.extraction import extract_teacher as extract
 from kcd_pipeline.models import copy_of_passed, fill_model, load_weights
 from kcd_pipeline.store_opening import open_store
-from kcd_pipeline.teacher import is_given, load_teacher
+from kcd_pipeline.teacher import is_given, load_teacher, with_teacher_images
 from kcd_pipeline.teacher import train_teacher as train
 from kcd_stores import KnowledgeStore, human_bytes
 
@@ -206,15 +208,21 @@ def extract_teacher(
         If a logit is not finite.
     """
     request = read_request(config, overrides, dataset=dataset, teacher=teacher)
-    first, *others = (_extract(part, overwrite=overwrite) for part in requests_by_teacher(request, dataset))
+    alone, *rest = request.config.each_teacher()
+    configs, passed = [alone, *map(with_teacher_images, rest)], request.passed.teacher
+    if rest and see_same_images(configs):
+        made = extract_together(configs, request.dataset, teacher=passed, overwrite=overwrite)
+    else:
+        made = [extract(alone, overwrite=overwrite, dataset=request.dataset, teacher=passed)]
+        made += [extract(part, overwrite=overwrite, dataset=loaded_dataset(dataset, part)) for part in configs[1:]]
+    first, *others = (_store(config, done) for config, done in zip(configs, made, strict=True))
     return replace(first, others=tuple(others))
 
 
-def _extract(request: Request, *, overwrite: bool) -> Store:
-    done = extract(request.config, overwrite=overwrite, dataset=request.dataset, teacher=request.passed.teacher)
+def _store(config: Config, done: Extraction) -> Store:
     layout = done.store.layout
     return Store(
-        location=request.config.store.path,
+        location=config.store.path,
         views=layout.views,
         samples=layout.samples,
         classes=layout.classes,

@@ -34,5 +34,5 @@ class CentreCrop:
 
 
 def pixels_of(picture: Image.Image) -> Tensor:
-    """Return an RGB `picture` as uint8 [3, H, W]."""
-    return torch.from_numpy(np.asarray(picture).transpose(2, 0, 1).copy())  # faster than to let torch reorder it
+    """Return an RGB `picture` as uint8 [3, H, W], the channels of a pixel side by side in memory as Pillow has them."""
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)

@@ -3,6 +3,7 @@
 Letters: B samples of a batch, C channels, H and W pixels.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,10 @@ class CropFlip:
         x = torch.where(flip[:, None] == 1, images.shape[3] - 1 - x, x) + (left - self.padding)[:, None]
         return shifted(images, y, x, self.padding, self.padding_mode)
 
-    def augment_picture(self, picture: Image.Image, crop: CentreCrop, sample: int, view: int) -> Tensor:
-        """Cut the middle out of `picture`, then augment it as an image in memory: uint8 [3, size, size]."""
-        return self(crop(picture)[None], np.array([sample]), view)[0]
+    def augment_pictures(
+        self, pictures: Iterable[Image.Image], crop: CentreCrop, index: NDArray[np.int64], view: ArrayLike
+    ) -> Iterator[Tensor]:
+        """Cut the middle out of each picture, then augment it as an image in memory: uint8 [3, size, size]."""
+        parameters = torch.from_numpy(self.parameters(index, view, crop.size, crop.size))
+        for picture, own in zip(pictures, parameters.split(1, dim=1), strict=True):
+            yield self.apply(crop(picture)[None], own)[0]

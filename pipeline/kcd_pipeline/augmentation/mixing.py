@@ -113,10 +113,7 @@ class Mixing:
         A pixel is `w * own + (1 - w) * partner`, rounded to the nearest byte, or the partner's inside of the box.
         """
         weight, top, bottom, left, right = parameters
-        mixed = images
-        if self.cutmix < 1:
-            own = weight.to(torch.int32)[:, None, None, None]
-            mixed = ((own * images + (ONE - own) * partners + ONE // 2) >> 16).to(torch.uint8)
+        mixed = images if self.cutmix == 1 else _blended(images, partners, weight[:, None, None, None])
         if self.cutmix == 0:
             return mixed
         y = torch.arange(images.shape[2], device=images.device)
@@ -124,6 +121,13 @@ class Mixing:
         rows = (y >= top[:, None]) & (y < bottom[:, None])
         columns = (x >= left[:, None]) & (x < right[:, None])
         return torch.where((rows[:, :, None] & columns[:, None, :])[:, None], partners, mixed)
+
+    def apply_alone(self, image: Tensor, partner: Tensor, parameters: NDArray[np.int64]) -> Tensor:
+        """Mix one `image[C, H, W]` uint8 with its `partner`, as `apply` does: same shape and dtype."""
+        weight, top, bottom, left, right = parameters.tolist()
+        mixed = image.clone() if weight == ONE else _blended(image, partner, torch.tensor(weight))
+        mixed[:, top:bottom, left:right] = partner[:, top:bottom, left:right]
+        return mixed
 
 
 def build_mixing(config: AugmentationConfig) -> Mixing | None:
@@ -149,6 +153,16 @@ def _beta(drawn: NDArray[np.float64], alpha: NDArray[np.float64]) -> NDArray[np.
     quantile, other = drawn.copy(), alpha != 1  # the quantiles of Beta(1, 1) are the draws
     quantile[other] = betaincinv(alpha[other], alpha[other], drawn[other])
     return np.rint(ONE * quantile).astype(np.int64)
+
+
+def _blended(images: Tensor, partners: Tensor, weights: Tensor) -> Tensor:
+    """Return `w * own + (1 - w) * partner` of uint8, rounded to the nearest byte; weights are in units of 1 / ONE.
+
+    Each step is exact in float32: a byte and 16 bits of a weight are 24 bits, and so are a byte and 16 binary places.
+    """
+    others = partners.to(torch.float32)
+    blended = (images.to(torch.float32) - others).mul_(weights.to(torch.float32) / ONE).add_(others)
+    return blended.add_(0.5).to(torch.uint8)
 
 
 def _span(

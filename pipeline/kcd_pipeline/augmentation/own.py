@@ -4,7 +4,7 @@ Letters: B samples of a batch, P parameters of a view, C channels, H and W pixel
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -120,17 +120,28 @@ class OwnAugmentation:
         parameters = self.parameters(index, view, *images.shape[2:])
         return self.apply(images, to_device(parameters, images.device))
 
-    def augment_picture(self, picture: Image.Image, crop: CentreCrop, sample: int, view: int) -> Tensor:
-        """Return one view of an RGB `picture` of any size: uint8 [3, size, size].
+    def augment_pictures(
+        self, pictures: Iterable[Image.Image], crop: CentreCrop, index: NDArray[np.int64], view: ArrayLike
+    ) -> Iterator[Tensor]:
+        """Yield one view of each of the RGB `pictures` of any size: uint8 [3, size, size].
 
         Raises
         ------
         FailedError
             If the user's object raises something, or returns no such image.
         """
+        views = np.broadcast_to(np.asarray(view, np.int64), index.shape)
         own = getattr(self._own, "augment_picture", None)
-        if own is None:
-            return self(crop(picture)[None], np.array([sample]), view)[0]
+        for k, picture in enumerate(pictures):
+            if own is None:
+                yield self(crop(picture)[None], index[[k]], views[[k]])[0]
+            else:
+                yield self._own_picture(own, picture, crop, int(index[k]), int(views[k]))
+
+    def _own_picture(
+        self, own: Callable[..., Any], picture: Image.Image, crop: CentreCrop, sample: int, view: int
+    ) -> Tensor:
+        """Return the view that the user's method `own` makes."""
         try:
             pixels = own(picture, crop, sample, view)
         except Exception as error:

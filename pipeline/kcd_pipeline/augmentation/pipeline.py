@@ -66,22 +66,25 @@ class Pipeline:
         drawn = self.parameters(index, view, *images.shape[2:])
         return self.apply(images, to_device(drawn, images.device), drawn)
 
-    def augment_picture(self, picture: Image.Image, crop: CentreCrop, sample: int, view: int) -> Tensor:
-        """Bring `picture` to the size of images, then change it by Pillow: uint8 [3, size, size].
+    def augment_pictures(
+        self, pictures: Iterable[Image.Image], crop: CentreCrop, index: NDArray[np.int64], view: ArrayLike
+    ) -> Iterator[Tensor]:
+        """Bring each picture to the size of images, then change it by Pillow: uint8 [3, size, size].
 
         A resized crop at the head of the list cuts its box out of the whole picture. With any other operation there,
         the middle is cut out first.
         """
-        size = crop.size
-        (first, words), *others = self._with(operation_draws(self._seed, np.array([sample]), view, self._words))
-        if isinstance(first, ResizedCrop):
-            box = first.parameters(words, picture.height, picture.width)[:, 0]
-            picture = first.cut(picture, box, size)
-        else:
-            picture = first.apply_picture(crop.cut(picture), first.parameters(words, size, size)[:, 0])
-        for operation, words in others:
-            picture = operation.apply_picture(picture, operation.parameters(words, size, size)[:, 0])
-        return pixels_of(picture)
+        size, first = crop.size, self._operations[0]
+        words = operation_draws(self._seed, index, view, self._words)
+        drawn = [(operation, operation.parameters(part, size, size)) for operation, part in self._with(words)]
+        for k, picture in enumerate(pictures):
+            if isinstance(first, ResizedCrop):
+                image, rest = first.cut(picture, words[0][:, k], size), drawn[1:]
+            else:
+                image, rest = crop.cut(picture), drawn
+            for operation, parameters in rest:
+                image = operation.apply_picture(image, parameters[:, k])
+            yield pixels_of(image)
 
     def _with(self, parts: Iterable[T]) -> Iterator[tuple[Operation, T]]:
         """Yield each operation with its part."""

@@ -3,7 +3,7 @@
 Letters: B samples of a batch, C channels, H and W pixels, P parameters of a view.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +19,7 @@ class Augmentation(Protocol):
 
     Images in memory are augmented in batches, on the device that they are on, in two steps: `parameters` runs on the
     host, for many batches at once, and `apply` on the device. Pictures that are decoded one by one are augmented by
-    `augment_picture`.
+    `augment_pictures`.
     """
 
     def describe(self) -> dict[str, Any]:
@@ -59,13 +59,20 @@ class Augmentation(Protocol):
         """
         ...
 
-    def augment_picture(self, picture: Image.Image, crop: CentreCrop, sample: int, view: int) -> Tensor:
-        """Return one view of an RGB `picture` of any size, which is `sample`: uint8 [3, size, size].
+    def augment_pictures(
+        self, pictures: Iterable[Image.Image], crop: CentreCrop, index: NDArray[np.int64], view: ArrayLike
+    ) -> Iterator[Tensor]:
+        """Yield one view of each of B RGB `pictures` of any size, which are samples `index[B]`: uint8 [3, size, size].
+
+        The parameters of all of them are drawn together. A picture is asked for when the one before it is done, so
+        that only one needs to be decoded at a time.
 
         Parameters
         ----------
         crop
-            How the picture is evaluated. It sets the size, and what an augmentation of whole images sees.
+            How pictures are evaluated. It sets the size, and what an augmentation of whole images sees.
+        view
+            The view of all samples, or their views `[B]`.
         """
         ...
 

@@ -6,6 +6,7 @@ that are decoded one by one are cropped at their own size, and scaled as Pillow 
 Letters: B samples of a batch, C channels, H and W pixels.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +52,7 @@ class ResizedCropFlip:
         """Draw top, left, height and width of the box in pixels, and whether to mirror: `[5, B]`; see `draw_boxes`."""
         words = draws(self.seed, index, view, BOX_WORDS + 1)
         boxes = draw_boxes(words, height, width, scale=self.scale, ratio=self.ratio)
-        flip = below(words[-1], 2) if self.flip else np.zeros(len(index), np.int64)
-        return np.concatenate([boxes, flip[None]])
+        return np.concatenate([boxes, self._mirrored(words)[None]])
 
     def __call__(self, images: Tensor, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
         """Return the `view` of samples `index[B]`, which are `images[B, C, H, W]` uint8: same shape and dtype."""
@@ -63,9 +63,17 @@ class ResizedCropFlip:
         """Return the views of `images[B, C, H, W]` uint8 that `parameters[5, B]` describe: same shape and dtype."""
         return enlarged(images, parameters[:4], parameters[4] == 1)
 
-    def augment_picture(self, picture: Image.Image, crop: CentreCrop, sample: int, view: int) -> Tensor:
-        """Cut the box out of `picture` and scale it, bilinear and antialiased: uint8 [3, size, size]."""
-        width, height = picture.size
-        box = self.parameters(np.array([sample]), view, height, width)[:, 0]
-        scaled = scaled_box(picture, box[:4], crop.size, crop.size)
-        return pixels_of(scaled.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if box[4] else scaled)
+    def augment_pictures(
+        self, pictures: Iterable[Image.Image], crop: CentreCrop, index: NDArray[np.int64], view: ArrayLike
+    ) -> Iterator[Tensor]:
+        """Cut its box out of each picture and scale it, bilinear and antialiased: uint8 [3, size, size]."""
+        words = draws(self.seed, index, view, BOX_WORDS + 1)
+        mirrored = self._mirrored(words)
+        for k, picture in enumerate(pictures):
+            box = draw_boxes(words[:, [k]], picture.height, picture.width, scale=self.scale, ratio=self.ratio)[:, 0]
+            scaled = scaled_box(picture, box, crop.size, crop.size)
+            yield pixels_of(scaled.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored[k] else scaled)
+
+    def _mirrored(self, words: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """Return 1 for each view that is mirrored and 0 for the others, `[B]`."""
+        return below(words[-1], 2) if self.flip else np.zeros(words.shape[1], np.int64)

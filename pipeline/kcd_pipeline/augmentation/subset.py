@@ -1,5 +1,6 @@
 """The augmentation of a subset of a data set, whose samples keep the views that they have in the whole set."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -35,5 +36,7 @@ class SubsetAugmentation:
     def __call__(self, images: Tensor, index: NDArray[np.int64], view: ArrayLike) -> Tensor:
         return self._augmentation(images, self._samples[index], view)
 
-    def augment_picture(self, picture: Image.Image, crop: CentreCrop, sample: int, view: int) -> Tensor:
-        return self._augmentation.augment_picture(picture, crop, int(self._samples[sample]), view)
+    def augment_pictures(
+        self, pictures: Iterable[Image.Image], crop: CentreCrop, index: NDArray[np.int64], view: ArrayLike
+    ) -> Iterator[Tensor]:
+        return self._augmentation.augment_pictures(pictures, crop, self._samples[index], view)

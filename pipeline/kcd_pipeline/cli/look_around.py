@@ -8,6 +8,7 @@ import click
 from kcd_pipeline.cli.options import json_option, parse_image_shape
 from kcd_pipeline.config import Config, as_override, load_config
 from kcd_pipeline.errors import UserError
+from kcd_pipeline.model_costs import costs_as_json, costs_as_table, tabulated_costs
 from kcd_pipeline.terminal import print_line
 from kcd_stores import masked, open_storage, same_place
 
@@ -30,9 +31,11 @@ def models_command(names: tuple[str, ...], shape: tuple[int, int, int], classes:
 
     Beside the zoo, teacher.model and student.model may be torchvision/NAME, timm/NAME or package.module:callable.
     """
-    from kcd_pipeline.models.counting import costs_as_json, costs_as_table, model_costs
+    costs = tabulated_costs(names, shape, classes)
+    if costs is None:
+        from kcd_pipeline.models.counting import count_costs
 
-    costs = model_costs(names, shape, classes)
+        costs = count_costs(names, shape, classes)
     print_line(json.dumps(costs_as_json(costs, shape, classes), indent=2) if as_json else costs_as_table(costs))
 
 

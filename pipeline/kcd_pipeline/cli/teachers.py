@@ -12,7 +12,7 @@ from kcd_pipeline.terminal import print_line
 from kcd_stores import human_bytes, masked, trial_lines
 
 if TYPE_CHECKING:  # at run time this would load torch
-    from kcd_pipeline.extraction import Cluster
+    from kcd_pipeline.extraction import Extraction
 
 
 @click.command("train-teacher", short_help="Train the teacher of a recipe.")
@@ -56,7 +56,8 @@ def extract_teacher_command(
 ) -> None:
     """Run the teacher of CONFIG over every view of every sample and write its logits into the knowledge store.
 
-    Of several teachers, each has a store of its own; they are made one after the other.
+    Of several teachers, each has a store of its own; each image is decoded and augmented once for all of them. Several
+    workers make the stores one after the other.
 
     Called again, it makes what is missing, or says that the store is complete. Any number of workers, which may come
     and go, write the same store as one process.
@@ -66,15 +67,17 @@ def extract_teacher_command(
     if dry_run and (workers is not None or scheduler is not None):
         raise click.UsageError("--dry-run is a trial in this process: leave --workers and --scheduler out")
     settings = read_asked(config, overrides)
-    from kcd_pipeline.extraction import Cluster
+    from kcd_pipeline.extraction import Cluster, extract_teachers
 
+    parts = settings.each_teacher()
+    if dry_run:
+        for part in parts:
+            _estimate(part)
+        return
     alone = workers is None and scheduler is None
     cluster = None if alone else Cluster(workers=workers, scheduler=scheduler)
-    for part in settings.each_teacher():
-        if dry_run:
-            _estimate(part)
-        else:
-            _extract(part, overwrite=overwrite, cluster=cluster)
+    for part, done in zip(parts, extract_teachers(parts, overwrite=overwrite, cluster=cluster), strict=True):
+        _print_done(part, done)
 
 
 def _estimate(settings: Config) -> None:
@@ -91,10 +94,7 @@ def _estimate(settings: Config) -> None:
     )
 
 
-def _extract(settings: Config, *, overwrite: bool, cluster: "Cluster | None") -> None:
-    from kcd_pipeline.extraction import extract_teacher
-
-    done = extract_teacher(settings, overwrite=overwrite, cluster=cluster)
+def _print_done(settings: Config, done: "Extraction") -> None:
     store = done.store
     rows = settings.store.views * store.layout.samples
     if not done.blocks_made:

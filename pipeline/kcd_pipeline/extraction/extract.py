@@ -11,7 +11,7 @@ from kcd_pipeline.extraction.teacher_source import TeacherSource
 from kcd_pipeline.progress import say
 from kcd_pipeline.recipe_store import open_or_create
 from kcd_pipeline.teacher_rows import BlockMaker, Extractor, LocalMaker
-from kcd_stores import KnowledgeStore, Storage, one_writer, open_storage
+from kcd_stores import KnowledgeStore, KnowledgeWriter, Storage, one_writer, open_storage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +69,17 @@ def extract_teacher(
 
 def _extract(storage: Storage, extractor: Extractor, maker: BlockMaker, *, overwrite: bool) -> Extraction:
     writer = open_or_create(storage, TeacherSource(extractor), overwrite=overwrite)
-    store, views = writer.store, extractor.config.store.views
-    complete = store.complete()
-    wanted = [(view, block) for view, block in store.layout.all_blocks() if view < views]
-    missing = [(view, block) for view, block in wanted if not complete[view, block]]
+    wanted, missing = wanted_blocks(writer, extractor.config.store.views)
     if missing:
         if len(missing) < len(wanted):
             say(f"going on: {len(wanted) - len(missing)} of {len(wanted)} blocks are complete")
         maker.make(writer, missing)
         writer.settle()
-    return Extraction(store=store, blocks_made=len(missing), blocks_found=len(wanted) - len(missing))
+    return Extraction(store=writer.store, blocks_made=len(missing), blocks_found=len(wanted) - len(missing))
+
+
+def wanted_blocks(writer: KnowledgeWriter, views: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Return the blocks of the first `views` of a store, (view, block) each, and those of them that it lacks."""
+    complete = writer.store.complete()
+    wanted = [(view, block) for view, block in writer.store.layout.all_blocks() if view < views]
+    return wanted, [(view, block) for view, block in wanted if not complete[view, block]]

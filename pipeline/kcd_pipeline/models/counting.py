@@ -1,27 +1,15 @@
-"""The cost of a model: its parameters, and its multiply-adds for one image."""
+"""Counting the cost of a model: its parameters, and its multiply-adds for one image."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from kcd_pipeline.model_costs import ImageShape, ModelCost
 from kcd_pipeline.models.build import build_model
 from kcd_pipeline.models.weights import parameter_count
-from kcd_pipeline.models.zoo import zoo_names
-
-ImageShape = tuple[int, int, int]  # channels, height, width
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelCost:
-    """Trained parameters, and multiply-adds for one image: None if the model cannot take such an image."""
-
-    name: str
-    parameters: int
-    multiply_adds: int | None
+from kcd_pipeline.models.zoo import build_zoo_model, zoo_names
 
 
 def multiply_adds(model: nn.Module, image_shape: ImageShape) -> int | None:
@@ -44,8 +32,8 @@ def multiply_adds(model: nn.Module, image_shape: ImageShape) -> int | None:
     return counter.get_total_flops() // 2
 
 
-def model_costs(names: Sequence[str], image_shape: ImageShape, classes: int) -> list[ModelCost]:
-    """Return the cost of each model of `names`, or of the whole zoo if `names` is empty.
+def count_costs(names: Sequence[str], image_shape: ImageShape, classes: int) -> list[ModelCost]:
+    """Build each model of `names`, or of the whole zoo if `names` is empty, and count its cost.
 
     Raises
     ------
@@ -54,23 +42,11 @@ def model_costs(names: Sequence[str], image_shape: ImageShape, classes: int) -> 
     """
     costs = []
     for name in names or zoo_names():
-        model = build_model(name, channels=image_shape[0], classes=classes)
+        if name in zoo_names():
+            with torch.device("meta"):  # nobody looks at initial weights, which take most of the time to make
+                model = build_zoo_model(name, channels=image_shape[0], classes=classes)
+        else:
+            model = build_model(name, channels=image_shape[0], classes=classes)
         parameters = parameter_count(model)  # before the model is moved to the meta device
         costs.append(ModelCost(name=name, parameters=parameters, multiply_adds=multiply_adds(model, image_shape)))
     return costs
-
-
-def costs_as_json(costs: Sequence[ModelCost], image_shape: ImageShape, classes: int) -> dict[str, Any]:
-    """Return `{"input": [K, H, W], "classes": C, "models": [...]}`."""
-    return {"input": list(image_shape), "classes": classes, "models": [asdict(cost) for cost in costs]}
-
-
-def costs_as_table(costs: Sequence[ModelCost]) -> str:
-    """Return one line for each model, in aligned columns; a dash stands for multiply-adds that are None."""
-    rows = [("model", "parameters", "multiply-adds")]
-    rows += [
-        (cost.name, f"{cost.parameters:,}", "–" if cost.multiply_adds is None else f"{cost.multiply_adds:,}")
-        for cost in costs
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join(f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)

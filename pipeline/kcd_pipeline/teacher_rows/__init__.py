@@ -4,6 +4,7 @@ from kcd_pipeline.teacher_rows.blocks import RANGE_ADVICE, BlockMaker, LocalMake
 from kcd_pipeline.teacher_rows.extractor import Extractor
 from kcd_pipeline.teacher_rows.forward import RowPieces, TeacherRows
 from kcd_pipeline.teacher_rows.progress import extraction_progress
+from kcd_pipeline.teacher_rows.together import TeachersTogether, WritersTogether
 
 __all__ = [
     "RANGE_ADVICE",
@@ -12,6 +13,8 @@ __all__ = [
     "LocalMaker",
     "RowPieces",
     "TeacherRows",
+    "TeachersTogether",
+    "WritersTogether",
     "block_refusals_as_failures",
     "extraction_progress",
 ]

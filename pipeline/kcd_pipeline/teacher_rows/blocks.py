@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from itertools import groupby
 from operator import itemgetter
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from kcd_pipeline.recipe_store import refusals_as_failures
 from kcd_pipeline.teacher_rows.forward import RowPieces
 from kcd_pipeline.teacher_rows.progress import extraction_progress
-from kcd_stores import KnowledgeWriter, Layout
-from kcd_stores.knowledge import EncodedBlock
+from kcd_stores import KnowledgeStore, KnowledgeWriter, Layout
 
 RANGE_ADVICE = "Set another store.encoding (for features store.features_encoding), or a wider store.int8_range."
 # of blocks whose images are made in one go. The images of the first batch are waited for, so the more rows the better;
@@ -39,6 +38,35 @@ class BlockMaker(Protocol):
 MakeRows = Callable[[int, Sequence[range], Callable[[int], None]], RowPieces]
 
 
+class BegunBlock(Protocol):
+    """Takes the rows of one block, piece by piece; see `EncodedBlock`."""
+
+    @property
+    def view(self) -> int: ...
+
+    @property
+    def block(self) -> int: ...
+
+    @property
+    def samples(self) -> range: ...
+
+    def add(self, rows: NDArray[np.float32]) -> None: ...
+
+
+B = TypeVar("B", bound=BegunBlock)
+
+
+class BlockWriter(Protocol[B]):
+    """Begins blocks and writes those that have all of their rows; see `KnowledgeWriter`."""
+
+    @property
+    def store(self) -> KnowledgeStore: ...
+
+    def begin_block(self, view: int, block: int) -> B: ...
+
+    def finish_block(self, encoded: B, *, seconds: float) -> None: ...
+
+
 class LocalMaker:
     """Makes blocks in this process, in order; encodes and writes in the background while it computes the next rows.
 
@@ -57,12 +85,12 @@ class LocalMaker:
     def __init__(self, make_rows: MakeRows, *, name: str = "extracting", view_lines: bool = True) -> None:
         self._make_rows, self._name, self._view_lines = make_rows, name, view_lines
 
-    def make(self, writer: KnowledgeWriter, missing: Sequence[tuple[int, int]]) -> None:
+    def make(self, writer: BlockWriter[Any], missing: Sequence[tuple[int, int]]) -> None:
         """Make the blocks `missing`, (view, block) each. Raises what `steps` raises."""
         for _ in self.steps(writer, missing):
             pass
 
-    def steps(self, writer: KnowledgeWriter, missing: Sequence[tuple[int, int]]) -> Iterator[None]:
+    def steps(self, writer: BlockWriter[Any], missing: Sequence[tuple[int, int]]) -> Iterator[None]:
         """Make the blocks `missing`, (view, block) each, and yield after each one.
 
         Raises
@@ -113,17 +141,17 @@ def _wait_for(behind: list[Future[None]]) -> None:
         behind.pop(0).result()
 
 
-def _encode(writer: KnowledgeWriter, encoded: EncodedBlock, rows: NDArray[np.float32]) -> None:
+def _encode(writer: BlockWriter[B], encoded: B, rows: NDArray[np.float32]) -> None:
     with block_refusals_as_failures(writer, encoded.view, encoded.block):
         encoded.add(rows)
 
 
-def _write(writer: KnowledgeWriter, encoded: EncodedBlock, seconds: float) -> None:
+def _write(writer: BlockWriter[B], encoded: B, seconds: float) -> None:
     with block_refusals_as_failures(writer, encoded.view, encoded.block):
         writer.finish_block(encoded, seconds=seconds)
 
 
-def block_refusals_as_failures(writer: KnowledgeWriter, view: int, block: int) -> AbstractContextManager[None]:
+def block_refusals_as_failures(writer: BlockWriter[Any], view: int, block: int) -> AbstractContextManager[None]:
     """Turn the ValueError of a store that does not take a block's rows into a FailedError that names the block."""
     failure = f"view {view}, block {block} could not be written to {writer.store.location}"
     return refusals_as_failures(failure, RANGE_ADVICE)

@@ -46,9 +46,15 @@ class Extractor:
         The content of the teacher's file of weights; without it, the weights that the recipe names are loaded.
     teacher
         A teacher that was passed as an object, in the place of the recipe's.
+    beside
+        The extractor of another teacher over the same images, which are shared with it; `dataset` is its data set.
 
     Attributes
     ----------
+    views
+        The images of the training split as they are augmented, and those of the test split.
+    teacher_rows
+        Computes the rows.
     feature_columns
         D, the number of features behind the logits of a row; 0 if the recipe stores none.
     """
@@ -59,6 +65,7 @@ class Extractor:
         dataset: Dataset | None = None,
         weights: Weights | None = None,
         teacher: nn.Module | None = None,
+        beside: "Extractor | None" = None,
     ) -> None:
         self.config = config if dataset is not None else with_teacher_images(config)
         self.dataset: Dataset = dataset or load_dataset(self.config.data)
@@ -73,20 +80,22 @@ class Extractor:
         if config.store.features:
             self._tap = tap_features(self.model, config, self.dataset)
         self.feature_columns = 0 if self._tap is None else self._tap.width
-        self._views = self.dataset.train_views(
-            self.augmentation, self._device, mixing=build_mixing(config.augmentation)
-        )
-        self._rows = TeacherRows(
+        self.views: tuple[ViewSource, ViewSource] = self._make_views() if beside is None else beside.views
+        self.teacher_rows = TeacherRows(
             self.model,
-            self._views,
+            self.views[0],
             self.dataset,
             batch_size=config.store.batch_size,
             tap=self._tap,
             logits=config.store.logits,
             weights=config.teacher.weights,
-            ahead=_makes_ahead(self._views, config, self._device),
+            ahead=_makes_ahead(self.views[0], config, self._device),
         )
-        self._test = self.dataset.test_views(Identity(), self._device)
+
+    def _make_views(self) -> tuple[ViewSource, ViewSource]:
+        mixing = build_mixing(self.config.augmentation)
+        train = self.dataset.train_views(self.augmentation, self._device, mixing=mixing)
+        return train, self.dataset.test_views(Identity(), self._device)
 
     def origin(self) -> dict[str, Any]:
         """Return the facts that rows made here depend on: data set, augmentation, teacher, device, software."""
@@ -106,7 +115,7 @@ class Extractor:
         """Return the teacher's top-1 accuracy on the test split, 0..1; None if it is asked for features alone."""
         if not self.config.store.logits:
             return None
-        return evaluate(self.model, self._test, self.dataset.test.labels.to(self._device))
+        return evaluate(self.model, self.views[1], self.dataset.test.labels.to(self._device))
 
     def rows(
         self,
@@ -115,7 +124,7 @@ class Extractor:
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> NDArray[np.float32]:
         """Return the rows of `samples` as their `view`, by batches of the recipe's size; see `TeacherRows.rows`."""
-        return self._rows.rows(view, samples, on_batch)
+        return self.teacher_rows.rows(view, samples, on_batch)
 
     def pieces(
         self,
@@ -124,7 +133,7 @@ class Extractor:
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> RowPieces:
         """Yield the rows of the samples of `spans` as their `view`, piece by piece; see `TeacherRows.pieces`."""
-        return self._rows.pieces(view, spans, on_batch)
+        return self.teacher_rows.pieces(view, spans, on_batch)
 
 
 def _makes_ahead(views: ViewSource, config: Config, device: torch.device) -> bool:

@@ -3,6 +3,7 @@
 Letters: n rows, C classes, D features.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
@@ -24,44 +25,29 @@ Batch = tuple[NDArray[np.int64], torch.Tensor]  # samples [n], and their images 
 RowPieces = Generator[NDArray[np.float32], None, None]  # rows [n, C], [n, C + D] or [n, D] each
 
 
-class TeacherRows:
-    """The rows that a teacher gives for the images of a data set.
+class RowsOfImages(ABC):
+    """Rows that are computed from images, batch by batch, whoever computes them.
 
     Parameters
     ----------
-    model
-        The teacher, in evaluation mode, on the device that `views` puts images on.
     views
         The images.
-    dataset
-        The data set that they are of, for the names of classes in messages.
     batch_size
         Images of a forward pass.
-    tap
-        Takes the teacher's features, if rows shall have them.
-    logits
-        False if rows shall have features alone.
-    weights
-        The file that the teacher's weights come from, for messages.
     ahead
-        True if a thread of its own makes the next batch of images while the teacher computes.
+        True if a thread of its own makes the next batch of images while this one computes.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        views: ViewSource,
-        dataset: Dataset,
-        *,
-        batch_size: int,
-        tap: FeatureTap | None,
-        logits: bool = True,
-        weights: Path,
-        ahead: bool = False,
-    ) -> None:
-        self._model, self._views, self._dataset = model, views, dataset
-        self._batch_size, self._tap, self._weights, self._ahead = batch_size, tap, weights, ahead
-        self._classes = len(dataset.classes) if logits else 0
+    def __init__(self, views: ViewSource, *, batch_size: int, ahead: bool) -> None:
+        self.views, self.batch_size, self.ahead = views, batch_size, ahead
+
+    @abstractmethod
+    def outputs(self, images: torch.Tensor) -> NDArray[np.float32]:
+        """Return the rows of one batch of `images[n, channels, H, W]`, `[n, columns]`."""
+
+    @abstractmethod
+    def require_finite(self, rows: NDArray[np.float32], view: int, samples: NDArray[np.int64]) -> None:
+        """Raise FailedError, naming the first number of `rows` that is not finite."""
 
     def rows(
         self,
@@ -101,12 +87,12 @@ class TeacherRows:
         """
         cut = [self._cut(np.asarray(span, dtype=np.int64)) for span in spans]
         made = self._batches([batch for batches in cut for batch in batches], view)
-        with closing(made_ahead(made) if self._ahead else made) as images:
+        with closing(made_ahead(made) if self.ahead else made) as images:
             for batches in cut:
                 yield from self._span_pieces(view, islice(images, len(batches)), len(batches), on_batch)
 
     def _cut(self, samples: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        return [samples[start : start + self._batch_size] for start in range(0, len(samples), self._batch_size)]
+        return [samples[start : start + self.batch_size] for start in range(0, len(samples), self.batch_size)]
 
     def _span_pieces(
         self, view: int, made: Iterator[Batch], batches: int, on_batch: Callable[[int], None]
@@ -115,26 +101,72 @@ class TeacherRows:
         samples: list[NDArray[np.int64]] = []
         parts: list[NDArray[np.float32]] = []
         for number, (batch, images) in enumerate(made, 1):
-            outputs = self._model(images).float()
-            if self._tap is not None:
-                outputs = torch.cat([outputs[:, : self._classes], self._tap.take()], dim=1)
+            outputs = self.outputs(images)
             samples.append(batch)
-            parts.append(outputs.cpu().numpy())
+            parts.append(outputs)
             on_batch(len(batch))
-            if number == batches or (len(parts) + 1) * self._batch_size > piece_rows(outputs.shape[1]):
+            if number == batches or (len(parts) + 1) * self.batch_size > piece_rows(outputs.shape[1]):
                 rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
-                self._require_finite(rows, view, np.concatenate(samples))
+                self.require_finite(rows, view, np.concatenate(samples))
                 samples, parts = [], []
                 yield rows
 
     @torch.inference_mode()  # of the thread that this generator runs in
     def _batches(self, cut: list[NDArray[np.int64]], view: int) -> Generator[Batch, None, None]:
         try:
-            yield from self._views.batches(cut, view)
+            yield from self.views.batches(cut, view)
         except ValueError as error:
             raise UserError(f"the augmentation does not fit the data: {error}") from error
 
-    def _require_finite(self, rows: NDArray[np.float32], view: int, samples: NDArray[np.int64]) -> None:
+
+class TeacherRows(RowsOfImages):
+    """The rows that a teacher gives for the images of a data set.
+
+    Parameters
+    ----------
+    model
+        The teacher, in evaluation mode, on the device that `views` puts images on.
+    views
+        The images.
+    dataset
+        The data set that they are of, for the names of classes in messages.
+    batch_size
+        Images of a forward pass.
+    tap
+        Takes the teacher's features, if rows shall have them.
+    logits
+        False if rows shall have features alone.
+    weights
+        The file that the teacher's weights come from, for messages.
+    ahead
+        True if a thread of its own makes the next batch of images while the teacher computes.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        views: ViewSource,
+        dataset: Dataset,
+        *,
+        batch_size: int,
+        tap: FeatureTap | None,
+        logits: bool = True,
+        weights: Path,
+        ahead: bool = False,
+    ) -> None:
+        super().__init__(views, batch_size=batch_size, ahead=ahead)
+        self._model, self._dataset, self._tap, self._weights = model, dataset, tap, weights
+        self._classes = len(dataset.classes) if logits else 0
+
+    def outputs(self, images: torch.Tensor) -> NDArray[np.float32]:
+        """Return the rows of one batch of images: logits `[n, C]`, `[n, C + D]`, or features alone, `[n, D]`."""
+        outputs = self._model(images).float()
+        if self._tap is not None:
+            outputs = torch.cat([outputs[:, : self._classes], self._tap.take()], dim=1)
+        rows: NDArray[np.float32] = outputs.cpu().numpy()
+        return rows
+
+    def require_finite(self, rows: NDArray[np.float32], view: int, samples: NDArray[np.int64]) -> None:
         """Raise FailedError, naming the first number of `rows` that is not finite."""
         if np.isfinite(rows).all():
             return

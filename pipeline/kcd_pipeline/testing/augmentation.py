@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
@@ -57,7 +58,7 @@ def check_augmentation(augmentation: Any, images: Tensor) -> None:
         whole = _require_well_formed(augmentation, images, view)
         for way, rule in WAYS.items():
             _require_same(rule, view, way(augmentation, images, view), whole)
-    if images.shape[1] == 3 and hasattr(augmentation, "augment_picture"):
+    if images.shape[1] == 3:
         _require_same_pictures(augmentation, images)
     _require_several_views(augmentation, images)
     _require_same_elsewhere(augmentation, images)
@@ -145,16 +146,28 @@ WAYS = {
 
 
 def _require_same_pictures(augmentation: Any, images: Tensor) -> None:
-    """Raise unless `augment_picture` gives the same view of a picture again, of the size that is asked for."""
+    """Raise unless it gives the same view of a picture again, of the size that is asked for; if it takes pictures."""
     height, width = images.shape[2:]
     picture, crop = functional.to_pil_image(images[0]), CentreCrop(size=min(height, width), resize=min(height, width))
-    first, _, again = (augmentation.augment_picture(picture, crop, 0, view) for view in (0, 1, 0))
+    if hasattr(augmentation, "augment_pictures"):
+        name, made = "augment_pictures", [_one_picture(augmentation, picture, crop, view) for view in (0, 1, 0)]
+    elif hasattr(augmentation, "augment_picture"):
+        name, made = "augment_picture", [augmentation.augment_picture(picture, crop, 0, view) for view in (0, 1, 0)]
+    else:
+        return
+    first, _, again = made
     if (list(first.shape), first.dtype) != ([3, crop.size, crop.size], torch.uint8):
         raise BrokenRuleError(
-            f"augment_picture returns {first.dtype} {list(first.shape)}, expected uint8 {[3, crop.size, crop.size]}"
+            f"{name} returns {first.dtype} {list(first.shape)}, expected uint8 {[3, crop.size, crop.size]}"
         )
     if not torch.equal(first, again):
-        raise BrokenRuleError("augment_picture gives another view 0 of sample 0 when it is asked again")
+        raise BrokenRuleError(f"{name} gives another view 0 of sample 0 when it is asked again")
+
+
+def _one_picture(augmentation: Any, picture: Image.Image, crop: CentreCrop, view: int) -> Tensor:
+    """Return a view of `picture` as sample 0, drawn together with one of sample 1."""
+    made: Tensor = next(augmentation.augment_pictures([picture, picture], crop, np.arange(2), view))
+    return made
 
 
 # --- another process, and other views -----------------------------------------------------------------------

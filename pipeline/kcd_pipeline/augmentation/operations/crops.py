@@ -83,6 +83,7 @@ class ResizedCrop:
     def apply_picture(self, picture: Image.Image, parameters: NDArray[Any]) -> Image.Image:
         return scaled_box(picture, parameters, *picture.size)
 
-    def cut(self, picture: Image.Image, parameters: NDArray[Any], size: int) -> Image.Image:
-        """Return the box of a `picture` of any size, scaled to `size` x `size` pixels."""
-        return scaled_box(picture, parameters, size, size)
+    def cut(self, picture: Image.Image, words: NDArray[np.uint32], size: int) -> Image.Image:
+        """Return the box of a `picture` of any size that is drawn from `words[W]`, scaled to `size` x `size` pixels."""
+        box = self.parameters(words[:, None], picture.height, picture.width)[:, 0]
+        return scaled_box(picture, box, size, size)

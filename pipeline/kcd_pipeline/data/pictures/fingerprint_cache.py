@@ -1,4 +1,4 @@
-"""Fingerprints that were taken before, in a file each, which is believed only if it is whole."""
+"""Fingerprints and normalisations that were taken before, in a file each, which is believed only if it is whole."""
 
 import hashlib
 import os
@@ -9,10 +9,10 @@ from kcd_pipeline.data.pictures.source import PictureSource
 from kcd_pipeline.files import write_whole
 
 
-def cache_file(source: PictureSource, facts: Any) -> Path | None:
-    """Return the file for the fingerprint of `source` and `facts`, or None if there is no place for it.
+def cache_file(source: PictureSource, facts: Any, kind: str = "fingerprint") -> Path | None:
+    """Return the file for what is taken of `source` by `facts`, or None if there is no place for it.
 
-    Its name depends on the stamp of the source, and on all else that is in the fingerprint. It lies in
+    Its name depends on the stamp of the source, and on all else that the result depends on. It lies in
     `$XDG_CACHE_HOME/kcd-pipeline`, or in `~/.cache/kcd-pipeline`.
 
     Raises
@@ -26,7 +26,7 @@ def cache_file(source: PictureSource, facts: Any) -> Path | None:
     digest = hashlib.sha256(repr(facts).encode())
     digest.update(stamp)
     digest.update(source.labels.astype("<i8").tobytes())
-    return folder / f"fingerprint-{digest.hexdigest()}"
+    return folder / f"{kind}-{digest.hexdigest()}"
 
 
 def cache_folder() -> Path | None:
@@ -39,28 +39,28 @@ def cache_folder() -> Path | None:
 
 
 def kept(file: Path | None) -> str | None:
-    """Return the fingerprint in `file`, or None if there is none, or the file is not as it was written."""
+    """Return the line in `file`, or None if there is none, or the file is not as it was written."""
     if file is None:
         return None
     try:
         content = file.read_bytes()
     except OSError:
         return None  # it is taken anew
-    fingerprint = content[:64].decode("ascii", errors="replace")
-    return fingerprint if content == _content(file, fingerprint) else None
+    line = content.partition(b"\n")[0].decode("ascii", errors="replace")
+    return line if content == _content(file, line) else None
 
 
-def keep(file: Path | None, fingerprint: str) -> None:
-    """Write `fingerprint` to `file`; without a cache that can be written, every start takes longer, and that is all."""
+def keep(file: Path | None, line: str) -> None:
+    """Write `line` to `file`; without a cache that can be written, every start takes longer, and that is all."""
     if file is None:
         return
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, _content(file, fingerprint))
+        write_whole(file, _content(file, line))
     except OSError:
         return
 
 
-def _content(file: Path, fingerprint: str) -> bytes:
-    """Return the fingerprint and a checksum of it and of the name of its file."""
-    return f"{fingerprint}\n{hashlib.sha256((file.name + fingerprint).encode()).hexdigest()}\n".encode()
+def _content(file: Path, line: str) -> bytes:
+    """Return the line and a checksum of it and of the name of its file."""
+    return f"{line}\n{hashlib.sha256((file.name + line).encode()).hexdigest()}\n".encode()

@@ -8,7 +8,7 @@ through a pipe.
 
 import math
 import mmap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,9 @@ from torch.utils.data import Dataset
 
 from kcd_pipeline.errors import FailedError, UserError
 
-MakeView = Callable[[int, int], Tensor]  # (sample, view) -> uint8 [C, H, W]
+MakeViews = Callable[[NDArray[np.int64], NDArray[np.int64]], Iterable[Tensor]]  # samples, views -> uint8 [C, H, W]
 Request = tuple[int, NDArray[np.int64], NDArray[np.int64]]  # place, and the samples and views of a piece, [P] each
-Made = NDArray[np.uint8] | int | Exception  # pixels [P, C, H, W], or how many pictures lie in the place, or an error
+Made = NDArray[np.uint8] | int | Exception  # pixels [P, H, W, C], or how many pictures lie in the place, or an error
 
 ERRORS = (
     UserError,
@@ -32,9 +32,15 @@ ERRORS = (
 
 
 def shared_places(count: int, pictures: int, shape: Sequence[int]) -> NDArray[np.uint8]:
-    """Return memory for `count` pieces, `[count, pictures, *shape]`, that forked processes and this one share."""
+    """Return memory for `count` pieces, `[count, pictures, H, W, C]`, that forked processes and this one share.
+
+    Parameters
+    ----------
+    shape
+        [C, H, W] of a picture. Its pixels lie as Pillow makes them and models take them, channels last.
+    """
     memory = mmap.mmap(-1, count * pictures * math.prod(shape))
-    return np.frombuffer(memory, np.uint8).reshape(count, pictures, *shape)
+    return np.frombuffer(memory, np.uint8).reshape(count, pictures, *shape[1:], shape[0])
 
 
 class Pieces(Dataset[Any]):
@@ -46,8 +52,8 @@ class Pieces(Dataset[Any]):
         Where a worker puts its pixels; None: it returns them. A process that is not forked gets None.
     """
 
-    def __init__(self, make_view: MakeView, shape: Sequence[int], places: NDArray[np.uint8] | None) -> None:
-        self._make_view, self._shape, self._places = make_view, tuple(shape), places
+    def __init__(self, make_views: MakeViews, shape: Sequence[int], places: NDArray[np.uint8] | None) -> None:
+        self._make_views, self._shape, self._places = make_views, tuple(shape), places
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_places": None}
@@ -56,11 +62,11 @@ class Pieces(Dataset[Any]):
         place, samples, views = request
         try:
             if self._places is None:
-                pixels = np.empty((len(samples), *self._shape), np.uint8)
+                pixels = np.empty((len(samples), *self._shape[1:], self._shape[0]), np.uint8)
             else:
                 pixels = self._places[place, : len(samples)]
-            for k, (sample, view) in enumerate(zip(samples.tolist(), views.tolist(), strict=True)):
-                pixels[k] = self._make_view(sample, view).numpy()
+            for room, made in zip(pixels, self._make_views(samples, views), strict=True):
+                room[...] = made.permute(1, 2, 0).numpy()
         except ERRORS as error:
             return error
         return pixels if self._places is None else len(samples)

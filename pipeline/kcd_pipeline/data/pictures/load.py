@@ -12,6 +12,11 @@ from kcd_pipeline.config import DataConfig
 from kcd_pipeline.data.dataset import Dataset
 from kcd_pipeline.data.normalisation import Normalisation, measure_normalisation
 from kcd_pipeline.data.pictures.in_memory import decode
+from kcd_pipeline.data.pictures.normalisation_cache import (
+    keep_normalisation,
+    kept_normalisation,
+    normalisation_file,
+)
 from kcd_pipeline.data.pictures.on_disk import OnDiskSplit
 from kcd_pipeline.data.pictures.picture import Reading, used_range
 from kcd_pipeline.data.pictures.source import PictureSource
@@ -117,7 +122,10 @@ def _on_disk(
     whole = OnDiskSplit(source=splits.train, crop=crop, reading=reading, workers=config.workers)
     test = replace(whole, source=_limited(splits.test, config.test_limit_per_class))
     train = replace(whole, source=_limited(splits.train, config.limit_per_class))
-    return train, test, known or _measure_sample(whole)
+    if known is None:
+        file = normalisation_file(splits.train, crop, reading, pictures=MEASURED)
+        known = kept_normalisation(file) or keep_normalisation(file, _measure_sample(whole))
+    return train, test, known
 
 
 def _in_memory(
@@ -125,12 +133,17 @@ def _in_memory(
 ) -> tuple[ImageSplit, ImageSplit, Normalisation]:
     reading = Reading.from_config(config)
     test = _limited(splits.test, config.test_limit_per_class)
+    file = None
+    if known is None:
+        file = normalisation_file(splits.train, crop, reading, pictures=len(splits.train))
+        known = kept_normalisation(file)
     if known is not None:
         train = _limited(splits.train, config.limit_per_class)
         return decode(train, crop, reading), decode(test, crop, reading), known
     # also where a part is used, so that a trial sees the pixels that the full run sees
     whole = decode(splits.train, crop, reading)
-    return _limited(whole, config.limit_per_class), decode(test, crop, reading), measure_normalisation(whole.images)
+    measured = keep_normalisation(file, measure_normalisation(whole.images))
+    return _limited(whole, config.limit_per_class), decode(test, crop, reading), measured
 
 
 def _say_if_dark(train: PictureSource, reading: Reading) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from kcd_pipeline.augmentation import Normaliser
-from kcd_pipeline.data.pictures.handover import Made, MakeView, Pieces, Request, shared_places
+from kcd_pipeline.data.pictures.handover import Made, MakeViews, Pieces, Request, shared_places
 from kcd_pipeline.errors import FailedError
 
 PIECE = 32  # pictures in a request; with whole batches the others would wait for the worker that makes the first
@@ -32,8 +32,8 @@ class PictureViews:
 
     Parameters
     ----------
-    make_view
-        Makes one view of one sample. It must be picklable where workers are spawned.
+    make_views
+        Makes the views of a piece, one by one. It must be picklable where workers are spawned.
     size
         Number of samples.
     shape
@@ -48,7 +48,7 @@ class PictureViews:
 
     def __init__(
         self,
-        make_view: MakeView,
+        make_views: MakeViews,
         *,
         size: int,
         shape: Sequence[int],
@@ -57,7 +57,7 @@ class PictureViews:
         std: tuple[float, ...],
         device: torch.device,
     ) -> None:
-        self._make_view, self._size, self._shape, self._workers = make_view, size, tuple(shape), workers
+        self._make_views, self._size, self._shape, self._workers = make_views, size, tuple(shape), workers
         self._piece, self._ahead = read_ahead(math.prod(shape), workers)
         self._requests = _RequestSampler()
         self._normalise = Normaliser(mean=mean, std=std, device=device)
@@ -77,7 +77,7 @@ class PictureViews:
         ValueError
             If the augmentation does not fit images of this size.
         """
-        made = Pieces(self._make_view, self._shape, None)[0, index, _views(view, index)]
+        made = Pieces(self._make_views, self._shape, None)[0, index, _views(view, index)]
         return self._normalise(_pixels(made, None))
 
     def batches(
@@ -101,7 +101,12 @@ class PictureViews:
         made, number = self._started(), 0
         try:
             for index in index_batches:
-                batch = torch.empty((len(index), *self._shape), dtype=torch.uint8, pin_memory=self._pinned)
+                batch = torch.empty(
+                    (len(index), *self._shape),
+                    dtype=torch.uint8,
+                    pin_memory=self._pinned,
+                    memory_format=torch.channels_last,
+                )
                 for part in batch.split(self._piece):
                     # copied at once: with the next piece that is asked for, a worker may be handed this place
                     part.copy_(_pixels(_next(made), None if self._places is None else self._places[number % count]))
@@ -132,7 +137,7 @@ class PictureViews:
         if self._workers:
             places = shared_places(self._workers * self._ahead + 1, self._piece, self._shape)
         loader = DataLoader(
-            Pieces(self._make_view, self._shape, places),
+            Pieces(self._make_views, self._shape, places),
             batch_size=None,  # an item is a whole request
             sampler=self._requests,
             num_workers=self._workers,
@@ -191,8 +196,8 @@ def _pixels(made: Made, place: NDArray[np.uint8] | None) -> Tensor:
         raise made
     if isinstance(made, int):
         assert place is not None
-        return torch.from_numpy(place[:made])
-    return torch.from_numpy(made)
+        made = place[:made]
+    return torch.from_numpy(made).permute(0, 3, 1, 2)
 
 
 def _unchanged(made: Any) -> Any:

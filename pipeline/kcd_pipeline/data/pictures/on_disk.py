@@ -1,6 +1,6 @@
 """A split whose pictures stay on disk; each is decoded when it is needed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -50,20 +50,33 @@ class OnDiskSplit:
         """Return one picture as it is evaluated: uint8 [3, size, size]."""
         return self.crop(self._open(sample))
 
-    def view(self, sample: int, view: int, augmentation: Augmentation, mixing: Mixing | None = None) -> Tensor:
-        """Return one view of a picture, mixed with that of another if it is: uint8 [3, size, size]."""
-        own = self._augmented(sample, view, augmentation)
-        if mixing is None:
-            return own
-        size = self.crop.size
-        mixes = mixing.draw(np.array([sample]), view, samples=len(self), height=size, width=size)
-        if mixes.weight[0] == 1:  # nothing of a partner is seen, and so it need not be decoded
-            return own
-        partner = self._augmented(int(mixes.partner[0]), view, augmentation)
-        return mixing.apply(own[None], partner[None], torch.from_numpy(mixes.parameters))[0]
+    def some_views(
+        self,
+        index: NDArray[np.int64],
+        view: NDArray[np.int64],
+        augmentation: Augmentation,
+        mixing: Mixing | None = None,
+    ) -> Iterator[Tensor]:
+        """Yield views `view[B]` of pictures `index[B]`, mixed with those of others if they are: uint8 [3, size, size].
 
-    def _augmented(self, sample: int, view: int, augmentation: Augmentation) -> Tensor:
-        return augmentation.augment_picture(self._open(sample), self.crop, sample, view)
+        Pictures are decoded one by one.
+        """
+        if mixing is None:
+            yield from self._augmented(index, view, augmentation)
+            return
+        size = self.crop.size
+        mixes = mixing.draw(index, view, samples=len(self), height=size, width=size)
+        # nothing is seen of a partner of weight 0, and so it need not be decoded
+        shown = np.stack([np.ones(len(index), bool), mixes.weight < 1], axis=1)
+        pairs, views = np.stack([index, mixes.partner], axis=1), np.stack([view, view], axis=1)
+        made = self._augmented(pairs[shown], views[shown], augmentation)
+        for own, is_mixed, parameters in zip(made, shown[:, 1].tolist(), mixes.parameters.T, strict=True):
+            yield mixing.apply_alone(own, next(made), parameters) if is_mixed else own
+
+    def _augmented(
+        self, index: NDArray[np.int64], view: NDArray[np.int64], augmentation: Augmentation
+    ) -> Iterator[Tensor]:
+        return augmentation.augment_pictures(map(self._open, index.tolist()), self.crop, index, view)
 
     def _open(self, sample: int) -> Image.Image:
         return open_picture(self.source.open(sample), self.reading, self.crop, name=self.source.name(sample))
@@ -92,7 +105,7 @@ class OnDiskSplit:
     ) -> ViewSource:
         """Return the pictures as models take them; `resident` is for images in memory, and there are none."""
         return PictureViews(
-            partial(self.view, augmentation=augmentation, mixing=mixing),
+            partial(self.some_views, augmentation=augmentation, mixing=mixing),
             size=len(self),
             shape=self.image_shape,
             workers=self.workers,

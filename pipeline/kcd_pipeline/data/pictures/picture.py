@@ -185,7 +185,7 @@ def _decode(picture: Image.Image, name: str, reading: Reading) -> Image.Image:
     if values is not None:
         return scaled_to_bytes(picture, values).convert("RGB")
     picture.info.pop("transparency", None)  # it has no place in RGB, but Pillow would warn of it
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")  # which would copy one that is RGB
 
 
 def _require_bounded(picture: Image.Image, name: str, reading: Reading, crop: CentreCrop | None) -> None:
