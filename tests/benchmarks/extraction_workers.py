@@ -1,12 +1,14 @@
 """Extraction by 1, 2 and 4 worker processes over extraction by one process, as ratios of one run; a line of JSON each.
 
     python tests/benchmarks/extraction_workers.py [--views 16] [--turns 3] [--model resnet32x4] [--workers 1 2 4]
+    python tests/benchmarks/extraction_workers.py --photographs FOLDER --views 4 --turns 2 --workers 1 2
 
-scikit-learn's digits through a CIFAR teacher, random weights: what is computed is the same. Two ratios: of the rows a
-second once every worker has made a block, which is what a long extraction gets, and of the whole command, the start of
-the workers included; `start_seconds` of it pass before the first block is recorded. What the command itself imports is
-loaded already, for all alike. Alternatives take turns, and the fastest of their turns counts. `load` is what the
-machine was doing, this benchmark included.
+scikit-learn's digits through a CIFAR teacher, or the pictures of FOLDER, which holds train/ and test/ folders of ten
+classes, scaled to 224 x 224, through EfficientNet-Lite0 (timm). Weights are random: what is computed is the same. Two
+ratios: of the rows a second once every worker has made a block, which is what a long extraction gets, and of the whole
+command, the start of the workers included; `start_seconds` of it pass before the first block is recorded. What the
+command itself imports is loaded already, for all alike. Alternatives take turns, and the fastest of their turns counts.
+`load` is what the machine was doing, this benchmark included.
 """
 
 import argparse
@@ -51,8 +53,45 @@ def extraction(config: Config, workers: int) -> dict[str, float]:
     }
 
 
+def digits(folder: Path, model: str, views: int) -> Config:
+    """Return the recipe of an extraction of digits."""
+    torch.manual_seed(0)
+    save_weights(folder / "teacher.safetensors", build_model(model, channels=1, classes=10), {})
+    chosen: dict[str, Any] = {
+        "teacher.model": model,
+        "teacher.weights": folder / "teacher.safetensors",
+        "store.path": folder / "store.zarr",
+        "store.views": views,
+        "store.block_rows": 512,
+    }
+    return load_config("digits", [f"{key}={value}" for key, value in chosen.items()])
+
+
+def photographs(folder: Path, images: Path, views: int) -> Config:
+    """Return the recipe of an extraction of about 500 pictures of ten classes in `images`, scaled to 224 x 224."""
+    torch.manual_seed(0)
+    model = "timm/tf_efficientnet_lite0"
+    save_weights(folder / "teacher.safetensors", build_model(model, channels=3, classes=10), {})
+    chosen: dict[str, Any] = {
+        "data.root": images,
+        "data.image_size": 224,
+        "data.limit_per_class": 51,
+        "data.test_limit_per_class": 5,
+        "data.mean": "[0.485, 0.456, 0.406]",
+        "data.std": "[0.229, 0.224, 0.225]",
+        "teacher.model": model,
+        "teacher.weights": folder / "teacher.safetensors",
+        "store.path": folder / "store.zarr",
+        "store.views": views,
+        "store.batch_size": 64,
+        "store.block_rows": 64,
+    }
+    return load_config("cifar10/imagefolder-resnet20-resnet8", [f"{key}={value}" for key, value in chosen.items()])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--photographs", type=Path, metavar="FOLDER", help="in the place of digits")
     parser.add_argument("--views", type=int, default=16)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--model", default="resnet32x4")
@@ -60,16 +99,10 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        torch.manual_seed(0)
-        save_weights(folder / "teacher.safetensors", build_model(given.model, channels=1, classes=10), {})
-        chosen: dict[str, Any] = {
-            "teacher.model": given.model,
-            "teacher.weights": folder / "teacher.safetensors",
-            "store.path": folder / "store.zarr",
-            "store.views": given.views,
-            "store.block_rows": 512,
-        }
-        config = load_config("digits", [f"{key}={value}" for key, value in chosen.items()])
+        if given.photographs is None:
+            config = digits(folder, given.model, given.views)
+        else:
+            config = photographs(folder, given.photographs, given.views)
         kinds = [0, *given.workers]
         found: dict[int, list[dict[str, float]]] = {kind: [] for kind in kinds}
         for _ in range(given.turns):
@@ -81,6 +114,7 @@ def main() -> None:
     for kind in given.workers:
         line = {
             "benchmark": f"extraction by {kind} workers / by one process",
+            "model": config.teacher.model,
             "ratio": round(rate[kind] / rate[0], 3),
             "whole_command_ratio": round(whole[0] / whole[kind], 3),
             "rows_per_second": round(rate[kind]),

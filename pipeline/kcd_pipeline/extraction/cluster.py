@@ -80,7 +80,7 @@ def _local_cluster(workers: int | None) -> Any:
         with interrupts_deferred():  # dask cannot close a cluster that has only half begun
             return LocalCluster(
                 n_workers=workers,
-                threads_per_worker=1,
+                threads_per_worker=2,  # one computes a block while the other writes the one before
                 processes=True,
                 host="127.0.0.1",
                 security=True,  # keys of its own, in memory: without, any user of this machine could have it run code

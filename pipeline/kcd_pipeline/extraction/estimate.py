@@ -1,16 +1,18 @@
 """The cost of an extraction, estimated from a short trial of the real thing."""
 
 import time
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 
 from kcd_pipeline.config import Config
 from kcd_pipeline.extraction.teacher_source import TeacherSource
 from kcd_pipeline.recipe_store import new_encoding, new_layout
-from kcd_pipeline.teacher_rows import Extractor
+from kcd_pipeline.teacher_rows import PASS_ROWS, Extractor
 from kcd_stores import EncodingTrial, measure_fidelity, row_bytes
 
 TRIAL_SECONDS = 3.0
-TRIAL_BATCHES = 2  # at least, after one to warm up
+TRIAL_BATCHES = 4  # at least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +77,24 @@ def estimate(config: Config) -> Estimate:
 
 
 def _time_rows(extractor: Extractor, batch: int, samples: int) -> tuple[int, float]:
-    """Make batches of rows for TRIAL_SECONDS, after one to warm up; return how many, and the seconds they took."""
-    extractor.rows(0, range(batch))
-    made, seconds = 0, 0.0
-    while seconds < TRIAL_SECONDS or made < TRIAL_BATCHES * batch:
-        start = made % samples
-        span = range(start, min(start + batch, samples))
-        started = time.perf_counter()
-        extractor.rows(0, span)
-        seconds += time.perf_counter() - started
-        made += len(span)
-    return made, seconds
+    """Make batches of rows for TRIAL_SECONDS; return the rows of the second half of them, and the seconds it took.
+
+    In the first half libraries warm up, and what other processes have decoded during the first batches is used up.
+    """
+    sizes: list[int] = []
+    ends = [time.perf_counter()]
+    with closing(_batch_sizes(extractor, batch, samples)) as made:
+        while len(sizes) < TRIAL_BATCHES or ends[-1] - ends[0] < TRIAL_SECONDS:
+            sizes.append(next(made))
+            ends.append(time.perf_counter())
+    half = len(sizes) // 2
+    return sum(sizes[half:]), ends[-1] - ends[half]
+
+
+def _batch_sizes(extractor: Extractor, batch: int, samples: int) -> Generator[int, None, None]:
+    """Yield the size of each batch once its rows are made, by passes like those of an extraction, without end."""
+    rows = range(min(samples, PASS_ROWS))
+    spans = [rows[start : start + batch] for start in range(0, len(rows), batch)]
+    while True:
+        with closing(extractor.pieces(0, spans)) as pieces:
+            yield from map(len, pieces)
