@@ -3,6 +3,7 @@
 from kcd_stores.encodings import (
     ENCODINGS,
     Encoding,
+    Packing,
     WithFeatures,
     fitted_pca,
     make_encoding,
@@ -81,6 +82,7 @@ __all__ = [
     "KnowledgeWriter",
     "Layout",
     "OutOfRangeError",
+    "Packing",
     "Plan",
     "PlanStore",
     "Portion",

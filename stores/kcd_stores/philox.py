@@ -31,6 +31,7 @@ VALIDATION_STREAM = 108  # which of the training images are for validation
 BALANCE_STREAM = 109  # which samples of a class are drawn once more than others of it
 CLASS_STREAM = 110  # which classes are drawn once more than others; classes are counted, instead of samples
 MODEL_STREAM = 111  # seeds of the generators that a model draws from in an epoch; ranks are counted, not samples
+KEYED_STRIP_STREAM = 112  # order of the strips of a set that is too large for an array of them
 MIX_STREAM = 120  # to 129: partner, weight and box of a view that is mixed with another
 SAMPLE_STREAM = 200  # and above: classes that the encoding `sample` draws, which takes several draws
 
@@ -150,3 +151,61 @@ def permutation(
         items = np.repeat(items, times)
     words = philox(seed, (items & 0xFFFFFFFF, epoch, number, stream)).astype(np.uint64)
     return items[np.lexsort((items, (words[0] << WORD) | words[1]))]
+
+
+class KeyedPermutation:
+    """A random permutation of `0 .. n-1` that is computed for any places, so that no array of it is ever in memory.
+
+    It is a Feistel network: the bits of a place are cut into two parts, and by turns one of them is changed by a random
+    word that depends on the other (Luby and Rackoff, "How to construct pseudorandom permutations from pseudorandom
+    functions", SIAM Journal on Computing 1988). This permutes the numbers of b bits, fewer than 2 n or 257. What leaves
+    `0 .. n-1` is permuted again until it is back (cycle walking: Black and Rogaway, "Ciphers with arbitrary finite
+    domains", CT-RSA 2002).
+
+    Parameters
+    ----------
+    size
+        n, at most 2**62.
+    stream
+        The purpose of the order, one of the constants above.
+
+    Raises
+    ------
+    ValueError
+        If `size` is negative or too large.
+    """
+
+    ROUNDS = 8  # with 4, a network of halves of many bits cannot be told from a random permutation; these have few
+
+    def __init__(self, seed: int, epoch: int, size: int, *, stream: int) -> None:
+        if not 0 <= size <= 2**62:
+            raise ValueError(f"a permutation by key has 0 to 2**62 members, not {size}")
+        self._seed, self._epoch, self._size, self._stream = seed, epoch, size, stream
+        bits = max((size - 1).bit_length(), 8)  # halves of fewer than 4 bits mix badly
+        self._low_bits = bits - bits // 2
+        self._masks = (np.uint64((1 << self._low_bits) - 1), np.uint64((1 << (bits - self._low_bits)) - 1))
+
+    def members(self, first: int, stop: int) -> NDArray[np.int64]:
+        """Return the members at the places `first` to `stop - 1`, `[stop - first]` int64.
+
+        Raises
+        ------
+        IndexError
+            If there are no such places.
+        """
+        if not 0 <= first <= stop <= self._size:
+            raise IndexError(f"places {first} to {stop} of a permutation of {self._size}")
+        found = self._permuted(np.arange(first, stop, dtype=np.uint64))
+        while len(outside := np.flatnonzero(found >= self._size)):
+            found[outside] = self._permuted(found[outside])
+        return found.astype(np.int64)
+
+    def _permuted(self, numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Return the numbers `[m]` of b bits that the network makes of `numbers[m]`."""
+        shift = np.uint64(self._low_bits)
+        halves = [numbers & self._masks[0], numbers >> shift]
+        for number in range(self.ROUNDS):
+            changed, other = number % 2, 1 - number % 2
+            word = philox(self._seed, (halves[other], self._epoch, number, self._stream))[0]
+            halves[changed] = halves[changed] ^ (word & self._masks[changed])
+        return halves[1] << shift | halves[0]

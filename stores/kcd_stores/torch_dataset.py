@@ -19,9 +19,10 @@ from kcd_stores.streaming.batches import require_view
 class KnowledgeDataset(Dataset[tuple[Any, Any, torch.Tensor]]):
     """Data set of `(image, label, row)`: image and label of another data set, and the sample's knowledge row.
 
-    A row is `[C]` float32, of the current view. The whole view is held in shared memory, so all workers of a
-    `DataLoader`, forked or spawned, persistent or not, read the same rows, and `set_view` between epochs reaches all of
-    them. A view that is larger than `memory` is refused; for stores of any size there is `kcd_stores.batches`.
+    A row is `[C]` float32, of the current view. The whole view is held in shared memory, as it is stored, and each row
+    is decoded when it is asked for. All workers of a `DataLoader`, forked or spawned, persistent or not, read the same
+    rows, and `set_view` between epochs reaches all of them. A view that is larger than `memory` is refused; for stores
+    of any size there is `kcd_stores.batches`.
 
     Parameters
     ----------
@@ -60,7 +61,8 @@ class KnowledgeDataset(Dataset[tuple[Any, Any, torch.Tensor]]):
                 f"the store at {store.location} holds {layout.samples} samples, but the data set has {count} images. "
                 f"Use the data set that the store was made from."
             )
-        taken = layout.samples * store.row_bytes
+        self._packing = store.packing
+        taken = layout.samples * self._packing.row_bytes
         if taken > parse_bytes(memory):
             raise StoreUsageError(
                 f"one view of the store at {store.location} takes {human_bytes(taken)} in memory, more than the "
@@ -69,8 +71,7 @@ class KnowledgeDataset(Dataset[tuple[Any, Any, torch.Tensor]]):
         self._images, self._augmentation = images, augmentation
         self._store: KnowledgeStore | None = store
         require_view(store, view)
-        dtype = torch.from_numpy(np.empty(0, store.dtype)).dtype
-        self._rows = _shared(torch.empty((layout.samples, store.columns), dtype=dtype))
+        self._rows = _shared(torch.empty((layout.samples, self._packing.row_bytes), dtype=torch.uint8))
         self._view = _shared(torch.full((1,), -1))
         self.set_view(view)
 
@@ -95,7 +96,7 @@ class KnowledgeDataset(Dataset[tuple[Any, Any, torch.Tensor]]):
         if view == self.view:
             return
         self._view[0] = -1  # until all rows are read they are of no view
-        self._store.read_rows(view, 0, len(self), out=self._rows.numpy())
+        self._store.read_packed(view, 0, len(self), out=self._rows.numpy())
         self._view[0] = view
 
     def __len__(self) -> int:
@@ -105,7 +106,8 @@ class KnowledgeDataset(Dataset[tuple[Any, Any, torch.Tensor]]):
         image, label = self._images[index]
         if self._augmentation is not None:
             image = self._augmentation(image, int(index), self.view)
-        return image, label, self._rows[index].float()
+        row = self._packing.decode(self._rows[index].numpy()[None])[0]
+        return image, label, torch.from_numpy(np.array(row, np.float32))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_store": None}  # workers need rows, and no open files

@@ -35,6 +35,7 @@ from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.models import build_model, save_weights
 from kcd_pipeline.teacher_rows import Extractor, LocalMaker
+from kcd_pipeline.teacher_rows.kept_memory import memory_is_kept
 from kcd_stores import KnowledgeWriter
 
 VIEWS = 2
@@ -137,8 +138,8 @@ def measure(name: str, pictures: int, turns: int) -> None:
 
         @torch.inference_mode()
         def forward() -> None:
-            for _ in range(VIEWS):
-                for images in batches:
+            with memory_is_kept():  # as extraction does
+                for images in batches * VIEWS:
                     extractor.model(images)
 
         bare, whole = [], []

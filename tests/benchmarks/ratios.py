@@ -2,6 +2,7 @@
 
     python tests/benchmarks/ratios.py CIFAR10_IMAGE_FOLDER [IMAGES_PER_CLASS]
     python tests/benchmarks/ratios.py reading        # only the two that need no photographs
+    python tests/benchmarks/ratios.py encodings      # epochs of int8 and topk beside one of float16
 
 CIFAR10_IMAGE_FOLDER holds train/ and test/ folders of photographs. Alternatives take turns, and the fastest of their
 turns counts, so that whatever else the machine does falls on both.
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +32,9 @@ from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.teacher_rows import Extractor
 from kcd_pipeline.training.epoch import StepOutcome
 from kcd_pipeline.training.trainer import Trainer
-from kcd_stores import KnowledgeWriter, choose_layout, make_encoding, row_bytes
+from kcd_stores import Encoding, KnowledgeStore, KnowledgeWriter, choose_layout, make_encoding, row_bytes
 from kcd_stores.philox import permutation
-from kcd_stores.streaming.rows import ViewRows, read_whole
+from kcd_stores.streaming.rows import read_whole
 
 TURNS = 5
 
@@ -141,7 +143,7 @@ def reading(folder: Path, rows: int = 1_000_000, classes: int = 100) -> None:
     memory = store.read_view(0)
 
     def epoch_from_disk() -> None:
-        rows = ViewRows(read_whole(store, 0))
+        rows = read_whole(store, 0)
         for batch in batches:
             rows[batch]
 
@@ -160,10 +162,52 @@ def reading(folder: Path, rows: int = 1_000_000, classes: int = 100) -> None:
     )
 
 
+def encodings(folder: Path, rows: int = 100_000, classes: int = 100) -> None:
+    """Compare epochs of the same rows by encoding: read from disk, held packed, in random order by batches of 256."""
+    logits = np.random.default_rng(0).normal(0, 4, (rows, classes)).astype(np.float32)
+    batches = np.array_split(permutation(0, 0, np.arange(rows)), rows // 256)
+    settings: dict[str, dict[str, float]] = {"float16": {}, "int8": {"low": -30.0, "high": 30.0}, "topk": {"k": 8}}
+    stores = {name: _written(folder / name, logits, make_encoding(name, **more)) for name, more in settings.items()}
+
+    def epoch(store: KnowledgeStore) -> None:
+        held = read_whole(store, 0)
+        for batch in batches:
+            held[batch]
+
+    wall: dict[str, list[float]] = {name: [] for name in stores}
+    processor: dict[str, list[float]] = {name: [] for name in stores}
+    for _ in range(TURNS):
+        for name, store in stores.items():
+            started = time.process_time()
+            wall[name].append(seconds(partial(epoch, store)))
+            processor[name].append(time.process_time() - started)
+    for name, bound in {"int8": ">= 1", "topk": ">= 0.8"}.items():
+        say(
+            f"epoch of {name} / of float16, in rows a second",
+            min(wall["float16"]) / min(wall[name]),
+            bound,
+            in_cpu_seconds=min(processor["float16"]) / min(processor[name]),
+            rows_per_second=rows / min(wall[name]),
+            held_bytes=stores[name].packing.row_bytes,
+        )
+
+
+def _written(where: Path, logits: np.ndarray, encoding: Encoding) -> KnowledgeStore:
+    """Write `logits[N, C]` as the only view of a store."""
+    rows, classes = logits.shape
+    layout = choose_layout(views=1, samples=rows, classes=classes, row_bytes=row_bytes(encoding, classes))
+    writer = KnowledgeWriter.create(where, layout=layout, encoding=encoding, made_from={})
+    for block in range(layout.blocks):
+        span = layout.rows(block)
+        writer.write_block(0, block, logits[span.start : span.stop], seconds=0)
+    return writer.store
+
+
 def main() -> None:
-    if sys.argv[1:] == ["reading"]:
+    alone = {"reading": reading, "encodings": encodings}
+    if sys.argv[1] in alone:
         with tempfile.TemporaryDirectory() as name:
-            reading(Path(name))
+            alone[sys.argv[1]](Path(name))
         return
     images, per_class = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 200
     with tempfile.TemporaryDirectory() as name:

@@ -1,8 +1,9 @@
 """Peak memory of streaming one epoch of a store that does not fit its budget, as one line of JSON.
 
-    python tests/benchmarks/streaming_memory.py [--rows 500000] [--classes 1000] [--memory 256MB] [--partners 0.05]
+    python tests/benchmarks/streaming_memory.py [--rows 500000] [--classes 1000] [--memory 256MB] [--partners 0.05] \
+        [--encoding int8]
 
-Makes a store of random float16 logits in a temporary folder (1 GB for the defaults), streams one epoch of it in a child
+Makes a store of random logits in a temporary folder (1 GB for the defaults), streams one epoch of it in a child
 process, and compares the child's high-water mark (VmHWM) with what it was before the first row was read. Exits with an
 error unless the difference stays within the budget plus `CONSTANT`.
 """
@@ -36,6 +37,7 @@ from kcd_stores.streaming.order import cut_batches
 # and what malloc keeps for each of them, and a few numbers a sample
 CONSTANT = 100 * 1000**2
 BATCH = 64
+SETTINGS = {"int8": {"low": -128.0, "high": 127.0}}  # steps of 1
 
 
 def high_water() -> int:
@@ -44,9 +46,9 @@ def high_water() -> int:
     return int(line.split()[1]) * 1024
 
 
-def make_store(path: Path, rows: int, classes: int) -> Layout:
-    """Make a store of one view of float16 noise, whose first logit tells samples apart."""
-    encoding = make_encoding("float16")
+def make_store(path: Path, rows: int, classes: int, name: str = "float16") -> Layout:
+    """Make a store of one view of noise, whose first logit tells samples apart."""
+    encoding = make_encoding(name, **SETTINGS.get(name, {}))
     layout = choose_layout(views=1, samples=rows, classes=classes, row_bytes=row_bytes(encoding, classes))
     writer = KnowledgeWriter.create(path, layout=layout, encoding=encoding, made_from={})
     noise = np.random.default_rng(0).standard_normal((layout.block_rows, classes), dtype=np.float32)
@@ -58,8 +60,8 @@ def make_store(path: Path, rows: int, classes: int) -> Layout:
 
 
 def mark(index: np.ndarray) -> np.ndarray:
-    """Return a number for each sample that float16 holds exactly."""
-    return (index % 2048).astype(np.float32)
+    """Return a number for each sample that every dense encoding holds exactly."""
+    return (index % 128).astype(np.float32)
 
 
 def stream(path: Path, memory: int, partners: float) -> dict[str, object]:
@@ -91,7 +93,8 @@ def stream(path: Path, memory: int, partners: float) -> dict[str, object]:
         "rows": samples,
         "classes": store.layout.classes,
         "mode": streaming.describe(),
-        "view_bytes": samples * store.row_bytes,
+        "encoding": store.encoding.name,
+        "view_bytes": samples * store.packing.row_bytes,
         "budget": memory,
         "planned": streaming.held_bytes,
         "partners": lowest,
@@ -117,13 +120,14 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--memory", default="256MB")
     parser.add_argument("--partners", type=float, default=0.0, help="fraction of samples that are partners of others")
+    parser.add_argument("--encoding", choices=("float16", "float32", "bitround", "int8"), default="float16")
     parser.add_argument("--child", type=Path, help="stream the store in this folder, made by a parent")
     given = parser.parse_args()
     if given.child is not None:
         print(json.dumps(stream(given.child / "store.zarr", parse_bytes(given.memory), given.partners)))
         return
     with tempfile.TemporaryDirectory() as scratch:
-        make_store(Path(scratch) / "store.zarr", given.rows, given.classes)
+        make_store(Path(scratch) / "store.zarr", given.rows, given.classes, given.encoding)
         found = measure(Path(scratch), given.memory, given.partners)
     print(json.dumps(found))
     if not found["within"]:

@@ -173,10 +173,10 @@ def test_a_teacher_cannot_add_to_it(home: Path) -> None:
 
 
 def dying_after(blocks: int, path: Path) -> Any:
-    """Return a `write_block` that is interrupted when the store at `path` has `blocks` blocks."""
-    original, written = KnowledgeWriter.write_block, 0
+    """Return a `finish_block` that is interrupted when the store at `path` has `blocks` blocks."""
+    original, written = KnowledgeWriter.finish_block, 0
 
-    def write_block(self: KnowledgeWriter, *args: Any, **more: Any) -> None:
+    def finish_block(self: KnowledgeWriter, *args: Any, **more: Any) -> None:
         nonlocal written
         if self.store.path == path:  # not the temporary store on which the encoding is measured
             if written == blocks:
@@ -184,7 +184,7 @@ def dying_after(blocks: int, path: Path) -> Any:
             written += 1
         original(self, *args, **more)
 
-    return write_block
+    return finish_block
 
 
 def test_interrupted_at_any_block_and_made_again_it_has_the_same_bytes(
@@ -194,7 +194,7 @@ def test_interrupted_at_any_block_and_made_again_it_has_the_same_bytes(
     for blocks in range(2 * 3):  # 2 views of 700 rows in blocks of 256
         path = tmp_path / f"{blocks}.zarr"
         with monkeypatch.context() as patched:
-            patched.setattr(KnowledgeWriter, "write_block", dying_after(blocks, path))
+            patched.setattr(KnowledgeWriter, "finish_block", dying_after(blocks, path))
             assert cli("condense", home / "kcd", "--export", path, "--encoding", "float32").exit_code == 130
         text = done(cli("condense", home / "kcd", "--export", path, "--encoding", "float32"))
         assert f"{6 - blocks} blocks made and {blocks} found" in text

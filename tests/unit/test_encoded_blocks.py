@@ -62,9 +62,9 @@ def test_a_block_takes_its_own_rows_and_no_others(tmp_path: Path) -> None:
     encoded = writer.begin_block(0, 1)
     encoded.add(ROWS[:20])
     assert not encoded.full
-    with pytest.raises(ValueError, match=r"block \(0, 1\) takes rows of shape \(32, 16\), got 20 rows"):
+    with pytest.raises(ValueError, match=r"block \(0, 1\) takes rows of shape \(32, 16\), got \(20, 16\)"):
         writer.finish_block(encoded, seconds=0)
-    with pytest.raises(ValueError, match=r"takes rows of shape \(32, 16\), got rows of shape \(13, 16\) behind 20"):
+    with pytest.raises(ValueError, match=r"takes rows of shape \(32, 16\), got \(13, 16\) behind 20"):
         encoded.add(ROWS[:13])
     encoded.add(ROWS[:12])
     assert encoded.full

@@ -1,5 +1,7 @@
 """The division of stores of real sizes into blocks and chunks."""
 
+from typing import Any
+
 import pytest
 
 from kcd_stores import Layout, choose_layout
@@ -56,7 +58,7 @@ def test_a_block_size_of_ones_own_is_kept() -> None:
 
 
 @pytest.mark.parametrize("change", [{"views": 0}, {"block_rows": 0}, {"chunk_rows": 3}])
-def test_a_layout_that_cannot_be_is_refused(change: dict[str, int]) -> None:
+def test_a_layout_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"at least 1|not whole chunks"):
         Layout(**({"views": 1, "samples": 8, "classes": 2, "block_rows": 4, "chunk_rows": 2} | change))
 
@@ -71,6 +73,6 @@ def test_a_layout_that_cannot_be_is_refused(change: dict[str, int]) -> None:
         ({"classes": 2**40}, "at most 17,179,869,184 bytes of float32 in a chunk"),
     ],
 )
-def test_a_layout_that_no_machine_holds_is_refused(change: dict[str, int], said: str) -> None:
+def test_a_layout_that_no_machine_holds_is_refused(change: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Layout(**({"views": 1, "samples": 8, "classes": 2, "block_rows": 4, "chunk_rows": 2} | change))

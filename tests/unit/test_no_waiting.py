@@ -17,7 +17,7 @@ import torch
 from tests.support.waiting import CLASSES, EACH, N, RefuseToWait, dataset
 
 from kcd_pipeline.augmentation import Labels, build_augmentation, build_mixing
-from kcd_pipeline.condensation import ResidentRows, TaughtRows, make_resident
+from kcd_pipeline.condensation import ResidentRows, TaughtRows, rows_for
 from kcd_pipeline.condensation.values import make_worth
 from kcd_pipeline.config import VALUE_NAMES, Config, parse_config
 from kcd_pipeline.distillation.curriculum import StudentCurriculum
@@ -233,7 +233,7 @@ def test_rows_in_device_memory_teach_the_same_as_rows_on_the_host(space: str, he
 
 def test_rows_stay_where_they_are_without_a_gpu() -> None:
     rows = ViewRows(np.zeros((4, 2), np.float16))
-    assert make_resident(rows, torch.device("cpu"), "device") is rows
+    assert rows_for(rows, torch.device("cpu"), "device") is rows
 
 
 LOSSES: list[dict[str, Any]] = [

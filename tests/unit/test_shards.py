@@ -17,6 +17,8 @@ from kcd_stores import (
     KnowledgeWriter,
     Layout,
     Reading,
+    Rows,
+    ViewRows,
     make_encoding,
     open_stream,
     plan_streaming,
@@ -98,9 +100,11 @@ def test_chunks_that_nothing_is_needed_of_are_not_read_and_never_zero(tmp_path: 
     before = store.bytes_read
     some = read_whole(store, 1, needed)
     for first, last in ((0, 16), (48, 64), (288, 300)):
-        np.testing.assert_array_equal(some[first:last], whole[first:last])
-    assert np.isnan(some[16:48]).all()
-    assert np.isnan(some[64:288]).all()
+        np.testing.assert_array_equal(store.packing.decode(some.rows[first:last]), whole[first:last])
+    np.testing.assert_array_equal(some[np.array([299, 0, 50])], whole[[299, 0, 50]])
+    for missing in (1, 16, 200):
+        with pytest.raises(IndexError, match="does not hold"):
+            some[np.array([0, missing])]
     assert store.bytes_read - before < store.inventory.knowledge_bytes() / 2 / 4  # 3 of 19 chunks, and indices
 
 
@@ -109,23 +113,28 @@ def test_within_a_stage_whole_views_leave_out_what_is_dropped_and_after_it_nothi
     expected = [store.read_view(view) for view in range(2)]
     streaming = plan_streaming(store, memory=10**6, batch_size=8, partners=True)
     stream = open_stream(store, [0, 1, 0, 1], streaming, batch_size=8)
-    few, all_samples = np.arange(32), np.arange(LAYOUT.samples)
+    few, all_samples, dropped = np.arange(32), np.arange(LAYOUT.samples), np.arange(32, 160)
     partner = np.where(few < 4, 160 + few, -1)
 
     def reading(epoch: int, kept: np.ndarray, partner: np.ndarray | None = None) -> Reading:
         return Reading(seed=0, epoch=epoch, view=epoch % 2, kept=kept, partner=partner)
 
-    def rows(now: Reading, then: Reading | None) -> tuple[np.ndarray, int]:
+    def rows(now: Reading, then: Reading | None) -> tuple[Rows, int]:
         before = store.bytes_read
         (portion,) = stream.read(now, then)
-        wanted = now.kept if now.partner is None else np.union1d(now.kept, now.partner[now.partner >= 0])
+        wanted = np.asarray(now.kept)
+        if now.partner is not None:
+            wanted = np.union1d(wanted, now.partner[now.partner >= 0])
         np.testing.assert_array_equal(portion.rows[wanted], expected[now.view][wanted])
-        return portion.rows[all_samples], store.bytes_read - before
+        return portion.rows, store.bytes_read - before
 
     stage = [reading(0, few, partner), reading(1, few, partner)]
     rows(stage[0], stage[1])  # the first view is read before the epoch says which samples it needs
     narrow, _ = rows(stage[1], None)
-    assert np.isnan(narrow[32:160]).all(), "chunks of dropped samples that are nobody's partners"
+    with pytest.raises(IndexError, match="does not hold"):
+        narrow[dropped]
+    assert isinstance(narrow, ViewRows)
+    assert not narrow.rows[dropped].any(), "chunks of dropped samples that are nobody's partners are not read"
     rows(reading(2, all_samples), reading(3, all_samples))  # a sample may come back, so all rows are held
     rows(reading(3, all_samples), None)
     stream.close()

@@ -109,14 +109,14 @@ def test_a_kept_fingerprint_is_taken_anew_when_a_file_changes(
 ) -> None:
     name, root = kept_in[form]
     load(name, root, on_the_fly=True).description  # noqa: B018  # it is computed when it is asked for
-    kept = sorted(cache.iterdir())
+    kept = sorted(cache.glob("fingerprint-*"))
     load(name, root, on_the_fly=True).description  # noqa: B018
-    assert sorted(cache.iterdir()) == kept
+    assert sorted(cache.glob("fingerprint-*")) == kept
     assert len(kept) == 1
     file = next(path for path in sorted(root.rglob("*train*")) + sorted(root.rglob("train/*.arrow")) if path.is_file())
     os.utime(file)
     load(name, root, on_the_fly=True).description  # noqa: B018
-    assert len(sorted(cache.iterdir())) == 2
+    assert len(sorted(cache.glob("fingerprint-*"))) == 2
 
 
 def test_columns_and_splits_are_found_by_type_or_named(folders: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from kcd_pipeline.condensation.ogve import new_values, update_values
 from kcd_pipeline.condensation.perturbation import BatchBlend, Perturbation
 from kcd_pipeline.condensation.policies import WITH_WEIGHTS, Choice, Situation, make_policy
 from kcd_pipeline.condensation.schedule import stage_of, stage_openings
-from kcd_pipeline.condensation.taught import ResidentRows, TaughtRows, make_resident
+from kcd_pipeline.condensation.taught import DeviceRows, ResidentRows, SentRows, TaughtRows, rows_for
 from kcd_pipeline.condensation.values import Worth, make_worth, visits
 from kcd_pipeline.condensation.weights import SampleWeights
 
@@ -17,17 +17,19 @@ __all__ = [
     "WITH_WEIGHTS",
     "BatchBlend",
     "Choice",
+    "DeviceRows",
     "Perturbation",
     "ResidentRows",
     "SampleWeights",
+    "SentRows",
     "Situation",
     "TaughtRows",
     "Worth",
     "condense",
     "make_policy",
-    "make_resident",
     "make_worth",
     "new_values",
+    "rows_for",
     "stage_of",
     "stage_openings",
     "update_values",

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from kcd_pipeline.augmentation import Labels
 from kcd_pipeline.condensation import (
+    DeviceRows,
     Perturbation,
-    ResidentRows,
     SampleWeights,
     TaughtRows,
     condense,
-    make_resident,
     make_worth,
     new_values,
+    rows_for,
     stage_of,
     stage_openings,
     visits,
@@ -276,7 +276,7 @@ class StudentCurriculum:
         then = self._reading(epoch + 1) if same_plan else None
         weights = loss_weights(self._config.distill, epoch, len(self._plan.kept) / self._samples)
         for portion in self._stream.read(self._reading(epoch), then):
-            rows = make_resident(portion.rows, self._device, self._config.run.resident)
+            rows = rows_for(portion.rows, self._device, self._config.run.resident)
             judged = self._judged(epoch, portion.order)
             yield portion.order, partial(self._objective, taught, rows, judged, classes, weights)
 
@@ -293,10 +293,10 @@ class StudentCurriculum:
             return draw_balanced(self._labels, seed, epoch, count)
         return Drawn(kept if count == len(kept) else np.sort(permutation(seed, epoch, kept)[:count]))
 
-    def _judged(self, epoch: int, order: NDArray[np.int64]) -> Rows | ResidentRows | None:
+    def _judged(self, epoch: int, order: NDArray[np.int64]) -> Rows | DeviceRows | None:
         """Return the rows that the teacher gave for those of the samples `order` that are blended, if it judges any."""
         judged = None if self._blends is None else self._blends.portion(epoch % self._views, order)
-        return None if judged is None else make_resident(judged, self._device, self._config.run.resident)
+        return None if judged is None else rows_for(judged, self._device, self._config.run.resident)
 
     def _reading(self, epoch: int) -> Reading:
         plan = self._plan
@@ -314,8 +314,8 @@ class StudentCurriculum:
     def _objective(
         self,
         taught: TaughtRows,
-        rows: Rows | ResidentRows,
-        judged: Rows | ResidentRows | None,
+        rows: Rows | DeviceRows,
+        judged: Rows | DeviceRows | None,
         classes: int,
         weights: LossWeights,
         logits: Tensor,

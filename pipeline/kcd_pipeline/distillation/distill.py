@@ -75,8 +75,9 @@ def distill(
         if dataset is None:
             config = with_teacher_images(config)
             dataset = load_dataset(config.data)
-        prepared = prepare_run(config, ranks, dataset, passed)
         folder = RunFolder(config.run_dir)
+        streamed_as = None if overwrite else ranks.run_on_first(folder.read_streaming)
+        prepared = prepare_run(config, ranks, dataset, passed, streamed_as=streamed_as)
         with ExitStack() as lock:
             claim = partial(_claim, prepared, folder, lock, resume=resume, overwrite=overwrite)
             finished = ranks.run_on_first(claim)

@@ -112,11 +112,10 @@ class BlendRows:
         places = np.searchsorted(self._samples, members)
         strip = self._store.layout.chunk_rows
         try:
-            return np.concatenate(
-                [rows for _, rows in read_pieces(self._store, self._views.index(view), places, strip)]
-            )
+            pieces = [rows for _, rows in read_pieces(self._store, self._views.index(view), places, strip)]
         except StoreError as error:
             raise FailedError(f"{error.problem} The same command again has the teacher judge them anew.") from error
+        return self._store.packing.decode(np.concatenate(pieces))
 
     def cost(self) -> dict[str, float]:
         """Return the rows and the seconds that the blends of the stage have cost the teacher, whoever made them."""

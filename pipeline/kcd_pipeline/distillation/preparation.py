@@ -1,7 +1,9 @@
 """Everything that a run needs, opened, made and compared with its recipe before its folder is touched."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,12 +32,15 @@ from kcd_stores import (
     CondensedRows,
     KnowledgeStore,
     RowSource,
+    StoreUsageError,
     Streaming,
     is_vacant,
     parse_bytes,
     plan_streaming,
     read_condensed,
 )
+
+MEMORY_KEY = "store.memory"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,7 +106,7 @@ class Preparation:
             **self.dataset.fingerprints,
             "store": stores[0] if stores else None,
             **({"other_stores": stores[1:]} if len(stores) > 1 else {}),
-            "streaming": None if streaming is None else streaming.describe("store.memory"),
+            "streaming": None if streaming is None else streaming.describe(MEMORY_KEY),
             **({} if self.plans_from is None else {"plans": self.plans_from.digest}),
             **({} if self.init is None else {"init": self.init}),
             **({"parts": self.own_parts} if self.own_parts else {}),
@@ -109,8 +114,20 @@ class Preparation:
         }
 
 
-def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedModels = NONE_PASSED) -> Preparation:
+def prepare_run(
+    config: Config,
+    ranks: Ranks,
+    whole: Dataset,
+    passed: PassedModels = NONE_PASSED,
+    *,
+    streamed_as: str | None = None,
+) -> Preparation:
     """Prepare the run of a recipe on its dataset `whole`. Nothing is written, so a refusal costs nothing.
+
+    Parameters
+    ----------
+    streamed_as
+        The mode of streaming of the run that is gone on with, if there is one.
 
     Raises
     ------
@@ -166,7 +183,7 @@ def prepare_run(config: Config, ranks: Ranks, whole: Dataset, passed: PassedMode
         store=store,
         other_stores=other_stores,
         trainer=trainer,
-        knowledge=None if source is None else (source, _plan_streaming(config, source)),
+        knowledge=None if source is None else (source, _plan_streaming(config, source, streamed_as)),
         tap=tap,
         cross_entropy=make_cross_entropy(
             config.distill, dataset.train.labels.numpy(), dataset.classes, dataset.label_names, trainer.device
@@ -265,10 +282,18 @@ def _require_loss_that_weighs(
         require_sample_losses(config.distill, f"condense.plans_from is {config.condense.plans_from}")
 
 
-def _plan_streaming(config: Config, source: RowSource) -> Streaming:
-    return plan_streaming(
+def _plan_streaming(config: Config, source: RowSource, streamed_as: str | None) -> Streaming:
+    """Choose the way of streaming, or the one that an earlier version chose for the run that is gone on with."""
+    plan = partial(
+        plan_streaming,
         source,
         memory=parse_bytes(config.store.memory),
         batch_size=config.distill.batch_size,
         partners=config.distill.method == "kcd",
     )
+    streaming = plan()
+    if streamed_as is not None and streaming.describe(MEMORY_KEY) != streamed_as:
+        with suppress(StoreUsageError):  # then it was not chosen so
+            earlier = plan(held_decoded=True)
+            return earlier if earlier.describe(MEMORY_KEY) == streamed_as else streaming
+    return streaming

@@ -75,7 +75,7 @@ class CondensedSet:
         kept, partners = self.plan.kept[span], self.plan.partner[span][self.plan.epsilon[span] > 0]
         needed = np.unique(np.concatenate([kept, partners]))
         pieces = [piece for _, piece in read_pieces(self.store, view, needed, self.store.layout.chunk_rows)]
-        return self._taught.batch(HeldRows(needed, np.concatenate(pieces)), kept).numpy()
+        return self._taught.batch(HeldRows(needed, np.concatenate(pieces), self.store.packing), kept).numpy()
 
     def condensed_rows(self) -> CondensedRows:
         """Return which samples the rows belong to, what is blended into them, and their weights if the plan has any."""

@@ -85,6 +85,7 @@ def store_facts(store: KnowledgeStore) -> dict[str, Any]:
         "unreadable_records": found.problems,
         "bytes": size,
         "bytes_per_row": size / rows if rows else None,
+        "held_bytes_per_row": store.packing.row_bytes,
         "files": store.inventory.files(),
         "seconds": float(found.seconds[complete].sum()),
         "fidelity": store.fidelity,

@@ -36,6 +36,7 @@ def print_store(facts: Mapping[str, Any]) -> None:
     """Print the facts of a store, as `store_facts` returns them."""
     blocks = facts["blocks"]
     views, samples, classes = facts["shape"]
+    held = facts["held_bytes_per_row"]
     print_line(f"Knowledge store {facts['path']}", style="bold")
     _print_lines(
         {
@@ -47,6 +48,7 @@ def print_store(facts: Mapping[str, Any]) -> None:
             "blocks": f"{blocks['complete']:,} of {blocks['total']:,}, of {blocks['rows_each']:,} rows of a view",
             **({"unreadable": "; ".join(facts["unreadable_records"][:LISTED])} if facts["unreadable_records"] else {}),
             "on disk": _on_disk(facts),
+            "in memory": f"{human_bytes(held * samples)} a view while it is taught, {held:,} bytes per row",
             "fidelity": _fidelity(facts["fidelity"]),
             "reading": _reading(facts["reading"]),
             "teacher's time": duration(facts["seconds"]),

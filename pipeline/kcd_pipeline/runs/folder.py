@@ -112,6 +112,13 @@ class RunFolder:
             ) from error
         return origin
 
+    def read_streaming(self) -> str | None:
+        """Return the mode of streaming that the run began with; None without a run, or one that does not say it."""
+        if not self.exists or not self.origin.is_file():
+            return None
+        mode = self.read_origin().get("streaming")
+        return mode if isinstance(mode, str) else None
+
     # --- metrics ------------------------------------------------------------------------------------------
 
     def metrics_lines(self) -> list[bytes]:

@@ -19,6 +19,7 @@ from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.models import FeatureTap
 from kcd_pipeline.teacher_rows.ahead import made_ahead
+from kcd_pipeline.teacher_rows.kept_memory import memory_is_kept
 from kcd_stores.knowledge import piece_rows
 
 Batch = tuple[NDArray[np.int64], torch.Tensor]  # samples [n], and their images [n, channels, H, W]
@@ -87,7 +88,7 @@ class RowsOfImages(ABC):
         """
         cut = [self._cut(np.asarray(span, dtype=np.int64)) for span in spans]
         made = self._batches([batch for batches in cut for batch in batches], view)
-        with closing(made_ahead(made) if self.ahead else made) as images:
+        with memory_is_kept(), closing(made_ahead(made) if self.ahead else made) as images:
             for batches in cut:
                 yield from self._span_pieces(view, islice(images, len(batches)), len(batches), on_batch)
 

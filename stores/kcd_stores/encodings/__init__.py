@@ -6,6 +6,7 @@ from typing import Any
 
 from kcd_stores.encodings.dense import BitRounded, Float, Int8, widened_range
 from kcd_stores.encodings.features import NoLogits, WithFeatures
+from kcd_stores.encodings.packing import Packing
 from kcd_stores.encodings.pca import PCA, fitted_pca
 from kcd_stores.encodings.protocol import ArraySpec, Encoding, row_bytes
 from kcd_stores.encodings.sparse import Sample, TopK
@@ -16,6 +17,7 @@ __all__ = [
     "ArraySpec",
     "Encoding",
     "NoLogits",
+    "Packing",
     "WithFeatures",
     "describe_features",
     "encoding_label",

@@ -18,6 +18,7 @@ from kcd_stores.encodings.protocol import ArraySpec, out_of_range
 from kcd_stores.errors import OutOfRangeError
 
 LEVELS = 255  # steps of int8 from its low to its high
+UPPER_BITS = 7  # of a float32's mantissa that lie in its upper half, behind sign and exponent
 
 
 class Dense:
@@ -72,7 +73,8 @@ class BitRounded(Dense):
         if not 1 <= self.keep_bits <= 23:
             raise ValueError(f"bitround keeps 1 to 23 bits of mantissa, got keep_bits {self.keep_bits}")
         earlier = {"name": "numcodecs.bitround", "configuration": {"keepbits": self.keep_bits}}
-        return (self.spec(classes, "float32", codec_before_format_3=earlier),)
+        zeros = 2 if self.keep_bits <= UPPER_BITS else 0
+        return (self.spec(classes, "float32", codec_before_format_3=earlier, zero_bytes=zeros),)
 
     def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
         rounded = numcodecs.BitRound(keepbits=self.keep_bits).encode(logits)
@@ -100,7 +102,6 @@ class Int8(Dense):
         more = {
             "fill_value": 0,
             "attributes": {"scale_factor": self._step, "add_offset": self.low},
-            "decoded_values": self._table,
             "codec_before_format_3": {
                 "name": "numcodecs.fixedscaleoffset",
                 "configuration": {"offset": self.low, "scale": self._steps, "dtype": "<f4", "astype": "|u1"},

@@ -89,7 +89,7 @@ class PCA:
         return base64.b64decode(self.basis, validate=True)
 
     @cached_property
-    def _parts(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    def parts_of_basis(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Weights `[r, C]`, which are whole numbers, scales `[C]` and means `[C]`, float32."""
         size = len(self._bytes) // (self.components + 8) * self.components
         classes = size // self.components
@@ -100,7 +100,7 @@ class PCA:
     @cached_property
     def _projection(self) -> NDArray[np.float32]:
         """The coordinates of logits without their means are `logits @ projection`, `[C, r]`: least squares."""
-        weights, scales, _ = self._parts
+        weights, scales, _ = self.parts_of_basis
         return np.linalg.pinv((weights * scales).astype(np.float64)).astype(np.float32)
 
     def encode(self, logits: NDArray[np.float32], /, *, view: int, first: int) -> dict[str, NDArray[Any]]:
@@ -122,7 +122,7 @@ class PCA:
         self, logits: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float32]]:
         """Return coordinates `[n, r]` (whole numbers), top classes `[n, k]`, and what these miss in each `[n, k]`."""
-        weights, scales, means = self._parts
+        weights, scales, means = self.parts_of_basis
         codes = np.rint((logits - means) @ self._projection)
         order = np.argsort(-logits, axis=1, kind="stable")  # of equal logits, the lower class first
         top = np.sort(order[:, : self.k], axis=1)
@@ -130,7 +130,7 @@ class PCA:
         return codes, top, np.take_along_axis(logits - given, top, axis=1)
 
     def decode(self, parts: dict[str, NDArray[Any]], classes: int) -> NDArray[Any]:
-        weights, scales, means = self._parts
+        weights, scales, means = self.parts_of_basis
         logits = parts["codes"].astype(np.float32) @ weights
         logits *= scales
         logits += means

@@ -29,10 +29,10 @@ class ArraySpec:
         Value that is read where nothing was written. Where a dtype has room for it, no data has this value.
     attributes
         The attributes of the zarr array, for readers that know nothing of this package.
-    decoded_values
-        The number that each of the 256 bytes stands for, where elements are bytes that stand for numbers; else None.
     class_count
         The number of classes, where elements are class ids; else None.
+    zero_bytes
+        The low bytes of each element that are always zero, for memory to do without them: 0, or half of all bytes.
     shuffled_bytes
         The bytes that blosc shuffles as one element; None for those of an element.
     codec_before_format_3
@@ -45,10 +45,31 @@ class ArraySpec:
     row_shape: tuple[int, ...]
     fill_value: Any
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    decoded_values: NDArray[Any] | None = field(default=None, compare=False)
     class_count: int | None = None
     shuffled_bytes: int | None = None
     codec_before_format_3: Mapping[str, Any] | None = None
+    zero_bytes: int = 0
+
+    @property
+    def memory_dtype(self) -> np.dtype[Any]:
+        """The dtype of an element as it is held: as it was compressed, without the bytes that are always zero."""
+        if self.zero_bytes:
+            return np.dtype(f"u{self.dtype.itemsize - self.zero_bytes}")
+        return self.dtype
+
+    def without_zeros(self, part: NDArray[Any]) -> NDArray[Any]:
+        """Return decompressed elements `part[n, *row_shape]` (contiguous) in `memory_dtype`."""
+        if not self.zero_bytes:
+            return part
+        return part.view(self.memory_dtype)[..., 1::2]  # the upper halves of little-endian numbers
+
+    def with_zeros(self, elements: NDArray[Any]) -> NDArray[Any]:
+        """Return elements `[n, *row_shape]` in `dtype`, given them in `memory_dtype`."""
+        if not self.zero_bytes:
+            return elements
+        bits = elements.astype(f"u{self.dtype.itemsize}")
+        bits <<= 8 * self.zero_bytes
+        return bits.view(self.dtype)
 
     @property
     def packed_bytes(self) -> int:
@@ -70,16 +91,17 @@ class ArraySpec:
         ]
 
     def is_data(self, part: NDArray[Any]) -> bool:
-        """Return True if all elements of `part` can be data: finite numbers, or ids of classes that exist."""
+        """Return True if all of `part`, decompressed elements, can be data: finite numbers, or ids of classes."""
         if self.class_count is not None:
             return bool(part.max() < self.class_count)
         if part.dtype.kind == "i":  # signed codes, of which the lowest is never used
             return bool(part.min() > np.iinfo(part.dtype).min)
         if part.dtype.kind != "f":
-            return True
+            return True  # any byte stands for a number
         bits = part.view(f"u{part.dtype.itemsize}")  # a float is finite unless all bits of its exponent are set
         exponent = bits.dtype.type({2: 0x7C00, 4: 0x7F800000}[part.dtype.itemsize])
-        return bool((bits & exponent).max() < exponent)
+        zeros = bits.dtype.type((1 << 8 * self.zero_bytes) - 1)
+        return bool((bits & exponent).max() < exponent) and not (zeros and (bits & zeros).any())
 
 
 class Encoding(Protocol):

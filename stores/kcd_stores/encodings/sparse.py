@@ -4,6 +4,7 @@ Letters: V views, N samples, C classes, n rows of one block.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -61,12 +62,16 @@ class TopK:
         }
 
     def decode(self, parts: dict[str, NDArray[Any]], classes: int) -> NDArray[Any]:
-        tail = parts["rest"] - np.float32(np.log(classes - self.k))
+        tail = parts["rest"] - self.share_of_rest(classes)
         logits = np.empty((len(tail), classes), np.float32)
         logits[...] = tail[:, None]
         place = parts["classes"] + np.arange(0, logits.size, classes)[:, None]
         logits.reshape(-1)[place] = parts["values"]
         return logits
+
+    def share_of_rest(self, classes: int) -> np.float32:
+        """Return log(C - k): what `rest` exceeds the logit of each of the other classes by."""
+        return np.float32(np.log(classes - self.k))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,5 +124,9 @@ class Sample:
         ids = parts["classes"].astype(np.int64)
         flat = (ids + np.arange(len(ids))[:, None] * classes).ravel()
         counts = np.bincount(flat, minlength=len(ids) * classes).reshape(len(ids), classes)
-        meaning = np.append(ABSENT, np.log(np.arange(1, self.draws + 1) / self.draws)).astype(np.float32)
-        return meaning[counts]
+        return self.logits_of_counts[counts]
+
+    @cached_property
+    def logits_of_counts(self) -> NDArray[np.float32]:
+        """The logit of a class that was drawn 0 to `draws` times, `[draws + 1]` float32."""
+        return np.append(ABSENT, np.log(np.arange(1, self.draws + 1) / self.draws)).astype(np.float32)

@@ -58,7 +58,7 @@ def _ledger_metadata(layout: Layout, knowledge_arrays: int, *, checksums: bool) 
     group = zarr.create_group(MemoryStore(), zarr_format=3)
     arrays = {}
     ledger: dict[str, Any] = {"compressors": [Crc32cCodec()], "dimension_names": ("view", "block")}
-    ledger |= {"shape": (layout.views, layout.blocks), "chunks": (1, layout.blocks)}
+    ledger |= {"shape": (layout.views, layout.blocks), "chunks": (1, layout.count_blocks(knowledge_arrays))}
     arrays["complete"] = group.create_array("complete", dtype="uint8", fill_value=0, **ledger)
     arrays["seconds"] = group.create_array("seconds", dtype="float64", fill_value=float("nan"), **ledger)
     if checksums:
@@ -89,7 +89,7 @@ def _metadata_of(layout: Layout, spec: ArraySpec) -> ArrayV3Metadata:
 
 def _document_before_format_3(layout: Layout, spec: ArraySpec) -> bytes:
     """Return the file of metadata by which a store of format 1 or 2 lets zarr read stored elements as float32."""
-    seen = replace(spec, dtype=np.dtype("float32"), fill_value=float("nan"), attributes={}, decoded_values=None)
+    seen = replace(spec, dtype=np.dtype("float32"), fill_value=float("nan"), attributes={})
     facts = parse_document(document(_metadata_of(layout, seen)))
     (sharding,) = facts["codecs"]
     inner = sharding["configuration"]["codecs"]

@@ -85,6 +85,7 @@ class _Layout(_Strict):
     classes: int
     block_rows: int
     chunk_rows: int
+    split_record: Literal[True] = True
 
 
 class _Fidelity(_Strict):
@@ -177,7 +178,7 @@ def new_attributes(
             "generation": secrets.token_hex(GENERATION_BYTES),
             "encoding": {"name": encoding.name, **encoding.settings()},
             "features": describe_features(encoding),
-            "layout": vars(layout),
+            "layout": layout.attributes(),
             "made_from": dict(made_from),
             "fidelity": None if fidelity is None else dict(fidelity),
             **({} if trial is None else {"trial": dict(trial)}),
@@ -249,6 +250,8 @@ def parse_attributes(attributes: Mapping[str, Any]) -> Description:
     own = {name: attributes[name] for name in OURS if name in attributes}
     try:
         layout = Layout(**own["layout"])
+        if layout.split_record and own["format"] == 1:
+            raise ValueError("split_record is true, which no store of format 1 has")
         found = Description(attributes=own, layout=layout)
         if not found.encoding(features=True).arrays(layout.classes):
             raise ValueError("it has neither logits nor features")

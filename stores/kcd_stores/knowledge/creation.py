@@ -1,6 +1,7 @@
 """Make the files of an empty knowledge store; replace an older store; repair what a killed maker left; add views."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import zarr
@@ -92,12 +93,12 @@ def lay_out_views(storage: Storage, description: Description, views: int) -> Non
     Attributes that others added to the group stay. Consolidated metadata, which would be of the smaller store,
     does not.
     """
-    layout = Layout(**{**vars(description.layout), "views": views})
+    layout = replace(description.layout, views=views)
     encoding = description.encoding(features=True)
     for name, array in expected_arrays(layout, encoding, store_format=description.format).items():
         storage.put(f"{name}/{METADATA}", array.document)
     foreign = {name: value for name, value in (read_attributes(storage) or {}).items() if name not in OURS}
-    grown = checked({**foreign, **description.attributes, "layout": vars(layout)})
+    grown = checked({**foreign, **description.attributes, "layout": layout.attributes()})
     storage.put(METADATA, group_document(grown))
 
 

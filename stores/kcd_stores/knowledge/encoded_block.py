@@ -44,7 +44,8 @@ class EncodedBlock:
         """
         left = len(self.samples) - self._added
         if rows.ndim != 2 or rows.shape[1] != self._columns or not 0 < len(rows) <= left:
-            raise ValueError(self._misfit(f"rows of shape {rows.shape}"))
+            behind = f" behind {self._added} others" if self._added else ""
+            raise ValueError(f"{self._wanted()}, got {rows.shape}{behind}")
         if not np.isfinite(rows).all():
             raise ValueError(f"block ({self.view}, {self.block}) holds a number that is not finite")
         first = self.samples.start + self._added
@@ -59,12 +60,10 @@ class EncodedBlock:
     def parts(self) -> dict[str, NDArray[Any]]:
         """Return the elements `[n, *row_shape]` of each array, by its name; ValueError is raised if rows lack."""
         if not self.full:
-            raise ValueError(self._misfit(f"{self._added} rows"))
+            raise ValueError(f"{self._wanted()}, got {(self._added, self._columns)}")
         if len(self._pieces) == 1:
             return self._pieces[0]
         return {name: np.concatenate([piece[name] for piece in self._pieces]) for name in self._pieces[0]}
 
-    def _misfit(self, found: str) -> str:
-        wanted = (len(self.samples), self._columns)
-        behind = f" behind {self._added} others" if self._added else ""
-        return f"block ({self.view}, {self.block}) takes rows of shape {wanted}, got {found}{behind}"
+    def _wanted(self) -> str:
+        return f"block ({self.view}, {self.block}) takes rows of shape {(len(self.samples), self._columns)}"

@@ -16,7 +16,8 @@ BLOCK_BYTES = 32 * 1024 * 1024  # encoded rows of one block, which is in memory 
 BLOCKS_PER_VIEW = 32  # keeps files in the tens per view, and an interruption loses a few percent of a view
 SMALLEST_BLOCK = 1024  # rows; a smaller file is mostly overhead
 LEDGER_ARRAYS = 3  # `complete`, `seconds` and `checksums`
-RECORD_BYTES = 64 * 1024  # of checksums in one file, which is written anew for each of its blocks
+RECORD_BYTES = 64 * 1024  # in one file of the record, which is written anew for each of its blocks
+SECONDS_BYTES = 8  # of one block, in the largest array of a record but for the checksums
 # Limits that no store comes near, so that numbers which cannot be true are refused before memory is taken for them
 MOST_VIEWS = 2**16
 MOST_BLOCKS = 2**22  # of all views
@@ -39,6 +40,9 @@ class Layout:
         V, N and C; C is 0 in a store of features alone.
     block_rows, chunk_rows
         Rows of a block, a multiple of the rows of a chunk.
+    split_record
+        True if `complete` and `seconds` of a view are in several files, each of a limited number of blocks; False if
+        each of them is one file, as in all stores of up to 8,192 blocks in a view.
     """
 
     views: int
@@ -46,6 +50,7 @@ class Layout:
     classes: int
     block_rows: int
     chunk_rows: int
+    split_record: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("views", 1), ("samples", 1), ("classes", 0), ("block_rows", 1), ("chunk_rows", 1)):
@@ -76,6 +81,18 @@ class Layout:
         """Return the number of blocks whose checksums share a file, for an encoding of `arrays` arrays."""
         return max(min(RECORD_BYTES // (4 * (arrays * self.chunks + 1)), self.blocks), 1)
 
+    def count_blocks(self, arrays: int) -> int:
+        """Return the number of blocks whose `complete` and `seconds` share a file each.
+
+        With a split record it is a multiple of `record_blocks`, so that checksums of one file belong to one of these.
+        """
+        together = self.record_blocks(arrays)
+        return RECORD_BYTES // SECONDS_BYTES // together * together if self.split_record else self.blocks
+
+    def attributes(self) -> dict[str, int | bool]:
+        """Return the layout as the attributes of a store hold it: `split_record` only where it is true."""
+        return {name: value for name, value in vars(self).items() if value is not False}
+
     def rows(self, block: int) -> range:
         """Return the samples of `block`; IndexError is raised if there is no such block."""
         if not 0 <= block < self.blocks:
@@ -92,10 +109,10 @@ class Layout:
     def objects(self, arrays: int) -> int:
         """Return the number of files or objects of a finished store whose encoding has `arrays` arrays.
 
-        They are a shard for each block and array, the record of each view (`complete`, `seconds`, and one or more files
-        of `checksums`), and the metadata of the group and of each array.
+        They are a shard for each block and array, the record of each view (one or more files of `complete`, `seconds`
+        and `checksums` each), and the metadata of the group and of each array.
         """
-        record = 2 + -(-self.blocks // self.record_blocks(arrays))
+        record = 2 * -(-self.blocks // self.count_blocks(arrays)) + -(-self.blocks // self.record_blocks(arrays))
         return self.views * (self.blocks * arrays + record) + 1 + arrays + LEDGER_ARRAYS
 
     def all_blocks(self) -> Iterator[tuple[int, int]]:
@@ -137,4 +154,11 @@ def choose_layout(*, views: int, samples: int, classes: int, row_bytes: int, blo
     chunk_rows = min(chunk_rows, power_of_two_below(piece))
     while block_rows % chunk_rows:
         chunk_rows //= 2
-    return Layout(views=views, samples=samples, classes=classes, block_rows=block_rows, chunk_rows=chunk_rows)
+    return Layout(
+        views=views,
+        samples=samples,
+        classes=classes,
+        block_rows=block_rows,
+        chunk_rows=chunk_rows,
+        split_record=SECONDS_BYTES * -(-samples // block_rows) > RECORD_BYTES,
+    )

@@ -92,11 +92,16 @@ class Ledger:
 
     def _recorded_pieces(self, views: range) -> Iterator[tuple[int, int, Piece]]:
         """Yield view, number and content of all pieces of those of `views` that have a record."""
-        counts = _read_counts(self._storage, views)
-        recorded = (view for view in views if counts[view] is not None)
-        places = ((view, number) for view in recorded for number in range(self._format.pieces))
+        shape = self._format
+        counts = _read_counts(self._storage, ((view, part) for view in views for part in range(shape.parts)))
+        places = (
+            (view, number)
+            for view in views
+            for number in range(shape.pieces)
+            if counts[view, shape.part_of(number)] is not None
+        )
         while some := list(islice(places, PIECES_AT_ONCE)):
-            pieces = read_pieces(self._storage, self._format, some, counts)
+            pieces = read_pieces(self._storage, shape, some, counts)
             for (view, number), piece in zip(some, pieces, strict=True):
                 yield view, number, piece
 
@@ -138,46 +143,49 @@ def read_pieces(
     storage: Storage,
     shape: RecordFormat,
     places: Sequence[tuple[int, int]],
-    counts: Mapping[int, bytes | None] | None = None,
+    counts: Mapping[tuple[int, int], bytes | None] | None = None,
 ) -> list[Piece]:
     """Read the pieces (view, number) of a ledger, several at once.
 
     What makes a record count, the file of `complete`, is read first, for it is written last: so whatever it counts is
-    there. `counts` has its content for each view, if it was read a moment ago.
+    there. `counts` has its content for each (view, part), if it was read a moment ago.
     """
-    counts = _read_counts(storage, {view for view, _ in places}) if counts is None else counts
-    counted = [place for place in places if counts[place[0]]]
+    part_of = {(view, number): (view, shape.part_of(number)) for view, number in places}
+    counts = _read_counts(storage, part_of.values()) if counts is None else counts
+    counted = [place for place in places if counts[part_of[place]]]
     names = list(dict.fromkeys(name for place in counted for name in _other_names(shape, *place)))
     files = dict(zip(names, storage.fetch(names), strict=True)) if names else {}
-    return [_piece(shape, view, number, counts[view], files) for view, number in places]
+    return [_piece(shape, *place, counts[part_of[place]], files) for place in places]
 
 
-def _read_counts(storage: Storage, views: Iterable[int]) -> dict[int, bytes | None]:
-    """Return the content of the file of `complete` for each of `views`; None where it is missing."""
-    ordered = list(views)
-    return dict(zip(ordered, storage.fetch([complete_name(view) for view in ordered]), strict=True))
+def _read_counts(storage: Storage, parts: Iterable[tuple[int, int]]) -> dict[tuple[int, int], bytes | None]:
+    """Return the content of the file of `complete` for each of `parts` (view, part); None where it is missing."""
+    ordered = list(dict.fromkeys(parts))
+    return dict(zip(ordered, storage.fetch([complete_name(*part) for part in ordered]), strict=True))
 
 
 def _other_names(shape: RecordFormat, view: int, number: int) -> list[str]:
     """Return the names of the files of a piece, but for that of `complete`."""
-    return [seconds_name(view), *([checksums_name(view, number)] if shape.generation is not None else [])]
+    seconds = seconds_name(view, shape.part_of(number))
+    return [seconds, *([checksums_name(view, number)] if shape.generation is not None else [])]
 
 
 def _piece(
     shape: RecordFormat, view: int, number: int, counted: bytes | None, files: Mapping[str, bytes | None]
 ) -> Piece:
     """Return one piece, given the content of its files."""
-    blocks, layout = shape.blocks_of(number), shape.layout
-    span, nothing = slice(blocks.start, blocks.stop), np.zeros(len(blocks), dtype=bool)
+    blocks, part = shape.blocks_of(number), shape.part_of(number)
+    first = blocks.start - part * shape.part_blocks
+    span, nothing = slice(first, first + len(blocks)), np.zeros(len(blocks), dtype=bool)
     seconds, checksums = np.full(len(blocks), np.nan), None
     problems: list[str] = []
     if counted is None:
         return Piece(valid=nothing, seconds=seconds, checksums=None)
     try:
-        valid = without_checksum(complete_name(view), counted, "u1", (layout.blocks,))[span] == 1
+        valid = without_checksum(complete_name(view, part), counted, "u1", (shape.part_blocks,))[span] == 1
         if not valid.any():
             return Piece(valid=valid, seconds=seconds, checksums=None)
-        seconds = _file(files, seconds_name(view), "<f8", (layout.blocks,))[span]
+        seconds = _file(files, seconds_name(view, part), "<f8", (shape.part_blocks,))[span]
         if shape.generation is not None:
             wide = (shape.piece_blocks, shape.entries + 1)
             stored = _file(files, checksums_name(view, number), "<u4", wide)[: len(blocks)]

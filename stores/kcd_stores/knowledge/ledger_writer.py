@@ -1,13 +1,15 @@
 """Write the ledger of a store (kcd_stores.knowledge.ledger) so that no entry is lost for long.
 
 A folder has one writer at a time, by a lock (kcd_stores.storage.lock), so its entries are simply written. An object
-store has no lock that dies with its holder. A view's record is one object there, which is replaced only if it is still
-the one that was read (`Storage.update`). A service that knows no such condition lets two extractions at the same moment
-lose each other's latest entries. A lost entry does no harm: the block reads as missing, and the next call makes it
-again with the same bytes. So each writer restores its own entries that are gone: whenever it records a block of that
-view, and once more at its end (`settle`). Before it restores an entry it looks whether the data is still there, which
-it is not if another process replaced the store. One case remains: an entry lost at the very end of two extractions is
-found missing by the reader, who is told to run the extraction again.
+store has no lock that dies with its holder. A file of the record is one object there, which is replaced only if it is
+still the one that was read (`Storage.update`). A service that knows no such condition lets two extractions at the same
+moment lose each other's latest entries. A lost entry does no harm: the block reads as missing, and the next call makes
+it again with the same bytes. So each writer restores its own entries that are gone: whenever it records a block of the
+same piece of the record, and once more at its end (`settle`). Before it restores an entry it looks whether the data is
+still there, which it is not if another process replaced the store. One case remains: an entry lost at the very end of
+two extractions is found missing by the reader, who is told to run the extraction again.
+
+A block is recorded by rewriting three files of limited size, so it costs the same however many blocks a view has.
 """
 
 from collections.abc import Callable, Mapping
@@ -76,7 +78,8 @@ class LockedLedgerWriter:
 
     def record(self, view: int, block: int, entry: Entry) -> None:
         """Record a block complete. A machine that is lost now may lose the record, and the block is made again."""
-        self._changed.update(_write_entries(self._storage, self._format, view, {block: entry}))
+        number = block // self._format.piece_blocks
+        self._changed.update(_write_entries(self._storage, self._format, view, number, {block: entry}))
 
     def settle(self) -> None:
         """Return when all records are durable; no other writer can have overwritten one."""
@@ -91,50 +94,48 @@ class SharedLedgerWriter:
     def __init__(self, opened: KnowledgeGroup, require_unreplaced: Callable[[], None]) -> None:
         self._opened, self._storage, self._format = opened, opened.storage, opened.records
         self._require_unreplaced = require_unreplaced
-        self._recorded: dict[tuple[int, int], Entry] = {}  # of each (view, block) recorded through this object
+        # the entries by block that were recorded through this object, of each piece (view, number)
+        self._recorded: dict[tuple[int, int], dict[int, Entry]] = {}
 
     def record(self, view: int, block: int, entry: Entry) -> None:
-        """Record a block complete, and restore other entries of this object that the view's record lacks."""
-        self._recorded[view, block] = entry
-        self._restore(view, fresh=block)
+        """Record a block complete, and restore other entries of this object that the same piece of the record lacks."""
+        number = block // self._format.piece_blocks
+        self._recorded.setdefault((view, number), {})[block] = entry
+        self._restore(view, number, fresh=block)
 
     def settle(self) -> None:
         """Restore entries of this object that another writer's record left out."""
-        for view in sorted({view for view, _ in self._recorded}):
-            self._restore(view)
+        for view, number in sorted(self._recorded):
+            self._restore(view, number)
 
-    def _restore(self, view: int, *, fresh: int | None = None) -> None:
-        """Write the entries of this object that the record of `view` lacks, if their data is there.
+    def _restore(self, view: int, number: int, *, fresh: int | None = None) -> None:
+        """Write the entries of this object that a piece of the record lacks, if their data is there.
 
         The block `fresh` was written a moment ago, so its data is not looked for.
         """
-        mine = [block for at, block in self._recorded if at == view]
-        numbers = sorted({block // self._format.piece_blocks for block in mine})
-        pieces = read_pieces(self._storage, self._format, [(view, number) for number in numbers])
-        valid = {
-            block
-            for number, piece in zip(numbers, pieces, strict=True)
-            for block, there in zip(self._format.blocks_of(number), piece.valid.tolist(), strict=True)
-            if there
-        }
+        mine = self._recorded[view, number]
+        (piece,) = read_pieces(self._storage, self._format, [(view, number)])
+        blocks = self._format.blocks_of(number)
+        valid = {block for block, there in zip(blocks, piece.valid.tolist(), strict=True) if there}
         gone = [block for block in mine if block not in valid]
         lost = [block for block in gone if block != fresh and missing_file(self._opened, view, block) is not None]
         for block in lost:
-            del self._recorded[view, block]
-        back = {block: self._recorded[view, block] for block in gone if block not in lost}
+            del mine[block]
+        back = {block: mine[block] for block in gone if block not in lost}
         if back:
-            _write_entries(self._storage, self._format, view, back, again=self._require_unreplaced)
+            _write_entries(self._storage, self._format, view, number, back, again=self._require_unreplaced)
 
 
 def _write_entries(
     storage: Storage,
     shape: RecordFormat,
     view: int,
+    number: int,
     entries: Mapping[int, Entry],
     *,
     again: Callable[[], None] = lambda: None,
 ) -> list[str]:
-    """Write entries of blocks of one view, beside those that are there: last the one that makes them count.
+    """Write entries of blocks of one piece, beside those that are there: last the one that makes them count.
 
     A file that cannot be read is begun anew. Blocks that it recorded are missing then, and are made again. If another
     process replaced a file meanwhile, `again` is called before it is changed after all. Returns the names of the files.
@@ -157,17 +158,15 @@ def _write_entries(
         storage.update(name, change)
         names.append(name)
 
-    for number in sorted({block // shape.piece_blocks for block in entries}):
-        blocks = shape.blocks_of(number)
-        sealed = {
-            at: np.append(entries[block].checksums, np.uint32(_seal(shape, view, block, entries[block])))
-            for at, block in enumerate(blocks)
-            if block in entries
-        }
-        update(checksums_name(view, number), "<u4", (shape.piece_blocks, shape.entries + 1), 0, sealed)
-    seconds = {block: entry.seconds for block, entry in entries.items()}
-    update(seconds_name(view), "<f8", (shape.layout.blocks,), np.nan, seconds)
-    update(complete_name(view), "u1", (shape.layout.blocks,), 0, dict.fromkeys(entries, 1))
+    blocks, part = shape.blocks_of(number), shape.part_of(number)
+    sealed = {
+        block - blocks.start: np.append(entry.checksums, np.uint32(_seal(shape, view, block, entry)))
+        for block, entry in entries.items()
+    }
+    places = {block - part * shape.part_blocks: entry.seconds for block, entry in entries.items()}
+    update(checksums_name(view, number), "<u4", (shape.piece_blocks, shape.entries + 1), 0, sealed)
+    update(seconds_name(view, part), "<f8", (shape.part_blocks,), np.nan, places)
+    update(complete_name(view, part), "u1", (shape.part_blocks,), 0, dict.fromkeys(places, 1))
     return names
 
 

@@ -1,15 +1,17 @@
 """The files of a ledger: what is recorded of the blocks of a view, and the seal that binds it to its place.
 
-    complete/c/VIEW/0          [B] uint8
-    seconds/c/VIEW/0           [B] float64
-    checksums/c/VIEW/PIECE/0   [b, A n + 1] uint32, for b blocks: the crc32c that ends each stored chunk of the block's
-                               shards, array by array; 0 for a chunk behind the last sample; at last the seal
+    complete/c/VIEW/PART       [p] uint8, for p blocks: most often all of the view, but a limited number of a view of
+                               many blocks (`Layout.split_record`), so that recording one costs the same in all of them
+    seconds/c/VIEW/PART        [p] float64
+    checksums/c/VIEW/PIECE/0   [b, A n + 1] uint32, for b blocks, all of one part: the crc32c that ends each stored
+                               chunk of the block's shards, array by array; 0 for a chunk behind the last sample; at
+                               last the seal
 
 The seal is the crc32c of the store's generation, the view, the block, its seconds and its checksums. So a record counts
 only in the store and at the place that it was written for, and a chunk only if it is the one that was recorded. Each
 file ends with its own crc32c, as zarr writes and reads it.
 
-Letters: B blocks in a view, b blocks of a piece, A arrays of the encoding, n chunks in a shard.
+Letters: p blocks of a part, b blocks of a piece, A arrays of the encoding, n chunks in a shard.
 """
 
 import struct
@@ -55,6 +57,20 @@ class RecordFormat:
         """The number of pieces of a view."""
         return -(-self.layout.blocks // self.piece_blocks)
 
+    @property
+    def part_blocks(self) -> int:
+        """The number of blocks in a file of `complete` or of `seconds`; zarr pads the last one of a view."""
+        return self.layout.count_blocks(self.arrays)
+
+    @property
+    def parts(self) -> int:
+        """The number of files of `complete`, and of `seconds`, of a view."""
+        return -(-self.layout.blocks // self.part_blocks)
+
+    def part_of(self, piece: int) -> int:
+        """Return the part that the blocks of a piece are in."""
+        return piece * self.piece_blocks // self.part_blocks
+
     def blocks_of(self, piece: int) -> range:
         """Return the blocks of a piece."""
         first = piece * self.piece_blocks
@@ -66,14 +82,14 @@ class RecordFormat:
         return int(google_crc32c.value(head + checksums.astype("<u4").tobytes()))
 
 
-def complete_name(view: int) -> str:
-    """Return the name of the file of `complete` for a view."""
-    return f"complete/c/{view}/0"
+def complete_name(view: int, part: int) -> str:
+    """Return the name of the file of a part of `complete`."""
+    return f"complete/c/{view}/{part}"
 
 
-def seconds_name(view: int) -> str:
-    """Return the name of the file of `seconds` for a view."""
-    return f"seconds/c/{view}/0"
+def seconds_name(view: int, part: int) -> str:
+    """Return the name of the file of a part of `seconds`."""
+    return f"seconds/c/{view}/{part}"
 
 
 def checksums_name(view: int, piece: int) -> str:
@@ -84,7 +100,10 @@ def checksums_name(view: int, piece: int) -> str:
 def record_names(shape: RecordFormat, view: int) -> list[str]:
     """Return the names of all files of the ledger for a view."""
     pieces = range(shape.pieces) if shape.generation is not None else ()
-    return [complete_name(view), seconds_name(view), *(checksums_name(view, piece) for piece in pieces)]
+    return [
+        *(name(view, part) for name in (complete_name, seconds_name) for part in range(shape.parts)),
+        *(checksums_name(view, piece) for piece in pieces),
+    ]
 
 
 def with_checksum(values: NDArray[Any]) -> bytes:

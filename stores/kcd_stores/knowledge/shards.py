@@ -97,9 +97,7 @@ class ShardedArray:
     def read(
         self, view: int, start: int, stop: int, out: NDArray[Any], checksums: Mapping[int, NDArray[np.uint32]]
     ) -> int:
-        """Read rows `[start, stop)` of `view` into `out[stop - start, *width]` (contiguous).
-
-        `out` is of the dtype of the array, or of the dtype of `decoded_values`, to which bytes are decoded then.
+        """Read rows `[start, stop)` of `view` into `out[stop - start, *width]`, in the array's `memory_dtype`.
 
         Returns the number of stored bytes that were read for it.
 
@@ -151,7 +149,7 @@ class ShardedArray:
         ]
 
     def _read_chunk(self, stored: StoredPiece, out: NDArray[Any]) -> None:
-        buffer = _scratch(stored.size)
+        buffer = _scratch(stored.size, "stored")
         try:
             filled = self._storage.read_into(stored.name, stored.offset, buffer)
         except OSError as error:
@@ -232,21 +230,23 @@ class ShardedArray:
         if piece.checksum is not None and stored_checksum(stored) != piece.checksum:
             raise DamageError(piece.block, f"chunk {piece.chunk} is not the one that was recorded for this block")
         target = out[piece.place : piece.place + len(piece.rows)]
-        as_stored = out.dtype == self._spec.dtype
-        whole = len(piece.rows) == self._layout.chunk_rows and as_stored
-        packed = target if whole else np.empty((self._layout.chunk_rows, *self._spec.row_shape), self._spec.dtype)
+        in_place = (
+            len(target) == self._layout.chunk_rows and target.flags.c_contiguous and target.dtype == self._spec.dtype
+        )
+        chunk = target if in_place else self._room()
         wrong = DamageError(piece.block, f"chunk {piece.chunk} does not hold {self._chunk_bytes} bytes")
-        decompress_blosc(body, packed, wrong)
-        if not whole:
-            chosen = packed[piece.rows.start : piece.rows.stop]
-            if as_stored:
-                target[...] = chosen
-            else:
-                assert self._spec.decoded_values is not None
-                np.take(self._spec.decoded_values, chosen, out=target)
-        if not self._spec.is_data(target):
-            good = np.array([self._spec.is_data(row) for row in target.reshape(len(target), -1)])
+        decompress_blosc(body, chunk, wrong)
+        chosen = chunk if in_place else chunk[piece.rows.start : piece.rows.stop]
+        if not self._spec.is_data(chosen):
+            good = np.array([self._spec.is_data(row) for row in chosen.reshape(len(chosen), -1)])
             raise self._missing(piece, piece.rows.start + int(np.argmin(good)))
+        if not in_place:
+            target[...] = self._spec.without_zeros(chosen)
+
+    def _room(self) -> NDArray[Any]:
+        """Return room for the elements of one chunk, which is this thread's until it asks again."""
+        elements = _scratch(self._chunk_bytes, "decompressed").view(self._spec.dtype)
+        return elements.reshape(self._layout.chunk_rows, *self._spec.row_shape)
 
     # --- errors -----------------------------------------------------------------------------------------------
 
@@ -286,11 +286,15 @@ def checksums_of(shard: bytes, layout: Layout) -> NDArray[np.uint32]:
     return found
 
 
-def _scratch(size: int) -> NDArray[np.uint8]:
-    """Return `size` bytes that are this thread's until it asks again: fresh memory would cost more than the read."""
-    if size > len(getattr(_per_thread, "bytes", ())):
-        _per_thread.bytes = np.empty(size, np.uint8)
-    return _per_thread.bytes[:size]
+def _scratch(size: int, of: str) -> NDArray[np.uint8]:
+    """Return `size` bytes for chunks `of` one kind, which are this thread's until it asks again.
+
+    Fresh memory would cost more than the read.
+    """
+    if size > len(getattr(_per_thread, of, ())):
+        setattr(_per_thread, of, np.empty(size, np.uint8))
+    room: NDArray[np.uint8] = getattr(_per_thread, of)
+    return room[:size]
 
 
 def _map(function: Callable[[T], R], items: Sequence[T], *, threads: int) -> list[R]:

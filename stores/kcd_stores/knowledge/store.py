@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_stores.encodings import encoding_label
+from kcd_stores.encodings import Packing, encoding_label
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError, Remedy, StoreMismatchError
 from kcd_stores.knowledge.description import difference_lines, differences
 from kcd_stores.knowledge.group import KnowledgeGroup, open_group, require_unreplaced
@@ -55,6 +55,8 @@ class KnowledgeStore:
         Its sizes, and how they are cut into blocks and chunks.
     encoding
         The encoding of its rows: of the logits, and of the features if they are read too.
+    packing
+        The form in which its rows are held in memory until they are decoded.
     features
         The number of features that it holds and their encoding, whether they are read or not; None without any.
     made_from
@@ -83,8 +85,8 @@ class KnowledgeStore:
         self.fidelity: dict[str, Any] | None = description.attributes.get("fidelity")
         self.trial: dict[str, Any] | None = description.attributes.get("trial")
         self.notice = None if description.generation is not None else NO_CHECKSUMS.format(self.location)
-        self._specs = self.encoding.arrays(self.layout.classes)
-        self._readers = {spec.name: ShardedArray(self.storage, spec, self.layout) for spec in self._specs}
+        self.packing = Packing(encoding=self.encoding, classes=self.layout.classes)
+        self._readers = {spec.name: ShardedArray(self.storage, spec, self.layout) for spec in self.packing.arrays}
         self._first_checksum = {name: place * self.layout.chunks for place, name in enumerate(opened.all_names)}
         self._ledger = Ledger(opened)
         self.inventory = Inventory(opened, self._ledger)
@@ -195,18 +197,17 @@ class KnowledgeStore:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of decoded rows."""
-        no_rows = {spec.name: np.empty((0, *spec.row_shape), spec.dtype) for spec in self._specs}
-        return self.encoding.decode(no_rows, self.layout.classes).dtype
+        return self.packing.dtype
 
     @property
     def columns(self) -> int:
         """Numbers in a row: C, and D more if features are read too."""
-        return self.layout.classes + self.encoding.feature_columns
+        return self.packing.columns
 
     @property
     def row_bytes(self) -> int:
         """Bytes of one decoded row in memory."""
-        return self.columns * self.dtype.itemsize
+        return self.packing.decoded_bytes
 
     @property
     def concurrent_reads(self) -> int:
@@ -239,25 +240,47 @@ class KnowledgeStore:
         ValueError
             If `out` is not a contiguous array of that shape and of the store's dtype.
         """
-        if not (0 <= view < self.layout.views and 0 <= start < stop <= self.layout.samples):
-            raise IndexError(f"rows {start}:{stop} of view {view} in a store of {self.layout}")
-        blocks = range(start // self.layout.block_rows, (stop - 1) // self.layout.block_rows + 1)
-        checksums = self._recorded(view, blocks)
+        self._require_inside(view, start, stop)
         wanted = (stop - start, self.columns)
         rows = np.empty(wanted, self.dtype) if out is None else out
         if rows.shape != wanted or rows.dtype != self.dtype or not rows.flags.c_contiguous:
             raise ValueError(f"rows go into a contiguous array of {wanted} {self.dtype}, got {rows.shape} {rows.dtype}")
-        if list(self._readers) == ["logits"]:  # each element is a logit
-            self._read_part("logits", view, start, rows, checksums)
+        if self.packing.plain:
+            self.read_packed(view, start, stop, rows.view(np.uint8))
             return rows
-        for first in range(start, stop, step := max(PIECE_BYTES // self.row_bytes, 1)):
-            some = rows[first - start : first - start + step]
-            parts = {}
-            for spec in self._specs:
-                parts[spec.name] = np.empty((len(some), *spec.row_shape), spec.dtype)
-                self._read_part(spec.name, view, first, parts[spec.name], checksums)
-            some[...] = self.encoding.decode(parts, self.layout.classes)
+        packed = self.read_packed(view, start, stop)
+        for first in range(0, len(rows), step := max(PIECE_BYTES // self.row_bytes, 1)):
+            rows[first : first + step] = self.packing.decode(packed[first : first + step])
         return rows
+
+    def read_packed(self, view: int, start: int, stop: int, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Read rows `[start, stop)` of one view as they are held, `[stop - start, W]`, into `out` if it is given.
+
+        `packing` decodes them; see `Packing`.
+
+        Raises
+        ------
+        IncompleteStoreError, CorruptStoreError, StoreReplacedError
+            As `read_view` does.
+        IndexError
+            If the store has no such view or rows.
+        ValueError
+            If `out` is not a contiguous array of that shape.
+        """
+        self._require_inside(view, start, stop)
+        wanted = (stop - start, self.packing.row_bytes)
+        packed = np.empty(wanted, np.uint8) if out is None else out
+        if packed.shape != wanted or packed.dtype != np.uint8 or not packed.flags.c_contiguous:
+            raise ValueError(f"packed rows go into a contiguous array of {wanted} bytes, got {packed.shape}")
+        blocks = range(start // self.layout.block_rows, (stop - 1) // self.layout.block_rows + 1)
+        checksums = self._recorded(view, blocks)
+        for name, elements in self.packing.elements(packed).items():
+            self._read_part(name, view, start, elements, checksums)
+        return packed
+
+    def _require_inside(self, view: int, start: int, stop: int) -> None:
+        if not (0 <= view < self.layout.views and 0 <= start < stop <= self.layout.samples):
+            raise IndexError(f"rows {start}:{stop} of view {view} in a store of {self.layout}")
 
     def _recorded(self, view: int, blocks: range) -> dict[int, NDArray[np.uint32]]:
         """Return the recorded checksums of each of `blocks`; raise an error if one was never recorded complete."""

@@ -49,14 +49,15 @@ def batches(
         If stored data is damaged; raised by the batch that would need it.
     """
     samples = store.layout.samples
-    kept = np.arange(samples) if kept is None else np.asarray(kept)
-    if len(kept) and (kept[0] < 0 or kept[-1] >= samples or (np.diff(kept) <= 0).any()):
-        raise StoreUsageError(f"kept must be ascending indices of the {samples} samples, got {kept}")
+    wanted = range(samples) if kept is None else np.asarray(kept)
+    apart = np.diff(wanted) if isinstance(wanted, np.ndarray) else ()
+    if len(wanted) and (wanted[0] < 0 or wanted[-1] >= samples or np.any(np.less_equal(apart, 0))):
+        raise StoreUsageError(f"kept must be ascending indices of the {samples} samples, got {wanted}")
     if batch_size < 1:
         raise StoreUsageError(f"batch_size must be at least 1, got {batch_size}")
     require_view(store, view)
     streaming = plan_streaming(store, memory=_size(memory), batch_size=batch_size, partners=False)
-    reading = Reading(seed=seed, epoch=epoch, view=view, kept=kept)
+    reading = Reading(seed=seed, epoch=epoch, view=view, kept=wanted)
 
     return _batches(store, reading, streaming, batch_size)
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kcd_stores.encodings import Packing, make_encoding
 from kcd_stores.errors import StoreMismatchError, StoreUsageError
 from kcd_stores.knowledge.layout import Layout
 from kcd_stores.knowledge.store import KnowledgeStore
@@ -84,6 +85,7 @@ class BlendedStores:
             block_rows=widest.block_rows,
             chunk_rows=widest.chunk_rows,
         )
+        self.packing = Packing(encoding=make_encoding("float32"), classes=widest.classes)  # of blended rows
 
     @property
     def location(self) -> str:
@@ -93,17 +95,17 @@ class BlendedStores:
     @property
     def columns(self) -> int:
         """C."""
-        return self.layout.classes
+        return self.packing.columns
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """float32, whatever the stores hold."""
-        return np.dtype(np.float32)
+        return self.packing.dtype
 
     @property
     def row_bytes(self) -> int:
         """Bytes of one row in memory."""
-        return self.columns * self.dtype.itemsize
+        return self.packing.row_bytes
 
     @property
     def concurrent_reads(self) -> int:
@@ -145,6 +147,11 @@ class BlendedStores:
             piece = rows[first - start : first - start + step]
             self._read_piece(view, first, piece)
         return rows
+
+    def read_packed(self, view: int, start: int, stop: int, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Read and blend rows as `read_rows` does, and return them as bytes, `[stop - start, W]`."""
+        rows = None if out is None else out.view(self.dtype)
+        return self.read_rows(view, start, stop, rows).view(np.uint8)
 
     def _read_piece(self, view: int, first: int, piece: NDArray[np.float32]) -> None:
         """Fill `piece[n, C]` with the blended rows from sample `first` on."""

@@ -7,7 +7,6 @@ in use, and the one being read.
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +52,7 @@ class WindowReader:
         self._sizes: WindowSizes = streaming.window_sizes
         self._batch_size, self._scratch, self._share = batch_size, scratch, share
         self._windows = self._plan()
-        self._before = HeldRows(np.empty(0, np.int64), new_rows(0, store))
+        self._before = HeldRows(np.empty(0, np.int64), new_rows(0, store), store.packing)
         self._gathered = False
         self._waiting: PartnerRows | None = None  # rows of all partners, in the order in which windows take them
         self._taken = 0  # of them
@@ -83,11 +82,11 @@ class WindowReader:
             held = np.union1d(held, partners)
         rows = new_rows(len(held), self._store)
         self._take_partners(partners, held, rows)
-        rows[np.searchsorted(held, carried)] = self._before[carried]
+        rows[np.searchsorted(held, carried)] = self._before.taken(carried)
         places = np.searchsorted(held, read)
         for span, piece in read_pieces(self._store, self._reading.view, read, self._sizes.strip_rows):
             rows[places[span]] = piece
-        self._before = HeldRows(held, rows)
+        self._before = HeldRows(held, rows, self._store.packing)
         if window.last:
             self.close()
         return Portion(order=window.order, rows=self._before), window.last
@@ -100,8 +99,8 @@ class WindowReader:
             return samples
         return samples[np.isin(samples, own) | np.isin(samples, left)]
 
-    def _take_partners(self, partners: NDArray[np.int64], held: NDArray[np.int64], rows: NDArray[Any]) -> None:
-        """Fill in the rows of a window's partners; `rows[n, C]` are those of the samples `held[n]`."""
+    def _take_partners(self, partners: NDArray[np.int64], held: NDArray[np.int64], rows: NDArray[np.uint8]) -> None:
+        """Fill in the rows of a window's partners; `rows[n, W]` are those of the samples `held[n]`."""
         if self._waiting is None:
             return
         step = piece_limit(self._store)
@@ -115,14 +114,14 @@ class WindowReader:
         if self._reading.partner is None:
             return None
         own = (self._share.select(window.order, self._batch_size) for window in self._plan())
-        partners = np.concatenate([self._reading.kept[:0], *map(self._reading.partners_of, own)])
+        partners = np.concatenate([np.empty(0, np.int64), *map(self._reading.partners_of, own)])
         if not len(partners):
             return None
         waiting: PartnerRows
-        if len(partners) * self._store.row_bytes + self._streaming.held_bytes <= self._streaming.memory:
+        if len(partners) * self._store.packing.row_bytes + self._streaming.held_bytes <= self._streaming.memory:
             waiting = PartnersInMemory(new_rows(len(partners), self._store))
         else:
-            waiting = PartnersInFile(self._scratch, self._store.columns, self._store.dtype)
+            waiting = PartnersInFile(self._scratch, self._store.packing.row_bytes)
         places = np.argsort(partners)
         for part, piece in read_pieces(self._store, self._reading.view, partners[places], self._sizes.strip_rows):
             waiting.put(places[part], piece)

@@ -1,6 +1,7 @@
 """The choice of how a store is streamed: whole views where two of them fit a memory budget, else the block shuffle.
 
-The budget decides nothing else. All budgets that lead to the same way of streaming lead to the same order of samples.
+Rows are held packed (`kcd_stores.Packing`), and the budget counts them so. It decides nothing else: all budgets that
+lead to the same way of streaming lead to the same order of samples.
 """
 
 from dataclasses import dataclass
@@ -48,7 +49,9 @@ class Streaming:
         return f"block shuffle (windows of {sizes.window_rows}, strips of {sizes.strip_rows}; {setting} below {limit})"
 
 
-def plan_streaming(store: RowSource, *, memory: int, batch_size: int, partners: bool) -> Streaming:
+def plan_streaming(
+    store: RowSource, *, memory: int, batch_size: int, partners: bool, held_decoded: bool = False
+) -> Streaming:
     """Choose the way of streaming for a budget of `memory` bytes.
 
     Parameters
@@ -57,25 +60,29 @@ def plan_streaming(store: RowSource, *, memory: int, batch_size: int, partners: 
         Samples of a batch: up to `batch_size + 1` rows are carried over from window to window.
     partners
         True if samples may have partners, whose rows are held with theirs.
+    held_decoded
+        Reckon with decoded rows, as versions did that held them so, to find the mode of a run that one of them began.
+        Packed rows are held all the same.
 
     Raises
     ------
     StoreUsageError
         If the budget does not hold two windows.
     """
-    whole = 2 * store.layout.samples * store.row_bytes
+    row_bytes = store.packing.decoded_bytes if held_decoded else store.packing.row_bytes
+    whole = 2 * store.layout.samples * row_bytes
     if whole <= memory:
         return Streaming(window_sizes=None, whole_bytes=whole, held_bytes=whole, memory=memory)
-    sizes = choose_window_sizes(store.layout, store.row_bytes)
+    sizes = choose_window_sizes(store.layout, store.packing.decoded_bytes)
     rows = sizes.window_rows + sizes.strip_rows + batch_size + 1
-    held = 2 * rows * store.row_bytes * (2 if partners else 1)
+    held = 2 * rows * row_bytes * (2 if partners else 1)
     if held > memory:
         needed = min(held, whole)
         with_partners = " and their partners" if partners else ""
         raise StoreUsageError(
             f"the memory budget is {human_bytes(memory)}, but streaming the store at {store.location} takes at least "
-            f"{human_bytes(needed)} ({needed} bytes): two windows of {sizes.window_rows:,} rows of {store.columns:,} "
-            f"numbers{with_partners} (two whole views take {human_bytes(whole)}).",
+            f"{human_bytes(needed)} ({needed} bytes): two windows of {sizes.window_rows:,} rows of "
+            f"{store.packing.columns:,} numbers{with_partners} (two whole views take {human_bytes(whole)}).",
             remedy=Remedy.RAISE_MEMORY,
         )
     return Streaming(window_sizes=sizes, whole_bytes=whole, held_bytes=held, memory=memory)

@@ -4,6 +4,9 @@ A *strip* is a run of neighbouring samples, which are cheap to read together. A 
 are held at the same time. The strips of an epoch are dealt out to windows at random, and the samples of each window are
 shuffled among themselves. All of it depends on (seed, epoch, kept, sizes) alone, never on a memory budget.
 
+The order of the strips is an array up to 2**27 samples. Beyond, it is a permutation by key, computed some strips at a
+time, and the samples may be a `range`: a set of any size takes the memory of its windows.
+
 Letters: N samples, K kept samples, n samples of one window or batch.
 """
 
@@ -15,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_stores.knowledge.layout import Layout, power_of_two_below
-from kcd_stores.philox import STRIP_STREAM, permutation
+from kcd_stores.philox import KEYED_STRIP_STREAM, STRIP_STREAM, KeyedPermutation, permutation
 
 WINDOW_BYTES = 32 * 1024 * 1024  # decoded rows of one window: larger ones mix better, and two of them must fit
 STRIPS_PER_WINDOW = 128  # more of them mix better, fewer are read faster: here about 100,000 rows/s
+LARGEST_ARRAY = 2**27  # samples whose strips are ordered by an array; those of a larger set, by key
+STRIPS_AT_ONCE = 2**16  # of a permutation by key
 FEWEST_WINDOWS = 8  # in an epoch, so that a small store is shuffled in windows too
 
 
@@ -107,7 +112,7 @@ def choose_window_sizes(layout: Layout, row_bytes: int) -> WindowSizes:
 def plan_windows(
     seed: int,
     epoch: int,
-    kept: NDArray[np.int64],
+    kept: NDArray[np.int64] | range,
     sizes: WindowSizes,
     *,
     batch_size: int = 1,
@@ -117,7 +122,7 @@ def plan_windows(
 
     Strips that hold kept samples come in an order that depends on (seed, epoch, strip). A window takes strips until it
     has `window_rows` kept samples, so it has at most `strip_rows - 1` more. The samples of a window come in an order
-    that depends on (seed, epoch, sample). Memory grows by one number for each strip.
+    that depends on (seed, epoch, sample). Memory grows by one number for each strip, up to LARGEST_ARRAY samples.
 
     Parameters
     ----------
@@ -137,19 +142,58 @@ def plan_windows(
 
 
 def _samples_by_window(
-    seed: int, epoch: int, kept: NDArray[np.int64], sizes: WindowSizes
+    seed: int, epoch: int, kept: NDArray[np.int64] | range, sizes: WindowSizes
 ) -> Iterator[tuple[NDArray[np.int64], bool]]:
     """Yield the kept samples of each window, int64 ascending, and True with those of the last window."""
+    done, current = 0, 0  # samples in the strips so far; the number of the window that takes them
+    taken: list[NDArray[np.int64]] = []  # places [2, n] in `kept` where the strips of this window begin and end
+    for strips in _strips_in_order(seed, epoch, kept, sizes.strip_rows):
+        places = _places(kept, np.stack([strips, strips + 1]) * sizes.strip_rows)
+        places = places[:, places[0] < places[1]]
+        before = done + np.cumsum(places[1] - places[0]) - (places[1] - places[0])
+        window = before // sizes.window_rows
+        done += int((places[1] - places[0]).sum())
+        cuts = [0, *(np.flatnonzero(np.diff(window)) + 1).tolist(), len(window)]
+        for first, stop in pairwise(cuts) if len(window) else ():
+            if window[first] != current:
+                yield _samples_of(kept, taken), False
+                current, taken = int(window[first]), []
+            taken.append(places[:, first:stop])
+    if taken:
+        yield _samples_of(kept, taken), True
+
+
+def _strips_in_order(
+    seed: int, epoch: int, kept: NDArray[np.int64] | range, strip_rows: int
+) -> Iterator[NDArray[np.int64]]:
+    """Yield the strips of an epoch in order, some at a time; those of a large set that hold no kept sample as well."""
     if not len(kept):
         return
-    starts = np.searchsorted(kept, np.arange(0, int(kept[-1]) + 1 + sizes.strip_rows, sizes.strip_rows))
-    strips = permutation(seed, epoch, np.flatnonzero(np.diff(starts)), stream=STRIP_STREAM)
-    counts = starts[strips + 1] - starts[strips]
-    window = (np.cumsum(counts) - counts) // sizes.window_rows
-    bounds = [*np.flatnonzero(np.diff(window, prepend=-1)).tolist(), len(strips)]
-    for first, stop in pairwise(bounds):
-        samples = [kept[starts[strip] : starts[strip + 1]] for strip in np.sort(strips[first:stop])]
-        yield np.concatenate(samples), stop == len(strips)
+    samples = int(kept[-1]) + 1
+    if samples <= LARGEST_ARRAY:
+        starts = _places(kept, np.arange(0, samples + strip_rows, strip_rows))
+        yield permutation(seed, epoch, np.flatnonzero(np.diff(starts)), stream=STRIP_STREAM)
+        return
+    count = -(-samples // strip_rows)
+    strips = KeyedPermutation(seed, epoch, count, stream=KEYED_STRIP_STREAM)
+    for first in range(0, count, STRIPS_AT_ONCE):
+        yield strips.members(first, min(first + STRIPS_AT_ONCE, count))
+
+
+def _places(kept: NDArray[np.int64] | range, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many kept samples are below each of `samples`, in its shape; a range is one of neighbours."""
+    if isinstance(kept, range):
+        return np.clip(samples - kept.start, 0, len(kept))
+    return np.searchsorted(kept, samples)
+
+
+def _samples_of(kept: NDArray[np.int64] | range, taken: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Return the kept samples at the places `[first, stop)`, each `[2, n]`, of disjoint strips: int64 ascending."""
+    places = np.concatenate(taken, axis=1)
+    bounds = places[:, np.argsort(places[0])].T.tolist()
+    if isinstance(kept, range):
+        return np.concatenate([np.arange(kept.start + first, kept.start + stop) for first, stop in bounds])
+    return np.concatenate([kept[first:stop] for first, stop in bounds])
 
 
 def cut_batches(order: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:

@@ -2,21 +2,21 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 class PartnerRows(Protocol):
-    """Room for rows `[P, C]`, filled in any order and taken in ranges. P partners, C columns of a row."""
+    """Room for packed rows `[P, W]`, filled in any order and taken in ranges. P partners, W bytes of a packed row."""
 
-    def put(self, places: NDArray[np.int64], rows: NDArray[Any]) -> None:
-        """Put `rows[m, C]` at the places `places[m]`."""
+    def put(self, places: NDArray[np.int64], rows: NDArray[np.uint8]) -> None:
+        """Put `rows[m, W]` at the places `places[m]`."""
         ...
 
-    def take(self, start: int, stop: int) -> NDArray[Any]:
-        """Return the rows `[stop - start, C]` at the places from `start` to `stop - 1`."""
+    def take(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Return the rows `[stop - start, W]` at the places from `start` to `stop - 1`."""
         ...
 
     def close(self) -> None:
@@ -30,16 +30,16 @@ class PartnersInMemory:
     Parameters
     ----------
     rows
-        The array `[P, C]` to be filled; nobody else may use it.
+        The array `[P, W]` to be filled; nobody else may use it.
     """
 
-    def __init__(self, rows: NDArray[Any]) -> None:
+    def __init__(self, rows: NDArray[np.uint8]) -> None:
         self._rows = rows
 
-    def put(self, places: NDArray[np.int64], rows: NDArray[Any]) -> None:
+    def put(self, places: NDArray[np.int64], rows: NDArray[np.uint8]) -> None:
         self._rows[places] = rows
 
-    def take(self, start: int, stop: int) -> NDArray[Any]:
+    def take(self, start: int, stop: int) -> NDArray[np.uint8]:
         return self._rows[start:stop]
 
     def close(self) -> None:
@@ -56,16 +56,15 @@ class PartnersInFile:
     ----------
     folder
         Folder of the file; the system's folder for temporary files if None.
-    width, dtype
-        C and the dtype of a row.
+    row_bytes
+        W.
     """
 
-    def __init__(self, folder: Path | None, width: int, dtype: np.dtype[Any]) -> None:
-        self._folder, self._width, self._dtype = folder, width, dtype
-        self._row_bytes = width * dtype.itemsize
+    def __init__(self, folder: Path | None, row_bytes: int) -> None:
+        self._folder, self._row_bytes = folder, row_bytes
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by `close`
 
-    def put(self, places: NDArray[np.int64], rows: NDArray[Any]) -> None:
+    def put(self, places: NDArray[np.int64], rows: NDArray[np.uint8]) -> None:
         try:
             for place, row in zip(places.tolist(), rows, strict=True):
                 self._file.seek(place * self._row_bytes)
@@ -75,10 +74,10 @@ class PartnersInFile:
             error.filename = error.filename or str(self._folder or tempfile.gettempdir())
             raise
 
-    def take(self, start: int, stop: int) -> NDArray[Any]:
+    def take(self, start: int, stop: int) -> NDArray[np.uint8]:
         self._file.seek(start * self._row_bytes)
         data = self._file.read((stop - start) * self._row_bytes)
-        return np.frombuffer(data, self._dtype).reshape(stop - start, self._width)
+        return np.frombuffer(data, np.uint8).reshape(stop - start, self._row_bytes)
 
     def close(self) -> None:
         self._file.close()

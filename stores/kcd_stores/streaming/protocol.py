@@ -1,7 +1,7 @@
 """Contracts of streaming: a `RowSource` is read, a `Reading` asks for one epoch of it, `Portion`s are handed out.
 
 Letters: N samples, V views, B blocks in a view, C columns of a row (logits, and features where they are read),
-K kept samples, n samples of one portion.
+W bytes of a packed row, K kept samples, n samples of one portion.
 """
 
 from collections.abc import Iterator
@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kcd_stores.encodings import Packing
 from kcd_stores.knowledge.layout import Layout
 from kcd_stores.philox import permutation
 
 
 class RowSource(Protocol):
-    """Rows `[N, C]` of each view, read by ranges of samples. `KnowledgeStore` is one; tests use simpler ones."""
+    """Rows of each view, read packed, by ranges of samples. `KnowledgeStore` is one; tests use simpler ones."""
 
     @property
     def location(self) -> object:
@@ -29,36 +30,26 @@ class RowSource(Protocol):
         ...
 
     @property
-    def columns(self) -> int:
-        """C, the length of a row."""
-        ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The floating dtype of decoded rows."""
-        ...
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one decoded row."""
+    def packing(self) -> Packing:
+        """The form in which rows are read and held, which decodes them."""
         ...
 
     @property
     def concurrent_reads(self) -> int:
-        """The number of calls of `read_rows` that are worth making at the same time, from different threads."""
+        """The number of calls of `read_packed` that are worth making at the same time, from different threads."""
         ...
 
     def complete(self) -> NDArray[np.bool_]:
         """Return `[V, B]` bool: True for each block that can be read."""
         ...
 
-    def read_rows(self, view: int, start: int, stop: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Read the rows `[stop - start, C]` of samples `start` to `stop - 1`, into `out` where it is given."""
+    def read_packed(self, view: int, start: int, stop: int, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Read the packed rows `[stop - start, W]` of samples `start` to `stop - 1`, into `out` where it is given."""
         ...
 
 
 class Rows(Protocol):
-    """Rows looked up by sample: `rows[index[n]]` is `[n, C]`, in the dtype of the source. An array `[N, C]` is one."""
+    """Rows looked up by sample: `rows[index[n]]` is `[n, C]`, in a floating dtype. An array `[N, C]` is one."""
 
     def __getitem__(self, index: NDArray[np.int64], /) -> NDArray[Any]:
         """Return the rows `[n, C]` of the samples `index[n]`."""
@@ -76,7 +67,8 @@ class Reading:
     view
         The view whose rows are read.
     kept
-        `[K]` int64, ascending: the samples that are handed out, each of them once, or as often as `times` says.
+        `[K]` int64, ascending: the samples that are handed out, each of them once, or as often as `times` says. All of
+        a large set, or neighbours in it, may be a `range` of step 1, which takes no memory.
     partner
         `[K]` int64: for each kept sample another one whose row is held together with it, or -1. None if nobody has one.
     times
@@ -86,7 +78,7 @@ class Reading:
     seed: int
     epoch: int
     view: int
-    kept: NDArray[np.int64]
+    kept: NDArray[np.int64] | range
     partner: NDArray[np.int64] | None = None
     times: NDArray[np.int64] | None = None
 
@@ -94,14 +86,14 @@ class Reading:
         """Return True if both ask for the same rows in the same order."""
         return (
             (self.seed, self.epoch, self.view) == (other.seed, other.epoch, other.view)
-            and np.array_equal(self.kept, other.kept)
+            and _same_samples(self.kept, other.kept)
             and np.array_equal(_or_empty(self.partner), _or_empty(other.partner))
             and np.array_equal(_or_empty(self.times), _or_empty(other.times))
         )
 
     def order(self) -> NDArray[np.int64]:
         """Return the kept samples in a random order of the epoch, each as often as it is handed out: `[n]` int64."""
-        return permutation(self.seed, self.epoch, self.kept, times=self.times)
+        return permutation(self.seed, self.epoch, np.asarray(self.kept), times=self.times)
 
     def partners_of(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the partners of those of the kept `samples[n]` that have one, in the order of `samples`."""
@@ -109,6 +101,13 @@ class Reading:
             return samples[:0]
         partners = self.partner[np.searchsorted(self.kept, samples)]
         return partners[partners >= 0]
+
+
+def _same_samples(one: NDArray[np.int64] | range, other: NDArray[np.int64] | range) -> bool:
+    """Return True if both are the same samples, without an array of a range."""
+    if isinstance(one, range) and isinstance(other, range):
+        return one == other
+    return len(one) == len(other) and np.array_equal(one, other)
 
 
 def _or_empty(numbers: NDArray[np.int64] | None) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from kcd_stores.streaming.rows import HeldRows, new_rows, read_pieces
 class SharedViews:
     """Stream of epochs that are one portion each, with the rows of one rank: about 1/R of a view for each of R ranks.
 
-    Neighbouring samples fall to different ranks. So each rank decodes nearly every chunk that holds a kept sample,
+    Neighbouring samples fall to different ranks. So each rank decompresses nearly every chunk that holds a kept sample,
     piece by piece, and keeps its own rows. The next epoch is read in the background if its samples are known, that is,
     unless a condensation comes first.
 
@@ -46,7 +46,7 @@ class SharedViews:
         rows = new_rows(len(held), self._store)
         for span, piece in read_pieces(self._store, reading.view, held, self._store.layout.chunk_rows):
             rows[span] = piece
-        return Portion(order=order, rows=HeldRows(held, rows))
+        return Portion(order=order, rows=HeldRows(held, rows, self._store.packing))
 
     def close(self) -> None:
         """Stop reading in the background, and wait for a read that has begun."""

@@ -1,12 +1,12 @@
 """Streaming of whole views: a permutation of all kept samples an epoch, and the next view read in the background.
 
-At most two views are in memory: the one in use, and the one being read. Letters: N samples, C columns of a row.
+At most two views are in memory: the one in use, and the one being read. Letters: N samples.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ def all_samples() -> None:
 
 
 class ViewStream:
-    """Iterator over whole views `[N, C]` of a store, in the store's dtype, that reads one view ahead.
+    """Iterator over whole views of a store, looked up by sample, that reads one view ahead.
 
     A view that is asked for twice in a row is read once. If a read in the background fails, its error is raised by the
     `next()` that should return the view.
@@ -34,16 +34,11 @@ class ViewStream:
         Function that is called when a view is about to be read, and returns the samples that will be looked up in it
         (`[N]` bool), or None for all of them.
 
-    Attributes
-    ----------
-    held
-        `[N]` bool: samples whose rows are in the view that was returned last; None for all of them.
-
     Examples
     --------
     >>> with ViewStream(store, [0, 1, 2]) as stream:        # doctest: +SKIP
     ...     for rows in stream:
-    ...         ...
+    ...         rows[index]
     """
 
     def __init__(
@@ -53,11 +48,10 @@ class ViewStream:
         needed: Callable[[], NDArray[np.bool_] | None] = all_samples,
     ) -> None:
         self._store, self._needed = store, needed
-        self.held: NDArray[np.bool_] | None = None
         self._held_ahead: NDArray[np.bool_] | None = None
         self._views: Iterator[int] = iter(views)
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="view-stream")
-        self._ahead: Future[NDArray[Any]] | None = None
+        self._ahead: Future[ViewRows] | None = None
         self._view: int | None = None
         self._read_ahead()
 
@@ -71,13 +65,13 @@ class ViewStream:
             self._view, self._held_ahead = view, needed
             self._ahead = self._reader.submit(read_whole, self._store, view, needed)
 
-    def __iter__(self) -> Iterator[NDArray[Any]]:
+    def __iter__(self) -> Iterator[ViewRows]:
         return self
 
-    def __next__(self) -> NDArray[Any]:
+    def __next__(self) -> ViewRows:
         if self._ahead is None:
             raise StopIteration
-        rows, self.held = self._ahead.result(), self._held_ahead
+        rows = self._ahead.result()
         self._read_ahead()
         return rows
 
@@ -121,9 +115,9 @@ class WholeViews:
         needed = self._needed(now)
         self._needed_next = None if then is None else self._needed(then)
         rows = next(self._stream)
-        if not covers(self._stream.held, needed):
+        if not covers(rows.held, needed):
             rows = read_whole(self._store, now.view, needed)
-        yield Portion(order=now.order(), rows=ViewRows(rows))
+        yield Portion(order=now.order(), rows=rows)
 
     def _needed(self, reading: Reading) -> NDArray[np.bool_] | None:
         """Return the samples that are looked up, `[N]` bool; None for all of them."""
@@ -132,7 +126,7 @@ class WholeViews:
             return None
         needed = np.zeros(samples, dtype=bool)
         needed[reading.kept] = True
-        needed[reading.partners_of(reading.kept)] = True
+        needed[reading.partners_of(np.asarray(reading.kept))] = True
         return needed
 
     def close(self) -> None:

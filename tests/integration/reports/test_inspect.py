@@ -29,6 +29,8 @@ def test_inspect_a_store(play: SimpleNamespace) -> None:
     assert "2 views x 200 samples x 10 classes" in text
     assert store.made_from["teacher"]["weights_sha256"] in text
     assert store.identity in text
+    assert facts["held_bytes_per_row"] == 20  # 10 numbers of float16
+    assert "4.0 kB a view while it is taught, 20 bytes per row" in text
 
 
 def test_inspect_an_unfinished_store(play: SimpleNamespace, tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""Memory that layers of a model have freed is kept for the next ones, where the C library allows it (glibc).
+
+By default glibc fetches every block above 32 MiB from the system and gives it back when it is freed, and the system
+clears each page that is touched for the first time. A teacher on images of 224 x 224 pixels can spend half of its CPU
+seconds on that, for the activations of its first layers are so large.
+"""
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+# of mallopt, from glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
+# what glibc begins with and, of the two thresholds, what it raises them to by itself
+MMAP_MAX, MMAP_THRESHOLD, TRIM_THRESHOLD = 65_536, 32 * 2**20, 64 * 2**20
+LARGEST = 2**31 - 1
+
+_lock = Lock()
+_users = 0  # of the block below, in any thread
+
+
+@contextmanager
+def memory_is_kept() -> Iterator[None]:
+    """Keep freed memory for the next use while the block lasts; give it back to the system at its end."""
+    library = _glibc()
+    if library is None:
+        yield
+        return
+    _count(library, 1)
+    try:
+        yield
+    finally:
+        _count(library, -1)
+
+
+def _count(library: ctypes.CDLL, change: int) -> None:
+    """Count one user more or less, and let the first one switch the library over and the last one switch it back."""
+    global _users
+    with _lock:
+        before, _users = _users, _users + change
+        if not before:
+            library.mallopt(M_MMAP_MAX, 0)
+            library.mallopt(M_TRIM_THRESHOLD, LARGEST)
+        elif not _users:
+            library.mallopt(M_MMAP_MAX, MMAP_MAX)
+            library.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
+            library.mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
+            library.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    """Return the C library of this process if it is glibc, whose allocator has these settings."""
+    if sys.platform != "linux":
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "gnu_get_libc_version") and hasattr(library, "mallopt") else None
