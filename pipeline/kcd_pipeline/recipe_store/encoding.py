@@ -42,7 +42,7 @@ MEASURED = 4  # one in so many of these rows is measured; encodings are fitted t
 OTHER_SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "bitround": tuple({"keep_bits": bits} for bits in (3, 4, 5, 6, 7)),
     "topk": tuple({"k": k} for k in (4, 8, 16, 32, 64)),
-    "pca": tuple({"components": count} for count in (16, 32, 64, 128, 256)),
+    "pca": tuple({"components": count} for count in (16, 32, 64, 128, 256, 512)),
 }
 
 
