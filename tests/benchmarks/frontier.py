@@ -11,13 +11,12 @@ T = 4 both, and a line of JSON.
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib import pyplot as plt
+import vl_convert
 from numpy.typing import NDArray
 from tests.benchmarks import frontier_candidates as candidates
 from tests.benchmarks.frontier_candidates import Logits, Trial
@@ -94,40 +93,44 @@ def mark_frontier(lines: list[dict[str, Any]]) -> None:
         )
 
 
-def draw(lines: list[dict[str, Any]], picture: Path) -> None:
-    """Draw bytes a row against divergence at T = 4 and 1, and against disagreement, one line for each family."""
-    mpl.rcParams |= {"svg.hashsalt": "frontier", "svg.fonttype": "none"}  # the same picture of the same numbers
-    figure, axes = plt.subplots(1, 3, figsize=(15, 5), layout="constrained")
+PANELS = {
+    "kl_4": "mean KL at T = 4 (nats)",
+    "kl_1": "mean KL at T = 1 (nats)",
+    "disagreement": "share of rows with another largest class",
+}
+LEAST = {"kl_4": 1e-6, "kl_1": 1e-5, "disagreement": 3e-4}  # less is drawn there
+WISHES = ({"bytes": 20, "kl_4": 1e-2}, {"bytes": 200, "kl_4": 1e-3})
+
+
+def draw(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return an SVG of bytes a row against divergence at T = 4 and 1, and against disagreement, a line for a family."""
+    values = [dict(line) | {"disagreement": 1 - line["top1"]} for line in lines]
+    for value in values:
+        value |= {key: max(value[key], least) for key, least in LEAST.items()}
     families = list(dict.fromkeys(line["family"] for line in lines))
-    shapes = "osv^D*PX<>hpd8"
-    for axis, (key, title) in zip(
-        axes,
-        {
-            "kl_4": "mean KL at T = 4 (nats)",
-            "kl_1": "mean KL at T = 1 (nats)",
-            "top1": "share of rows with another largest class",
-        }.items(),
-        strict=True,
-    ):
-        for number, family in enumerate(families):
-            own = sorted((line for line in lines if line["family"] == family), key=lambda line: line["bytes"])
-            heights = [1 - line[key] if key == "top1" else line[key] for line in own]
-            axis.plot(
-                [line["bytes"] for line in own],
-                np.maximum(heights, 3e-4 if key == "top1" else 1e-8),
-                marker=shapes[number % len(shapes)],
-                markersize=5,
-                linewidth=0 if key == "top1" else 2 if family == "pca" else 0.8,
-                label=family,
-                color=plt.get_cmap("tab20")(number),
-            )
-        axis.set(xscale="log", yscale="log", xlabel="bytes a row, compressed", title=title)
-        axis.grid(visible=True, which="major", alpha=0.3)
-    axes[0].set_ylim(1e-6, None)
-    axes[1].set_ylim(1e-5, None)
-    axes[0].plot([20], [1e-2], "k+", [200], [1e-3], "k+", markersize=14)  # what was wanted
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
-    figure.savefig(picture, metadata={"Date": None})
+    bytes_axis = {"field": "bytes", "type": "quantitative", "scale": {"type": "log"}, "title": "bytes a row"}
+    family = {"field": "family", "type": "nominal", "sort": families, "title": None}
+
+    def panel(key: str, title: str) -> dict[str, Any]:
+        height = {"field": key, "type": "quantitative", "scale": {"type": "log"}, "title": None}
+        layers: list[dict[str, Any]] = [
+            {"mark": {"type": "point", "filled": True, "size": 35}, "encoding": {"shape": family | {"legend": None}}},
+        ]
+        if key != "disagreement":  # where a family has no order in bytes
+            layers.append({"mark": {"type": "line", "strokeWidth": 1}, "encoding": {}})
+        if key == "kl_4":
+            mark = {"type": "point", "shape": "M-1,0L1,0M0,-1L0,1", "size": 120}
+            layers.append({"data": {"values": list(WISHES)}, "mark": mark, "encoding": {"color": {"value": "black"}}})
+        encoding = {"x": bytes_axis, "y": height, "color": family}
+        return {"title": title, "width": 330, "height": 320, "layer": layers, "encoding": encoding}
+
+    spec = {
+        "data": {"values": values},
+        "background": "white",
+        "hconcat": [panel(key, title) for key, title in PANELS.items()],
+        "config": {"range": {"category": {"scheme": "tableau20"}}},
+    }
+    return vl_convert.vegalite_to_svg(spec)
 
 
 def main() -> None:
@@ -151,7 +154,7 @@ def main() -> None:
     facts = {"fitted_rows": len(fitted), "pictures": len(views), "views": views.shape[1], "classes": rows.shape[1]}
     print(json.dumps({"benchmark": "frontier", **facts, "lines": lines}))
     if given.picture:
-        draw(lines, given.picture)
+        given.picture.write_text(draw(lines))
 
 
 if __name__ == "__main__":
