@@ -82,6 +82,18 @@ def test_accelerate_sees_none_of_its_variables_and_all_are_there_afterwards(monk
     assert not torch.distributed.is_initialized()
 
 
+@pytest.mark.parametrize("has_instructions", [True, False])
+def test_bf16_is_said_to_be_slow_where_the_processor_has_no_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], has_instructions: bool
+) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: has_instructions)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has_instructions)
+    make_accelerator(RunConfig(device="cpu", precision="bf16"))
+    assert ("this processor has no instructions" in capsys.readouterr().err) is not has_instructions
+    make_accelerator(ON_CPU)
+    assert "processor" not in capsys.readouterr().err
+
+
 # --- launchers -------------------------------------------------------------------------------------------
 
 
