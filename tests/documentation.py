@@ -82,14 +82,15 @@ def run(blocks: Sequence[Block], folder: Path) -> list[str]:
 def comparable(output: str) -> list[str]:
     """Return the lines of `output` without what differs from machine to machine.
 
-    Measured numbers become `#`; in lines of estimates and in plans, which follow from measured values, all numbers do.
-    The mark of the best mean goes, and so does the width of columns.
+    Measured numbers become `#`, whatever their sign; in lines of estimates and in plans, which follow from measured
+    values, all numbers do. The mark of the best mean goes, and so does the width of columns.
     """
     plans, lines = "Plans, by stage" in output, []
     for line in output.splitlines():
         varies = plans or "about" in line or "estimated" in line
         masked = (NUMBER if varies else MEASURED).sub("#", line.replace("★", ""))
-        lines.append(re.sub("─+", "─", " ".join(masked.split())))
+        signless = re.sub(r"(?<!\S)-#", "#", masked)
+        lines.append(re.sub("─+", "─", " ".join(signless.split())))
     return [line for line in lines if line]
 
 

@@ -79,7 +79,7 @@ def never_stopped(home: Path) -> Path:
 
 def train_and_die(config: Config, block: int) -> None:
     """Train, and die just before the `block`-th block of rows is written."""
-    original, calls = KnowledgeWriter.write_data, 0
+    original, calls = KnowledgeWriter.write_encoded, 0
 
     def dying(*args: Any, **kwargs: Any) -> Any:
         nonlocal calls
@@ -88,7 +88,7 @@ def train_and_die(config: Config, block: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return original(*args, **kwargs)
 
-    KnowledgeWriter.write_data = dying  # type: ignore[method-assign]
+    KnowledgeWriter.write_encoded = dying  # type: ignore[method-assign]
     distill(config)
 
 

@@ -163,7 +163,7 @@ def test_a_student_whose_store_is_replaced_or_removed_ends_and_says_so(
     """Its rows would be of two teachers, and its summary would name the first."""
     store = tmp_path / "store.zarr"
     shutil.copytree(home / "float16.zarr", store)
-    read_rows, reads = KnowledgeStore.read_rows, 0
+    read_packed, reads = KnowledgeStore.read_packed, 0
 
     def read_after_a_while(self: KnowledgeStore, *args: Any, **more: Any) -> Any:
         nonlocal reads
@@ -172,9 +172,9 @@ def test_a_student_whose_store_is_replaced_or_removed_ends_and_says_so(
             shutil.rmtree(store)
             if what != "removed":
                 extract_teacher(settings(home, store__path=store, augmentation__seed=7))
-        return read_rows(self, *args, **more)
+        return read_packed(self, *args, **more)
 
-    monkeypatch.setattr(KnowledgeStore, "read_rows", read_after_a_while)
+    monkeypatch.setattr(KnowledgeStore, "read_packed", read_after_a_while)
     options = with_set(overrides(home, store__path=store, run__dir=tmp_path / "run", distill__epochs=3))
     code, said = run("distill", "digits", "--method", "kd", "--no-check", *options)
     assert code == 1

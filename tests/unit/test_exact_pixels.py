@@ -46,7 +46,7 @@ class RefuseInexact(TorchDispatchMode):
 
 
 MOVES = ("_to_copy", "arange", "where", "unsqueeze", "select", "slice")  # no arithmetic
-ROUNDED = ("clamp", "trunc", "floor", "fmod", "add", "sub", "rsub", "mul", "div")
+ROUNDED = ("clamp", "trunc", "floor", "fmod", "add", "sub", "rsub", "mul", "div", "add_", "mul_")
 FIXED = {getattr(torch.ops.aten, name) for name in (*MOVES, *ROUNDED)}
 
 
