@@ -8,15 +8,16 @@ from typing import Any
 from kcd_stores.storage.durable import flush_to_disk
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write text (as UTF-8) or bytes to a temporary name, flush it to disk, and rename it to `path`, durably.
+def write_whole(path: Path, *parts: str | bytes | memoryview) -> None:
+    """Write text (as UTF-8) or bytes, one part after the other, to a temporary name, flush it, and rename it to `path`.
 
-    If that fails, as on a disk that is full, nothing is left of it.
+    The file and its name are durable when this returns. If it fails, as on a disk that is full, nothing is left of it.
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
         with partial.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            for part in parts:
+                file.write(part.encode() if isinstance(part, str) else part)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

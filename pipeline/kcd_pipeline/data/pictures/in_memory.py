@@ -10,6 +10,7 @@ from torch import Tensor
 from kcd_pipeline.augmentation import CentreCrop, pixels_of
 from kcd_pipeline.data.pictures.budget import PixelBudget
 from kcd_pipeline.data.pictures.picture import Reading, open_picture
+from kcd_pipeline.data.pictures.pixel_cache import keep_pixels, kept_pixels, pixels_file
 from kcd_pipeline.data.pictures.source import PictureSource
 from kcd_pipeline.data.split import InMemorySplit
 from kcd_pipeline.errors import UserError
@@ -23,13 +24,24 @@ TOGETHER = 64  # pictures that a thread is given at a time: small ones take less
 
 
 def decode(source: PictureSource, crop: CentreCrop | None, reading: Reading) -> InMemorySplit:
-    """Decode all pictures of `source` and crop them, or keep their size if `crop` is None: uint8 [N, 3, H, W].
+    """Return all pictures of `source`, cropped, or of their own size if `crop` is None: uint8 [N, 3, H, W].
+
+    They are decoded unless an earlier command did so and kept the pixels.
 
     Raises
     ------
     UserError
         If one of them cannot be read, or their sizes differ and `crop` is None.
     """
+    file = pixels_file(source, crop, reading)
+    images = kept_pixels(file, len(source))
+    if images is None:
+        images = _decoded(source, crop, reading)
+        keep_pixels(file, images)
+    return InMemorySplit(images=images, labels=torch.from_numpy(source.labels))
+
+
+def _decoded(source: PictureSource, crop: CentreCrop | None, reading: Reading) -> Tensor:
     Image.core.set_block_size(BLOCK_BYTES)  # type: ignore[attr-defined]  # it has no types
     budget = PixelBudget(AT_ONCE)
 
@@ -59,7 +71,7 @@ def decode(source: PictureSource, crop: CentreCrop | None, reading: Reading) -> 
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside the interpreter lock
         for _ in pool.map(put, (every[start : start + TOGETHER] for start in every[::TOGETHER])):
             pass
-    return InMemorySplit(images=images, labels=torch.from_numpy(source.labels))
+    return images
 
 
 def _sizes_differ(source: PictureSource, first: Tensor, image: Tensor, sample: int) -> UserError:
