@@ -35,6 +35,7 @@ from kcd_pipeline.models import FeatureTap
 from kcd_pipeline.runs import Record, RunFolder
 from kcd_pipeline.training.epoch import EpochResult, Part, StepOutcome
 from kcd_pipeline.training.ranks import ALONE, Ranks
+from kcd_pipeline.training.row_exchange import open_exchange
 from kcd_pipeline.training.sampling import Drawn, draw_balanced
 from kcd_pipeline.training.session import Lesson
 from kcd_stores import (
@@ -128,6 +129,7 @@ class StudentCurriculum:
                 batch_size=self._config.distill.batch_size,
                 scratch=self._scratch,
                 share=self._ranks.share,
+                exchange=open_exchange(self._ranks),
             )
 
     def lesson(self, epoch: int) -> Lesson:
