@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -152,3 +153,25 @@ def test_what_is_sent_at_once_is_about_a_piece(monkeypatch: pytest.MonkeyPatch) 
     assert max(map(max, found)) == 32 * 12
     assert [way.largest for way in ways] == [64 * 12] * 2, "half of a piece is sent, and half of one received"
     assert set(store.chunks.values()) == {1}
+
+
+@pytest.mark.parametrize("sizes", [None, WindowSizes(window_rows=8, strip_rows=2)])
+def test_a_read_that_is_not_wanted_any_more_is_made_by_all_ranks(sizes: WindowSizes | None) -> None:
+    """Another epoch comes than was foreseen, and the last one is given up: no rank waits for one that does not read."""
+    store = CountedRows(64, chunk_rows=4)
+    streaming = Streaming(window_sizes=sizes, whole_bytes=1, held_bytes=0, memory=10**6)
+    foreseen = [Reading(seed=0, epoch=epoch, view=epoch % 2, kept=np.arange(64)) for epoch in range(20)]
+
+    def read(rank: int, exchange: Exchange) -> list[int]:
+        share = Share(rank=rank, ranks=3)
+        stream = open_stream(store, [], streaming, batch_size=BATCH, share=share, exchange=exchange)
+        firsts = []
+        for now, then in pairwise(foreseen[::2]):
+            portion = next(iter(stream.read(now, foreseen[then.epoch + 1])))
+            firsts.append(int(portion.order[0]))
+        stream.close()
+        return firsts
+
+    found = on_all_ranks(read, exchanges(3))
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) == 9
