@@ -10,6 +10,7 @@ reading alone; bytes read are those of one rank, of the store's compressed bytes
 """
 
 import argparse
+import importlib
 import json
 import multiprocessing
 import os
@@ -55,7 +56,7 @@ def free_port() -> int:
 @contextmanager
 def s3_server() -> Iterator[str]:
     """Start moto's server with a bucket; yield the address of a store in it."""
-    import boto3
+    boto3: Any = importlib.import_module("boto3")  # it has no types
 
     url = f"http://127.0.0.1:{free_port()}"
     os.environ.update(
@@ -108,7 +109,7 @@ def one_rank(rank: int, ranks: int, port: int, where: str, memory: int, turns: i
     streaming = plan_streaming(store, memory=memory, batch_size=BATCH, partners=False)
     store.read_rows(0, 0, 1)
     found: dict[str, list[tuple[float, int]]] = {way: [] for way in WAYS}
-    peaks = {}
+    peaks: dict[str, int] = {}
     for epoch in range(turns + 1):
         for way in WAYS:
             Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew

@@ -121,7 +121,8 @@ def test_portions_are_those_of_ranks_that_read_everything_and_no_chunk_is_read_b
         assert dealt.chunks == alone.chunks, "as often as by a process that is alone"
     elif case.ranks > 1:
         now = case.readings[0]
-        held = np.union1d(now.kept, now.partners_of(now.kept)) // case.chunk_rows
+        kept = np.asarray(now.kept)
+        held = np.union1d(kept, now.partners_of(kept)) // case.chunk_rows
         assert dealt.chunks == dict.fromkeys([(view, chunk) for view in (0, 1) for chunk in set(held.tolist())], 1)
 
 

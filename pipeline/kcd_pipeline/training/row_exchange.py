@@ -18,7 +18,9 @@ class RowExchange:
     """
 
     def __init__(self) -> None:
-        self._group = distributed.new_group(backend="gloo", timeout=rank_wait())
+        group = distributed.new_group(backend="gloo", timeout=rank_wait())
+        assert isinstance(group, distributed.ProcessGroup), "every rank is a member"
+        self._group = group
 
     def swap(self, rows: NDArray[np.uint8], sent: Sequence[int], received: Sequence[int]) -> NDArray[np.uint8]:
         """Send some of `rows[m, W]` to each rank; return those that come from each, see `kcd_stores.Exchange`."""
