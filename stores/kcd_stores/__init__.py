@@ -57,6 +57,7 @@ from kcd_stores.storage import (
 from kcd_stores.streaming.batches import batches
 from kcd_stores.streaming.blended_stores import BlendedStores
 from kcd_stores.streaming.budget import Streaming, plan_streaming
+from kcd_stores.streaming.dealt_reads import Exchange
 from kcd_stores.streaming.open import open_stream
 from kcd_stores.streaming.order import ONLY_RANK, Share, cut_batches
 from kcd_stores.streaming.protocol import EpochStream, Portion, Reading, Rows, RowSource
@@ -74,6 +75,7 @@ __all__ = [
     "Encoding",
     "EncodingTrial",
     "EpochStream",
+    "Exchange",
     "Fidelity",
     "FolderStorage",
     "HeldRows",

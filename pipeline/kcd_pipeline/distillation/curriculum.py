@@ -35,6 +35,7 @@ from kcd_pipeline.models import FeatureTap
 from kcd_pipeline.runs import Record, RunFolder
 from kcd_pipeline.training.epoch import EpochResult, Part, StepOutcome
 from kcd_pipeline.training.ranks import ALONE, Ranks
+from kcd_pipeline.training.row_exchange import open_exchange
 from kcd_pipeline.training.sampling import Drawn, draw_balanced
 from kcd_pipeline.training.session import Lesson
 from kcd_stores import (
@@ -128,6 +129,7 @@ class StudentCurriculum:
                 batch_size=self._config.distill.batch_size,
                 scratch=self._scratch,
                 share=self._ranks.share,
+                exchange=open_exchange(self._ranks),
             )
 
     def lesson(self, epoch: int) -> Lesson:
@@ -146,11 +148,14 @@ class StudentCurriculum:
         )
 
     def record(self, epoch: int, result: EpochResult) -> dict[str, float]:
-        """Write values and frequencies after `epoch`; return the bytes that rank 0 read from the store for it.
+        """Write values and frequencies after `epoch`; return the bytes that all ranks have read from the store for it.
 
         With blends that the teacher judges, their rows and seconds are returned as well, in the first epoch of a stage.
         """
-        return self._ranks.run_on_first(partial(self._write_values, epoch, result))
+        before, self._bytes_read = self._bytes_read, 0 if self._knowledge is None else self._knowledge[0].bytes_read
+        read = torch.tensor(self._bytes_read - before, device=self._device)
+        self._ranks.add_up(read)
+        return self._ranks.run_on_first(partial(self._write_values, epoch, result, int(read)))
 
     def values(self) -> NDArray[np.float64]:
         """Return the values `[N]` of all samples, NaN where never visited; rank 0 alone has them."""
@@ -233,7 +238,7 @@ class StudentCurriculum:
         except UserError as error:  # too late for a refusal: the run is under way
             raise FailedError(f"stage {stage}: {error}") from error
 
-    def _write_values(self, epoch: int, result: EpochResult) -> dict[str, float]:
+    def _write_values(self, epoch: int, result: EpochResult, bytes_read: int) -> dict[str, float]:
         try:
             for visit in visits(result.order):
                 order, worth = result.order[visit], result.worth[visit]
@@ -244,8 +249,7 @@ class StudentCurriculum:
                 f"If training has diverged, lower distill.lr and start anew."
             ) from error
         self._values.write(epoch, self._value, self._frequency, self._latest)
-        before, self._bytes_read = self._bytes_read, 0 if self._knowledge is None else self._knowledge[0].bytes_read
-        counted: dict[str, float] = {"bytes_read": self._bytes_read - before}
+        counted: dict[str, float] = {"bytes_read": bytes_read}
         if self._blends is not None:
             counted |= self._blends.cost() if epoch == self._plan.epoch else NO_COST
         return counted

@@ -4,7 +4,7 @@
 in use, and the one being read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_stores.streaming.budget import Streaming
+from kcd_stores.streaming.dealt_reads import Exchange, read_needed
 from kcd_stores.streaming.order import ONLY_RANK, Share, Window, WindowSizes, plan_windows
 from kcd_stores.streaming.partner_rows import PartnerRows, PartnersInFile, PartnersInMemory
 from kcd_stores.streaming.protocol import Portion, Reading, RowSource
-from kcd_stores.streaming.rows import HeldRows, new_rows, piece_limit, read_pieces
+from kcd_stores.streaming.rows import HeldRows, new_rows, piece_limit
 
 
 class WindowReader:
@@ -25,7 +26,8 @@ class WindowReader:
     window, and wait in memory if the budget has room for them beside two windows, else in a file.
 
     A rank of several holds the rows of its own share of each window, the rows of their partners, and the rows that are
-    carried over to the next window.
+    carried over to the next window. With an exchange, it reads its part of the chunks and gets other rows from the rank
+    that reads them: all ranks must read the same windows.
 
     Parameters
     ----------
@@ -46,11 +48,12 @@ class WindowReader:
         batch_size: int,
         scratch: Path | None,
         share: Share,
+        exchange: Exchange | None,
     ) -> None:
         assert streaming.window_sizes is not None
         self._store, self._reading, self._streaming = store, reading, streaming
         self._sizes: WindowSizes = streaming.window_sizes
-        self._batch_size, self._scratch, self._share = batch_size, scratch, share
+        self._batch_size, self._scratch, self._share, self._exchange = batch_size, scratch, share, exchange
         self._windows = self._plan()
         self._before = HeldRows(np.empty(0, np.int64), new_rows(0, store), store.packing)
         self._gathered = False
@@ -76,7 +79,11 @@ class WindowReader:
         own = self._share.select(window.order, self._batch_size)
         partners = self._reading.partners_of(own)
         carried = self._held_of(window.carried, own, window.left)
-        read = self._held_of(window.read, own, window.left)
+
+        def needed(share: Share) -> NDArray[np.int64]:
+            return self._held_of(window.read, share.select(window.order, self._batch_size), window.left)
+
+        read = needed(self._share)
         held = np.sort(np.concatenate([carried, read]))
         if len(partners):
             held = np.union1d(held, partners)
@@ -84,17 +91,22 @@ class WindowReader:
         self._take_partners(partners, held, rows)
         rows[np.searchsorted(held, carried)] = self._before.taken(carried)
         places = np.searchsorted(held, read)
-        for span, piece in read_pieces(self._store, self._reading.view, read, self._sizes.strip_rows):
+        for span, piece in self._read(needed):
             rows[places[span]] = piece
         self._before = HeldRows(held, rows, self._store.packing)
         if window.last:
             self.close()
         return Portion(order=window.order, rows=self._before), window.last
 
+    def _read(self, needed: Callable[[Share], NDArray[np.int64]]) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
+        """Read what the rank of this reader needs; see `read_needed`."""
+        view, strip_rows = self._reading.view, self._sizes.strip_rows
+        return read_needed(self._store, view, needed, strip_rows, share=self._share, exchange=self._exchange)
+
     def _held_of(
         self, samples: NDArray[np.int64], own: NDArray[np.int64], left: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Return those of `samples` that this rank trains on now (`own`), or that are `left` for a later window."""
+        """Return those of `samples` that a rank trains on now (`own`), or that are `left` for a later window."""
         if self._share.ranks == 1:
             return samples
         return samples[np.isin(samples, own) | np.isin(samples, left)]
@@ -113,19 +125,29 @@ class WindowReader:
         """Read the rows of all partners of the epoch; return None if there are no partners."""
         if self._reading.partner is None:
             return None
-        own = (self._share.select(window.order, self._batch_size) for window in self._plan())
-        partners = np.concatenate([np.empty(0, np.int64), *map(self._reading.partners_of, own)])
-        if not len(partners):
+        of_rank = self._partners()
+        if not any(map(len, of_rank.values())):
             return None
+        partners = of_rank[self._share]
         waiting: PartnerRows
         if len(partners) * self._store.packing.row_bytes + self._streaming.held_bytes <= self._streaming.memory:
             waiting = PartnersInMemory(new_rows(len(partners), self._store))
         else:
             waiting = PartnersInFile(self._scratch, self._store.packing.row_bytes)
         places = np.argsort(partners)
-        for part, piece in read_pieces(self._store, self._reading.view, partners[places], self._sizes.strip_rows):
+        for part, piece in self._read(lambda share: np.sort(of_rank[share])):
             waiting.put(places[part], piece)
         return waiting
+
+    def _partners(self) -> dict[Share, NDArray[np.int64]]:
+        """Return the partners of this rank's samples, in the order in which windows take them; of all who exchange."""
+        ranks = self._share.ranks
+        shares = [self._share] if self._exchange is None else [Share(rank=rank, ranks=ranks) for rank in range(ranks)]
+        found = {share: [np.empty(0, np.int64)] for share in shares}
+        for window in self._plan():
+            for share, partners in found.items():
+                partners.append(self._reading.partners_of(share.select(window.order, self._batch_size)))
+        return {share: np.concatenate(partners) for share, partners in found.items()}
 
     def close(self) -> None:
         """Free the rows of partners."""
@@ -148,6 +170,8 @@ class BlockShuffle:
         Folder for partners that do not fit the budget; the system's folder for temporary files if None.
     share
         The share whose rows are held. The order of each portion is that of all ranks.
+    exchange
+        The way to the other ranks, all of which must then read the same epochs and close the stream.
     """
 
     def __init__(
@@ -158,9 +182,10 @@ class BlockShuffle:
         batch_size: int,
         scratch: Path | None = None,
         share: Share = ONLY_RANK,
+        exchange: Exchange | None = None,
     ) -> None:
         self._store, self._streaming = store, streaming
-        self._batch_size, self._scratch, self._share = batch_size, scratch, share
+        self._batch_size, self._scratch, self._share, self._exchange = batch_size, scratch, share, exchange
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="block-shuffle")
         self._reading: Reading | None = None  # an epoch that has begun, and of which nothing was handed out yet
         self._reader: WindowReader | None = None
@@ -194,6 +219,7 @@ class BlockShuffle:
             batch_size=self._batch_size,
             scratch=self._scratch,
             share=self._share,
+            exchange=self._exchange,
         )
         if len(reading.kept):
             self._read_ahead()
@@ -204,7 +230,8 @@ class BlockShuffle:
 
     def _drop(self) -> None:
         """Forget an epoch that has ended, or that is not wanted any more."""
-        if self._ahead is not None and not self._ahead.cancel():
+        # other ranks wait for what this one sends: a read that they may have begun must not be cancelled here
+        if self._ahead is not None and (self._exchange is not None or not self._ahead.cancel()):
             self._ahead.exception()  # wait for the read; nobody wants its rows, so its error is nobody's
         if self._reader is not None:
             self._reader.close()

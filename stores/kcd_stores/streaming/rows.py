@@ -55,10 +55,10 @@ def spans(read: NDArray[np.int64], strip_rows: int, piece_rows: int) -> list[tup
     return list(zip([0, *cuts.tolist()], [*cuts.tolist(), len(read)], strict=True))
 
 
-def _piece_rows(store: RowSource) -> int:
-    """Return the rows of one piece: as many whole chunks as fit, or a part of a chunk where none fits."""
+def piece_spans(store: RowSource, read: NDArray[np.int64], strip_rows: int) -> list[tuple[int, int]]:
+    """Return the spans by which `read_pieces` reads: a piece has as many whole chunks as fit, or a part of one."""
     chunk, fit = store.layout.chunk_rows, piece_limit(store)
-    return max(fit // chunk, 1) * chunk if fit >= chunk else fit
+    return spans(read, strip_rows, fit // chunk * chunk if fit >= chunk else fit)
 
 
 def read_pieces(
@@ -80,7 +80,7 @@ def read_pieces(
     CorruptStoreError, IncompleteStoreError
         As `read_packed` of the store does.
     """
-    todo = spans(read, strip_rows, _piece_rows(store))
+    todo = piece_spans(store, read, strip_rows)
     at_once = store.concurrent_reads
     if at_once == 1:
         for span in todo:
