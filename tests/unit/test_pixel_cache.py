@@ -16,6 +16,7 @@ from PIL import Image
 from kcd_pipeline.config import DataConfig
 from kcd_pipeline.data import load_dataset
 from kcd_pipeline.data.pictures import in_memory, pixel_cache
+from kcd_pipeline.data.pictures.picture import open_picture
 from kcd_pipeline.errors import UserError
 
 NORMALISATION = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}  # so that nothing else is decoded
@@ -47,11 +48,10 @@ def root(tmp_path: Path, cache: Path) -> Path:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the pictures that are decoded."""
     names: list[str] = []
-    original = in_memory.open_picture
 
     def noted(*args: Any, name: str, **more: Any) -> Image.Image:
         names.append(name)
-        return original(*args, name=name, **more)
+        return open_picture(*args, name=name, **more)
 
     monkeypatch.setattr(in_memory, "open_picture", noted)
     return names
