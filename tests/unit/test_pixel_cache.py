@@ -109,12 +109,15 @@ def flip(content: bytes, at: int) -> bytes:
     return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
 
 
-@pytest.mark.parametrize("what", ["flipped pixel", "flipped shape", "cut", "cut in its head", "empty", "longer"])
+@pytest.mark.parametrize(
+    "what", ["flipped pixel", "flipped shape", "cut", "cut in its head", "empty", "longer", "another"]
+)
 def test_a_damaged_file_is_not_believed_and_is_written_anew(
     root: Path, cache: Path, decoded: list[str], what: str
 ) -> None:
     expected = pixels(root)
     whole = {file: file.read_bytes() for file in cache.glob("pixels-*")}
+    others = dict(zip(whole, reversed(whole.values()), strict=True))  # as many pictures, of the other split
     for file, content in whole.items():
         damaged = {
             "flipped pixel": flip(content, -1 % len(content)),
@@ -123,6 +126,7 @@ def test_a_damaged_file_is_not_believed_and_is_written_anew(
             "cut in its head": content[:5],
             "empty": b"",
             "longer": content + b"\0",
+            "another": others[file],
         }
         file.write_bytes(damaged[what])
     decoded.clear()
