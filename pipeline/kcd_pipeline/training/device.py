@@ -48,7 +48,7 @@ def make_accelerator(config: RunConfig) -> Any:
             f"it to float32."
         ) from error
     if config.precision == "bf16" and accelerator.device.type == "cpu" and not _has_bf16():
-        say("run.precision is bf16, which this processor has no instructions for: float32 is ten times as fast.")
+        say("run.precision is bf16, which this processor has no instructions for: float32 may be ten times as fast.")
     if accelerator.device.type == "cuda":
         torch.backends.cudnn.benchmark = False  # its choice may differ between a run and its resumption
         torch.backends.cudnn.deterministic = True
