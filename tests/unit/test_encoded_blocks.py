@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from kcd_pipeline.errors import FailedError
-from kcd_pipeline.teacher_rows import LocalMaker, RowPieces, TeacherRows
+from kcd_pipeline.teacher_rows import LocalMaker, RowPieces, Span, TeacherRows
 from kcd_pipeline.teacher_rows.forward import Batch
 from kcd_stores import KnowledgeWriter, Layout, make_encoding
 from kcd_stores.knowledge import layout as layouts
@@ -34,10 +34,10 @@ def new_writer(folder: Path, name: str) -> KnowledgeWriter:
     return KnowledgeWriter.create(folder / "store.zarr", layout=LAYOUT, encoding=encoding, made_from={})
 
 
-def pieces(view: int, spans: Sequence[range], on_batch: Callable[[int], None]) -> RowPieces:
-    for span in spans:
-        for start in range(span.start, span.stop, PIECE):
-            yield ROWS[start : min(start + PIECE, span.stop)]
+def pieces(spans: Sequence[Span], on_batch: Callable[[int], None]) -> RowPieces:
+    for _, samples in spans:
+        for start in range(0, len(samples), PIECE):
+            yield ROWS[samples[start : start + PIECE]]
 
 
 def data_of(writer: KnowledgeWriter) -> dict[str, bytes]:
@@ -74,7 +74,7 @@ def test_a_block_takes_its_own_rows_and_no_others(tmp_path: Path) -> None:
 def test_a_number_out_of_range_is_named_with_the_sample_that_its_piece_begins_with(tmp_path: Path) -> None:
     writer = new_writer(tmp_path, "int8")
 
-    def with_a_large_one(view: int, spans: Sequence[range], on_batch: object) -> RowPieces:
+    def with_a_large_one(spans: Sequence[Span], on_batch: object) -> RowPieces:
         yield ROWS[:24]
         yield np.full((40, C), 99, np.float32)
 
@@ -96,9 +96,9 @@ def test_a_teachers_pieces_are_whole_batches(monkeypatch: pytest.MonkeyPatch) ->
     images: Any = _Images()
     nothing: Any = None
     teacher = TeacherRows(identity, images, nothing, batch_size=10, tap=None, logits=False, weights=Path("none"))
-    whole = list(teacher.pieces(0, [range(5, 80)]))
+    whole = list(teacher.pieces([(0, range(5, 80))]))
     monkeypatch.setattr(layouts, "PIECE_BYTES", 4 * C * 25)  # 25 rows, so 2 batches
-    cut = list(teacher.pieces(0, [range(5, 80)]))
+    cut = list(teacher.pieces([(0, range(5, 80))]))
     assert [len(piece) for piece in whole] == [75]
     assert [len(piece) for piece in cut] == [20, 20, 20, 15]
     np.testing.assert_array_equal(np.concatenate(cut), ROWS[5:80])
@@ -114,7 +114,7 @@ def test_the_rows_of_a_large_block_are_never_in_memory_at_once(tmp_path: Path) -
     )
     piece = np.random.default_rng(0).normal(size=(64, classes)).astype(np.float32)
 
-    def fresh_pieces(view: int, spans: Sequence[range], on_batch: object) -> RowPieces:
+    def fresh_pieces(spans: Sequence[Span], on_batch: object) -> RowPieces:
         for _ in range(block // 64):
             yield piece.copy()
 

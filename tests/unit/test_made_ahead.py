@@ -1,7 +1,9 @@
 """Images that are made ahead of the teacher: in order, one batch ahead, by one pass over several blocks."""
 
+import multiprocessing
 import threading
-from collections.abc import Generator
+import time
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.teacher_rows import LocalMaker, RowPieces, TeacherRows, blocks
+from kcd_pipeline.teacher_rows import LocalMaker, RowPieces, Span, TeacherRows, blocks
 from kcd_pipeline.teacher_rows.ahead import made_ahead
 from kcd_pipeline.teacher_rows.forward import Batch
 from kcd_stores import KnowledgeWriter, Layout, make_encoding
@@ -110,14 +112,39 @@ def test_blocks_of_a_view_are_made_by_one_pass_whose_batches_begin_with_each_blo
     found = stored(tmp_path / "ahead", teacher_over(ahead, ahead=True).pieces, missing)
     alone = teacher_over(plain, ahead=False)
 
-    def block_by_block(view: int, spans: list[range], on_batch: Any) -> RowPieces:
-        for span in spans:
-            yield alone.rows(view, span, on_batch)
+    def block_by_block(spans: Sequence[Span], on_batch: Any) -> RowPieces:
+        for view, samples in spans:
+            yield alone.rows(view, samples, on_batch)
 
     np.testing.assert_array_equal(found, stored(tmp_path / "plain", block_by_block, missing))
     # 16 rows by 6 are 6, 6 and 4; 8 are 6 and 2
     assert ahead.passes == [(0, [6, 6, 4, 6, 6, 4, 6, 2]), (1, [6, 6, 4]), (2, [6, 6, 4, 6, 2])]
     assert len(plain.passes) == len(missing)
+
+
+def test_the_first_batch_of_the_next_view_is_made_while_the_last_one_of_a_view_is_computed() -> None:
+    images = _Images()
+    made: list[int] = []
+    pieces = teacher_over(images, ahead=True).pieces([(0, range(6)), (1, range(6))], made.append)
+    next(pieces)
+    deadline = time.monotonic() + SECONDS
+    while len(images.passes) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert made == [6]
+    assert images.passes == [(0, [6]), (1, [6])]
+    pieces.close()
+
+
+def test_a_process_that_is_forked_while_items_are_made_ends_well() -> None:
+    """A process that decodes pictures is forked by the first batch; torch warns of one that ends with another code."""
+
+    def forked() -> Generator[int | None, None, None]:
+        process = multiprocessing.get_context("fork").Process(target=str)
+        process.start()
+        process.join(SECONDS)
+        yield process.exitcode
+
+    assert list(made_ahead(forked())) == [0]
 
 
 def test_a_pass_is_of_few_rows_where_a_view_has_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from kcd_pipeline.distillation.blend_store import WantedBlends, open_blend_store
 from kcd_pipeline.distillation.judge import Judge
 from kcd_pipeline.errors import FailedError
 from kcd_pipeline.progress import human_seconds, say_progress
-from kcd_pipeline.teacher_rows import LocalMaker, RowPieces, TeacherRows
+from kcd_pipeline.teacher_rows import LocalMaker, RowPieces, Span, TeacherRows
 from kcd_pipeline.training.blended_views import BlendedViews
 from kcd_pipeline.training.ranks import Ranks
 from kcd_stores import HeldRows, KnowledgeStore, Plan, StoreError
@@ -91,9 +91,8 @@ class BlendRows:
                 weights=self._config.teacher.weights,
             )
 
-            def make_rows(view: int, spans: Sequence[range], on_batch: Any) -> RowPieces:
-                places = [self._samples[span.start : span.stop] for span in spans]
-                return teacher.pieces(views[view], places, on_batch)
+            def make_rows(spans: Sequence[Span], on_batch: Any) -> RowPieces:
+                return teacher.pieces([(views[view], self._samples[places]) for view, places in spans], on_batch)
 
             yield from LocalMaker(make_rows, name="judging blends", view_lines=False).steps(writer, missing)
         writer.settle()

@@ -94,7 +94,7 @@ def _time_rows(extractor: Extractor, batch: int, samples: int) -> tuple[int, flo
 def _batch_sizes(extractor: Extractor, batch: int, samples: int) -> Generator[int, None, None]:
     """Yield the size of each batch once its rows are made, by passes like those of an extraction, without end."""
     rows = range(min(samples, PASS_ROWS))
-    spans = [rows[start : start + batch] for start in range(0, len(rows), batch)]
+    spans = [(0, rows[start : start + batch]) for start in range(0, len(rows), batch)]
     while True:
-        with closing(extractor.pieces(0, spans)) as pieces:
+        with closing(extractor.pieces(spans)) as pieces:
             yield from map(len, pieces)

@@ -10,7 +10,7 @@ from kcd_pipeline.extraction.cluster import Cluster
 from kcd_pipeline.extraction.teacher_source import TeacherSource
 from kcd_pipeline.progress import say
 from kcd_pipeline.recipe_store import open_or_create
-from kcd_pipeline.teacher_rows import BlockMaker, Extractor, LocalMaker
+from kcd_pipeline.teacher_rows import BlockMaker, Extractor, LocalMaker, memory_is_kept
 from kcd_stores import KnowledgeStore, KnowledgeWriter, Storage, one_writer, open_storage
 
 
@@ -57,7 +57,7 @@ def extract_teacher(
     storage.is_vacant()  # so that a server that cannot be reached is noticed before the teacher is loaded
     if cluster is None:
         extractor = Extractor(config, dataset, teacher=teacher)
-        with one_writer(storage):
+        with one_writer(storage), memory_is_kept():
             return _extract(storage, extractor, LocalMaker(extractor.pieces), overwrite=overwrite)
     from kcd_pipeline.extraction.cluster_maker import open_cluster_maker  # dask.distributed takes a second to load
 

@@ -13,7 +13,7 @@ from kcd_pipeline.extraction.teacher_source import TeacherSource
 from kcd_pipeline.progress import say
 from kcd_pipeline.recipe_store import open_or_create
 from kcd_pipeline.teacher import with_teacher_images
-from kcd_pipeline.teacher_rows import Extractor, LocalMaker, TeachersTogether, WritersTogether
+from kcd_pipeline.teacher_rows import Extractor, LocalMaker, TeachersTogether, WritersTogether, memory_is_kept
 from kcd_stores import KnowledgeWriter, one_writer, open_storage
 
 Blocks = list[tuple[int, int]]  # (view, block) each
@@ -69,9 +69,10 @@ def extract_together(
         storage.is_vacant()  # so that a server that cannot be reached is noticed before the teachers are loaded
     extractors = [Extractor(configs[0], dataset, teacher=teacher)]
     extractors += [Extractor(config, dataset, beside=extractors[0]) for config in configs[1:]]
-    with ExitStack() as locks:
+    with ExitStack() as held:
         for storage in storages:
-            locks.enter_context(one_writer(storage))
+            held.enter_context(one_writer(storage))
+        held.enter_context(memory_is_kept())
         writers = [
             open_or_create(storage, TeacherSource(extractor), overwrite=overwrite)
             for storage, extractor in zip(storages, extractors, strict=True)

@@ -8,6 +8,7 @@ device) with what the command has. So every block is one that the command itself
 import asyncio
 import signal
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -25,7 +26,7 @@ from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError, UserError
 from kcd_pipeline.models import Weights
 from kcd_pipeline.progress import keep_quiet
-from kcd_pipeline.teacher_rows import Extractor, block_refusals_as_failures
+from kcd_pipeline.teacher_rows import Extractor, block_refusals_as_failures, memory_is_kept
 from kcd_stores import KnowledgeWriter, StoreUsageError, differences
 from kcd_stores.knowledge import difference_lines
 
@@ -103,6 +104,13 @@ class WorkerJob:
         self.computing = Lock()
         self.ended = False
         self._writers: dict[str, KnowledgeWriter] = {}
+        self._held = ExitStack()
+        self._held.enter_context(memory_is_kept())  # from block to block
+
+    def end(self) -> None:
+        """Abandon the block that is being made, and give memory back."""
+        self.ended = True
+        self._held.close()
 
     @cached_property
     def extractor(self) -> Extractor:
@@ -164,7 +172,7 @@ class JobPlugin(WorkerPlugin):  # type: ignore[misc]  # partial hints, which are
         _jobs[worker.address, self.job.key] = WorkerJob(self.job, name)
 
     def teardown(self, worker: Any) -> None:
-        _jobs.pop((worker.address, self.job.key)).ended = True
+        _jobs.pop((worker.address, self.job.key)).end()
 
 
 def dask_setup(worker: Any) -> None:
@@ -205,7 +213,7 @@ def make_block(key: str, identity: str, view: int, block: int) -> FinishedBlock:
         writer, extractor = job.writer(identity), job.extractor
         started = time.perf_counter()
         encoded = writer.begin_block(view, block)
-        for rows in extractor.pieces(view, [encoded.samples], job.require_not_ended):
+        for rows in extractor.pieces([(view, encoded.samples)], job.require_not_ended):
             with block_refusals_as_failures(writer, view, block):
                 encoded.add(rows)
         seconds = time.perf_counter() - started

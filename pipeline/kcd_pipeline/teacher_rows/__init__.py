@@ -8,7 +8,8 @@ from kcd_pipeline.teacher_rows.blocks import (
     block_refusals_as_failures,
 )
 from kcd_pipeline.teacher_rows.extractor import Extractor
-from kcd_pipeline.teacher_rows.forward import RowPieces, TeacherRows
+from kcd_pipeline.teacher_rows.forward import RowPieces, Span, TeacherRows
+from kcd_pipeline.teacher_rows.kept_memory import memory_is_kept
 from kcd_pipeline.teacher_rows.progress import extraction_progress
 from kcd_pipeline.teacher_rows.together import TeachersTogether, WritersTogether
 
@@ -19,9 +20,11 @@ __all__ = [
     "Extractor",
     "LocalMaker",
     "RowPieces",
+    "Span",
     "TeacherRows",
     "TeachersTogether",
     "WritersTogether",
     "block_refusals_as_failures",
     "extraction_progress",
+    "memory_is_kept",
 ]

@@ -7,15 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kcd_pipeline.recipe_store import refusals_as_failures
-from kcd_pipeline.teacher_rows.forward import RowPieces
+from kcd_pipeline.teacher_rows.forward import RowPieces, Span
 from kcd_pipeline.teacher_rows.progress import extraction_progress
 from kcd_stores import KnowledgeStore, KnowledgeWriter, Layout
 
@@ -33,9 +31,9 @@ class BlockMaker(Protocol):
         ...
 
 
-# (view, rows of some of its blocks, called with the size of each batch) -> their rows in pieces, [n, C] or [n, C + D]
-# each, none of which is of two blocks
-MakeRows = Callable[[int, Sequence[range], Callable[[int], None]], RowPieces]
+# (view and samples of each of some blocks, called with the size of each batch) -> their rows in pieces, [n, C] or
+# [n, C + D] each, none of which is of two blocks
+MakeRows = Callable[[Sequence[Span], Callable[[int], None]], RowPieces]
 
 
 class BegunBlock(Protocol):
@@ -102,11 +100,11 @@ class LocalMaker:
         behind: list[Future[None]] = []  # what is encoded and written in the background
         shown = extraction_progress(layout, missing, name=self._name, view_lines=self._view_lines)
         with ThreadPoolExecutor(max_workers=1) as pool, shown as progress:
-            for view, blocks in _passes(layout, missing):
-                progress.note(f"view {view + 1}/{layout.views}")
-                spans = [layout.rows(block) for block in blocks]
-                with closing(self._make_rows(view, spans, progress.add_rows)) as made:
-                    for block in blocks:
+            for blocks in _passes(layout, missing):
+                spans = [(view, layout.rows(block)) for view, block in blocks]
+                with closing(self._make_rows(spans, progress.add_rows)) as made:
+                    for view, block in blocks:
+                        progress.note(f"view {view + 1}/{layout.views}")
                         started = time.perf_counter()
                         encoded = writer.begin_block(view, block)
                         for rows in _rows_of_next_block(made, len(encoded.samples)):
@@ -119,13 +117,11 @@ class LocalMaker:
             _wait_for(behind)
 
 
-def _passes(layout: Layout, missing: Sequence[tuple[int, int]]) -> Iterator[tuple[int, list[int]]]:
-    """Yield (view, blocks): runs of blocks of one view, in the order of `missing`, of about PASS_ROWS rows each."""
+def _passes(layout: Layout, missing: Sequence[tuple[int, int]]) -> Iterator[Sequence[tuple[int, int]]]:
+    """Yield runs of `missing` blocks, of about PASS_ROWS rows each."""
     length = max(PASS_ROWS // layout.block_rows, 1)
-    for view, of_view in groupby(missing, key=itemgetter(0)):
-        blocks = [block for _, block in of_view]
-        for start in range(0, len(blocks), length):
-            yield view, blocks[start : start + length]
+    for start in range(0, len(missing), length):
+        yield missing[start : start + length]
 
 
 def _rows_of_next_block(made: Iterator[NDArray[np.float32]], count: int) -> Iterator[NDArray[np.float32]]:

@@ -29,7 +29,7 @@ from kcd_pipeline.teacher import (
     tap_features,
     with_teacher_images,
 )
-from kcd_pipeline.teacher_rows.forward import RowPieces, TeacherRows
+from kcd_pipeline.teacher_rows.forward import RowPieces, Span, TeacherRows
 from kcd_pipeline.training.device import available_cores, prepare_for_inference
 from kcd_pipeline.training.evaluation import evaluate
 from kcd_pipeline.versions import software_versions
@@ -126,14 +126,9 @@ class Extractor:
         """Return the rows of `samples` as their `view`, by batches of the recipe's size; see `TeacherRows.rows`."""
         return self.teacher_rows.rows(view, samples, on_batch)
 
-    def pieces(
-        self,
-        view: int,
-        spans: Sequence[range | NDArray[np.int64]],
-        on_batch: Callable[[int], None] = lambda size: None,
-    ) -> RowPieces:
-        """Yield the rows of the samples of `spans` as their `view`, piece by piece; see `TeacherRows.pieces`."""
-        return self.teacher_rows.pieces(view, spans, on_batch)
+    def pieces(self, spans: Sequence[Span], on_batch: Callable[[int], None] = lambda size: None) -> RowPieces:
+        """Yield the rows of `spans`, a view and samples each, piece by piece; see `TeacherRows.pieces`."""
+        return self.teacher_rows.pieces(spans, on_batch)
 
 
 def _makes_ahead(views: ViewSource, config: Config, device: torch.device) -> bool:

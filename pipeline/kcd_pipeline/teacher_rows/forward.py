@@ -6,7 +6,8 @@ Letters: n rows, C classes, D features.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from kcd_pipeline.teacher_rows.kept_memory import memory_is_kept
 from kcd_stores.knowledge import piece_rows
 
 Batch = tuple[NDArray[np.int64], torch.Tensor]  # samples [n], and their images [n, channels, H, W]
+Span = tuple[int, range | NDArray[np.int64]]  # a view, and samples
 RowPieces = Generator[NDArray[np.float32], None, None]  # rows [n, C], [n, C + D] or [n, D] each
 
 
@@ -57,16 +59,11 @@ class RowsOfImages(ABC):
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> NDArray[np.float32]:
         """Return the rows of `samples` as their `view`, all at once; see `pieces`."""
-        return np.concatenate(list(self.pieces(view, [samples], on_batch)))
+        return np.concatenate(list(self.pieces([(view, samples)], on_batch)))
 
     @torch.inference_mode()
-    def pieces(
-        self,
-        view: int,
-        spans: Sequence[range | NDArray[np.int64]],
-        on_batch: Callable[[int], None] = lambda size: None,
-    ) -> RowPieces:
-        """Yield the rows of samples as their `view`, float32, in order: logits `[n, C]`, `[n, C + D]`, or `[n, D]`.
+    def pieces(self, spans: Sequence[Span], on_batch: Callable[[int], None] = lambda size: None) -> RowPieces:
+        """Yield the rows of samples as their views, float32, in order: logits `[n, C]`, `[n, C + D]`, or `[n, D]`.
 
         Batches start at the first sample of each span and have a fixed size. So the same span is always computed by the
         same arithmetic, whatever was computed before it. A piece is whole batches of about 256 MiB, and most often all
@@ -75,7 +72,8 @@ class RowsOfImages(ABC):
         Parameters
         ----------
         spans
-            The samples, most often those of one block after the other. Images are made ahead across their borders.
+            A view and samples each, most often those of one block after the other. Images are made ahead across their
+            borders.
         on_batch
             Called with the size of each batch after it was computed.
 
@@ -86,10 +84,10 @@ class RowsOfImages(ABC):
         UserError
             If the augmentation does not fit the data.
         """
-        cut = [self._cut(np.asarray(span, dtype=np.int64)) for span in spans]
-        made = self._batches([batch for batches in cut for batch in batches], view)
+        cut = [(view, self._cut(np.asarray(samples, dtype=np.int64))) for view, samples in spans]
+        made = self._batches(cut)
         with memory_is_kept(), closing(made_ahead(made) if self.ahead else made) as images:
-            for batches in cut:
+            for view, batches in cut:
                 yield from self._span_pieces(view, islice(images, len(batches)), len(batches), on_batch)
 
     def _cut(self, samples: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -113,9 +111,10 @@ class RowsOfImages(ABC):
                 yield rows
 
     @torch.inference_mode()  # of the thread that this generator runs in
-    def _batches(self, cut: list[NDArray[np.int64]], view: int) -> Generator[Batch, None, None]:
+    def _batches(self, cut: list[tuple[int, list[NDArray[np.int64]]]]) -> Generator[Batch, None, None]:
         try:
-            yield from self.views.batches(cut, view)
+            for view, spans in groupby(cut, key=itemgetter(0)):
+                yield from self.views.batches([batch for _, batches in spans for batch in batches], view)
         except ValueError as error:
             raise UserError(f"the augmentation does not fit the data: {error}") from error
 
