@@ -9,13 +9,14 @@ Three cases, all with a teacher of one thread and random weights:
 - `224-decoded-ahead`: EfficientNet-Lite0 (timm) over JPEGs of 500 x 375, decoded by a worker process to 224 x 224.
 
 The bare passes are over the batches that the extraction makes, augmented and normalised beforehand. The extraction is
-all that `extract-teacher` does from the first batch of the first block until its records are durable: decoding,
-augmentation, forward passes, encoding, compression, checksums and writing. A turn is bare passes, the extraction, and
-bare passes again, and its ratio is of the mean of the two to the extraction between them, so that a machine that grows
-slower or faster favours neither; `ratio` is the median over the turns, beside which are its quartiles. It is of the
-wall clock, and needs a core for what runs beside the teacher. `cpu_ratio` is of the CPU seconds of the thread that the
-teacher runs in. `decoding_beside` is what the machine itself allows: bare passes alone over bare passes while another
-process, which has nothing of this package, decodes pictures at the teacher's rate. Pictures are cut out of
+all that `extract-teacher` does once its first batch is computed until its records are durable: decoding, augmentation,
+forward passes, encoding, compression, checksums and writing. `start_seconds` is what the first batch takes more than
+other batches: processes are forked, and memory is touched for the first time. A turn is bare passes, the extraction,
+and bare passes again, and its ratio is of the mean of the two to the extraction between them, so that a machine that
+grows slower or faster favours neither; `ratio` is the median over the turns, beside which are its quartiles. It is of
+the wall clock, and needs a core for what runs beside the teacher. `cpu_ratio` is of the CPU seconds of the thread that
+the teacher runs in. `decoding_beside` is what the machine itself allows: bare passes alone over bare passes while
+another process, which has nothing of this package, decodes pictures at the teacher's rate. Pictures are cut out of
 scikit-learn's two photographs.
 """
 
@@ -41,9 +42,9 @@ from sklearn.datasets import load_sample_images
 
 from kcd_pipeline.config import Config, load_config
 from kcd_pipeline.extraction import extract_teacher
+from kcd_pipeline.freed_memory import memory_is_kept
 from kcd_pipeline.models import build_model, save_weights
-from kcd_pipeline.teacher_rows import Extractor, LocalMaker
-from kcd_pipeline.teacher_rows.kept_memory import memory_is_kept
+from kcd_pipeline.teacher_rows import Extractor, LocalMaker, TeacherRows
 from kcd_stores import KnowledgeWriter
 
 VIEWS = 2
@@ -118,21 +119,28 @@ def seconds(action: Any) -> Times:
     return time.perf_counter() - started[0], time.thread_time() - started[1]
 
 
-def extraction(config: Config) -> Times:
-    """Extract; return the seconds of its blocks by wall clock and of this thread's CPU."""
-    found: list[Times] = []
-    original = LocalMaker.make
+def extraction(config: Config) -> tuple[int, Times, float]:
+    """Extract; return the rows of its first batch, the seconds from then until all is durable, and those until then."""
+    first: list[tuple[int, float, float]] = []
+    begun: list[float] = []
+    outputs, make = TeacherRows.outputs, LocalMaker.make
 
-    def make(self: LocalMaker, writer: KnowledgeWriter, missing: Any) -> None:
-        def blocks() -> None:
-            original(self, writer, missing)
-            writer.settle()
+    def timed_outputs(self: TeacherRows, images: torch.Tensor) -> Any:
+        rows = outputs(self, images)
+        if begun and not first:
+            first.append((len(rows), time.perf_counter(), time.thread_time()))
+        return rows
 
-        found.append(seconds(blocks))
+    def timed_make(self: LocalMaker, writer: KnowledgeWriter, missing: Any) -> None:
+        begun.append(time.perf_counter())
+        make(self, writer, missing)
+        writer.settle()
+        begun.extend((time.perf_counter(), time.thread_time()))
 
-    with patch.object(LocalMaker, "make", make):
+    with patch.object(LocalMaker, "make", timed_make), patch.object(TeacherRows, "outputs", timed_outputs):
         extract_teacher(config, overwrite=True)
-    return found[0]
+    (rows, wall, cpu), (began, wall_end, cpu_end) = first[0], begun
+    return rows, (wall_end - wall, cpu_end - cpu), wall - began
 
 
 @contextmanager
@@ -173,7 +181,7 @@ def measure(name: str, pictures: int, turns: int) -> None:
                 extractor.model(images)
 
         forward()
-        ratios = np.array([turn(forward, config) for _ in range(turns)])
+        ratios = np.array([turn(forward, config, pictures) for _ in range(turns)])
         alone, rate = [], pictures / seconds(forward)[0]
         files = sorted(Path(folder).glob("train/*/*"))
         for _ in range(turns):
@@ -182,6 +190,7 @@ def measure(name: str, pictures: int, turns: int) -> None:
                 beside, _ = seconds(forward)
             after, _ = seconds(forward)
             alone.append((before + after) / 2 / beside)
+    start = float(np.median(ratios[:, 2])) - batch / rate
     low, ratio, high = np.quantile(ratios[:, 0], (0.25, 0.5, 0.75)).tolist()
     line = {
         "benchmark": f"extraction / bare forward, {name}",
@@ -189,6 +198,7 @@ def measure(name: str, pictures: int, turns: int) -> None:
         "quartiles": [round(low, 3), round(high, 3)],
         "wanted": ">= 0.97",
         "cpu_ratio": round(float(np.median(ratios[:, 1])), 3),
+        "start_seconds": round(start, 2),
         "decoding_beside": round(float(np.median(alone)), 3),
         "model": case.model,
         "rows": pictures * VIEWS,
@@ -200,12 +210,16 @@ def measure(name: str, pictures: int, turns: int) -> None:
     print(json.dumps(line), flush=True)
 
 
-def turn(forward: Any, config: Config) -> tuple[float, float]:
-    """Return the ratios of one turn: bare passes over one view, extraction of all views, bare passes over one view."""
-    before, whole, after = seconds(forward), extraction(config), seconds(forward)
-    wall, cpu = ((before[kind] + after[kind]) / 2 * VIEWS / whole[kind] for kind in range(2))
+def turn(forward: Any, config: Config, pictures: int) -> tuple[float, float, float]:
+    """Time bare passes over one view, the extraction of all views, and bare passes over one view.
+
+    Returns the ratios by wall clock and by CPU, and the seconds until the first batch was computed.
+    """
+    before, (first, whole, start), after = seconds(forward), extraction(config), seconds(forward)
+    views = VIEWS - first / pictures
+    wall, cpu = ((before[kind] + after[kind]) / 2 * views / whole[kind] for kind in range(2))
     print(f"turn: {wall:.3f} by wall clock, {cpu:.3f} by CPU", file=sys.stderr, flush=True)
-    return wall, cpu
+    return wall, cpu, start
 
 
 def main() -> None:

@@ -8,9 +8,10 @@ from kcd_pipeline.config import Config
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.extraction.cluster import Cluster
 from kcd_pipeline.extraction.teacher_source import TeacherSource
+from kcd_pipeline.freed_memory import memory_is_kept
 from kcd_pipeline.progress import say
 from kcd_pipeline.recipe_store import open_or_create
-from kcd_pipeline.teacher_rows import BlockMaker, Extractor, LocalMaker, memory_is_kept
+from kcd_pipeline.teacher_rows import BlockMaker, Extractor, LocalMaker
 from kcd_stores import KnowledgeStore, KnowledgeWriter, Storage, one_writer, open_storage
 
 

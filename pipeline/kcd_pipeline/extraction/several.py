@@ -10,10 +10,11 @@ from kcd_pipeline.data import Dataset, load_dataset
 from kcd_pipeline.extraction.cluster import Cluster
 from kcd_pipeline.extraction.extract import Extraction, extract_teacher, wanted_blocks
 from kcd_pipeline.extraction.teacher_source import TeacherSource
+from kcd_pipeline.freed_memory import memory_is_kept
 from kcd_pipeline.progress import say
 from kcd_pipeline.recipe_store import open_or_create
 from kcd_pipeline.teacher import with_teacher_images
-from kcd_pipeline.teacher_rows import Extractor, LocalMaker, TeachersTogether, WritersTogether, memory_is_kept
+from kcd_pipeline.teacher_rows import Extractor, LocalMaker, TeachersTogether, WritersTogether
 from kcd_stores import KnowledgeWriter, one_writer, open_storage
 
 Blocks = list[tuple[int, int]]  # (view, block) each

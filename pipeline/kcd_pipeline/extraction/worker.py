@@ -24,9 +24,10 @@ from safetensors.torch import load
 
 from kcd_pipeline.config import Config
 from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.freed_memory import memory_is_kept
 from kcd_pipeline.models import Weights
 from kcd_pipeline.progress import keep_quiet
-from kcd_pipeline.teacher_rows import Extractor, block_refusals_as_failures, memory_is_kept
+from kcd_pipeline.teacher_rows import Extractor, block_refusals_as_failures
 from kcd_stores import KnowledgeWriter, StoreUsageError, differences
 from kcd_stores.knowledge import difference_lines
 

@@ -9,7 +9,6 @@ from kcd_pipeline.teacher_rows.blocks import (
 )
 from kcd_pipeline.teacher_rows.extractor import Extractor
 from kcd_pipeline.teacher_rows.forward import RowPieces, Span, TeacherRows
-from kcd_pipeline.teacher_rows.kept_memory import memory_is_kept
 from kcd_pipeline.teacher_rows.progress import extraction_progress
 from kcd_pipeline.teacher_rows.together import TeachersTogether, WritersTogether
 
@@ -26,5 +25,4 @@ __all__ = [
     "WritersTogether",
     "block_refusals_as_failures",
     "extraction_progress",
-    "memory_is_kept",
 ]

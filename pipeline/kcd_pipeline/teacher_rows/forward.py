@@ -18,9 +18,9 @@ from torch import nn
 from kcd_pipeline.augmentation import ViewSource
 from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import FailedError, UserError
+from kcd_pipeline.freed_memory import memory_is_kept
 from kcd_pipeline.models import FeatureTap
 from kcd_pipeline.teacher_rows.ahead import made_ahead
-from kcd_pipeline.teacher_rows.kept_memory import memory_is_kept
 from kcd_stores.knowledge import piece_rows
 
 Batch = tuple[NDArray[np.int64], torch.Tensor]  # samples [n], and their images [n, channels, H, W]

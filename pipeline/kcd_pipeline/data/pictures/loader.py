@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Sampler
 from kcd_pipeline.augmentation import Normaliser
 from kcd_pipeline.data.pictures.handover import Made, MakeViews, Pieces, Request, shared_places
 from kcd_pipeline.errors import FailedError
+from kcd_pipeline.freed_memory import give_back_freed_memory
 
 PIECE = 32  # pictures in a request; with whole batches the others would wait for the worker that makes the first
 REQUESTS_AHEAD = 4  # requests that each worker makes ahead
@@ -62,6 +63,7 @@ class PictureViews:
         self._requests = _RequestSampler()
         self._normalise = Normaliser(mean=mean, std=std, device=device)
         self._pinned = device.type == "cuda"
+        self._has_started: bool
         self._loader, self._places = self._new_loader()
 
     def __len__(self) -> int:
@@ -121,6 +123,9 @@ class PictureViews:
         try:
             if self._workers:  # where torch's loader fails to make such a queue, it prints a traceback of its own
                 multiprocessing.get_context().Queue()
+                if not self._has_started:  # it forks now, and its workers stay
+                    give_back_freed_memory()
+                    self._has_started = True
             return iter(self._loader)
         except OSError as error:  # of a semaphore or a process that cannot be made
             raise FailedError(
@@ -133,6 +138,7 @@ class PictureViews:
 
         There is a place for each request that the loader gives out ahead, and for the piece that is being taken.
         """
+        self._has_started = False
         places = None
         if self._workers:
             places = shared_places(self._workers * self._ahead + 1, self._piece, self._shape)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kcd_pipeline.teacher_rows.kept_memory import memory_is_kept
+from kcd_pipeline.freed_memory import give_back_freed_memory, memory_is_kept
 
 LARGE = 48 * 2**20  # bytes, which glibc would fetch from the system each time
 PAGE = resource.getpagesize()
@@ -30,11 +30,20 @@ def test_freed_memory_is_used_again_within_the_block() -> None:
         assert faults_of_use() < LARGE / PAGE / 100
 
 
-def test_memory_is_given_back_at_the_end() -> None:
-    def resident() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
+
+def test_memory_is_given_back_at_the_end() -> None:
     with memory_is_kept():
         faults_of_use()
         within = resident()
     assert within - resident() > LARGE / 2
+
+
+def test_memory_is_given_back_before_a_fork() -> None:
+    with memory_is_kept():
+        faults_of_use()
+        within = resident()
+        give_back_freed_memory()
+        assert within - resident() > LARGE / 2

@@ -1,4 +1,4 @@
-"""Memory that layers of a model have freed is kept for the next ones, where the C library allows it (glibc).
+"""Memory that was freed: kept for the next layers of a model, or given back to the system (where there is glibc).
 
 By default glibc fetches every block above 32 MiB from the system and gives it back when it is freed, and the system
 clears each page that is touched for the first time. A teacher on images of 224 x 224 pixels can spend half of its CPU
@@ -48,6 +48,17 @@ def _count(library: ctypes.CDLL, change: int) -> None:
             library.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
             library.mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
             library.malloc_trim(0)
+
+
+def give_back_freed_memory() -> None:
+    """Give memory that is not in use back to the system, as is wise before a fork.
+
+    Of memory that a process shares with one that was forked from it, the system copies each page at the first write: of
+    a gigabyte in which activations lay that takes three seconds, and the other process holds the old pages.
+    """
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
 
 
 def _glibc() -> ctypes.CDLL | None:
