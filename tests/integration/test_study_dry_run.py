@@ -116,11 +116,20 @@ def test_a_report_of_a_study_compares_what_is_finished(begun: Path) -> None:
     assert not list(begun.glob("*.html"))
 
 
+def test_a_report_of_a_study_that_was_overridden_takes_the_same_overrides(begun: Path) -> None:
+    runs = ("--set", "run.dir=made/{variant}-seed{seed}")  # as the file has it
+    assert succeed("report", "question.yaml", *runs) == succeed("report", "question.yaml")
+    ended = run_command("report", "question.yaml", "--set", "run.dir=others/{variant}-seed{seed}")
+    assert ended.exit_code == 2
+    assert "the first would be others/kd-" in " ".join(ended.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("study", "question.yaml", "--dry-run", "--scheduler", "tcp://127.0.0.1:1"), "leave --scheduler out"),
         (("report", "question.yaml", "made"), "give one study alone, or folders of runs"),
+        (("report", "made", "--set", "run.seed=1"), "--set is for a study"),
         (("study", "questions.yaml", "--dry-run"), "questions.yaml"),
     ],
 )

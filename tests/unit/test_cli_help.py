@@ -20,7 +20,7 @@ OPTIONS = {
     "distill": ["CONFIG", "--set", "--method", "[none|kd|kcd]", "--no-check", "--resume", "--overwrite"],
     "condense": ["RUN", "--export", "--stage", "--encoding", "--store", "--overwrite"],
     "study": ["STUDY", "--set", "--jobs", "--scheduler", "--dry-run"],
-    "report": ["RUNS...", "--html", "--json"],
+    "report": ["RUNS...", "--set", "--html", "--json"],
     "predict": ["RUN|WEIGHTS", "IMAGES...", "--top", "--json", "--model-code", "--device"],
     "evaluate": ["RUN|WEIGHTS", "[FOLDER|RECIPE]", "--set", "--json", "--model-code", "--device"],
     "export": ["RUN|WEIGHTS", "--format", "--output", "--images", "--overwrite", "--model-code"],

@@ -99,6 +99,13 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
 
 @click.command("report", short_help="Compare runs: table, HTML page, JSON, CSV, LaTeX, Markdown, or served live.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override that a study was trained with (study --set); any number of times.",
+)
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a self-contained page with plots.")
 @click.option(
     "--figures", type=click.Path(path_type=Path, file_okay=False), help="Write the charts to this folder: SVG and PDF."
@@ -108,6 +115,7 @@ def condense_command(run: Path, to: str, stage: int | None, encoding: str, sourc
 @click.option("--port", type=click.IntRange(0, 65535), help=f"Port of --serve ({PORT} if not given); 0: any free one.")
 def report_command(
     runs: tuple[Path, ...],
+    overrides: tuple[str, ...],
     html: Path | None,
     figures: Path | None,
     form: str | None,
@@ -124,11 +132,13 @@ def report_command(
         raise click.UsageError(f"--serve shows the page in a browser and writes nothing: give it without --{other}")
     if port is not None and not serve:
         raise click.UsageError("--port is the port of --serve: give both")
-    source = asked_source(runs, live=serve)
+    source = asked_source(runs, overrides, live=serve)
     if serve:
         from kcd_pipeline.reports.live import serve as serve_page
 
-        command = shlex.join(["kcd-pipeline", "report", *map(str, runs), "--serve"])
+        command = shlex.join(
+            ["kcd-pipeline", "report", *map(str, runs), *(f"--set={setting}" for setting in overrides), "--serve"]
+        )
         serve_page(source, command=command, port=PORT if port is None else port)
         return
     from kcd_pipeline.reports import report

@@ -68,13 +68,15 @@ def study_command(
     outcome.require_all()
 
 
-def asked_source(paths: Sequence[Path], *, live: bool) -> "Source":
+def asked_source(paths: Sequence[Path], overrides: Sequence[str] = (), *, live: bool) -> "Source":
     """Return a function that finds the runs that a report was asked for, and the frame of the study if it was for one.
 
     Parameters
     ----------
     paths
         Folders of runs, which are returned as they are, or a study alone.
+    overrides
+        Texts of the form `section.key=value` that the study was trained with.
     live
         True if the study may have no run yet. If not, the function raises UserError before one has been begun.
 
@@ -84,12 +86,14 @@ def asked_source(paths: Sequence[Path], *, live: bool) -> "Source":
         If the study is wrong.
     """
     if not any(is_study(path) for path in paths):
+        if overrides:
+            raise click.UsageError("--set is for a study, as it was given to the study command: runs have their own")
         return lambda: (paths, None)
     if len(paths) > 1:
         raise click.UsageError("a study has all its runs: give one study alone, or folders of runs")
     from kcd_pipeline.study import plan_study, require_begun, study_frame
 
-    plan = plan_study(load_study(paths[0]))
+    plan = plan_study(load_study(paths[0], overrides))
 
     def find() -> "tuple[Sequence[Path], StudyFrame | None]":
         folders, frame = study_frame(plan)

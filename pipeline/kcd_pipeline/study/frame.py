@@ -33,5 +33,5 @@ def require_begun(plan: StudyPlan, folders: Sequence[Path]) -> None:
         raise UserError(
             f"{plan.study.path}: no run of the study has been begun (in {Path.cwd()}); the first would be "
             f"{plan.runs[0].folder}. Train them with `kcd-pipeline study {plan.study.path}`, from the folder where the "
-            f"data are."
+            f"data are. If it was trained with --set, give the report the same."
         )
