@@ -1,4 +1,4 @@
-"""Writing small files so that they are either complete or not there at all."""
+"""Small files that are either complete or not there at all, and the folder of those that may be made anew."""
 
 import json
 import os
@@ -47,3 +47,12 @@ def read_json(path: Path) -> Any:
         If the file cannot be read, or is not JSON.
     """
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def cache_folder() -> Path | None:
+    """Return the folder of what may be made anew at any time, or None if the user has no place for such."""
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # a user without a home
+        return None
+    return base / "kcd-pipeline" if base.is_absolute() else None

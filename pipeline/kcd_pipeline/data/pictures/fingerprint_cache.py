@@ -1,12 +1,11 @@
 """Fingerprints and normalisations that were taken before, in a file each, which is believed only if it is whole."""
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
 from kcd_pipeline.data.pictures.source import PictureSource
-from kcd_pipeline.files import write_whole
+from kcd_pipeline.files import cache_folder, write_whole
 
 
 def cache_file(source: PictureSource, facts: Any, kind: str = "fingerprint") -> Path | None:
@@ -27,15 +26,6 @@ def cache_file(source: PictureSource, facts: Any, kind: str = "fingerprint") -> 
     digest.update(stamp)
     digest.update(source.labels.astype("<i8").tobytes())
     return folder / f"{kind}-{digest.hexdigest()}"
-
-
-def cache_folder() -> Path | None:
-    """Return the folder of what may be made anew at any time, or None if the user has no place for such."""
-    try:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # a user without a home
-        return None
-    return base / "kcd-pipeline" if base.is_absolute() else None
 
 
 def kept(file: Path | None) -> str | None:

@@ -18,12 +18,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_pipeline.data.pictures.fingerprint_cache import cache_folder
 from kcd_pipeline.data.pictures.picture import ENDINGS
 from kcd_pipeline.data.pictures.stamps import stamp_of
 from kcd_pipeline.data.pictures.unreadable import cannot_be_read, printable
 from kcd_pipeline.errors import UserError
-from kcd_pipeline.files import write_whole
+from kcd_pipeline.files import cache_folder, write_whole
 
 VERSION = 1  # of the files of indexes
 LONGEST_TEXT = 1024  # bytes of a name or a label

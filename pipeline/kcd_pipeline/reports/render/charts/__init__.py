@@ -8,7 +8,8 @@ from kcd_pipeline.reports.render.charts.accuracy import accuracy_by_epoch, accur
 from kcd_pipeline.reports.render.charts.chart import Chart, Choice, Numbers
 from kcd_pipeline.reports.render.charts.cost import accuracy_against_rows, accuracy_against_seconds
 from kcd_pipeline.reports.render.charts.outcomes import outcomes_charts
-from kcd_pipeline.reports.render.charts.page_parts import charts_json, javascript, swatch, swatch_css
+from kcd_pipeline.reports.render.charts.page_parts import charts_json, swatch, swatch_css
+from kcd_pipeline.reports.render.charts.script import javascript
 from kcd_pipeline.reports.render.charts.series import by_epoch
 from kcd_pipeline.reports.render.charts.styles import ArmStyle, styles
 from kcd_pipeline.reports.render.charts.training import kept_by_class, kept_by_epoch, loss_by_epoch

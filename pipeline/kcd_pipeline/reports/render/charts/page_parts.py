@@ -1,12 +1,9 @@
-"""The parts of a page that draw charts: their data as JSON, the JavaScript, and swatches of the arms' looks."""
+"""The parts of a page that draw charts: their data as JSON, and swatches of the arms' looks."""
 
 import json
 from collections.abc import Sequence
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import vl_convert
 from markupsafe import Markup
 
 from kcd_pipeline.reports.render.charts.chart import Chart
@@ -51,14 +48,6 @@ def charts_json(charts: Sequence[Chart]) -> Markup:
 
 def _columns(rows: Rows) -> dict[str, list[Any]]:
     return {key: [row.get(key) for row in rows] for key in dict.fromkeys(key for row in rows for key in row)}
-
-
-@cache
-def javascript() -> str:
-    """Return Vega, Vega-Lite, Vega-Embed and `charts.js` as one script, which loads nothing."""
-    snippet = files("kcd_pipeline.reports.render").joinpath("assets", "charts.js").read_text(encoding="utf-8")
-    script: str = vl_convert.javascript_bundle(snippet)
-    return script
 
 
 def swatch(style: ArmStyle) -> Markup:
