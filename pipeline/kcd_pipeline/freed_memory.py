@@ -2,7 +2,7 @@
 
 By default glibc fetches every block above 32 MiB from the system and gives it back when it is freed, and the system
 clears each page that is touched for the first time. A teacher on images of 224 x 224 pixels can spend half of its CPU
-seconds on that, for the activations of its first layers are so large.
+seconds on that, and a student that is trained on them a third, for the activations of the first layers are so large.
 """
 
 import ctypes

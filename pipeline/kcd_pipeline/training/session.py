@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from kcd_pipeline.condensation import Perturbation
+from kcd_pipeline.freed_memory import memory_is_kept
 from kcd_pipeline.progress import human_seconds, progress_bar, say, say_progress
 from kcd_pipeline.runs import Record, RunFolder
 from kcd_pipeline.training.checkpoint import load_checkpoint
@@ -120,7 +121,7 @@ def run_epochs(
     recorder = RunRecorder(
         folder, trainer, first=first, best=best, facts=facts, digests=curriculum.digests, beside=beside or {}
     )
-    with recorder, progress_bar() as bar:
+    with recorder, memory_is_kept(), progress_bar() as bar:
         progress = EpochProgress(bar, name, epochs, chosen_by=trainer.accuracy_key.removesuffix("_accuracy"))
         accuracies = _accuracies_before(first, trainer, folder)
         for epoch in range(first, epochs):
