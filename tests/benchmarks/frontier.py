@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 from tests.benchmarks import frontier_candidates as candidates
 from tests.benchmarks.frontier_candidates import Logits, Trial
 
-from kcd_stores import fitted_pca, make_encoding, widened_range
+from kcd_stores import fitted_pca, fitted_pq, make_encoding, widened_range
 
 FITTED_PICTURES = 64  # of the views, for what is fitted to several views
-PCA = ((8, 1), (16, 2), (24, 2), (32, 2), (32, 4), (48, 4), (64, 4), (64, 8), (96, 8), (128, 8), (192, 16), (255, 16))
-LARGE_PCA = ((384, 8), (480, 8), (510, 16), (640, 16))
+PCA = ((16, 0), (16, 2), (32, 0), (32, 4), (48, 0), (48, 4), (64, 0), (64, 8), (96, 0), (96, 8), (128, 8), (192, 16))
+LARGE_PCA = ((255, 16), (384, 8), (480, 0), (480, 8), (640, 16))
+PQ = ((4, 0), (8, 0), (12, 0), (16, 0), (20, 0), (26, 0), (32, 0), (48, 0), (64, 0), (96, 0), (128, 0), (196, 0))
+CORRECTED_PQ = ((8, 1), (16, 4), (24, 8), (48, 8), (96, 8), (128, 16), (192, 16))
 
 
 def load(folder: Path) -> tuple[Logits, Logits]:
@@ -53,6 +55,10 @@ def trials(fitted: Logits, known: Logits, views: Logits) -> Iterator[Trial]:
     for components, k in PCA + LARGE_PCA:
         encoding = fitted_pca(fitted, components=components, k=k)
         yield candidates.of_package("pca", f"{components}, k={k}", encoding, rows)
+    for code_bytes, k in PQ + CORRECTED_PQ:
+        words = fitted_pq(fitted, code_bytes=code_bytes, k=k)
+        family = "pq, corrected" if k else "pq"
+        yield candidates.of_package(family, f"{code_bytes}, k={k}", words, rows)
     for step in (0.25, 0.5, 1.0, 2.0):
         yield candidates.even_steps(rows, step)
         yield candidates.beside_mean_view(views, step)
