@@ -2,7 +2,8 @@
 
 A candidate takes logits `[n, C]` float32, fitted to others if it needs to be, and gives a `Trial`: the bytes that a row
 takes and the logits that are read back. Bytes are those behind the compressor of stores, by chunks of 0.5 to 1 MB of
-rows in a random order, unless it is said otherwise: neighbours in a store are not views of one sample, as they are here. Letters: n rows, C classes, k classes that are kept, v views of a sample.
+rows in a random order, unless it is said otherwise: neighbours in a store are not views of one sample, as they are
+here. Letters: n rows, C classes, k classes that are kept, v views of a sample.
 """
 
 import ctypes
