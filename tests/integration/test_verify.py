@@ -35,6 +35,7 @@ def overrides(folder: Path, encoding: str = "float16", **more: Any) -> list[str]
         "store.encoding": encoding,
         "store.block_rows": 128,
         "store.components": 6,
+        "store.code_bytes": 4,
         "distill.epochs": 1,
         "run.dir": folder / "run",
     }

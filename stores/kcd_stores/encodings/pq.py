@@ -24,7 +24,7 @@ from kcd_stores.encodings.corrections import (
     shuffled_together,
     step_for,
 )
-from kcd_stores.encodings.pca import MOST_COMPONENTS, MOST_LOGIT, PIECE_ROWS, principal_directions
+from kcd_stores.encodings.pca import MOST_COMPONENTS, MOST_LOGIT, principal_directions
 from kcd_stores.encodings.protocol import ArraySpec
 from kcd_stores.errors import OutOfRangeError
 
@@ -34,6 +34,7 @@ LEAST_BITS = 0.2  # that a component is worth; others are left out
 DAMPING = 0.5  # of the step from least squares towards the least divergence
 RIDGE = 1e-3  # over the mean of the diagonal: a constant added to a row has no curvature
 ROUNDS = 10  # of k-means
+PIECE_ROWS = 1024  # that are encoded at once, in about six times the memory of their logits
 
 Real = TypeVar("Real", bound=np.floating[Any])
 
@@ -220,9 +221,14 @@ class PQ:
 
     def largest_misses(self, logits: NDArray[np.float32]) -> tuple[float, float]:
         """Return the largest error and the largest correction, in logits, that one of `logits[n, C]` needs."""
-        _, given = self._nearest(logits)
-        _, missing = missing_of_largest(logits, given, self.k)
-        return float(self._errors(logits, given).max()), float(np.abs(missing).max(initial=0))
+        error = correction = 0.0
+        for start in range(0, len(logits), PIECE_ROWS):
+            piece = logits[start : start + PIECE_ROWS]
+            _, given = self._nearest(piece)
+            _, missing = missing_of_largest(piece, given, self.k)
+            error = max(error, float(self._errors(piece, given).max()))
+            correction = max(correction, float(np.abs(missing).max(initial=0)))
+        return error, correction
 
     def _logits(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the logits `[n, C]` that codewords `[n, b]` give."""
