@@ -45,7 +45,7 @@ OTHER_SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "bitround": tuple({"keep_bits": bits} for bits in (3, 4, 5, 6, 7)),
     "topk": tuple({"k": k} for k in (4, 8, 16, 32, 64)),
     "pca": tuple({"components": count} for count in (16, 32, 64, 128, 256, 512)),
-    "pq": tuple({"code_bytes": count} for count in (16, 32, 64, 128, 192)),
+    "pq": tuple({"code_bytes": count} for count in (16, 64, 192)),
 }
 
 
