@@ -32,6 +32,7 @@ FITTED_PICTURES = 64  # of the views, for what is fitted to several views
 PCA = ((16, 0), (16, 2), (32, 0), (32, 4), (48, 0), (48, 4), (64, 0), (64, 8), (96, 0), (96, 8), (128, 8), (192, 16))
 LARGE_PCA = ((255, 16), (384, 8), (480, 0), (480, 8), (640, 16))
 PQ = ((4, 0), (8, 0), (12, 0), (16, 0), (20, 0), (26, 0), (32, 0), (48, 0), (64, 0), (96, 0), (128, 0), (196, 0))
+CORRECTED = ("", ", corrected")
 CORRECTED_PQ = ((8, 1), (16, 4), (24, 8), (48, 8), (96, 8), (128, 16), (192, 16))
 
 
@@ -59,11 +60,10 @@ def trials(fitted: Logits, known: Logits, views: Logits) -> Iterator[Trial]:
         yield candidates.of_package("topk", f"k={k}", make_encoding("topk", k=k), rows)
     for components, k in PCA + LARGE_PCA:
         encoding = fitted_pca(fitted, components=components, k=k)
-        yield candidates.of_package("pca", f"{components}, k={k}", encoding, rows)
+        yield candidates.of_package(f"pca{CORRECTED[k > 0]}", f"{components}, k={k}", encoding, rows)
     for code_bytes, k in PQ + CORRECTED_PQ:
         words = fitted_pq(fitted, code_bytes=code_bytes, k=k)
-        family = "pq, corrected" if k else "pq"
-        yield candidates.of_package(family, f"{code_bytes}, k={k}", words, rows)
+        yield candidates.of_package(f"pq{CORRECTED[k > 0]}", f"{code_bytes}, k={k}", words, rows)
     for step in (0.25, 0.5, 1.0, 2.0):
         yield candidates.even_steps(rows, step)
         yield candidates.beside_mean_view(views, step)
