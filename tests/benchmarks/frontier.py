@@ -2,6 +2,8 @@
 
     python tests/benchmarks/frontier_logits.py FOLDER ...     # once: the teacher's logits
     python -m tests.benchmarks.frontier FOLDER [--picture docs/results/encodings-frontier.svg]
+    python -m tests.benchmarks.frontier FOLDER --bound    # what no code of Gaussian components goes below
+    OPENBLAS_NUM_THREADS=1 python -m tests.benchmarks.frontier FOLDER --decoding    # how long decoding takes
 
 Tries the package's encodings and others (tests/benchmarks/frontier_candidates.py) on all views of some pictures.
 Whatever is fitted is fitted to the files of the trial; what needs several views of a sample, to the first pictures,
@@ -11,6 +13,7 @@ T = 4 both, and a line of JSON.
 
 import argparse
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,11 +24,16 @@ from numpy.typing import NDArray
 from tests.benchmarks import frontier_candidates as candidates
 from tests.benchmarks.frontier_candidates import Logits, Trial
 
-from kcd_stores import fitted_pca, make_encoding, widened_range
+from kcd_stores import fitted_pca, fitted_pq, make_encoding, widened_range
+from kcd_stores.encodings import Encoding, encoding_label
 
+BATCH = 256  # rows that are decoded at once
 FITTED_PICTURES = 64  # of the views, for what is fitted to several views
-PCA = ((8, 1), (16, 2), (24, 2), (32, 2), (32, 4), (48, 4), (64, 4), (64, 8), (96, 8), (128, 8), (192, 16), (255, 16))
-LARGE_PCA = ((384, 8), (480, 8), (510, 16), (640, 16))
+PCA = ((16, 0), (16, 2), (32, 0), (32, 4), (48, 0), (48, 4), (64, 0), (64, 8), (96, 0), (96, 8), (128, 8), (192, 16))
+LARGE_PCA = ((255, 16), (384, 8), (480, 0), (480, 8), (640, 16))
+PQ = ((4, 0), (8, 0), (12, 0), (16, 0), (20, 0), (26, 0), (32, 0), (48, 0), (64, 0), (96, 0), (128, 0), (196, 0))
+CORRECTED = ("", ", corrected")
+CORRECTED_PQ = ((8, 1), (16, 4), (24, 8), (48, 8), (96, 8), (128, 16), (192, 16))
 
 
 def load(folder: Path) -> tuple[Logits, Logits]:
@@ -52,7 +60,10 @@ def trials(fitted: Logits, known: Logits, views: Logits) -> Iterator[Trial]:
         yield candidates.of_package("topk", f"k={k}", make_encoding("topk", k=k), rows)
     for components, k in PCA + LARGE_PCA:
         encoding = fitted_pca(fitted, components=components, k=k)
-        yield candidates.of_package("pca", f"{components}, k={k}", encoding, rows)
+        yield candidates.of_package(f"pca{CORRECTED[k > 0]}", f"{components}, k={k}", encoding, rows)
+    for code_bytes, k in PQ + CORRECTED_PQ:
+        words = fitted_pq(fitted, code_bytes=code_bytes, k=k)
+        yield candidates.of_package(f"pq{CORRECTED[k > 0]}", f"{code_bytes}, k={k}", words, rows)
     for step in (0.25, 0.5, 1.0, 2.0):
         yield candidates.even_steps(rows, step)
         yield candidates.beside_mean_view(views, step)
@@ -91,6 +102,49 @@ def mark_frontier(lines: list[dict[str, Any]]) -> None:
         line["frontier"] = not any(
             other["bytes"] <= line["bytes"] and other["kl_4"] <= line["kl_4"] for other in lines if other is not line
         )
+
+
+def time_decoding(fitted: Logits, rows: Logits) -> None:
+    """Print, for some encodings, how long decoding batches of 256 rows in random order takes, in microseconds a row."""
+    low, high = widened_range(fitted)
+    encodings: list[Encoding] = [
+        make_encoding("float16"),
+        make_encoding("int8", low=low, high=high),
+        make_encoding("topk", k=8),
+    ]
+    encodings += [fitted_pca(fitted, components=components, k=8) for components in (32, 64, 255)]
+    encodings += [fitted_pq(fitted, code_bytes=code_bytes, k=k) for code_bytes, k in ((20, 0), (32, 8), (96, 8))]
+    order = np.random.default_rng(0).permutation(len(rows))
+    batches = np.split(order, range(BATCH, len(order), BATCH))
+    for encoding in encodings:
+        parts = encoding.encode(rows, view=0, first=0)
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            for batch in batches:
+                encoding.decode({name: part[batch] for name, part in parts.items()}, rows.shape[1]).astype(np.float32)
+            times.append(time.perf_counter() - started)
+        print(f"{encoding_label(encoding)}: {min(times) / len(rows) * 1e6:.2f} µs")
+
+
+def print_bound(fitted: Logits, rows: Logits) -> None:
+    """Print the least divergence at T = 4, to second order, of Gaussian components as wide as those of `rows[n, C]`.
+
+    Components are fitted to `fitted[n, C]`, weighed by its mean distribution. By reverse water-filling (Cover and
+    Thomas 2006, "Elements of Information Theory", theorem 10.3.3): a component takes log2(variance / level) / 2 bits.
+    """
+    shares = np.exp(log_softmax(fitted, 4)).mean(axis=0)
+
+    def weighed(logits: Logits) -> NDArray[np.float64]:
+        return (logits - (logits @ shares)[:, None]) * np.sqrt(shares)
+
+    mean = weighed(fitted).mean(axis=0)
+    _, _, directions = np.linalg.svd(weighed(fitted) - mean, full_matrices=False)
+    variances = (((weighed(rows) - mean) @ directions.T) ** 2).mean(axis=0)
+    levels = np.geomspace(variances.max(), variances.max() * 1e-9, 20_000)
+    for row_bytes in (8, 20, 48, 96, 200):
+        level = next(each for each in levels if np.log2(np.maximum(variances / each, 1)).sum() / 2 >= 8 * row_bytes)
+        print(f"{row_bytes} bytes: {np.minimum(variances, level).sum() / 2 / 4**2:.2e}")
 
 
 PANELS = {
@@ -137,10 +191,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--picture", type=Path)
+    parser.add_argument("--decoding", action="store_true")
+    parser.add_argument("--bound", action="store_true")
     given = parser.parse_args()
     fitted, everything = load(given.folder)
     known, views = everything[:FITTED_PICTURES], everything[FITTED_PICTURES:]
     rows = views.reshape(-1, views.shape[-1])
+    if given.bound:
+        print_bound(fitted, rows)
+        return
+    if given.decoding:
+        time_decoding(fitted, rows)
+        return
     teacher = {temperature: log_softmax(rows, temperature) for temperature in (1.0, 4.0)}
     lines = [compared(trial, rows, teacher) for trial in trials(fitted, known, views)]
     mark_frontier(lines)

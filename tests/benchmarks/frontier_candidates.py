@@ -1,8 +1,9 @@
 """Ways to store logits that the benchmark of encodings tries beside those that the package has.
 
 A candidate takes logits `[n, C]` float32, fitted to others if it needs to be, and gives a `Trial`: the bytes that a row
-takes and the logits that are read back. Bytes are those behind the compressor of stores, by chunks of 0.5 to 1 MB,
-unless it is said otherwise. Letters: n rows, C classes, k classes that are kept, v views of a sample.
+takes and the logits that are read back. Bytes are those behind the compressor of stores, by chunks of 0.5 to 1 MB of
+rows in a random order, unless it is said otherwise: neighbours in a store are not views of one sample, as they are
+here. Letters: n rows, C classes, k classes that are kept, v views of a sample.
 """
 
 import ctypes
@@ -31,7 +32,8 @@ class Trial:
 
 def stored_bytes(part: NDArray[np.generic], shuffled: int | None = None) -> float:
     """Return the bytes a row of `part[n, ...]` in a store: chunks of 0.5 to 1 MB by blosc and zstd, and a checksum."""
-    flat = np.ascontiguousarray(part).reshape(len(part), -1)
+    order = np.random.default_rng(0).permutation(len(part))
+    flat = np.ascontiguousarray(part[order]).reshape(len(part), -1)
     size = shuffled or part.dtype.itemsize
     rows = choose_layout(views=1, samples=len(flat), classes=1, row_bytes=flat[0].nbytes, block_rows=1 << 20).chunk_rows
     shuffle = Blosc.SHUFFLE if size > 1 else Blosc.NOSHUFFLE

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.encodings import pca_settings
+from tests.support.encodings import pca_settings, pq_settings
 from tests.support.files import file_contents
 
 from kcd_stores import (
@@ -34,6 +34,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "int8": {"low": -40.0, "high": 40.0},
     "topk": {"k": 3},
     "pca": pca_settings(LAYOUT.classes, components=5, k=2),
+    "pq": pq_settings(LAYOUT.classes, code_bytes=5, k=2),
 }
 FLIPS = 8  # of each file, in the loop
 
@@ -255,7 +256,7 @@ def test_a_damaged_store_can_be_replaced_as_the_advice_says(store: Path) -> None
 
 
 @pytest.mark.loops
-@pytest.mark.parametrize("encoding", ["int8", "topk", "pca"])
+@pytest.mark.parametrize("encoding", ["int8", "topk", "pca", "pq"])
 def test_flips_cuts_and_losses_of_every_file(tmp_path: Path, encoding: str) -> None:
     store = make(tmp_path / "store.zarr", encoding).path
     counts = try_all(store, flips(file_contents(store), FLIPS))

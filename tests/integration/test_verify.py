@@ -21,7 +21,7 @@ from kcd_pipeline.teacher import train_teacher
 from kcd_pipeline.verification.against_teacher import compare_with_teacher
 from kcd_stores import KnowledgeStore, verify_store
 
-ENCODINGS = ["float32", "float16", "bitround", "int8", "topk", "sample", "pca"]
+ENCODINGS = ["float32", "float16", "bitround", "int8", "topk", "sample", "pca", "pq"]
 
 
 def overrides(folder: Path, encoding: str = "float16", **more: Any) -> list[str]:
@@ -35,6 +35,7 @@ def overrides(folder: Path, encoding: str = "float16", **more: Any) -> list[str]
         "store.encoding": encoding,
         "store.block_rows": 128,
         "store.components": 6,
+        "store.code_bytes": 4,
         "distill.epochs": 1,
         "run.dir": folder / "run",
     }
@@ -73,7 +74,7 @@ def test_a_whole_store_is_sound_and_says_what_its_teacher_says(home: Path, encod
     assert "rows made again by the teacher differ by" in said
 
 
-@pytest.mark.parametrize("encoding", ["float16", "int8", "topk", "sample", "pca"])
+@pytest.mark.parametrize("encoding", ["float16", "int8", "topk", "sample", "pca", "pq"])
 def test_a_flipped_bit_anywhere_in_any_data_file_is_found(home: Path, tmp_path: Path, encoding: str) -> None:
     """A hundred random flips for each encoding, in any file: shards of every array, chunks of the ledgers."""
     store = tmp_path / "copy.zarr"

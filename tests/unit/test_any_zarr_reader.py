@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorstore
-from tests.support.encodings import pca_settings
+from tests.support.encodings import pca_settings, pq_settings
 
 from kcd_stores import KnowledgeStore, KnowledgeWriter, Layout, WithFeatures, make_encoding
 from kcd_stores.encodings import ENCODINGS
@@ -18,6 +18,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "int8": {"low": -30.0, "high": 40.0},
     "topk": {"k": 3},
     "pca": pca_settings(LAYOUT.classes),
+    "pq": pq_settings(LAYOUT.classes),
 }
 
 

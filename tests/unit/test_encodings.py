@@ -16,6 +16,7 @@ from kcd_stores import (
     WithFeatures,
     choose_layout,
     fitted_pca,
+    fitted_pq,
     make_encoding,
     row_bytes,
     verify_store,
@@ -38,6 +39,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "int8": {"low": -20.0, "high": 40.0},
     "topk": {"k": 8},
     "pca": fitted_pca(peaked(), components=48, k=8).settings(),
+    "pq": fitted_pq(peaked(), code_bytes=32, k=8).settings(),
 }
 
 
@@ -82,7 +84,7 @@ def test_dense_encodings_read_as_logits_by_zarr_alone_within_their_error(tmp_pat
     assert (np.abs(plain.astype(np.float64) - logits) <= bound(logits)).all()
 
 
-@pytest.mark.parametrize("name", ["float16", "bitround", "int8", "topk", "pca"])
+@pytest.mark.parametrize("name", ["float16", "bitround", "int8", "topk", "pca", "pq"])
 def test_the_softened_distribution_is_kept(tmp_path: Path, name: str) -> None:
     logits = peaked()
     decoded = store_of(tmp_path / "s", logits, name).read_view(0)
@@ -91,7 +93,7 @@ def test_the_softened_distribution_is_kept(tmp_path: Path, name: str) -> None:
         special.log_softmax(decoded.astype(np.float64) / 4, axis=1),
     )
     divergence = (np.exp(teacher) * (teacher - stored)).sum(axis=1).mean()
-    assert divergence < {"float16": 1e-6, "bitround": 1e-5, "int8": 1e-3, "topk": 0.2, "pca": 0.1}[name]
+    assert divergence < {"float16": 1e-6, "bitround": 1e-5, "int8": 1e-3, "topk": 0.2, "pca": 0.1, "pq": 0.1}[name]
     assert (decoded.argmax(1) == logits.argmax(1)).mean() > 0.99
 
 
@@ -206,7 +208,7 @@ def test_unknown_names_and_settings_are_refused() -> None:
         make_encoding("topk", size=3)
 
 
-@pytest.mark.parametrize("name", ["topk", "sample", "int8", "pca"])
+@pytest.mark.parametrize("name", ["topk", "sample", "int8", "pca", "pq"])
 def test_a_shard_that_is_gone_is_missed_in_every_array(tmp_path: Path, name: str) -> None:
     store = store_of(tmp_path / "s", peaked(), name)
     for spec in store.encoding.arrays(C):
@@ -226,7 +228,9 @@ def test_a_shard_that_is_gone_is_missed_in_every_array(tmp_path: Path, name: str
 # --- size ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "most"), [("float16", 200), ("int8", 100), ("topk", 40), ("sample", 50), ("pca", 60)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("float16", 200), ("int8", 100), ("topk", 40), ("sample", 50), ("pca", 60), ("pq", 50)]
+)
 def test_bytes_a_row_of_a_hundred_classes(tmp_path: Path, name: str, most: int) -> None:
     rows = 4096
     store = store_of(tmp_path / "s", peaked(rows), name)
@@ -268,7 +272,7 @@ def with_features(path: Path, name: str, of: str) -> tuple[KnowledgeStore, np.nd
     return writer.store, rows
 
 
-@pytest.mark.parametrize("name", ["float16", "int8", "topk", "pca"])
+@pytest.mark.parametrize("name", ["float16", "int8", "topk", "pca", "pq"])
 @pytest.mark.parametrize("of", ["float16", "int8"])
 def test_features_lie_in_the_same_blocks_and_read_by_zarr_alone(tmp_path: Path, name: str, of: str) -> None:
     _, rows = with_features(tmp_path / "s", name, of)

@@ -27,7 +27,7 @@ from kcd_stores import (
     open_stream,
     plan_streaming,
 )
-from kcd_stores.encodings import NoLogits, fitted_pca
+from kcd_stores.encodings import NoLogits, fitted_pca, fitted_pq
 from kcd_stores.streaming.rows import read_whole
 
 SAMPLES, D = 300, 5
@@ -45,6 +45,9 @@ FORMS: dict[str, tuple[Encoding, int, int]] = {
     "sample": (make_encoding("sample", draws=7), 12, 7),
     "sample of 70,000 classes": (make_encoding("sample", draws=3), 70_000, 3 * 4),
     "pca": (fitted_pca(ROWS, components=4, k=2), 12, 4 + 2 * 2),
+    "pca, none corrected": (fitted_pca(ROWS, components=4, k=0), 12, 4),
+    "pq": (fitted_pq(ROWS, code_bytes=4, k=2), 12, 4 + 2 * 2),
+    "pq, none corrected": (fitted_pq(ROWS, code_bytes=4, k=0), 12, 4),
     "int8 with features": (
         WithFeatures(logit_encoding=INT8, feature_encoding=make_encoding("float16"), feature_columns=D),
         12,

@@ -118,7 +118,7 @@ def test_what_is_unlike_the_trial_is_refused_and_nothing_is_clipped() -> None:
     ("change", "reason"),
     [
         ({"components": 41}, "1 to 40 components of 40 classes, got 41"),
-        ({"k": 40}, "1 to 39 of 40 classes, got k 40"),
+        ({"k": 40}, "0 to 39 of 40 classes, got k 40"),
         ({"correction_step": 0.0}, "correction_step above 0"),
         ({"basis": "AAAA"}, "560 bytes for 40 classes, got 3"),
         ({"basis": "no base64!"}, "base64"),
@@ -175,3 +175,13 @@ def test_zarr_and_numpy_alone_read_a_store(tmp_path: Path) -> None:
     metadata.write_text(json.dumps(document))
     with pytest.raises(CorruptStoreError, match="checksum"):
         KnowledgeStore.open(tmp_path / "s")
+
+
+def test_no_corrections_leave_one_array() -> None:
+    rows = correlated(300)
+    encoding = fitted_pca(rows, components=R, k=0)
+    parts = encoding.encode(rows, view=0, first=0)
+    assert list(parts) == ["codes"] == [spec.name for spec in encoding.arrays(C)]
+    corrected = fitted_pca(rows, components=R, k=1)
+    np.testing.assert_array_equal(parts["codes"], corrected.encode(rows, view=0, first=0)["codes"])
+    assert np.abs(encoding.decode(parts, C) - rows).mean() < 0.25

@@ -110,6 +110,16 @@ def test_principal_components_are_fitted_to_one_trial_after_its_sizes_were_looke
     assert wrong.asked == []
 
 
+def test_codewords_are_fitted_to_one_trial_after_their_sizes_were_looked_at() -> None:
+    source = RandomSource(encoding="pq", code_bytes=3, top_k=0)
+    assert {"code_bytes": 3, "k": 0}.items() <= new_encoding(source).encoding.settings().items()
+    assert len(source.asked) == 1
+    wrong = RandomSource(encoding="pq", code_bytes=6, top_k=0)
+    with pytest.raises(UserError, match="the key pq does not fit the data: pq has 1 to 5 bytes for 5 classes, got 6"):
+        new_encoding(wrong)
+    assert wrong.asked == []
+
+
 def test_an_encoding_that_does_not_fit_is_named_as_the_user_gave_it() -> None:
     with pytest.raises(UserError, match="the key topk does not fit the data: topk keeps 1 to 4 of 5 classes"):
         new_encoding(RandomSource(encoding="topk", top_k=5))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.encodings import pca_settings
+from tests.support.encodings import pca_settings, pq_settings
 
 from kcd_pipeline.errors import UserError
 from kcd_pipeline.recipe_store.replacing import require_no_dangling_link, require_replaceable
@@ -46,7 +46,12 @@ def test_a_store_alone_may_be_replaced(path: Path, tmp_path: Path) -> None:
 
 def test_every_array_of_a_store_is_known(path: Path) -> None:
     arrays = {entry.name for entry in path.iterdir() if entry.is_dir()}
-    settings: dict[str, dict[str, Any]] = {"int8": {"low": 0.0, "high": 1.0}, "topk": {"k": 2}, "pca": pca_settings(3)}
+    settings: dict[str, dict[str, Any]] = {
+        "int8": {"low": 0.0, "high": 1.0},
+        "topk": {"k": 2},
+        "pca": pca_settings(3),
+        "pq": pq_settings(3),
+    }
     for name in ENCODINGS:
         arrays |= {spec.name for spec in make_encoding(name, **settings.get(name, {})).arrays(3)}
     assert arrays | {name for name, *_ in CONDENSED_ARRAYS} <= set(ALL_ARRAYS)

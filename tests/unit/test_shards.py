@@ -9,7 +9,7 @@ import pytest
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.encodings import pca_settings
+from tests.support.encodings import pca_settings, pq_settings
 
 from kcd_stores import (
     CorruptStoreError,
@@ -31,6 +31,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "int8": {"low": -30.0, "high": 40.0},
     "topk": {"k": 3},
     "pca": pca_settings(LAYOUT.classes, components=5, k=2),
+    "pq": pq_settings(LAYOUT.classes, code_bytes=5, k=2),
 }
 
 

@@ -19,6 +19,7 @@ from kcd_stores import Encoding, Packing, WithFeatures
 from kcd_stores.encodings import ArraySpec, NoLogits
 from kcd_stores.encodings.dense import BitRounded, Float, Int8
 from kcd_stores.encodings.pca import PCA
+from kcd_stores.encodings.pq import PQ
 from kcd_stores.encodings.sparse import Sample, TopK
 
 Elements = Mapping[str, Tensor]  # `[B, *row_shape]` of each array of an encoding, by its name
@@ -72,6 +73,8 @@ def _decoder(encoding: Encoding, classes: int, device: torch.device) -> Callable
         return _of_draws(encoding, classes, device)
     if isinstance(encoding, PCA):
         return _of_components(encoding, device)
+    if isinstance(encoding, PQ):
+        return _of_codewords(encoding, device)
     return _with_features(encoding, classes, device) if isinstance(encoding, WithFeatures) else None
 
 
@@ -107,13 +110,39 @@ def _of_components(encoding: PCA, device: torch.device) -> Callable[[Elements], 
     step = float(np.float32(encoding.correction_step))
 
     def decode(elements: Elements) -> Tensor:
-        with torch.autocast(device.type if device.type != "meta" else "cpu", enabled=False):  # sums stay exact
-            logits = elements["codes"].to(torch.float32) @ weights
-        logits = logits.mul_(scales).add_(means)
-        corrections = elements["corrections"].to(torch.float32) * step
-        return logits.scatter_add_(1, elements["classes"].to(torch.int64), corrections)
+        logits = _exact_product(elements["codes"].to(torch.float32), weights).mul_(scales).add_(means)
+        return _corrected(logits, elements, step)
 
     return decode
+
+
+def _of_codewords(encoding: PQ, device: torch.device) -> Callable[[Elements], Tensor]:
+    _, *parts = encoding.parts_of_basis
+    codewords, weights, scales, means = (to_device(part.copy(), device) for part in parts)
+    groups, components = (to_device(place, device) for place in encoding.places)
+    step = float(np.float32(encoding.correction_step))
+
+    def decode(elements: Elements) -> Tensor:
+        coordinates = codewords[elements["codes"].to(torch.int64)[:, groups], components]
+        logits = _exact_product(coordinates, weights).mul_(scales).add_(means)
+        return _corrected(logits, elements, step)
+
+    return decode
+
+
+def _exact_product(coordinates: Tensor, weights: Tensor) -> Tensor:
+    """Return the product of whole numbers in float32, of which no sum is rounded."""
+    device = coordinates.device.type
+    with torch.autocast(device if device != "meta" else "cpu", enabled=False):
+        return coordinates @ weights
+
+
+def _corrected(logits: Tensor, elements: Elements, step: float) -> Tensor:
+    """Add corrections to `logits[B, C]`, in place, if there are any."""
+    if "corrections" not in elements:
+        return logits
+    corrections = elements["corrections"].to(torch.float32) * step
+    return logits.scatter_add_(1, elements["classes"].to(torch.int64), corrections)
 
 
 def _with_features(encoding: WithFeatures, classes: int, device: torch.device) -> Callable[[Elements], Tensor] | None:

@@ -23,6 +23,7 @@ from kcd_pipeline.config.models import (
 )
 from kcd_pipeline.config.places import FolderOrUrl, RunFolderPath, fill_in
 from kcd_pipeline.config.section import (
+    MANY,
     NOT_A_TRUTH_VALUE,
     Arguments,
     Batch,
@@ -38,7 +39,7 @@ from kcd_pipeline.config.variants import variant_words
 from kcd_stores import masked
 from kcd_stores.sizes import DEFAULT_MEMORY
 
-EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample", "pca", "auto"]
+EncodingName = Literal["float32", "float16", "bitround", "int8", "topk", "sample", "pca", "pq", "auto"]
 ENCODING_NAMES: tuple[str, ...] = get_args(EncodingName)
 
 TrackerName = Literal["wandb", "mlflow", "trackio", "swanlab", "comet_ml"]  # as accelerate names them
@@ -69,11 +70,15 @@ class StoreConfig(Section):
         default=None,
         description="int8: lowest and highest logit that can be stored; null: from the logits of a short trial",
     )
-    top_k: Count = Field(
-        default=8, description="topk: classes that are kept in each row; pca: classes whose logits are corrected"
+    top_k: Annotated[int, Field(ge=0, le=MANY), NOT_A_TRUTH_VALUE] = Field(
+        default=8,
+        description="topk: classes that are kept in each row, at least 1; pca, pq: classes whose logits are corrected",
     )
     components: Annotated[int, Field(ge=1, le=1024), NOT_A_TRUTH_VALUE] = Field(
         default=64, description="pca: principal components that are kept, at most as many as there are classes"
+    )
+    code_bytes: Annotated[int, Field(ge=1, le=1024), NOT_A_TRUTH_VALUE] = Field(
+        default=32, description="pq: bytes of a row besides those of corrected classes, at most as many as classes"
     )
     draws: Annotated[int, Field(ge=1, le=4096), NOT_A_TRUTH_VALUE] = Field(
         default=50, description="sample: classes that are drawn in each row"

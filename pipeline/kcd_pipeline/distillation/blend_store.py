@@ -37,7 +37,7 @@ from kcd_stores import (
 )
 from kcd_stores.knowledge import CONDENSED_KEY, DIGEST_KEY
 
-FITTED = ("int8", "pca")  # encodings that refuse rows which are too unlike those that they were fitted to
+FITTED = ("int8", "pca", "pq")  # encodings that refuse rows which are too unlike those that they were fitted to
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

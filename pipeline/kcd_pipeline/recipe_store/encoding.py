@@ -23,6 +23,7 @@ from kcd_stores import (
     WithFeatures,
     choose_layout,
     fitted_pca,
+    fitted_pq,
     make_encoding,
     measure_fidelity,
     row_bytes,
@@ -30,6 +31,7 @@ from kcd_stores import (
     widened_range,
 )
 from kcd_stores.encodings.pca import require_counts
+from kcd_stores.encodings.pq import require_code_bytes
 
 NO_LOGITS = "none"  # the encoding of rows that are features alone
 RANGE_ROWS = 8192  # from which the range of int8 is taken if the recipe leaves it open
@@ -43,6 +45,7 @@ OTHER_SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "bitround": tuple({"keep_bits": bits} for bits in (3, 4, 5, 6, 7)),
     "topk": tuple({"k": k} for k in (4, 8, 16, 32, 64)),
     "pca": tuple({"components": count} for count in (16, 32, 64, 128, 256, 512)),
+    "pq": tuple({"code_bytes": count} for count in (16, 64, 192)),
 }
 
 
@@ -68,7 +71,7 @@ def required_encoding(config: StoreConfig) -> dict[str, Any]:
 
 
 def encoding_settings(config: StoreConfig, name: str) -> dict[str, Any]:
-    """Return a recipe's settings of an encoding, without those that a trial finds: int8's range, pca's basis."""
+    """Return a recipe's settings of an encoding, without those that a trial finds: int8's range, a basis."""
     if name == "int8" and config.int8_range is not None:
         return {"low": config.int8_range[0], "high": config.int8_range[1]}
     settings = {
@@ -76,6 +79,7 @@ def encoding_settings(config: StoreConfig, name: str) -> dict[str, Any]:
         "topk": {"k": config.top_k},
         "sample": {"draws": config.draws},
         "pca": {"components": config.components, "k": config.top_k},
+        "pq": {"code_bytes": config.code_bytes, "k": config.top_k},
     }
     return settings.get(name, {})
 
@@ -125,6 +129,9 @@ def _fitted(
     if name == "pca":
         require_counts(**settings, classes=classes)  # before the teacher runs
         return fitted_pca(trial_logits(), **settings)
+    if name == "pq":
+        require_code_bytes(**settings, classes=classes)
+        return fitted_pq(trial_logits(), **settings)
     if name == "int8" and not settings:
         settings = _range_of(trial_logits())
     encoding = make_encoding(name, **settings)

@@ -8,6 +8,7 @@ from kcd_stores.encodings.dense import BitRounded, Float, Int8, widened_range
 from kcd_stores.encodings.features import NoLogits, WithFeatures
 from kcd_stores.encodings.packing import Packing
 from kcd_stores.encodings.pca import PCA, fitted_pca
+from kcd_stores.encodings.pq import PQ, fitted_pq
 from kcd_stores.encodings.protocol import ArraySpec, Encoding, row_bytes
 from kcd_stores.encodings.sparse import Sample, TopK
 from kcd_stores.errors import StoreUsageError
@@ -22,6 +23,7 @@ __all__ = [
     "describe_features",
     "encoding_label",
     "fitted_pca",
+    "fitted_pq",
     "make_encoding",
     "row_bytes",
     "widened_range",
@@ -36,6 +38,7 @@ ENCODINGS: dict[str, Callable[..., Encoding]] = {
     "topk": TopK,
     "sample": Sample,
     "pca": PCA,
+    "pq": PQ,
 }  # of logits
 
 

@@ -11,15 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kcd_stores.encodings.protocol import ArraySpec, id_dtype
-from kcd_stores.errors import OutOfRangeError
+from kcd_stores.encodings.corrections import (
+    LARGEST,
+    MARGIN,
+    add_corrections,
+    codes_spec,
+    correction_specs,
+    corrections_of,
+    missing_of_largest,
+    require_corrected,
+    require_range,
+    require_step,
+    step_for,
+)
+from kcd_stores.encodings.protocol import ArraySpec
 
 MOST_COMPONENTS = 1024  # the sum of so many products of two codes is below 2**24
-MOST_SHUFFLED = 255  # bytes of an element that blosc can shuffle
-LARGEST = 127  # of a code; -128 stands for what was never written
 NOISE = 0.25  # of a step, over the variance of the first component that is left out
 MOST_LOGIT = 1e9  # that a scale or a mean may be
-MARGIN = 2  # how much larger than those of the trial coordinates and corrections may be
 PIECE_ROWS = 4096  # that are encoded at once
 OVERSAMPLED, ITERATIONS = 16, 6  # of the subspace iteration
 
@@ -31,6 +40,8 @@ class PCA:
     codes       [V, N, r]  int8: the coordinate of the row in each component, in steps of that component
     classes     [V, N, k]  the classes of the k largest logits, ascending, in the smallest unsigned dtype that fits
     corrections [V, N, k]  int8: what these logits have more than the components give, in steps of `correction_step`
+
+    With k 0, `codes` is the only array.
 
     The row is `means + scales * (codes @ weights)`, and `correction_step * corrections` more in `classes`. Weights and
     codes are whole numbers whose products add up to less than 2**24, so the sum is exact in float32, and equal on every
@@ -68,22 +79,14 @@ class PCA:
 
     def arrays(self, classes: int) -> tuple[ArraySpec, ...]:
         require_counts(self.components, self.k, classes)
-        if not (np.isfinite(self.correction_step) and self.correction_step > 0):
-            raise ValueError(f"pca needs a correction_step above 0, got {self.correction_step}")
+        require_step(self.correction_step, "pca")
         found, expected = len(self._bytes), classes * (self.components + 8)
         if found != expected:
             raise ValueError(f"pca has a basis of {expected} bytes for {classes} classes, got {found} bytes")
         _, scales, means = self.parts_of_basis
         if not (np.abs(scales) < MOST_LOGIT).all() or not (np.abs(means) < MOST_LOGIT).all():
             raise ValueError(f"pca has a basis with a scale or a mean that is not below {MOST_LOGIT:g}")
-        ids = id_dtype(classes)
-        return (
-            codes_spec("codes", self.components),
-            ArraySpec(
-                name="classes", dtype=ids, row_shape=(self.k,), fill_value=np.iinfo(ids).max, class_count=classes
-            ),
-            codes_spec("corrections", self.k),
-        )
+        return (codes_spec("codes", self.components), *correction_specs(self.k, classes))
 
     @cached_property
     def _bytes(self) -> bytes:
@@ -110,48 +113,32 @@ class PCA:
 
     def _encode(self, logits: NDArray[np.float32], start: int) -> dict[str, NDArray[Any]]:
         """Encode one piece of the rows, from `start` on."""
-        codes, top, missing = self._coordinates(logits[start : start + PIECE_ROWS])
-        require_range(codes, "component", start)
-        corrections = np.rint(missing / np.float32(self.correction_step))
-        require_range(corrections, "correction", start)
-        return {
-            "codes": codes.astype(np.int8),
-            "classes": top.astype(id_dtype(logits.shape[1])),
-            "corrections": corrections.astype(np.int8),
-        }
+        piece = logits[start : start + PIECE_ROWS]
+        codes, given = self._coordinates(piece)
+        require_range(codes, "component", start, "pca")
+        step = self.correction_step
+        corrections = corrections_of(piece, given, k=self.k, step=step, start=start, name="pca")
+        return {"codes": codes.astype(np.int8), **corrections}
 
-    def _coordinates(
-        self, logits: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float32]]:
-        """Return coordinates `[n, r]` (whole numbers), top classes `[n, k]`, and what these miss in each `[n, k]`."""
+    def _coordinates(self, logits: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return coordinates `[n, r]` (whole numbers), and the logits `[n, C]` that they give."""
         weights, scales, means = self.parts_of_basis
         codes = np.rint((logits - means) @ self._projection)
-        order = np.argsort(-logits, axis=1, kind="stable")  # of equal logits, the lower class first
-        top = np.sort(order[:, : self.k], axis=1)
-        given = (codes @ weights) * scales + means
-        return codes, top, np.take_along_axis(logits - given, top, axis=1)
+        return codes, (codes @ weights) * scales + means
 
     def largest_miss(self, logits: NDArray[np.float32]) -> float:
-        """Return the largest correction, in logits, that one of `logits[n, C]` needs."""
-        _, _, missing = self._coordinates(logits)
-        return float(np.abs(missing).max())
+        """Return the largest correction, in logits, that one of `logits[n, C]` needs; 0 if none is corrected."""
+        _, given = self._coordinates(logits)
+        _, missing = missing_of_largest(logits, given, self.k)
+        return float(np.abs(missing).max(initial=0))
 
     def decode(self, parts: dict[str, NDArray[Any]], classes: int) -> NDArray[Any]:
         weights, scales, means = self.parts_of_basis
         logits = parts["codes"].astype(np.float32) @ weights
         logits *= scales
         logits += means
-        place = parts["classes"] + np.arange(0, logits.size, classes)[:, None]
-        logits.reshape(-1)[place] += parts["corrections"] * np.float32(self.correction_step)
+        add_corrections(logits, parts, self.correction_step)
         return logits
-
-
-def codes_spec(name: str, count: int) -> ArraySpec:
-    """Return an array of `count` codes a row; those of the same place are compressed together, as they are alike."""
-    together = max(size for size in range(1, MOST_SHUFFLED + 1) if count % size == 0)
-    return ArraySpec(
-        name=name, dtype=np.dtype("int8"), row_shape=(count,), fill_value=-LARGEST - 1, shuffled_bytes=together
-    )
 
 
 def require_counts(components: int, k: int, classes: int) -> None:
@@ -159,19 +146,7 @@ def require_counts(components: int, k: int, classes: int) -> None:
     most = min(MOST_COMPONENTS, classes)
     if not 1 <= components <= most:
         raise ValueError(f"pca has 1 to {most} components of {classes} classes, got {components}")
-    if not 1 <= k < classes:
-        raise ValueError(f"pca corrects 1 to {classes - 1} of {classes} classes, got k {k}")
-
-
-def require_range(codes: NDArray[np.float32], what: str, start: int) -> None:
-    """Raise OutOfRangeError if one of the `codes[n, m]`, of the rows from `start` on, is not in -127 .. 127."""
-    beyond = np.abs(codes) > LARGEST
-    if beyond.any():
-        row, place = np.argwhere(beyond)[0]
-        raise OutOfRangeError(
-            f"the logits of row {start + row} are unlike those that this pca was fitted to: {what} {place} has "
-            f"{codes[row, place]:g} steps, at most {LARGEST} are held, and nothing is clipped; use the encoding float16"
-        )
+    require_corrected(k, classes, "pca")
 
 
 def fitted_pca(rows: NDArray[np.float32], *, components: int, k: int) -> PCA:
@@ -198,8 +173,7 @@ def fitted_pca(rows: NDArray[np.float32], *, components: int, k: int) -> PCA:
     if fewer:
         for fit, others in ((rows[:half], rows[half:]), (rows[half:], rows[:half])):
             largest = max(largest, _rough_pca(fit, fewer, k).largest_miss(others))
-    step = max(largest, 1e-6) * MARGIN / LARGEST
-    return replace(fitted, correction_step=float(f"{step:.3g}"))
+    return replace(fitted, correction_step=step_for(largest))
 
 
 def _rough_pca(rows: NDArray[np.float32], components: int, k: int) -> PCA:

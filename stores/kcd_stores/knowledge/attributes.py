@@ -69,8 +69,18 @@ class _Sample(_Strict):
 class _PCA(_Strict):
     name: Literal["pca"]
     components: int = Field(ge=1)
-    k: int = Field(ge=1)
+    k: int = Field(ge=0)
     correction_step: float
+    basis: str
+
+
+class _PQ(_Strict):
+    name: Literal["pq"]
+    code_bytes: int = Field(ge=1)
+    components: int = Field(ge=1)
+    k: int = Field(ge=0)
+    correction_step: float
+    largest_error: float
     basis: str
 
 
@@ -115,7 +125,9 @@ class _NoLogits(_Strict):
     name: Literal["none"]
 
 
-_Encoding = Annotated[_Plain | _BitRound | _Int8 | _TopK | _Sample | _PCA | _NoLogits, Field(discriminator="name")]
+_Encoding = Annotated[
+    _Plain | _BitRound | _Int8 | _TopK | _Sample | _PCA | _PQ | _NoLogits, Field(discriminator="name")
+]
 
 
 class _Condensed(_Strict):

@@ -5,7 +5,7 @@ On disk it is a plain zarr (format 3) group:
     zarr.json            attributes: the format, what the store was made from, the layout, the encoding
     logits   [V, N, C]   one shard per (view, block); floating-point, with NaN where never written, or bytes with
                          `scale_factor` and `add_offset` among the array's attributes; the encodings `topk`,
-                         `sample` and `pca` have other arrays in its place, described in kcd_stores.encodings
+                         `sample`, `pca` and `pq` have other arrays in its place, described in kcd_stores.encodings
     complete [V, B]      uint8: 1 once the block's logits are durable
     seconds  [V, B]      float64: the time that the block took to make, NaN before
     checksums [V, B, E]  uint32: the crc32c of each stored chunk of a block, and a seal over its record
