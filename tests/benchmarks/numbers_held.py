@@ -81,11 +81,12 @@ def go_through(path: Path, samples: int) -> dict[str, float]:
     path.mkdir()
     folder, config, took = RunFolder(path), recipe(path), dict[str, float]()
 
+    started = time.perf_counter()
+
     def timed(name: str) -> None:
         nonlocal started
         took[name], started = round(time.perf_counter() - started, 2), time.perf_counter()
 
-    started = time.perf_counter()
     curriculum = StudentCurriculum(config, folder, None, samples)
     curriculum.start(0)
     random, place = np.random.default_rng(0), folder.scratch()

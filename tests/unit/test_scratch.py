@@ -76,8 +76,9 @@ def test_what_a_plan_must_not_be_is_found_in_any_piece(
     arrays: dict[str, Any] = {"kept": [0, 8, 9, 20, 30, 40], "partner": [-1, -1, 45, -1, -1, 46]}
     arrays |= {"epsilon": [0, 0, 0.1, 0, 0, 0.2], "weight": [1.0] * 6} | change
     dtypes = {"kept": np.int64, "partner": np.int64, "epsilon": np.float32, "weight": np.float32}
+    made: dict[str, Any] = {name: np.array(numbers, dtypes[name]) for name, numbers in arrays.items()}
     with pytest.raises(ValueError, match=problem):
-        Plan(stage=0, epoch=0, samples=50, **{name: np.array(a, dtypes[name]) for name, a in arrays.items()})
+        Plan(stage=0, epoch=0, samples=50, **made)
 
 
 def test_values_that_are_read_into_files_are_the_same(in_files: Scratch) -> None:
