@@ -26,6 +26,7 @@ from kcd_stores import (
     plan_streaming,
     row_bytes,
 )
+from kcd_stores.scratch import Scratch
 
 VIEWS = (1, 16)
 MEMORY = "2GB"  # store.memory
@@ -109,7 +110,14 @@ def ranking_bytes(samples: int, *, kept: float, blended: float, chunk: int = 1 <
 
     def fits(memory: int) -> bool:
         try:
-            plan_ranking(samples=samples, chunk=min(chunk, samples), ordered=2 * lowest, plain=keep, memory=memory)
+            plan_ranking(
+                samples=samples,
+                chunk=min(chunk, samples),
+                ordered=2 * lowest,
+                plain=keep,
+                memory=memory,
+                scratch=Scratch(),  # as a run has it: marks and indices of large sets are in files
+            )
         except StoreUsageError:
             return False
         return True
@@ -120,7 +128,7 @@ def ranking_bytes(samples: int, *, kept: float, blended: float, chunk: int = 1 <
 
 
 def value_bytes(samples: int) -> int:
-    """Return 16 N: value float64, frequency int32, entropy float32, of one epoch in `values.zarr` and in memory."""
+    """Return 16 N: value float64, frequency int32, entropy float32, of one epoch in `values.zarr`."""
     return 16 * samples
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ from kcd_pipeline.distillation import distill
 from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.runs import RunFolder
 from kcd_pipeline.teacher import train_teacher
-from kcd_stores import KnowledgeStore, PlanStore, Reading, ValueStore, open_stream, plan_streaming
+from kcd_pipeline.training import epoch as epochs
+from kcd_stores import KnowledgeStore, PlanStore, Reading, ValueStore, open_stream, plan_streaming, scratch
+from kcd_stores.runs import plan as plans
+from kcd_stores.streaming import partner_places
 
 EPOCHS = 6
 BLOCKS = 9_000  # bytes: two views of 300 samples x 10 classes in float16 take 12,000, two windows and partners 5,160
@@ -64,11 +68,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def facts(folder: Path) -> dict[str, Any]:
     """Return the results of a run's training."""
     run = RunFolder(folder)
-    plans = list(PlanStore(run.plans).read_all())
+    found = list(PlanStore(run.plans).read_all())
     return {
         "weights": run.weights.read_bytes(),
         "values": [[array.tobytes() for array in ValueStore.open(run.values).read(e)] for e in range(EPOCHS)],
-        "plans": [(plan.kept.tolist(), plan.partner.tolist(), plan.epsilon.tolist()) for plan in plans],
+        "plans": [(plan.kept.tolist(), plan.partner.tolist(), plan.epsilon.tolist()) for plan in found],
         "losses": [line["loss"] for line in run.read_metrics()],
     }
 
@@ -91,13 +95,51 @@ def test_another_budget_of_the_same_mode_gives_the_same_run(home: Path) -> None:
     assert not [entry for entry in config.run_dir.iterdir() if entry.name.startswith("tmp")]
 
 
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """Return the files of a run's values and plans."""
+    run = RunFolder(folder)
+    files = [file for top in (run.values, run.plans) for file in top.rglob("*") if file.is_file()]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def hold_nothing_in_memory() -> None:
+    """Have all arrays of samples in files, worked on in pieces, as those of very large sets are."""
+    scratch.LARGEST_IN_MEMORY, scratch.PIECE, plans.MARKED = 0, 41, 64
+    partner_places.RANGE_ROWS, epochs.LARGEST_ON_DEVICE = 64, 50
+
+
+def train_in_files(config: Config) -> None:
+    hold_nothing_in_memory()
+    distill(config)
+
+
+@pytest.mark.parametrize("memory", [5_400, 10**6])
+def test_a_run_with_all_of_its_numbers_in_files_writes_the_same_bytes(home: Path, memory: int) -> None:
+    """In windows, and with whole views; a process of its own, since nothing of it may stay."""
+    config = settings(home / f"in-files-{memory}", store__memory=memory)
+    expected = home / "undisturbed"
+    if memory > BLOCKS:
+        expected = home / "in-memory"
+        distill(settings(expected, store__memory=memory))
+    process = forks().Process(target=train_in_files, args=(config,))
+    process.start()
+    process.join(300)
+    assert process.exitcode == 0
+    assert facts(config.run_dir) == facts(expected)
+    assert bytes_of(config.run_dir) == bytes_of(expected)
+    assert sorted(file.name for file in config.run_dir.iterdir()) == sorted(file.name for file in expected.iterdir())
+
+
 def train(config: Config) -> None:
     distill(config)
 
 
+@pytest.mark.parametrize("train", [train, train_in_files])
 @pytest.mark.parametrize("epoch", [1, 3])
-def test_killed_after_an_epoch_and_resumed_it_is_the_run_never_stopped(home: Path, epoch: int) -> None:
-    config = settings(home / f"killed-{epoch}", store__memory=5_400)
+def test_killed_after_an_epoch_and_resumed_it_is_the_run_never_stopped(
+    home: Path, epoch: int, train: Callable[[Config], None]
+) -> None:
+    config = settings(home / f"killed-{train.__name__}-{epoch}", store__memory=5_400)
     process = forks().Process(target=train, args=(config,))
     process.start()
     assert process.pid is not None

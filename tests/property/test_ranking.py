@@ -186,7 +186,7 @@ def test_what_cannot_fit_is_refused_with_both_numbers() -> None:
 
 def test_memory_buys_held_keys_first_and_larger_zones() -> None:
     """20,000,000 samples are held (160 MB) in 1 GB; 100,000,000 (800 MB) are not, and are still ranked."""
-    kind = {"chunk": 1 << 20, "memory": 10**9}
+    kind: dict[str, Any] = {"chunk": 1 << 20, "memory": 10**9}
     small = plan_ranking(samples=20 * 10**6, ordered=12 * 10**6, plain=14 * 10**6, **kind)
     large = plan_ranking(samples=100 * 10**6, ordered=60 * 10**6, plain=70 * 10**6, **kind)
     assert small.held

@@ -8,6 +8,7 @@ from kcd_pipeline.condensation import Situation
 from kcd_pipeline.condensation.ranking.budget import DEFAULT_MEMORY
 from kcd_pipeline.config import CondenseConfig
 from kcd_stores import Plan, keep_all
+from kcd_stores.scratch import IN_MEMORY, Scratch
 
 
 class HeldValues:
@@ -19,10 +20,10 @@ class HeldValues:
         self.frequency = visited.astype(np.int32) if frequency is None else np.array(frequency, dtype=np.int32)
         self.samples = len(self.value)
 
-    def read(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, epoch: int, scratch: Scratch = IN_MEMORY) -> tuple[np.ndarray, np.ndarray]:
         return self.value, self.frequency
 
-    def read_latest(self, epoch: int) -> np.ndarray:
+    def read_latest(self, epoch: int, scratch: Scratch = IN_MEMORY) -> np.ndarray:
         return self.value.astype(np.float32)
 
     def read_chunk(self, name: str, epoch: int, number: int) -> np.ndarray:

@@ -42,5 +42,6 @@ def test_hand_worked_numbers() -> None:
     assert raw_bytes(IMAGENET, float16, views=16) == 16 * 1_281_167 * 1000 * 2
     assert objects(IMAGENET, float16, views=1) == 40 + 3 + 1 + 1 + 3  # shards, records, metadata
     assert objects(LARGE, make_encoding("topk", k=8), views=1) == 3 * 191 + (2 + 10) + 1 + 3 + 3  # 524,288 rows a block
-    # two marks a sample, and 4 bytes for each index that is handed out: 70 million kept, twice 30 million blended
-    assert ranking_bytes(10**8, kept=0.7, blended=0.3) == 2 * 10**8 + 4 * 130 * 10**6
+    # marks and indices are in files: two chunks in work with counts of their keys, and the smallest zone and its keys
+    assert ranking_bytes(10**8, kept=0.7, blended=0.3) == 2 * (48 * 2**20 + 5 * 10**6) + 2**16 * (28 + 2 * 8)
+    assert ranking_bytes(10**10, kept=0.7, blended=0.3) == ranking_bytes(10**8, kept=0.7, blended=0.3)

@@ -11,6 +11,7 @@ from kcd_pipeline.condensation.schedule import kept_count, stage_openings
 from kcd_pipeline.config import CondenseConfig
 from kcd_pipeline.own_parts import is_own_part
 from kcd_stores import NO_PARTNER, Plan, ValueStore
+from kcd_stores.scratch import IN_MEMORY, Scratch, constant, different, pieces
 
 
 def condense(
@@ -23,6 +24,7 @@ def condense(
     seed: int = 0,
     labels: NDArray[np.int64] | None = None,
     memory: int = DEFAULT_MEMORY,
+    scratch: Scratch = IN_MEMORY,
 ) -> Plan:
     """Return the plan of `stage` (0-based, not the first), from the values after the last epoch of the stage before.
 
@@ -43,6 +45,8 @@ def condense(
         `[N]` int64: the class of each sample, for `balance: class` and for policies that look at it.
     memory
         Bytes that the choice may take, besides the plans before and after.
+    scratch
+        Place of the plan, and of arrays of all samples.
 
     Raises
     ------
@@ -63,6 +67,7 @@ def condense(
         config=config,
         seed=seed,
         memory=memory,
+        scratch=scratch,
     )
     choice = make_policy(config.policy, config.policy_arguments)(situation)
     try:
@@ -77,7 +82,7 @@ def _plan(choice: Choice, situation: Situation) -> Plan:
     """Return the plan that a choice is in its situation."""
     kept, partner, epsilon = choice.kept, choice.partner, choice.epsilon
     if partner is None or epsilon is None or situation.config.perturb == "off":
-        partner, epsilon = np.full(len(kept), NO_PARTNER, dtype=np.int64), np.zeros(len(kept), dtype=np.float32)
+        partner, epsilon = constant(len(kept), NO_PARTNER, np.int64), constant(len(kept), 0, np.float32)
     return Plan(
         stage=situation.stage,
         epoch=situation.opens,
@@ -92,15 +97,24 @@ def _plan(choice: Choice, situation: Situation) -> Plan:
 
 def _counts(kept: NDArray[np.int64], partner: NDArray[np.int64], before: Plan) -> dict[str, Any]:
     """Return the counts that `inspect` and the report show of a plan with `kept[K]` and `partner[K]` of N samples."""
-    kept_before = np.zeros(before.samples, dtype=bool)
-    kept_before[before.kept] = True
-    stayed = int(kept_before[kept].sum())
+    stayed, looked_at = 0, different(partner)
+    for piece in pieces(before.samples):
+        in_both = np.zeros(piece.stop - piece.start, dtype=bool)
+        in_both[_between(before.kept, piece) - piece.start] = True
+        stayed += int(np.count_nonzero(in_both[_between(kept, piece) - piece.start]))
+    perturbed = sum(int(np.count_nonzero(looked_at[piece] != NO_PARTNER)) for piece in pieces(len(looked_at)))
     return {
         "kept": len(kept),
-        "taught_as_stored": int((partner == NO_PARTNER).sum()),
-        "perturbed": int((partner != NO_PARTNER).sum()),
+        "taught_as_stored": len(kept) - perturbed,
+        "perturbed": perturbed,
         "dropped": before.samples - len(kept),
         "newly_dropped": len(before.kept) - stayed,
         "came_back": len(kept) - stayed,
         "overlap": stayed / len(kept),
     }
+
+
+def _between(kept: NDArray[np.int64], samples: slice) -> NDArray[np.int64]:
+    """Return those of `kept[K]` that are in a range of samples."""
+    start, stop = np.searchsorted(kept, [samples.start, samples.stop])
+    return kept[start:stop]

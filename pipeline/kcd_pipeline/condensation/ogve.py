@@ -10,10 +10,12 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
+from kcd_stores.scratch import IN_MEMORY, Scratch
 
-def new_values(samples: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+
+def new_values(samples: int, scratch: Scratch = IN_MEMORY) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """Return `V[N]` float64 and `F[N]` int32 before any training: NaN (never visited) and 0."""
-    return np.full(samples, np.nan), np.zeros(samples, dtype=np.int32)
+    return scratch.full(samples, np.float64, np.nan), scratch.full(samples, np.int32, 0)
 
 
 def update_values(

@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_stores import NO_PARTNER, Plan
+from kcd_stores.scratch import IN_MEMORY, Scratch, pieces
+
+NONE = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,16 +31,19 @@ class BatchBlend:
 
 
 class Perturbation:
-    """Partner and strength of each of the N samples of a plan."""
+    """Partner and strength of each of the N samples of a plan, in arrays of `scratch`."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._partner = np.full(plan.samples, NO_PARTNER, dtype=np.int64)
-        self._epsilon = np.zeros(plan.samples, dtype=np.float32)
-        self._partner[plan.kept] = plan.partner
-        self._epsilon[plan.kept] = plan.epsilon
+    def __init__(self, plan: Plan, scratch: Scratch = IN_MEMORY) -> None:
+        blends = plan.blends
+        self._partner = scratch.full(plan.samples if blends else 0, np.int64, NO_PARTNER)
+        self._epsilon = scratch.full(len(self._partner), np.float32, 0)
+        for piece in pieces(len(plan.kept) if blends else 0):
+            kept = plan.kept[piece]
+            self._partner[kept] = plan.partner[piece]
+            self._epsilon[kept] = plan.epsilon[piece]
 
     def lookup(self, index: NDArray[np.int64]) -> BatchBlend:
         """Return those of the samples `index[B]` that are blended; a strength of 0 blends nothing."""
-        places = np.flatnonzero(self._epsilon[index])
+        places = np.flatnonzero(self._epsilon[index]) if len(self._epsilon) else NONE
         samples = index[places]
         return BatchBlend(places=places, partners=self._partner[samples], epsilon=self._epsilon[samples])

@@ -77,6 +77,8 @@ class TaughtRows:
 
     Parameters
     ----------
+    plan
+        The plan, or its perturbations.
     space, temperature
         As in `blend`; or `teacher` for a space, if the rows of blended samples are those that a teacher gave.
     classes
@@ -86,10 +88,16 @@ class TaughtRows:
     """
 
     def __init__(
-        self, plan: Plan, *, space: str, temperature: float, classes: int, device: torch.device | None = None
+        self,
+        plan: Plan | Perturbation,
+        *,
+        space: str,
+        temperature: float,
+        classes: int,
+        device: torch.device | None = None,
     ) -> None:
         self._classes = classes
-        self._perturbation = Perturbation(plan)
+        self._perturbation = Perturbation(plan) if isinstance(plan, Plan) else plan
         self._space, self._temperature = space, temperature
         self._device = device or torch.device("cpu")
 

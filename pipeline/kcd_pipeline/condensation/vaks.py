@@ -14,10 +14,17 @@ from torch import Tensor
 from kcd_pipeline.condensation.ranking.budget import DEFAULT_MEMORY
 from kcd_pipeline.condensation.ranking.select import Partition, select
 from kcd_stores import NO_PARTNER
+from kcd_stores.scratch import IN_MEMORY, Scratch, constant, pieces
 
 
 def partition(
-    scores: da.Array, *, keep: int, kept_before: NDArray[np.bool_], dropped: str, memory: int = DEFAULT_MEMORY
+    scores: da.Array,
+    *,
+    keep: int,
+    kept_before: NDArray[np.bool_],
+    dropped: str,
+    memory: int = DEFAULT_MEMORY,
+    scratch: Scratch = IN_MEMORY,
 ) -> Partition:
     """Split samples by rank (eq. 8): the first K are K1, and the last L of these are K1L.
 
@@ -35,6 +42,8 @@ def partition(
         the paper's text has it.
     memory
         Bytes that the split may take, including `kept_before` and the indices that are returned.
+    scratch
+        Place of marks and indices; those that are in files take none of these bytes.
 
     Notes
     -----
@@ -51,23 +60,33 @@ def partition(
     """
     if dropped == "released":
         fewer = max(int(np.count_nonzero(kept_before)) - keep, 0)
-        return select(scores, keep=keep, candidate=None, most=fewer, memory=memory)
-    return select(scores, keep=keep, candidate=kept_before if dropped == "new" else None, memory=memory)
+        return select(scores, keep=keep, candidate=None, most=fewer, memory=memory, scratch=scratch)
+    candidate = kept_before if dropped == "new" else None
+    return select(scores, keep=keep, candidate=candidate, memory=memory, scratch=scratch)
 
 
-def strengths(count: int, epsilon_max: float, ramp: str) -> NDArray[np.float32]:
+def strengths(count: int, epsilon_max: float, ramp: str, part: slice | None = None) -> NDArray[np.float32]:
     """Return eps of each of the L = `count` members of K1L from the top: `[L]`, linear from 0 (eq. 15).
+
+    Of a `part` of them, it is that part of the numbers.
 
     `ramp: linear` is `epsilon_max * j / (L - 1)`, which ends at `epsilon_max`. `released` is `epsilon_max * j / L`, as
     the authors' code has it, which ends one step below.
     """
-    return np.linspace(0, epsilon_max, count, endpoint=ramp == "linear", dtype=np.float32)
+    part = part or slice(0, count)
+    ends, steps = ramp == "linear", max(count - 1 if ramp == "linear" else count, 1)
+    found = (np.arange(part.start, part.stop, dtype=np.float64) * (epsilon_max / steps)).astype(np.float32)
+    if ends and 1 < count == part.stop:
+        found[-1] = epsilon_max  # what is computed may be rounded to less
+    return found
 
 
 def plan_arrays(
-    parts: Partition, samples: int, epsilon_max: float | None, ramp: str
+    parts: Partition, samples: int, epsilon_max: float | None, ramp: str, scratch: Scratch = IN_MEMORY
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Return the arrays of a plan of N `samples`: K1 with the partner and strength of each member (eq. 11, 14).
+
+    They are arrays of `scratch`.
 
     Parameters
     ----------
@@ -85,17 +104,28 @@ def plan_arrays(
     epsilon
         `[K]` float32; 0 in K1H.
     """
-    is_kept = np.zeros(samples, dtype=bool)
-    is_kept[parts.high] = True
-    is_kept[parts.low] = True
-    kept = np.flatnonzero(is_kept)
-    partner = np.full(len(kept), NO_PARTNER, dtype=np.int64)
-    epsilon = np.zeros(len(kept), dtype=np.float32)
-    if epsilon_max is None:
-        return kept, partner, epsilon
-    place = np.cumsum(is_kept, dtype=parts.low.dtype)[parts.low] - 1  # of each member of K1L in `kept`
-    partner[place] = parts.partners
-    epsilon[place] = strengths(len(place), epsilon_max, ramp)
+    is_kept = scratch.full(samples, np.bool_, False)
+    for members in (parts.high, parts.low):
+        for piece in pieces(len(members)):
+            is_kept[members[piece]] = True
+    size, low = len(parts.high) + len(parts.low), len(parts.low)
+    kept: NDArray[np.int64] = scratch.empty(size, np.int64)
+    place = scratch.empty(samples if low else 0, parts.low.dtype)  # in `kept`, of each sample that is there
+    done = 0
+    for piece in pieces(samples):
+        found = np.flatnonzero(is_kept[piece])
+        kept[done : done + len(found)] = found + piece.start
+        if low:
+            np.cumsum(is_kept[piece], dtype=place.dtype, out=place[piece])
+            place[piece] += done - 1
+        done += len(found)
+    if epsilon_max is None or not low:
+        return kept, constant(size, NO_PARTNER, np.int64), constant(size, 0, np.float32)
+    partner, epsilon = scratch.full(size, np.int64, NO_PARTNER), scratch.full(size, np.float32, 0)
+    for piece in pieces(low):
+        at = place[parts.low[piece]]
+        partner[at] = parts.partners[piece]
+        epsilon[at] = strengths(low, epsilon_max, ramp, piece)
     return kept, partner, epsilon
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from kcd_pipeline.device_moves import to_device
 from kcd_stores import Plan
+from kcd_stores.scratch import pieces
 
 
 class SampleWeights:
@@ -27,7 +28,8 @@ class SampleWeights:
         self._device, self._weights = device, None
         if plan.weighted or given is not None:
             weights = np.ones(plan.samples, np.float32) if given is None else given.astype(np.float32)
-            weights[plan.kept] *= plan.weight
+            for piece in pieces(len(plan.kept)):
+                weights[plan.kept[piece]] *= plan.weight[piece]
             self._weights = to_device(weights, device)
 
     def batch(self, index: NDArray[np.int64]) -> Tensor | None:

@@ -28,6 +28,7 @@ from kcd_pipeline.condensation import (
 from kcd_pipeline.config import Config
 from kcd_pipeline.distillation.judged_blends import NO_COST, JudgedBlends
 from kcd_pipeline.distillation.objective import DistillationLoss, require_sample_losses
+from kcd_pipeline.distillation.plan_arrays import partners_needed, share_plan
 from kcd_pipeline.distillation.plans_from import PlansFromRun
 from kcd_pipeline.errors import DamagedError, FailedError, UserError
 from kcd_pipeline.losses import PLAIN, CrossEntropy, LossWeights, loss_weights
@@ -39,7 +40,6 @@ from kcd_pipeline.training.row_exchange import open_exchange
 from kcd_pipeline.training.sampling import Drawn, draw_balanced
 from kcd_pipeline.training.session import Lesson
 from kcd_stores import (
-    NO_PARTNER,
     BlendedStores,
     EpochStream,
     KnowledgeStore,
@@ -108,18 +108,18 @@ class StudentCurriculum:
         self._condense, self._cross_entropy = config.condense, cross_entropy
         self._loss = DistillationLoss(config.distill, tap, cross_entropy)
         self._worth = make_worth(config)
-        self._scratch = folder.path if folder.path.is_dir() else None  # only rank 0 is sure to see the folder
+        self._scratch = folder.scratch()
         self._epochs, self._views = config.distill.epochs, config.store.views
         self._openings = stage_openings(self._epochs, self._condense) if config.distill.method == "kcd" else (0,)
         self._values_path = folder.values
         self._plans = PlanStore(folder.plans)
         self._stream: EpochStream | None = None
-        self._follow(keep_all(samples))
+        self._follow(keep_all(samples, scratch=self._scratch))
         self._bytes_read = 0
 
     def start(self, epoch: int, recorded: Record | None = None) -> None:
         """Restore values and plan to their state before `epoch`, as `recorded`, and begin to read ahead."""
-        self._follow(self._ranks.run_on_first(partial(self._restore, epoch, recorded)))
+        self._follow(share_plan(self._ranks, partial(self._restore, epoch, recorded), self._scratch))
         if self._knowledge is not None:
             store, streaming = self._knowledge
             self._stream = open_stream(
@@ -127,7 +127,7 @@ class StudentCurriculum:
                 (e % self._views for e in range(epoch, self._epochs)),
                 streaming,
                 batch_size=self._config.distill.batch_size,
-                scratch=self._scratch,
+                scratch=self._scratch.folder,
                 share=self._ranks.share,
                 exchange=open_exchange(self._ranks),
             )
@@ -135,7 +135,7 @@ class StudentCurriculum:
     def lesson(self, epoch: int) -> Lesson:
         """Return the lesson of `epoch`, after a condensation if the epoch opens a stage."""
         if self._stage(epoch) != self._plan.stage:
-            self._follow(self._ranks.run_on_first(partial(self._open_stage, epoch)))
+            self._follow(share_plan(self._ranks, partial(self._open_stage, epoch), self._scratch))
         if self._blends is not None:
             self._blends.open(self._plan, self._views_of_stage())
         samples = self._taught(epoch).draws
@@ -144,7 +144,7 @@ class StudentCurriculum:
             samples=samples,
             parts=self._parts(epoch),
             knowledge_rows=0 if self._stream is None else samples,
-            perturbation=Perturbation(self._plan) if self._condense.perturb in BLEND_IMAGES else None,
+            perturbation=self._perturbation if self._condense.perturb in BLEND_IMAGES else None,
         )
 
     def record(self, epoch: int, result: EpochResult) -> dict[str, float]:
@@ -190,14 +190,14 @@ class StudentCurriculum:
             self._plans = PlanStore(self._plans.path, recorded=plans)
             self._values = ValueStore.open(self._values_path, recorded=values)
             self._require_own_values()
-            self._value, self._frequency = self._values.read(epoch - 1)
-            self._latest = self._values.read_latest(epoch - 1)
-            return self._plans.read(self._stage(epoch - 1))
+            self._value, self._frequency = self._values.read(epoch - 1, self._scratch)
+            self._latest = self._values.read_latest(epoch - 1, self._scratch)
+            return self._plans.read(self._stage(epoch - 1), self._scratch)
         self._values = ValueStore.create(
             self._values_path, epochs=self._epochs, samples=self._samples, measure=self._worth.name
         )
-        self._value, self._frequency = new_values(self._samples)
-        self._latest = np.full(self._samples, np.nan, dtype=np.float32)
+        self._value, self._frequency = new_values(self._samples, self._scratch)
+        self._latest = self._scratch.full(self._samples, np.float32, np.nan)
         self._plans.write(self._plan)
         return self._plan
 
@@ -213,7 +213,8 @@ class StudentCurriculum:
     def _open_stage(self, epoch: int) -> Plan:
         """Write and return the plan of the stage that `epoch` opens."""
         stage = self._stage(epoch)
-        plan = self._condensed(stage) if self._plans_from is None else self._plans_from.plan(stage)
+        given = self._plans_from
+        plan = self._condensed(stage) if given is None else given.plan(stage, self._scratch)
         self._plans.write(plan)
         return plan
 
@@ -226,6 +227,7 @@ class StudentCurriculum:
             config=self._condense,
             seed=self._config.seed,
             labels=self._labels,
+            scratch=self._scratch,
         )
         if plan.weighted:
             self._require_sample_losses(stage)
@@ -259,6 +261,9 @@ class StudentCurriculum:
     def _follow(self, plan: Plan) -> None:
         """Teach the samples of `plan` from now on."""
         self._plan, self._sample_weights = plan, SampleWeights(plan, self._given_weight, self._device)
+        self._perturbation = Perturbation(plan, self._scratch)
+        # where the strength is 0 the partner's row is not needed, nor where the teacher gave the row of the blend
+        self._partner = partners_needed(plan, self._scratch) if plan.blends and self._blends is None else None
 
     def _parts(self, epoch: int) -> Iterator[Part]:
         """Yield the samples of `epoch` in the order of training, in portions, each with its objective."""
@@ -269,7 +274,7 @@ class StudentCurriculum:
             return
         classes = self._knowledge[0].layout.classes
         taught = TaughtRows(
-            self._plan,
+            self._perturbation,
             space=self._condense.perturb if self._condense.perturb in BLEND_IMAGES else self._condense.space,
             temperature=self._config.distill.temperature,
             classes=classes,
@@ -303,12 +308,9 @@ class StudentCurriculum:
         return None if judged is None else rows_for(judged, self._device, self._config.run.resident)
 
     def _reading(self, epoch: int) -> Reading:
-        plan = self._plan
-        # where eps is 0 the partner's row is not needed, nor where the teacher gave the row of the blend
-        blends = plan.epsilon.any() and self._blends is None
-        partner = np.where(plan.epsilon > 0, plan.partner, NO_PARTNER) if blends else None
         (kept, times), view = self._taught(epoch), epoch % self._views
-        return Reading(seed=self._config.seed, epoch=epoch, view=view, kept=kept, partner=partner, times=times)
+        seed, partner = self._config.seed, self._partner
+        return Reading(seed=seed, epoch=epoch, view=view, kept=kept, partner=partner, times=times)
 
     def _label_objective(self, logits: Tensor, labels: Labels, index: NDArray[np.int64]) -> StepOutcome:
         """Return mean loss and worths of `logits[B, C]` of samples `index[B]` with their labels, without a teacher."""

@@ -12,6 +12,7 @@ from kcd_pipeline.data import Dataset
 from kcd_pipeline.errors import DamagedError, UserError
 from kcd_pipeline.runs import RunFolder, open_plans, read_condensing_config
 from kcd_stores import NO_PARTNER, Plan, PlanStore
+from kcd_stores.scratch import IN_MEMORY, Scratch, constant, pieces
 
 
 class PlansFromRun:
@@ -43,22 +44,23 @@ class PlansFromRun:
         self._digests: list[str] = []
         self.samples, self.weighted, self.strongest = 0, False, 0.0
         for stage in range(stages):
-            plan = self._read(stage)
+            plan = self._read(stage, Scratch())
             self._digests.append(plan.digest)
             self.samples = plan.samples
             self.weighted |= plan.weighted
-            self.strongest = max(self.strongest, float(plan.epsilon.max()))
+            strongest = (float(plan.epsilon[piece].max()) for piece in pieces(len(plan.kept)))
+            self.strongest = max(self.strongest, *strongest)
         self.digest = hashlib.sha256("".join(self._digests).encode()).hexdigest()
 
-    def plan(self, stage: int) -> Plan:
-        """Return the plan of `stage` (0-based).
+    def plan(self, stage: int, scratch: Scratch = IN_MEMORY) -> Plan:
+        """Return the plan of `stage` (0-based), in arrays of `scratch`.
 
         Raises
         ------
         DamagedError
             If it is not the plan that was there when this run began.
         """
-        plan = self._read(stage)
+        plan = self._read(stage, scratch)
         if plan.digest != self._digests[stage]:
             raise DamagedError(
                 f"condense.plans_from: the plan of stage {stage} at {self._plans.path} was replaced while it was "
@@ -66,8 +68,8 @@ class PlansFromRun:
             )
         return plan
 
-    def _read(self, stage: int) -> Plan:
-        plan = self._plans.read(stage)
+    def _read(self, stage: int, scratch: Scratch) -> Plan:
+        plan = self._plans.read(stage, scratch)
         return plan if self._perturbed else _unperturbed(plan)
 
 
@@ -135,4 +137,4 @@ def _listed(opens: Sequence[int]) -> str:
 def _unperturbed(plan: Plan) -> Plan:
     """Return a plan that keeps the same samples, with the same weights, and perturbs none of them."""
     size = len(plan.kept)
-    return replace(plan, partner=np.full(size, NO_PARTNER), epsilon=np.zeros(size, np.float32))
+    return replace(plan, partner=constant(size, NO_PARTNER, np.int64), epsilon=constant(size, 0, np.float32))

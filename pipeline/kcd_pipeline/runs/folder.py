@@ -29,6 +29,7 @@ from kcd_pipeline.files import read_json, write_json, write_whole
 from kcd_pipeline.runs.manifest import find_checkpoints, read_manifest
 from kcd_pipeline.runs.record import RECORD, Record, json_digest, lines_digest, parse_record, read_sealed, sealed
 from kcd_pipeline.runs.settings import fixed_settings
+from kcd_stores.scratch import Scratch
 
 LARGEST_METRIC = 1e18  # of anything that is counted or measured of an epoch
 WHOLE_METRICS = {"epoch", "samples", "rows", "steps", "bytes_read", "teacher_rows", "ranks"}
@@ -57,6 +58,10 @@ class RunFolder:
         self.weights = path / "weights.safetensors"
         self.best_weights = path / "best.safetensors"
         self.averaged_weights = path / "weights-ema.safetensors"
+
+    def scratch(self) -> Scratch:
+        """Return a place for arrays of this process; only rank 0 is sure to see the folder."""
+        return Scratch(self.path if self.path.is_dir() else None)
 
     @property
     def exists(self) -> bool:

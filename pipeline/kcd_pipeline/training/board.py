@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from kcd_pipeline.training.interrupts import interrupts_deferred
+from kcd_stores.scratch import pieces
 
 
 class Board:
@@ -53,8 +54,41 @@ class Board:
                 self._writer.add_scalar(name, number, epoch)
 
     def show_values(self, epoch: int, values: NDArray[np.float64]) -> None:
-        """Show a histogram of the values `[N]` of all samples after an epoch; those never visited are NaN, left out."""
-        known = values[np.isfinite(values)]
-        if len(known):
+        """Show a histogram of the values `[N]` of all samples after an epoch; those never visited are NaN, left out.
+
+        It has the bins that the writer has for `add_histogram`, which would look at all values at once.
+        """
+        known = (values[piece][np.isfinite(values[piece])] for piece in pieces(len(values)))
+        found = [_counted(part, self._writer.default_bins) for part in known if len(part)]
+        if found:
+            counts = np.sum([part.counts for part in found], axis=0)
+            first, last = np.flatnonzero(counts)[[0, -1]].tolist()
             with interrupts_deferred():
-                self._writer.add_histogram("value", known, epoch)
+                self._writer.add_histogram_raw(
+                    "value",
+                    min=min(part.lowest for part in found),
+                    max=max(part.highest for part in found),
+                    num=sum(part.number for part in found),
+                    sum=sum(part.sum for part in found),
+                    sum_squares=sum(part.squares for part in found),
+                    bucket_limits=self._writer.default_bins[first : last + 2],
+                    bucket_counts=[0, *counts[first : last + 1].tolist()],
+                    global_step=epoch,
+                )
+
+
+class _Counted(NamedTuple):
+    """What a histogram tells of some numbers."""
+
+    counts: NDArray[np.int64]
+    lowest: float
+    highest: float
+    number: int
+    sum: float
+    squares: float
+
+
+def _counted(numbers: NDArray[np.float64], bins: list[float]) -> _Counted:
+    counts, _ = np.histogram(numbers, bins)
+    sums = (float(numbers.sum()), float(numbers.dot(numbers)))
+    return _Counted(counts, float(numbers.min()), float(numbers.max()), len(numbers), *sums)

@@ -15,7 +15,9 @@ from torch import Tensor
 from kcd_pipeline.augmentation import Labels
 from kcd_pipeline.condensation.values import prediction_entropy
 from kcd_pipeline.losses import PLAIN, CrossEntropy
+from kcd_stores.scratch import Scratch
 
+LARGEST_ON_DEVICE = 1 << 22  # worths that are held on the device; those of a longer epoch leave it now and then
 LOSS_TERMS = ("ce", "kd", "features")  # of labels, of the teacher's logits, of its features
 
 
@@ -76,12 +78,18 @@ class EpochResult:
 class EpochSums:
     """Sums over an epoch of `samples` samples, on the device; nothing is copied to the host while they grow.
 
-    Each rank fills in its own samples and leaves the others at 0, so a sum over ranks is exact.
+    Only of an epoch of more than LARGEST_ON_DEVICE samples, worths are: so many of them at a time. Each rank fills in
+    its own samples and leaves the others at 0, so a sum over ranks is exact.
+
+    Parameters
+    ----------
+    add_up
+        Replaces a tensor by its sum over all ranks.
+    scratch
+        Place of the worths of all samples.
 
     Attributes
     ----------
-    worth
-        `[n]` float32, in the order of training.
     loss, correct
         Scalars float32: summed loss, number of right predictions.
     terms
@@ -90,12 +98,13 @@ class EpochSums:
         Number of batches added.
     """
 
-    def __init__(self, samples: int, device: torch.device) -> None:
-        self.worth = torch.zeros(samples, device=device)
+    def __init__(self, samples: int, device: torch.device, add_up: Callable[[Tensor], None], scratch: Scratch) -> None:
+        self._worths, self._add_up = scratch.empty(samples, np.float32), add_up
+        self._held = torch.zeros(min(samples, LARGEST_ON_DEVICE), device=device)
+        self._copied, self._filled = 0, 0  # worths that have left the device; those that are there
         self.loss, self.correct = torch.zeros((), device=device), torch.zeros((), device=device)
         self.terms = torch.zeros(len(LOSS_TERMS), device=device)
         self.batches = 0
-        self._done = 0
 
     @torch.no_grad()
     def add(self, logits: Tensor, labels: Labels, outcome: StepOutcome, *, share: slice, batch_size: int) -> None:
@@ -103,15 +112,31 @@ class EpochSums:
 
         A prediction is right if it is the label of the sample itself, be it mixed with another or not.
         """
-        self.worth[self._done + share.start : self._done + share.stop] = outcome.worth
+        if self._filled + batch_size > len(self._held):
+            self._copy_worths()
+            if batch_size > len(self._held):
+                self._held = self._held.new_zeros(batch_size)
+        self._held[self._filled + share.start : self._filled + share.stop] = outcome.worth
         self.loss += outcome.loss * len(labels)
         if outcome.terms is None:
             self.terms[0] += outcome.loss * len(labels)
         else:
             self.terms += outcome.terms * len(labels)
         self.correct += (logits.argmax(dim=1) == labels.own).sum()
-        self._done += batch_size
+        self._filled += batch_size
         self.batches += 1
+
+    def worths(self) -> NDArray[np.float32]:
+        """Return the worths of all ranks' samples, `[n]` float32 in the order of training; all ranks must call this."""
+        self._copy_worths()
+        return self._worths
+
+    def _copy_worths(self) -> None:
+        held = self._held[: self._filled]
+        self._add_up(held)
+        self._worths[self._copied : self._copied + self._filled] = held.cpu().numpy()
+        held.zero_()
+        self._copied, self._filled = self._copied + self._filled, 0
 
     def mean_terms(self, samples: int) -> dict[str, float]:
         """Return what each of `LOSS_TERMS` adds to the mean loss of so many samples, those that are 0 left out."""

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, distributed
 from torch.distributed.rendezvous import rendezvous
 
@@ -19,6 +20,7 @@ from kcd_pipeline.errors import EndedElsewhereError, FailedError, UserError
 from kcd_pipeline.progress import keep_quiet
 from kcd_pipeline.training.launch import Launch, read_launch
 from kcd_stores import ONLY_RANK, Share
+from kcd_stores.scratch import pieces
 
 T = TypeVar("T")
 
@@ -118,6 +120,19 @@ class Ranks:
         if self.several:
             for tensor in tensors:
                 distributed.all_reduce(tensor)
+
+    def copy_from_first(self, arrays: Iterable[NDArray[Any]]) -> None:
+        """Make the `arrays` of every rank, one after the other, equal to those of rank 0, which are as long.
+
+        They are sent piece by piece.
+        """
+        device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+        for array in arrays:
+            for piece in pieces(len(array)):
+                part = torch.from_numpy(array[piece].copy()).to(device)
+                distributed.broadcast(part, src=0)
+                if not self.is_first:
+                    array[piece] = part.cpu().numpy()
 
     def share_buffers(self, buffers: Iterable[Tensor]) -> None:
         """Give every rank the buffers of rank 0's model, such as batch norm's running statistics."""

@@ -38,6 +38,13 @@ class RunRecorder:
         Returns the digests of the plans and values of so many epochs, for the record of the run.
     beside
         Numbers that TensorBoard and trackers are shown beside those of every epoch, such as the teacher's accuracy.
+
+    Attributes
+    ----------
+    best
+        Best accuracy up to now.
+    scratch
+        Place of what a rank, any of them, notes in an epoch.
     """
 
     def __init__(
@@ -53,7 +60,7 @@ class RunRecorder:
     ) -> None:
         self._folder, self._trainer, self._first, self._facts = folder, trainer, first, facts
         self._digests, self._beside = digests, beside
-        self.best = best
+        self.best, self.scratch = best, folder.scratch()
         self._open = ExitStack()
 
     def __enter__(self) -> Self:

@@ -163,6 +163,7 @@ def _run_epoch(
         parts=lesson.parts,
         perturbation=lesson.perturbation,
         on_batch=progress.advance,
+        scratch=recorder.scratch,
     )
     counted = curriculum.record(epoch, result)
     seconds = time.perf_counter() - started

@@ -35,6 +35,7 @@ from kcd_pipeline.training.ranks import Ranks
 from kcd_pipeline.training.steps import StepPlan
 from kcd_pipeline.training.trackers import require_trackers
 from kcd_pipeline.training.weight_average import WeightAverage
+from kcd_stores.scratch import IN_MEMORY, Scratch
 from kcd_stores.streaming.order import cut_batches
 
 
@@ -159,11 +160,12 @@ class Trainer:
         parts: Iterable[Part],
         perturbation: Perturbation | None = None,
         on_batch: Callable[[int], None] = lambda size: None,
+        scratch: Scratch = IN_MEMORY,
     ) -> EpochResult:
         """Train on all `parts`, one after the other, each in its own order, with images as their `view`.
 
-        Nothing is copied from the device before the epoch ends. All ranks must get the same parts; all return the
-        same result.
+        Nothing is copied from the device before the epoch ends, but worths of very long ones. All ranks must get the
+        same parts; all return the same result.
 
         Parameters
         ----------
@@ -175,6 +177,8 @@ class Trainer:
             Blends images with their partners, if given.
         on_batch
             Called after each batch with its size.
+        scratch
+            Place of the order and the worths of the epoch.
 
         Raises
         ------
@@ -184,8 +188,8 @@ class Trainer:
             If the augmentation does not fit images of this size.
         """
         started = time.perf_counter()
-        orders: list[NDArray[np.int64]] = []
-        sums = EpochSums(samples, self.device)
+        trained, done = scratch.empty(samples, np.int64), 0
+        sums = EpochSums(samples, self.device, self.ranks.add_up, scratch)
         plan = StepPlan(samples=samples, batch_size=self._config.batch_size, accumulate=self._config.accumulate)
         seed_epoch(self._seed, epoch, self.ranks.share.rank)
         rates = self._rates.of_epoch(epoch, plan.steps)
@@ -194,8 +198,10 @@ class Trainer:
             self._train_part(
                 order, objective, sums, plan, rates, view=view, perturbation=perturbation, on_batch=on_batch
             )
-            orders.append(order)
-        self.ranks.add_up(sums.worth, sums.loss, sums.correct, sums.terms)
+            trained[done : done + len(order)] = order
+            done += len(order)
+        worth = sums.worths()
+        self.ranks.add_up(sums.loss, sums.correct, sums.terms)
         self.ranks.share_buffers(self._model.buffers())
         if self.average is not None:
             self.ranks.share_buffers(self.average.buffers())
@@ -204,8 +210,8 @@ class Trainer:
         return EpochResult(
             loss=loss,
             accuracy=float(sums.correct) / samples,
-            order=np.concatenate(orders),
-            worth=sums.worth.cpu().numpy(),
+            order=trained[:done],
+            worth=worth,
             steps=plan.steps,
             seconds=time.perf_counter() - started,
             terms=sums.mean_terms(samples),

@@ -7,6 +7,7 @@ checksum that a chunk had when it was written (kcd_stores.runs.values) finds one
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from zarr.storage import LocalStore
 from kcd_stores.checked_blosc import decompress_blosc
 from kcd_stores.checksums import CRC_BYTES, strip_checksum
 from kcd_stores.errors import CorruptStoreError, Remedy
+from kcd_stores.scratch import Scratch
 from kcd_stores.storage.durable import flush_to_disk, write_whole
 
 LARGEST_CHUNK = 1 << 20  # elements
@@ -149,6 +151,17 @@ class RunArray:
         else:
             raise wrong
         return chunk[: min(self.chunk, self.shape[-1] - number * self.chunk)]
+
+    def span(self, number: int) -> slice:
+        """Return the elements of a row that are in chunk `number`."""
+        return slice(number * self.chunk, min((number + 1) * self.chunk, self.shape[-1]))
+
+    def read_row(self, chunks: Iterable[NDArray[Any]], scratch: Scratch) -> NDArray[Any]:
+        """Return a row that is put together of its `chunks`, in an array of `scratch`."""
+        row = scratch.empty(self.shape[-1], self.dtype)
+        for number, chunk in enumerate(chunks):
+            row[self.span(number)] = chunk
+        return row
 
     def checksum(self, row: tuple[int, ...], number: int, *, crc: int | None = None) -> int | None:
         """Return the crc32c of chunk `number` of a row, after a look at all of it; None if there is no such file."""

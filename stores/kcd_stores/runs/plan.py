@@ -12,13 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kcd_stores.scratch import IN_MEMORY, Scratch, constant, different, pieces
+
 NO_PARTNER = -1
 LARGEST_FACT = 1e100  # of the counts and scores of a plan: V * F^10 of any V in float32, after 100,000 visits, is less
+MARKED = 1 << 26  # samples that are marked at a time, to find those that are taken twice
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
     """The samples that one stage is taught, their blends and their weights; validated when made.
+
+    Its arrays may be mapped files, larger than memory: they are looked at piece by piece.
 
     A kept sample i with a partner j is taught the blend of their knowledge (equations 14 and 15 of "Knowledge
     Condensation Distillation", ECCV 2022): the stored row of i, perturbed by that of j with strength epsilon.
@@ -58,28 +63,22 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.weight is None:
-            object.__setattr__(self, "weight", np.ones(self.kept.shape, np.float32))
+            object.__setattr__(self, "weight", constant(len(self.kept), 1, np.float32))
         kept, partner, epsilon, weight = self.kept, self.partner, self.epsilon, self.weight
         shapes = [array.shape for array in (kept, partner, epsilon, weight)]
         if len(set(shapes)) > 1 or kept.ndim != 1 or not len(kept):
             raise ValueError(f"a plan's arrays differ: {', '.join(map(str, shapes))}")
-        if kept[0] < 0 or kept[-1] >= self.samples or (kept[1:] <= kept[:-1]).any():
+        if kept[0] < 0 or kept[-1] >= self.samples or not is_ascending(kept):
             raise ValueError(f"kept must be ascending indices below {self.samples}")
-        blended = partner != NO_PARTNER
-        partners = partner[blended]
-        if len(partners) and (partners.min() < 0 or partners.max() >= self.samples):
-            raise ValueError(f"partners must be indices below {self.samples}")
-        taken = np.zeros(self.samples, dtype=bool)
-        taken[kept] = True
-        if taken[partners].any():
-            raise ValueError("a partner must be a dropped sample, not a kept one")
-        taken[partners] = True
-        if np.count_nonzero(taken) != len(kept) + len(partners):
-            raise ValueError("a dropped sample is the partner of at most one kept sample")
-        if ((epsilon != 0) & ~blended).any() or not ((epsilon >= 0) & np.isfinite(epsilon)).all():
-            raise ValueError("epsilon must be 0 where nothing is blended, and finite and never negative")
-        if not ((weight > 0) & np.isfinite(weight)).all():
-            raise ValueError("weights must be finite and above 0")
+        _require_partners(kept, partner, self.samples)
+        for piece in pieces(len(different(epsilon))):
+            strength = epsilon[piece]
+            blended = partner[piece] != NO_PARTNER
+            if ((strength != 0) & ~blended).any() or not ((strength >= 0) & np.isfinite(strength)).all():
+                raise ValueError("epsilon must be 0 where nothing is blended, and finite and never negative")
+        for piece in pieces(len(different(weight))):
+            if not ((weight[piece] > 0) & np.isfinite(weight[piece])).all():
+                raise ValueError("weights must be finite and above 0")
 
     @property
     def low(self) -> NDArray[np.bool_]:
@@ -89,7 +88,14 @@ class Plan:
     @property
     def weighted(self) -> bool:
         """True if some weight differs from 1."""
-        return bool((self.weight != 1).any())
+        weight = different(self.weight)
+        return any(bool((weight[piece] != 1).any()) for piece in pieces(len(weight)))
+
+    @property
+    def blends(self) -> bool:
+        """True if some strength is above 0."""
+        epsilon = different(self.epsilon)
+        return any(bool(epsilon[piece].any()) for piece in pieces(len(epsilon)))
 
     @property
     def digest(self) -> str:
@@ -98,9 +104,10 @@ class Plan:
         Weights that are all 1 leave it as it was before plans had weights.
         """
         digest = hashlib.sha256(repr((self.stage, self.epoch, self.samples, len(self.kept))).encode())
-        arrays = [(self.kept, "<i8"), (self.partner, "<i8"), (self.epsilon, "<f4")]
+        arrays: list[tuple[NDArray[Any], str]] = [(self.kept, "<i8"), (self.partner, "<i8"), (self.epsilon, "<f4")]
         for array, dtype in [*arrays, (self.weight, "<f4")] if self.weighted else arrays:
-            digest.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
+            for piece in pieces(len(array)):
+                digest.update(np.ascontiguousarray(array[piece], dtype=dtype).data)
         return digest.hexdigest()
 
     @property
@@ -115,13 +122,45 @@ class Plan:
         return len(self.kept) / self.samples
 
 
-def keep_all(samples: int, stage: int = 0, epoch: int = 0) -> Plan:
+def keep_all(samples: int, stage: int = 0, epoch: int = 0, scratch: Scratch = IN_MEMORY) -> Plan:
     """Return the plan that teaches all samples as stored, as the first stage is, and a run that does not condense."""
     return Plan(
         stage=stage,
         epoch=epoch,
         samples=samples,
-        kept=np.arange(samples, dtype=np.int64),
-        partner=np.full(samples, NO_PARTNER, dtype=np.int64),
-        epsilon=np.zeros(samples, dtype=np.float32),
+        kept=scratch.counted(samples),
+        partner=constant(samples, NO_PARTNER, np.int64),
+        epsilon=constant(samples, 0, np.float32),
     )
+
+
+def is_ascending(kept: NDArray[np.int64]) -> bool:
+    """Return True if each of `kept[K]` is larger than the one before it."""
+    return all((kept[piece.start + 1 : piece.stop + 1] > kept[piece]).all() for piece in pieces(len(kept) - 1))
+
+
+def _require_partners(kept: NDArray[np.int64], partner: NDArray[np.int64], samples: int) -> None:
+    """Raise ValueError unless each partner `[K]` is a sample that is not in `kept[K]`, and no other's partner."""
+    partner = different(partner)
+    blended = 0
+    for piece in pieces(len(partner)):
+        partners = partner[piece][partner[piece] != NO_PARTNER]
+        if len(partners) and (partners.min() < 0 or partners.max() >= samples):
+            raise ValueError(f"partners must be indices below {samples}")
+        blended += len(partners)
+    for first in range(0, samples if blended else 0, MARKED):
+        taken = np.zeros(min(MARKED, samples - first), np.uint8)  # 1: kept; 2: a partner
+        start, stop = np.searchsorted(kept, [first, first + len(taken)]).tolist()
+        for piece in pieces(stop - start):
+            taken[kept[start + piece.start : start + piece.stop] - first] = 1
+        seen = stop - start
+        for piece in pieces(len(partner)):
+            partners = partner[piece][partner[piece] != NO_PARTNER] - first
+            if samples > MARKED:
+                partners = partners[(partners >= 0) & (partners < len(taken))]
+            if (taken[partners] == 1).any():
+                raise ValueError("a partner must be a dropped sample, not a kept one")
+            taken[partners] = 2
+            seen += len(partners)
+        if np.count_nonzero(taken) != seen:
+            raise ValueError("a dropped sample is the partner of at most one kept sample")

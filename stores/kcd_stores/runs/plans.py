@@ -32,6 +32,7 @@ from kcd_stores.runs.arrays import (
     write_durably,
 )
 from kcd_stores.runs.plan import LARGEST_FACT, NO_PARTNER, Plan
+from kcd_stores.scratch import IN_MEMORY, Scratch
 from kcd_stores.sizes import machine_memory
 from kcd_stores.storage.durable import flush_to_disk
 
@@ -91,19 +92,21 @@ class PlanStore:
         names = (re.fullmatch(r"stage-(\d{3,9})", folder.name) for folder in self.path.glob("stage-*"))
         return sorted(int(name[1]) for name in names if name and self._attributes(int(name[1])))
 
-    def read(self, stage: int) -> Plan:
-        """Read the plan of `stage`.
+    def read(self, stage: int, scratch: Scratch = IN_MEMORY) -> Plan:
+        """Read the plan of `stage`, into arrays of `scratch`.
 
         Raises
         ------
         StoreUsageError
-            If the stage has no plan, or the plan takes more memory than there is.
+            If the stage has no plan, or the plan takes more memory than there is and must be in memory.
         CorruptStoreError
             If the plan is not what was written.
         """
         attributes, folder = self._valid_attributes(stage), self._folder(stage)
         checksum = attributes.pop("checksum", None)
-        arrays: dict[str, Any] = _read_arrays(folder, attributes["samples"], checked=checksum is not None)
+        if not scratch.uses_files:
+            _require_memory(folder / "zarr.json", attributes["samples"])
+        arrays: dict[str, Any] = _read_arrays(folder, attributes["samples"], scratch, checked=checksum is not None)
         try:
             plan = Plan(**attributes, **arrays)
         except ValueError as error:
@@ -179,23 +182,27 @@ def _require_attributes(file: Path, attributes: Mapping[str, Any], stage: int) -
         raise damaged(f"{file}: its attributes {shortened(sorted(attributes))} are not those of the plan of its stage")
     if not all(fact is None or (type(fact) in (int, float) and abs(fact) <= LARGEST_FACT) for fact in facts.values()):
         raise damaged(f"{file}: facts are {shortened(facts)}, expected numbers")
-    needed = 25 * attributes["samples"]  # bytes of the arrays, and of what they are checked with
+
+
+def _require_memory(file: Path, samples: int) -> None:
+    """Raise StoreUsageError if the plan of so many samples, which `file` speaks of, takes more memory than there is."""
+    needed = 25 * samples  # bytes of the arrays, and of what they are checked with
     if needed > machine_memory():
         raise StoreUsageError(
-            f"{file} is a plan of {attributes['samples']:,} samples, which takes {needed:,} bytes; this machine has "
+            f"{file} is a plan of {samples:,} samples, which takes {needed:,} bytes; this machine has "
             f"{machine_memory():,} bytes of memory."
         )
 
 
-def _read_arrays(folder: Path, samples: int, *, checked: bool) -> dict[str, NDArray[Any]]:
+def _read_arrays(folder: Path, samples: int, scratch: Scratch, *, checked: bool) -> dict[str, NDArray[Any]]:
     """Read the arrays of a plan; `checked` if they are of the present format, with checksums in their chunks."""
     try:
         kept = _length(folder / "kept", samples)
         if checked:
             # a lost folder of weights is noticed by the plan's checksum
             names = ARRAYS if (folder / "weight").exists() else ALWAYS
-            return {name: _read_array(_array(folder / name, name, kept, "lz4")) for name in names}
-        return _read_first_format(folder, kept)
+            return {name: _read_array(_array(folder / name, name, kept, "lz4"), scratch) for name in names}
+        return _read_first_format(folder, kept, scratch)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise damaged(f"{error.filename or folder}: it is missing") from error
 
@@ -213,9 +220,9 @@ def _length(folder: Path, largest: int, *, of: str = "shape") -> int:
     return int(found[0])
 
 
-def _read_array(array: RunArray) -> NDArray[Any]:
+def _read_array(array: RunArray, scratch: Scratch) -> NDArray[Any]:
     array.require_metadata()
-    return np.concatenate([_present(array, number) for number in range(array.chunks)])
+    return array.read_row((_present(array, number) for number in range(array.chunks)), scratch)
 
 
 def _present(array: RunArray, number: int) -> NDArray[Any]:
@@ -226,7 +233,7 @@ def _present(array: RunArray, number: int) -> NDArray[Any]:
     return chunk
 
 
-def _read_first_format(folder: Path, kept: int) -> dict[str, NDArray[Any]]:
+def _read_first_format(folder: Path, kept: int, scratch: Scratch) -> dict[str, NDArray[Any]]:
     """Read arrays of the first format, in chunks as zarr chose them, and without those that hold only zeros."""
     arrays = {}
     for name in ALWAYS:
@@ -235,11 +242,11 @@ def _read_first_format(folder: Path, kept: int) -> dict[str, NDArray[Any]]:
             raise damaged(f"{folder / name / 'zarr.json'}: {kept:,} elements are in chunks of {size}")
         arrays[name] = _array(folder / name, name, kept, "zstd", size)
     strength = arrays.pop("epsilon")
-    read = {name: _read_array(array) for name, array in arrays.items()}
+    read = {name: _read_array(array, scratch) for name, array in arrays.items()}
     strength.require_metadata()
-    epsilon = np.zeros(kept, np.float32)
+    epsilon = scratch.full(kept, np.float32, 0)
     for number in range(strength.chunks):
-        span = slice(number * strength.chunk, (number + 1) * strength.chunk)
+        span = strength.span(number)
         if (
             np.count_nonzero(read["partner"][span] != NO_PARTNER) > 1
         ):  # only the first perturbed one has a strength of 0

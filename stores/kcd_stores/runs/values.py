@@ -33,6 +33,7 @@ from zarr.storage import LocalStore
 
 from kcd_stores.errors import CorruptStoreError, IncompleteStoreError, Remedy, StoreUsageError
 from kcd_stores.runs.arrays import Packing, RunArray, damaged, read_metadata, shortened
+from kcd_stores.scratch import IN_MEMORY, Scratch, pieces
 from kcd_stores.sizes import machine_memory
 from kcd_stores.storage.durable import flush_to_disk
 
@@ -115,7 +116,7 @@ class ValueStore:
         Raises
         ------
         StoreUsageError
-            If there are no values at `path`, or they take more memory than there is.
+            If there are no values at `path`.
         CorruptStoreError
             If part of them is missing or cannot be what was written.
         """
@@ -150,8 +151,8 @@ class ValueStore:
         checksums = {name: self._arrays[name].write((epoch,), row) for name, row in rows.items()}
         self._recorded[epoch] = _in_hex(checksums)
 
-    def read(self, epoch: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-        """Read `value[N]` float64 and `frequency[N]` int32, as they were after `epoch`.
+    def read(self, epoch: int, scratch: Scratch = IN_MEMORY) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """Read `value[N]` float64 and `frequency[N]` int32, as they were after `epoch`, into arrays of `scratch`.
 
         Raises
         ------
@@ -159,18 +160,20 @@ class ValueStore:
             If the epoch was never written.
         CorruptStoreError
             If a chunk is missing, or is not what was written.
+        StoreUsageError
+            If they take more memory than there is and must be in memory.
         """
-        frequency = self._read_row("frequency", epoch)
-        if frequency.min() < 0:
+        frequency = self._read_row("frequency", epoch, scratch)
+        if any(frequency[piece].min() < 0 for piece in pieces(self.samples)):
             raise IncompleteStoreError(f"the values of epoch {epoch} were never written to {self.path}")
-        value = self._read_row("value", epoch)
+        value = self._read_row("value", epoch, scratch)
         self._require_visited("value", epoch, value, frequency)
         return value, frequency
 
-    def read_latest(self, epoch: int) -> NDArray[np.float32]:
+    def read_latest(self, epoch: int, scratch: Scratch = IN_MEMORY) -> NDArray[np.float32]:
         """Read the worth of each sample at its latest visit up to `epoch`, `[N]` float32; NaN: no visit."""
-        latest = self._read_row("latest", epoch)
-        self._require_visited("latest", epoch, latest, self._read_row("frequency", epoch))
+        latest = self._read_row("latest", epoch, scratch)
+        self._require_visited("latest", epoch, latest, self._read_row("frequency", epoch, scratch))
         return latest
 
     def read_chunk(self, name: str, epoch: int, number: int) -> NDArray[Any]:
@@ -233,18 +236,33 @@ class ValueStore:
         at = (list(ARRAYS).index(name) * self._arrays[name].chunks + number) * CRC_DIGITS
         return int(row[at : at + CRC_DIGITS], 16)
 
-    def _read_row(self, name: str, epoch: int) -> NDArray[Any]:
-        return np.concatenate([self.read_chunk(name, epoch, number) for number in range(self._arrays[name].chunks)])
+    def _read_row(self, name: str, epoch: int, scratch: Scratch) -> NDArray[Any]:
+        array = self._arrays[name]
+        if not scratch.uses_files:
+            self._require_memory()
+        return array.read_row((self.read_chunk(name, epoch, number) for number in range(array.chunks)), scratch)
+
+    def _require_memory(self) -> None:
+        """Raise StoreUsageError if an epoch takes more memory than there is."""
+        row = self.samples * sum(np.dtype(dtype).itemsize for dtype, _, _ in ARRAYS.values())
+        if row > machine_memory():
+            raise StoreUsageError(
+                f"the values at {self.path} are of {self.samples:,} samples by {self.path / 'value' / 'zarr.json'}, "
+                f"which take {row:,} bytes; this machine has {machine_memory():,} bytes of memory.",
+                remedy=Remedy.REPEAT_RUN,
+            )
 
     def _require_visited(self, name: str, epoch: int, row: NDArray[Any], frequency: NDArray[np.int32]) -> None:
         """Raise CorruptStoreError unless `row[N]` has a number for each sample that was visited, and for no other.
 
         It finds a chunk that is lost where no checksums are known.
         """
-        if (np.isnan(row) != (frequency == 0)).any():
-            sample = int(np.argmax(np.isnan(row) != (frequency == 0)))
-            file = self._arrays[name].file((epoch,), sample // self._arrays[name].chunk)
-            raise damaged(f"{file}: it is missing, or does not fit the visits of sample {sample}")
+        for piece in pieces(self.samples):
+            wrong = np.isnan(row[piece]) != (frequency[piece] == 0)
+            if wrong.any():
+                sample = piece.start + int(np.argmax(wrong))
+                file = self._arrays[name].file((epoch,), sample // self._arrays[name].chunk)
+                raise damaged(f"{file}: it is missing, or does not fit the visits of sample {sample}")
 
 
 def _read_measure(path: Path) -> str | None:
@@ -270,13 +288,6 @@ def _read_shape(path: Path) -> tuple[int, int]:
     if not (isinstance(shape, list) and len(shape) == 2 and all(type(size) is int and size > 0 for size in shape)):
         raise damaged(f"{file}: shape is {shortened(shape)}, expected two numbers above 0")
     epochs, samples = shape
-    row = samples * sum(np.dtype(dtype).itemsize for dtype, _, _ in ARRAYS.values())
-    if row > machine_memory():
-        raise StoreUsageError(
-            f"the values at {path} are of {samples:,} samples by {file}, which take {row:,} bytes; this machine has "
-            f"{machine_memory():,} bytes of memory.",
-            remedy=Remedy.REPEAT_RUN,
-        )
     return epochs, samples
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kcd_stores.scratch import Scratch
 from kcd_stores.streaming.budget import Streaming
 from kcd_stores.streaming.dealt_reads import Exchange, read_needed
 from kcd_stores.streaming.order import ONLY_RANK, Share, Window, WindowSizes, plan_windows
+from kcd_stores.streaming.partner_places import PartnerPlaces
 from kcd_stores.streaming.partner_rows import PartnerRows, PartnersInFile, PartnersInMemory
 from kcd_stores.streaming.protocol import Portion, Reading, RowSource
 from kcd_stores.streaming.rows import HeldRows, new_rows, piece_limit
@@ -125,29 +127,30 @@ class WindowReader:
         """Read the rows of all partners of the epoch; return None if there are no partners."""
         if self._reading.partner is None:
             return None
-        of_rank = self._partners()
-        if not any(map(len, of_rank.values())):
+        places = self._partner_places()
+        if not places.partners:
             return None
-        partners = of_rank[self._share]
         waiting: PartnerRows
-        if len(partners) * self._store.packing.row_bytes + self._streaming.held_bytes <= self._streaming.memory:
-            waiting = PartnersInMemory(new_rows(len(partners), self._store))
+        if places.own * self._store.packing.row_bytes + self._streaming.held_bytes <= self._streaming.memory:
+            waiting = PartnersInMemory(new_rows(places.own, self._store))
         else:
             waiting = PartnersInFile(self._scratch, self._store.packing.row_bytes)
-        places = np.argsort(partners)
-        for part, piece in self._read(lambda share: np.sort(of_rank[share])):
-            waiting.put(places[part], piece)
+        for partners in places.by_sample():
+            for part, piece in self._read(partners.needed):
+                waiting.put(partners.places[part], piece)
         return waiting
 
-    def _partners(self) -> dict[Share, NDArray[np.int64]]:
-        """Return the partners of this rank's samples, in the order in which windows take them; of all who exchange."""
-        ranks = self._share.ranks
+    def _partner_places(self) -> PartnerPlaces:
+        """Return where windows take the rows of the partners of this rank's samples; and what all who exchange need."""
+        ranks, layout = self._share.ranks, self._store.layout
         shares = [self._share] if self._exchange is None else [Share(rank=rank, ranks=ranks) for rank in range(ranks)]
-        found = {share: [np.empty(0, np.int64)] for share in shares}
-        for window in self._plan():
-            for share, partners in found.items():
-                partners.append(self._reading.partners_of(share.select(window.order, self._batch_size)))
-        return {share: np.concatenate(partners) for share, partners in found.items()}
+        places = PartnerPlaces(
+            self._reading, self._share, layout.samples, chunk_rows=layout.chunk_rows, scratch=Scratch(self._scratch)
+        )
+        for window in self._plan() if places.partners else ():
+            for share in shares:
+                places.add(share, self._reading.partners_of(share.select(window.order, self._batch_size)))
+        return places
 
     def close(self) -> None:
         """Free the rows of partners."""

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from kcd_stores.encodings import Packing
 from kcd_stores.knowledge.layout import Layout
 from kcd_stores.philox import permutation
+from kcd_stores.scratch import pieces
+
+EMPTY = np.empty(0, np.int64)
 
 
 class RowSource(Protocol):
@@ -87,8 +90,8 @@ class Reading:
         return (
             (self.seed, self.epoch, self.view) == (other.seed, other.epoch, other.view)
             and _same_samples(self.kept, other.kept)
-            and np.array_equal(_or_empty(self.partner), _or_empty(other.partner))
-            and np.array_equal(_or_empty(self.times), _or_empty(other.times))
+            and _same_numbers(self.partner, other.partner)
+            and _same_numbers(self.times, other.times)
         )
 
     def order(self) -> NDArray[np.int64]:
@@ -107,11 +110,19 @@ def _same_samples(one: NDArray[np.int64] | range, other: NDArray[np.int64] | ran
     """Return True if both are the same samples, without an array of a range."""
     if isinstance(one, range) and isinstance(other, range):
         return one == other
-    return len(one) == len(other) and np.array_equal(one, other)
+    return _same_numbers(np.asarray(one), np.asarray(other)) if len(one) == len(other) else False
+
+
+def _same_numbers(one: NDArray[np.int64] | None, other: NDArray[np.int64] | None) -> bool:
+    """Return True if both have the same numbers, without an array of what is compared; None has no numbers."""
+    one, other = _or_empty(one), _or_empty(other)
+    if one is other:
+        return True
+    return len(one) == len(other) and all(np.array_equal(one[piece], other[piece]) for piece in pieces(len(one)))
 
 
 def _or_empty(numbers: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    return np.empty(0, np.int64) if numbers is None else numbers
+    return EMPTY if numbers is None else numbers
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

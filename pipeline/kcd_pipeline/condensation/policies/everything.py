@@ -4,6 +4,7 @@ import numpy as np
 
 from kcd_pipeline.condensation.policies.protocol import Choice, Situation
 from kcd_pipeline.condensation.schedule import finish_epoch
+from kcd_stores.scratch import pieces
 
 
 def is_finish(situation: Situation) -> bool:
@@ -14,9 +15,11 @@ def is_finish(situation: Situation) -> bool:
 
 def everything(situation: Situation) -> Choice:
     """Keep all samples, without weights or blends."""
-    return Choice(kept=np.arange(situation.samples, dtype=np.int64), facts=unranked_facts(situation))
+    return Choice(kept=situation.scratch.counted(situation.samples), facts=unranked_facts(situation))
 
 
 def unranked_facts(situation: Situation) -> dict[str, int | None]:
     """Return the facts of a choice that ranks nothing: no score at the cut, and how many samples were never visited."""
-    return {"score_cut": None, "never_visited": int(np.count_nonzero(situation.frequency() == 0))}
+    frequency = situation.frequency()
+    never = sum(int(np.count_nonzero(frequency[piece] == 0)) for piece in pieces(len(frequency)))
+    return {"score_cut": None, "never_visited": never}

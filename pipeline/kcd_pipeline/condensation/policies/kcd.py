@@ -14,6 +14,7 @@ from kcd_pipeline.condensation.policies.protocol import Choice, Situation, as_fa
 from kcd_pipeline.condensation.ranking.select import Partition, rank_all
 from kcd_pipeline.condensation.scoring import original_score
 from kcd_pipeline.condensation.vaks import partition, plan_arrays
+from kcd_stores.scratch import pieces
 
 
 def keep_by_rank(situation: Situation) -> Choice:
@@ -21,7 +22,7 @@ def keep_by_rank(situation: Situation) -> Choice:
     config = situation.config
     parts = _partition(situation)
     epsilon_max = None if config.perturb == "off" else config.epsilon_max
-    kept, partner, epsilon = plan_arrays(parts, situation.samples, epsilon_max, config.ramp)
+    kept, partner, epsilon = plan_arrays(parts, situation.samples, epsilon_max, config.ramp, situation.scratch)
     facts = {"score_cut": as_fact(original_score(parts.score_cut, config)), "never_visited": parts.never_visited}
     return Choice(kept=kept, partner=partner, epsilon=epsilon, facts=facts)
 
@@ -32,11 +33,13 @@ def keep_by_rank_then_all(situation: Situation) -> Choice:
 
 
 def _partition(situation: Situation) -> Partition:
-    kept_before = np.zeros(situation.samples, dtype=bool)
-    kept_before[situation.before.kept] = True
+    kept_before = situation.scratch.full(situation.samples, np.bool_, False)
+    for piece in pieces(len(situation.before.kept)):
+        kept_before[situation.before.kept[piece]] = True
     scores, keep, dropped = situation.scores(), situation.keep, situation.config.dropped
     if situation.config.balance == "none":
-        return partition(scores, keep=keep, kept_before=kept_before, dropped=dropped, memory=situation.memory)
+        memory, scratch = situation.memory, situation.scratch
+        return partition(scores, keep=keep, kept_before=kept_before, dropped=dropped, memory=memory, scratch=scratch)
     require_memory(situation)
     order = rank_all(scores, memory=situation.memory)
     return balanced_partition(

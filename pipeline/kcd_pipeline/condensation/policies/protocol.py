@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from kcd_pipeline.condensation.scoring import ranking_scores
 from kcd_pipeline.config import CondenseConfig
 from kcd_stores import Plan, ValueStore
-from kcd_stores.runs.plan import LARGEST_FACT
+from kcd_stores.runs.plan import LARGEST_FACT, is_ascending
+from kcd_stores.scratch import IN_MEMORY, Scratch, pieces
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,6 +42,9 @@ class Situation:
         Seed of all draws.
     memory
         Bytes that the choice may take.
+    scratch
+        Place of arrays of all samples; those that it has in files, which may be larger than memory, take none of these
+        bytes.
     """
 
     values: ValueStore
@@ -53,6 +57,7 @@ class Situation:
     config: CondenseConfig
     seed: int
     memory: int
+    scratch: Scratch = IN_MEMORY
 
     @property
     def samples(self) -> int:
@@ -63,15 +68,15 @@ class Situation:
         """Return V, `[N]` float64: the mean or the latest worth, as `condense.track` has it; NaN: never visited."""
         if self.config.track == "latest":
             return self.latest().astype(np.float64)
-        return self.values.read(self.opens - 1)[0]
+        return self.values.read(self.opens - 1, self.scratch)[0]
 
     def frequency(self) -> NDArray[np.int32]:
         """Return F, the number of visits of each sample, `[N]` int32."""
-        return self.values.read(self.opens - 1)[1]
+        return self.values.read(self.opens - 1, self.scratch)[1]
 
     def latest(self) -> NDArray[np.float32]:
         """Return the worth of each sample at its latest visit, `[N]` float32; NaN: never visited."""
-        return self.values.read_latest(self.opens - 1)
+        return self.values.read_latest(self.opens - 1, self.scratch)
 
     def scores(self) -> da.Array:
         """Return the scores that `kcd` ranks by, `[N]` float64, lazily; samples never visited have -inf."""
@@ -111,15 +116,16 @@ class Choice:
         _require_array("kept", self.kept, np.int64, None)
         if not len(self.kept):
             raise ValueError("kept is empty, expected at least one sample")
-        if self.kept[0] < 0 or (self.kept[1:] <= self.kept[:-1]).any():
+        if self.kept[0] < 0 or not is_ascending(self.kept):
             raise ValueError("kept is not ascending, or has negative indices")
         if (self.partner is None) != (self.epsilon is None):
             raise ValueError("partner and epsilon are given together or not at all")
         size = len(self.kept)
         if self.weight is not None:
             _require_array("weight", self.weight, np.float32, size)
-            if not (np.isfinite(self.weight).all() and (self.weight > 0).all()):
-                raise ValueError("weight has values that are not finite and above 0")
+            for piece in pieces(size):
+                if not (np.isfinite(self.weight[piece]).all() and (self.weight[piece] > 0).all()):
+                    raise ValueError("weight has values that are not finite and above 0")
         if self.partner is not None:
             _require_array("partner", self.partner, np.int64, size)
             _require_array("epsilon", self.epsilon, np.float32, size)

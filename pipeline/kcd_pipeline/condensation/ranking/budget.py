@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from dask.system import CPU_COUNT
 
 from kcd_stores import StoreUsageError, human_bytes
+from kcd_stores.scratch import IN_MEMORY, Scratch
 
 DEFAULT_MEMORY = 10**9  # bytes
 
@@ -42,8 +43,12 @@ class Limits:
     batch: int
 
 
-def plan_ranking(*, samples: int, chunk: int, ordered: int, plain: int, memory: int) -> Limits:
+def plan_ranking(
+    *, samples: int, chunk: int, ordered: int, plain: int, memory: int, scratch: Scratch = IN_MEMORY
+) -> Limits:
     """Return limits that keep a ranking of N `samples` within `memory` bytes, including the indices it returns.
+
+    Marks and indices that `scratch` has in files do not count.
 
     Parameters
     ----------
@@ -59,9 +64,11 @@ def plan_ranking(*, samples: int, chunk: int, ordered: int, plain: int, memory: 
     """
     index = 4 if samples < 1 << 31 else 8
     least = min(samples, SMALLEST_ZONE)
-    returned, marks = index * (ordered + plain), MARK_BYTES * samples
+    most = scratch.largest_in_memory
+    in_order, in_memory = (size if size <= most else 0 for size in (index * ordered, index * plain))
+    returned, marks = in_order + in_memory, MARK_BYTES * (samples if samples <= most else 0)
     chunk_in_work = chunk * CHUNK_SAMPLE_BYTES + COUNT_BYTES  # one for each worker, and one more that waits
-    fixed = marks + index * ordered + 2 * chunk_in_work
+    fixed = marks + in_order + 2 * chunk_in_work
     smallest = max(fixed + least * (SORT_MEMBER_BYTES + 2 * KEY_BYTES), marks + returned)
     if smallest > memory:
         raise StoreUsageError(

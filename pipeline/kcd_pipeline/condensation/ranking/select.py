@@ -20,6 +20,7 @@ from kcd_pipeline.condensation.ranking.budget import DEFAULT_MEMORY, SMALLEST_ZO
 from kcd_pipeline.condensation.ranking.chunks import KeyChunks
 from kcd_pipeline.condensation.ranking.keys import score_of
 from kcd_pipeline.condensation.ranking.zones import Zone, cut_zones, index_type, ordered_members
+from kcd_stores.scratch import IN_MEMORY, Scratch
 
 BLOCK = 1 << 18  # samples whose marks become indices at a time
 
@@ -91,6 +92,7 @@ def select(
     candidate: NDArray[np.bool_] | None,
     most: int | None = None,
     memory: int = DEFAULT_MEMORY,
+    scratch: Scratch = IN_MEMORY,
 ) -> Partition:
     """Split samples by rank: the first K are kept, and the lowest L of them are paired with dropped candidates.
 
@@ -106,6 +108,8 @@ def select(
         Number of them to blend at most; None for as many as there are.
     memory
         Bytes that this may take, including `candidate`, copies of scores and the indices that are returned.
+    scratch
+        Place of marks and indices; those that are in files take none of these bytes.
 
     Notes
     -----
@@ -124,12 +128,18 @@ def select(
     dropped = samples - keep if candidate is None else min(samples - keep, int(np.count_nonzero(candidate)))
     most = min(dropped, keep) if most is None else min(dropped, keep, most)
     chunk = max(scores.chunks[0])
-    limits = plan_ranking(samples=samples, chunk=chunk, ordered=2 * most, plain=keep, memory=memory)
-    return select_within(scores, keep=keep, candidate=candidate, most=most, limits=limits)
+    limits = plan_ranking(samples=samples, chunk=chunk, ordered=2 * most, plain=keep, memory=memory, scratch=scratch)
+    return select_within(scores, keep=keep, candidate=candidate, most=most, limits=limits, scratch=scratch)
 
 
 def select_within(
-    scores: da.Array, *, keep: int, candidate: NDArray[np.bool_] | None, most: int, limits: Limits
+    scores: da.Array,
+    *,
+    keep: int,
+    candidate: NDArray[np.bool_] | None,
+    most: int,
+    limits: Limits,
+    scratch: Scratch = IN_MEMORY,
 ) -> Partition:
     """Return the partition of `select`, computed within `limits`."""
     keys = KeyChunks(scores, workers=limits.workers, held=limits.held)
@@ -137,8 +147,8 @@ def select_within(
     ties_of = partial(_ties_around_cut, keep=keep, most=most, limit=min(limits.usual_zone, SMALLEST_ZONE))
     buckets, zones = _find_zones(keys, candidate, zones_of, limits, ties_of=ties_of)
     first, cut, _ = _buckets_around_cut(buckets, keep, most)
-    high = np.empty(keys.samples, dtype=bool)
-    order = ordered_members(keys, zones, candidate=candidate, limits=limits, before=high)
+    high = scratch.empty(keys.samples, np.bool_)
+    order = ordered_members(keys, zones, candidate=candidate, limits=limits, before=high, scratch=scratch)
     above = int(buckets.total[:first].sum())
     near = int(buckets.total[first : cut + 1].sum())  # up to here `order` has all samples, from here only candidates
     kept, dropped = order[: keep - above], order[keep - above : near]
@@ -148,7 +158,7 @@ def select_within(
     lowest = min(len(order) - begin, keep, most)
     high[kept[: len(kept) - lowest]] = True
     return Partition(
-        high=_marked_indices(high, keep - lowest, limits.workers),
+        high=_marked_indices(high, keep - lowest, limits.workers, scratch),
         low=kept[len(kept) - lowest :],
         partners=order[begin : begin + lowest],
         score_cut=score_of(keys.key(int(kept[-1]))),
@@ -219,9 +229,9 @@ def _find_zones(
         buckets = refine(keys, buckets, which[:REFINED_AT_ONCE], candidate)
 
 
-def _marked_indices(mark: NDArray[np.bool_], count: int, workers: int) -> NDArray[np.integer]:
+def _marked_indices(mark: NDArray[np.bool_], count: int, workers: int, scratch: Scratch) -> NDArray[np.integer]:
     """Return the `count` indices at which `mark[N]` is True, ascending."""
-    out = np.empty(count, dtype=index_type(len(mark)))
+    out = scratch.empty(count, index_type(len(mark)))
     starts = range(0, len(mark), BLOCK)
     ends = np.cumsum([np.count_nonzero(mark[start : start + BLOCK]) for start in starts]).tolist()
 

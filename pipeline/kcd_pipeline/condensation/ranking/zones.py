@@ -17,6 +17,7 @@ from kcd_pipeline.condensation.ranking.buckets import Buckets
 from kcd_pipeline.condensation.ranking.budget import Limits
 from kcd_pipeline.condensation.ranking.chunks import KeyChunks
 from kcd_pipeline.condensation.ranking.keys import order_of
+from kcd_stores.scratch import IN_MEMORY, Scratch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,7 @@ def ordered_members(
     candidate: NDArray[np.bool_] | None,
     limits: Limits,
     before: NDArray[np.bool_] | None = None,
+    scratch: Scratch = IN_MEMORY,
 ) -> NDArray[np.integer]:
     """Return the members of `zones` in order of rank: `[m]` indices of samples, of `index_type(N)`.
 
@@ -90,8 +92,10 @@ def ordered_members(
     before
         `[N]`, if given: set to True where a sample ranks before all `zones`, else to False, in the first pass. There
         must be at least one zone.
+    scratch
+        Place of what is returned.
     """
-    out = np.empty(sum(zone.count for zone in zones), dtype=index_type(keys.samples))
+    out = scratch.empty(sum(zone.count for zone in zones), index_type(keys.samples))
     done = 0
     for batch in _batches(zones, limits.batch):
         members = out[done : done + sum(zone.count for zone in batch)]

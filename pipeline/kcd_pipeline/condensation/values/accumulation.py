@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcd_pipeline.condensation.ogve import update_values
+from kcd_stores.scratch import pieces
 
 
 def running_mean(
@@ -34,15 +35,18 @@ def running_mean(
 
 
 def visits(order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Yield the places in `order[n]` of the first visit of each sample, then of the second ones, and so on.
+    """Yield places in `order[n]`, each of them once, such that those of a sample come one after the other.
 
-    Each is `[m]` int64, ascending. Where no sample is repeated there is one, of all places.
+    Each is `[m]` int64, ascending, and has a sample once: of a piece of the order, the first visits, then the second
+    ones, and so on. Where no sample is repeated there is one for each piece, of all its places.
     """
-    by_sample = np.argsort(order, kind="stable")
-    in_order = order[by_sample]
-    number = np.empty(len(order), dtype=np.int64)
-    number[by_sample] = np.arange(len(order)) - np.searchsorted(in_order, in_order)
-    yield from np.split(np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))[:-1])
+    for piece in pieces(len(order)):
+        by_sample = np.argsort(order[piece], kind="stable")
+        in_order = order[piece][by_sample]
+        number = np.empty(len(in_order), dtype=np.int64)
+        number[by_sample] = np.arange(len(in_order)) - np.searchsorted(in_order, in_order)
+        for visit in np.split(np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))[:-1]):
+            yield piece.start + visit
 
 
 def count_forgetting(
