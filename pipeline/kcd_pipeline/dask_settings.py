@@ -37,8 +37,9 @@ def settings_of_own_cluster() -> Iterator[None]:
         # daemons may have no children, but data.workers decode pictures; workers end with this process all the same
         "distributed.worker.daemon": False,
         # without dask's MALLOC_TRIM_THRESHOLD_, which returns memory at once: a teacher on small images would take
-        # two fifths longer
-        "distributed.nanny.pre-spawn-environ": {},
+        # two fifths longer. Memory of a thread's own is returned too, whatever is asked for (freed_memory), and a
+        # worker's teacher is in a thread: at 224 pixels it would take twice as long
+        "distributed.nanny.pre-spawn-environ": {"MALLOC_ARENA_MAX": "1"},
         "distributed.deploy.lost-worker-timeout": NEVER,
         **{name: ["distributed.http.health"] for name in PAGES},
     }

@@ -5,7 +5,7 @@
     python tests/benchmarks/ratios.py encodings      # epochs of int8 and topk beside one of float16
 
 CIFAR10_IMAGE_FOLDER holds train/ and test/ folders of photographs. Alternatives take turns, and the fastest of their
-turns counts, so that whatever else the machine does falls on both.
+turns counts, so that whatever else the machine does falls on both. tests/benchmarks/extraction.py has the extraction.
 """
 
 import json
@@ -29,7 +29,6 @@ from kcd_pipeline.extraction import extract_teacher
 from kcd_pipeline.losses import make_loss
 from kcd_pipeline.models import build_model, save_weights
 from kcd_pipeline.runs import RunFolder
-from kcd_pipeline.teacher_rows import Extractor
 from kcd_pipeline.training.epoch import StepOutcome
 from kcd_pipeline.training.trainer import Trainer
 from kcd_stores import Encoding, KnowledgeStore, KnowledgeWriter, choose_layout, make_encoding, row_bytes
@@ -61,30 +60,6 @@ def settings(folder: Path, images: Path, per_class: int, **more: Any) -> Config:
         "run.dir": folder / "run",
     } | {key.replace("__", "."): value for key, value in more.items()}
     return load_config("cifar10/imagefolder-resnet20-resnet8", [f"{key}={value}" for key, value in chosen.items()])
-
-
-def extraction(config: Config) -> None:
-    """Compare extraction with the teacher alone over the same batches, augmented beforehand."""
-    extractor = Extractor(config)
-    samples, batch = len(extractor.dataset.train), config.store.batch_size
-    starts = range(0, samples, batch)
-    augmented = [
-        extractor.views[0].batch(np.arange(start, min(start + batch, samples)), view)
-        for view in range(config.store.views)
-        for start in starts
-    ]
-
-    def forward() -> None:
-        with torch.inference_mode():
-            for images in augmented:
-                extractor.model(images)
-
-    bare, whole = [], []
-    for _ in range(TURNS):
-        bare.append(seconds(forward))
-        whole.append(extract_teacher(config, overwrite=True).store.seconds())
-    rows = samples * config.store.views
-    say("extraction / bare forward", min(bare) / min(whole), ">= 0.93", rows_per_second=rows / min(whole))
 
 
 def epoch_seconds(config: Config) -> float:
@@ -215,7 +190,7 @@ def main() -> None:
         config = settings(folder, images, per_class)
         torch.manual_seed(0)
         save_weights(config.teacher.weights, build_model("resnet20", channels=3, classes=10), {})
-        extraction(config)
+        extract_teacher(config)
         stored = streaming(folder, images, per_class)
         live_teacher(config, stored)
         reading(folder)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -256,3 +257,23 @@ def test_a_worker_of_other_libraries_is_refused_before_it_is_sent_anything(
     with pytest.raises(UserError, match=r"other libraries[\s\S]*torch: found 2.0.0, expected"):
         extract_teacher(settings(home, "never.zarr"), cluster=Cluster(scheduler=address(running)))
     assert not (home / "never.zarr").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the settings are glibc's")
+def test_memory_that_layers_free_is_used_again_in_a_worker() -> None:
+    def faults_of_next_use() -> int:
+        import resource
+
+        import numpy as np
+
+        from kcd_pipeline.freed_memory import memory_is_kept
+
+        with memory_is_kept():
+            for _ in range(2):
+                before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+                for size in (48, 24, 96):  # in MiB, as activations are
+                    np.ones(size << 20, np.uint8)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    with Cluster(workers=1).connect() as client:
+        assert client.submit(faults_of_next_use).result() < 500  # of 43,000 pages
