@@ -1,7 +1,6 @@
 """Encoding by principal components: arithmetic by hand, error beside numpy's own decomposition, limits."""
 
 import base64
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +8,17 @@ import numpy as np
 import pytest
 import zarr
 from scipy import special
+from tests.support.encodings import CORRELATED_CLASSES, change_basis, correlated, shards, write_view
 
 from kcd_stores import (
     CorruptStoreError,
     KnowledgeStore,
-    KnowledgeWriter,
     OutOfRangeError,
-    choose_layout,
     fitted_pca,
     make_encoding,
-    row_bytes,
 )
 
-C, R, K = 40, 6, 3
-
-
-def correlated(rows: int, seed: int = 0) -> np.ndarray:
-    """Return logits of six hidden causes and a little noise, as classes that resemble another vary together."""
-    causes = np.random.default_rng(5).normal(0, 1, (6, C)) * np.geomspace(3, 0.5, 6)[:, None]
-    random = np.random.default_rng(seed)
-    return (random.normal(0, 1, (rows, 6)) @ causes + random.normal(0, 0.2, (rows, C)) - 1).astype(np.float32)
+C, R, K = CORRELATED_CLASSES, 6, 3
 
 
 def by_hand(weights: list[list[int]], scales: list[float], means: list[float]) -> str:
@@ -132,28 +122,15 @@ def test_settings_that_cannot_be_are_refused(change: dict[str, Any], reason: str
 
 
 def write(path: Path, rows: np.ndarray, *, stopped: bool = False) -> KnowledgeStore:
-    """Write `rows` to a store of one view, in blocks of 128; if `stopped`, by two writers, one after the other."""
-    encoding = fitted_pca(rows, components=R, k=K)
-    layout = choose_layout(views=1, samples=len(rows), classes=C, row_bytes=row_bytes(encoding, C), block_rows=128)
-    writer = KnowledgeWriter.create(path, layout=layout, encoding=encoding, made_from={})
-    for _, block in layout.all_blocks():
-        span = layout.rows(block)
-        writer.write_block(0, block, rows[span.start : span.stop], seconds=0)
-        writer = KnowledgeWriter.open(path) if stopped else writer
-    return KnowledgeStore.open(path)
+    return write_view(path, rows, fitted_pca(rows, components=R, k=K), stopped=stopped)
 
 
 def test_a_writer_that_goes_on_writes_the_same_bytes(tmp_path: Path) -> None:
     rows = correlated(300)
     at_once, twice = write(tmp_path / "a", rows), write(tmp_path / "b", rows, stopped=True)
-    shards = [
-        file.relative_to(tmp_path / "a")
-        for name in ("codes", "classes", "corrections")
-        for file in (tmp_path / "a" / name / "c").rglob("*")
-        if file.is_file()
-    ]
-    assert len(shards) == 3 * at_once.layout.blocks
-    assert all((tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes() for file in shards)
+    found = shards(tmp_path / "a", "codes", "classes", "corrections")
+    assert len(found) == 3 * at_once.layout.blocks
+    assert shards(tmp_path / "b", "codes", "classes", "corrections") == found
     np.testing.assert_array_equal(at_once.read_view(0), twice.read_view(0))
 
 
@@ -168,11 +145,7 @@ def test_zarr_and_numpy_alone_read_a_store(tmp_path: Path) -> None:
     logits[np.arange(300)[:, None], group["classes"][0]] += described["correction_step"] * group["corrections"][0]
     np.testing.assert_allclose(store.read_view(0), logits, rtol=1e-6, atol=1e-6)
     assert store.encoding_label == f"pca(components=6, k=3, correction_step={described['correction_step']})"
-    metadata = tmp_path / "s" / "zarr.json"
-    document = json.loads(metadata.read_text())
-    found = document["attributes"]["encoding"]["basis"]
-    document["attributes"]["encoding"]["basis"] = ("B" if found[0] == "A" else "A") + found[1:]
-    metadata.write_text(json.dumps(document))
+    change_basis(tmp_path / "s")
     with pytest.raises(CorruptStoreError, match="checksum"):
         KnowledgeStore.open(tmp_path / "s")
 

@@ -78,7 +78,7 @@ class Board:
 
 
 class _Counted(NamedTuple):
-    """What a histogram tells of some numbers."""
+    """Counts of a histogram over some numbers, and their extremes and sums."""
 
     counts: NDArray[np.int64]
     lowest: float
